@@ -1,0 +1,105 @@
+"""Where data lies: one declared tree, in the order the data travels.
+
+    landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
+    store/canonical/<date>/            typed records and the quarantine of that drop
+    store/classified/                  the current record of every milestone, roster resolved
+    store/pseudonymized/               one file per purpose; no raw identifier
+    vault/                             who is behind a pseudonym; key ring; mode 0700
+    releases/<id>/*.duckdb             published tables; `current` points at one release
+    store/reconciliation/              counts from raw to published, per run
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one data folder; creating a Layout touches nothing."""
+
+    root: Path
+    landing_url: str | None = None
+
+    @property
+    def landing(self) -> str:
+        return self.landing_url or str(self.root / "landing")
+
+    @property
+    def canonical(self) -> Path:
+        return self.root / "store" / "canonical"
+
+    @property
+    def classified(self) -> Path:
+        return self.root / "store" / "classified"
+
+    @property
+    def pseudonymized(self) -> Path:
+        return self.root / "store" / "pseudonymized"
+
+    @property
+    def reconciliation(self) -> Path:
+        return self.root / "store" / "reconciliation"
+
+    @property
+    def vault(self) -> Path:
+        return self.root / "vault"
+
+    @property
+    def work(self) -> Path:
+        return self.root / "work"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
+    def current(self) -> Path:
+        """The published release: a symbolic link, so that a swap is one rename."""
+        return self.releases / "current"
+
+    def staged(self, partition: str) -> Path:
+        """Tonight's tables before the gate."""
+        return self.work / f"release-{partition}"
+
+
+@contextmanager
+def built_beside(target: Path, work: Path) -> Iterator[Path]:
+    """Build a file or folder beside `target` and swap it in only if the block succeeds.
+
+    Yields a path that does not exist yet, on the same file system. On an error it is removed
+    and the old target stays as it was.
+    """
+    work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = work / f"{target.name}.{uuid.uuid4().hex[:8]}"
+    try:
+        yield beside
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if target.is_dir():
+            # A folder cannot be renamed onto a full one: move the old away first.
+            gone = work / f"{target.name}.{uuid.uuid4().hex[:8]}.old"
+            target.rename(gone)
+            beside.rename(target)
+            shutil.rmtree(gone)
+        else:
+            beside.replace(target)
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def point_link(link: Path, target: Path) -> None:
+    """Let `link` name `target` in one atomic rename."""
+    beside = link.with_name(f".{link.name}.{uuid.uuid4().hex[:8]}")
+    beside.symlink_to(target.name, target_is_directory=True)
+    os.replace(beside, link)

@@ -1,0 +1,230 @@
+"""The data map: every field that may enter and every column that may leave.
+
+The map is the allow-list, and deny is the default: `DataMap.require_listed` is called with the
+columns of every incoming file before anything is written (GDPR Art. 25, data protection by
+default; Art. 30, record of processing).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+
+class PolicyError(ValueError):
+    """A rule of the policy files is broken; the text names the rule, never a value."""
+
+
+class Strict(BaseModel):
+    """Base of all policy models: unknown keys are errors, instances are immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
+    )
+
+
+class FieldClass(StrEnum):
+    DIRECT_IDENTIFIER = "direct_identifier"
+    QUASI_IDENTIFIER = "quasi_identifier"
+    SENSITIVE = "sensitive"
+    OPERATIONAL = "operational"
+    FREE_TEXT = "free_text"
+
+
+class Treatment(StrEnum):
+    DROP = "drop"
+    PSEUDONYMIZE = "pseudonymize"
+    GENERALIZE = "generalize"
+    TOKENISE = "tokenise"
+    KEEP = "keep"
+
+
+class Purpose(StrEnum):
+    COACHING = "coaching"
+    MANAGER = "manager"
+    HR_LEGAL = "hr_legal"
+    ANALYTICS = "analytics"
+
+
+class Risk(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class SourceField(Strict):
+    """One field of one source: what it is, how it is treated, who may see it."""
+
+    name: str
+    field_class: FieldClass = Field(alias="class")
+    risk: Risk
+    treatment: Treatment
+    purposes: tuple[Purpose, ...]
+
+    @model_validator(mode="after")
+    def _treatment_fits_class(self) -> SourceField:
+        identifying = self.field_class is FieldClass.DIRECT_IDENTIFIER
+        if identifying and self.treatment not in (Treatment.DROP, Treatment.PSEUDONYMIZE):
+            raise ValueError("a direct identifier is dropped or pseudonymized")
+        if self.field_class is FieldClass.FREE_TEXT and self.treatment not in (
+            Treatment.DROP,
+            Treatment.TOKENISE,
+        ):
+            raise ValueError("free text is dropped or tokenised")
+        if self.treatment is Treatment.DROP and self.purposes:
+            raise ValueError("a dropped field has no purposes")
+        return self
+
+
+class Source(Strict):
+    """One kind of export: which files it is made of and which fields they may have."""
+
+    description: str
+    reader: str
+    files: str
+    fields: dict[str, SourceField]
+
+    def matches(self, file_name: str) -> bool:
+        """Does this source read a file of that name? `{a,b}.csv` lists alternatives."""
+        braces = re.fullmatch(r"(.*)\{(.*)\}(.*)", self.files)
+        names = (
+            [f"{braces[1]}{part}{braces[3]}" for part in braces[2].split(",")]
+            if braces
+            else [self.files]
+        )
+        return any(fnmatchcase(file_name, name) for name in names)
+
+    def lists(self, column: str) -> bool:
+        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step."""
+        if column in self.fields:
+            return True
+        head, _, _ = column.rpartition(".")
+        return f"{head}.*" in self.fields
+
+
+class CourseSensitivity(Strict):
+    """Which courses make their completion special-category data (GDPR Art. 9)."""
+
+    codes: frozenset[str]
+    patterns: dict[str, str]
+
+    @field_validator("patterns")
+    @classmethod
+    def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
+        for pattern in patterns.values():
+            re.compile(pattern)
+        return patterns
+
+
+class Published(Strict):
+    """A table that leaves: for which purpose, in which database, with which columns."""
+
+    purpose: Purpose
+    database: str
+    columns: tuple[str, ...]
+    k: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _aggregates_need_k(self) -> Published:
+        if self.purpose is Purpose.COACHING and self.k is None:
+            raise ValueError("a coaching table needs k, the least number of distinct people")
+        return self
+
+
+class Column(Strict):
+    """A published column: DuckDB type, the closed domain of its values, and its lineage."""
+
+    type: str
+    rule: str
+    made_from: tuple[str, ...] = Field(alias="from")
+
+
+class DataMap(Strict):
+    """The whole of data_map.yaml."""
+
+    version: int
+    regions: dict[str, tuple[str, ...]]
+    default_zone: str
+    earliest_date: dt.date
+    course_sensitivity: CourseSensitivity
+    sources: dict[str, Source]
+    published: dict[str, Published]
+    columns: dict[str, Column]
+
+    @field_validator("default_zone")
+    @classmethod
+    def _known_zone(cls, zone: str) -> str:
+        ZoneInfo(zone)
+        return zone
+
+    @model_validator(mode="after")
+    def _published_only_for_its_purpose(self) -> DataMap:
+        for table, spec in self.published.items():
+            for name in spec.columns:
+                if name not in self.columns:
+                    raise ValueError(f"{table}.{name} is not described under columns")
+                for origin in self.columns[name].made_from:
+                    if origin != "source" and not self._allowed(origin, spec.purpose):
+                        raise ValueError(
+                            f"{table}.{name}: no source releases {origin} for {spec.purpose}"
+                        )
+        return self
+
+    def _allowed(self, canonical: str, purpose: Purpose) -> bool:
+        # record_type is derived by the readers of sources that do not carry it.
+        return any(
+            field.name == canonical and purpose in field.purposes
+            for source in self.sources.values()
+            for field in source.fields.values()
+        )
+
+    def source_of(self, file_name: str) -> str | None:
+        """Name of the source that reads this file, None for a file no source claims."""
+        return next((n for n, s in self.sources.items() if s.matches(file_name)), None)
+
+    def require_listed(self, source: str, file: str, columns: list[str]) -> None:
+        """Stop the run if a file has a column that the map does not list.
+
+        Raises:
+            PolicyError: naming file and column, and how to add it.
+        """
+        unlisted = [c for c in columns if not self.sources[source].lists(c)]
+        if unlisted:
+            shown = ", ".join(repr(printable(c)) for c in unlisted[:5])
+            raise PolicyError(
+                f"{file}: {len(unlisted)} column(s) not in the data map: {shown}. Nothing was "
+                f"written. To admit one, add it under sources.{source}.fields in data_map.yaml "
+                "with its class, risk, treatment and purposes."
+            )
+
+    def region_of(self) -> dict[str, str]:
+        """Country code to region."""
+        return {country: region for region, cs in self.regions.items() for country in cs}
+
+
+def printable(column: str) -> str:
+    """A column name fit for a message: a header may itself hold a value (a headerless file)."""
+    looks_like_name = re.fullmatch(r"[A-Za-z_][A-Za-z_ .*\-]{0,48}", column)
+    return column if looks_like_name else f"<{len(column)} characters, not a plain name>"
+
+
+@cache
+def load_data_map(path: Path) -> DataMap:
+    """Read and validate data_map.yaml.
+
+    Raises:
+        PolicyError: the file is absent, not YAML, or breaks a rule of the model.
+    """
+    try:
+        return DataMap.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise PolicyError(f"{path.name}: {error}") from error

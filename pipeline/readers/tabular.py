@@ -1,0 +1,78 @@
+"""Strict CSV (RFC 4180, UTF-8) for all sources that deliver it.
+
+The header is checked by itself before the body is read. Bad lines of the body (encoding, too
+few or too many columns, broken quotes, a line over the limit) are rejected by DuckDB's reader
+and set aside with their line number.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import identifier, literal
+from pipeline.policy.data_map import printable
+
+MAX_HEADER = 64 * 1024
+MAX_LINE = 1_000_000
+
+
+class MalformedFile(ValueError):
+    """A file as a whole cannot be read; the text names file and rule, never a value."""
+
+
+def header(path: Path) -> list[str]:
+    """Column names of a CSV file.
+
+    Raises:
+        MalformedFile: empty, not UTF-8, another delimiter, duplicated or empty column names.
+    """
+    with path.open("rb") as stream:
+        line = stream.readline(MAX_HEADER)
+    if not line.strip():
+        raise MalformedFile(f"{path.name}, line 1: empty file")
+    try:
+        names = next(csv.reader([line.decode("utf-8-sig")], strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise MalformedFile(f"{path.name}, line 1: header is not UTF-8 CSV") from error
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise MalformedFile(f"{path.name}, line 1: wrong delimiter, expected a comma")
+    if any(not name.strip() for name in names):
+        raise MalformedFile(f"{path.name}, line 1: a column has no name")
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        shown = ", ".join(sorted(printable(name) for name in twice))
+        raise MalformedFile(f"{path.name}, line 1: duplicated column {shown}")
+    return names
+
+
+def csv_scan(path: Path) -> str:
+    """SQL table function: every field as text, bad lines into the reject tables."""
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header(path))
+    return (
+        f"read_csv({literal(path)}, auto_detect=false, header=true, delim=',', quote='\"', "
+        f"escape='\"', columns={{{columns}}}, nullstr='', strict_mode=true, "
+        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0)"
+    )
+
+
+def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path, file: str) -> None:
+    """Write the lines that DuckDB rejected to <out>.rejects.parquet, one row per line."""
+    connection.execute(
+        f"COPY (SELECT {literal(file)} AS file, CAST(line AS BIGINT) AS line, "
+        "any_value(column_name) AS field, lower(replace(min(error_type), ' ', '_')) AS rule, "
+        "any_value(csv_line) AS raw FROM reject_errors GROUP BY scan_id, line "
+        "QUALIFY scan_id = max(scan_id) OVER ()) "
+        f"TO {literal(out.with_suffix('.rejects.parquet'))} (FORMAT parquet)"
+    )
+    connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+
+
+def require_columns(path: Path, wanted: list[str]) -> None:
+    """Raises MalformedFile if a column that the reader needs is missing."""
+    missing = [name for name in wanted if name not in header(path)]
+    if missing:
+        names = ", ".join(identifier(name) for name in missing)
+        raise MalformedFile(f"{path.name}, line 1: missing column {names}")
