@@ -10,6 +10,10 @@ from pathlib import Path
 import duckdb
 
 
+class EngineError(RuntimeError):
+    """A failure of DuckDB without DuckDB's words, which quote the offending value."""
+
+
 @contextmanager
 def engine(
     work: Path, database: Path | str = ":memory:", *, read_only: bool = False, zone: str = "UTC"
@@ -39,6 +43,11 @@ def engine(
         # Only a fixed name from the validated data map reaches this statement.
         connection.execute(f"SET TimeZone = {literal(zone)}")
         yield connection
+    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+        # These speak of memory, files and disks; an operator needs them.
+        raise EngineError(str(error)) from None
+    except duckdb.Error as error:
+        raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None
     finally:
         connection.close()
 

@@ -1,25 +1,29 @@
 """What a reader gets and what it owes.
 
-A reader is a module with `columns(path)` (names as delivered, for the data map's check) and
-`read(path, out, context)`, which writes <out>.parquet in the canonical schema and the rows it
-set aside as <out>.quarantine.parquet and <out>.rejects.parquet.
+A reader names the columns of a file as delivered (for the data map's check) and writes the
+file's rows, good and bad, as one Parquet file (pipeline/readers/canonical.py). Lines that could
+not even be split into fields go to a second file beside it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import duckdb
 
 from pipeline.engine import literal
 
 
+class MalformedFile(ValueError):
+    """A file as a whole cannot be read; the text names file and rule, never a value."""
+
+
 @dataclass(frozen=True)
 class DropContext:
-    """One drop's facts, as the SQL fragments that readers need."""
+    """One drop's facts, and the SQL fragments that readers make of them."""
 
     connection: duckdb.DuckDBPyConnection
     drop: dt.date
@@ -44,11 +48,16 @@ class DropContext:
         return literal(self.region) if self.region else "NULL"
 
 
-class Reader(Protocol):
-    """The interface that every module in pipeline/readers implements."""
+@dataclass(frozen=True)
+class Reader:
+    """One export format.
 
-    @staticmethod
-    def columns(path: Path) -> list[str]: ...
+    Attributes:
+        columns: file to its column names (or JSON paths); raises MalformedFile.
+        read: files to <out>.parquet and <out>.rejects.parquet.
+        together: the source's files only make sense joined, as in a relational export.
+    """
 
-    @staticmethod
-    def read(path: Path, out: Path, context: DropContext) -> None: ...
+    columns: Callable[[Path], list[str]]
+    read: Callable[[list[Path], Path, DropContext], None]
+    together: bool = False

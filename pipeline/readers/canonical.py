@@ -17,9 +17,14 @@ Columns (DuckDB types) of a canonical Parquet file:
     score         DOUBLE?    0..100, already divided by its scale
     attempts      INTEGER?
     has_comment   BOOLEAN    free text was there; the text itself stays outside
+    record_id     VARCHAR?   the source's own record id, by which it can void a record
     occurrence    VARCHAR    what makes a second enrolment of the same course another record
     rank          INTEGER    how final the status is; decides which record supersedes
     revised_at    TIMESTAMP  when the source said so
+    drop_date     DATE       the drop that brought it
+    problem       VARCHAR?   'field:rule' of the first rule the row breaks: the quarantine
+    raw           VARCHAR?   a quarantined row as delivered, so that it can be mended
+    file          VARCHAR?   where a quarantined row came from
 """
 
 from __future__ import annotations
@@ -29,9 +34,13 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
+from pipeline.readers.base import DropContext
 
-STATUSES = ("not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn")
+STATUSES = (
+    "not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn",
+)  # fmt: skip
 RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
+TIMES = ("assigned_at", "started_at", "event_at", "due_at")
 COLUMNS: dict[str, str] = {
     "record_type": "VARCHAR",
     "source": "VARCHAR",
@@ -51,15 +60,16 @@ COLUMNS: dict[str, str] = {
     "score": "DOUBLE",
     "attempts": "INTEGER",
     "has_comment": "BOOLEAN",
+    "record_id": "VARCHAR",
     "occurrence": "VARCHAR",
     "rank": "INTEGER",
     "revised_at": "TIMESTAMP",
+    "drop_date": "DATE",
+    "problem": "VARCHAR",
+    "raw": "VARCHAR",
+    "file": "VARCHAR",
 }
-# The quarantine keeps the row as delivered, so that it can be mended and delivered again; it
-# lies under the same protection and retention as the drop itself.
-QUARANTINE = ("file", "line", "field", "rule", "raw")
-
-STATUS_RULE = f"status in ({', '.join(literal(s) for s in STATUSES)})"
+PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 
 
 def instant(column: str) -> str:
@@ -67,48 +77,74 @@ def instant(column: str) -> str:
     return f"(try_cast({column} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
 
 
-def problem(earliest: str, latest: str, *, raw_dates: dict[str, str]) -> str:
-    """SQL: the name of the first rule that a typed row breaks, as 'field:rule', else NULL.
+def offset(column: str) -> str:
+    """SQL: the offset that an ISO-8601 timestamp was written with, NULL for none."""
+    return f"nullif(regexp_extract({column}, 'T.*(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$', 1), '')"
+
+
+def scaled(score: str, scale: str) -> str:
+    """SQL: a raw score as percent of its scale; a scale of nought or less gives NULL."""
+    top = f"coalesce(try_cast({scale} AS DOUBLE), 100)"
+    return f"CASE WHEN {top} > 0 THEN 100 * try_cast({score} AS DOUBLE) / {top} END"
+
+
+def lookup(column: str, table: dict[str, str]) -> str:
+    """SQL: a closed vocabulary, NULL for anything else."""
+    cases = " ".join(
+        f"WHEN {literal(given)} THEN {literal(meant)}" for given, meant in table.items()
+    )
+    return f"CASE lower(trim({column})) {cases} END"
+
+
+def problem(context: DropContext, raw_dates: dict[str, str], raw_score: str) -> str:
+    """SQL: the first rule that a typed row breaks, as 'field:rule', else NULL.
 
     Args:
-        earliest, latest: SQL timestamps; an event outside them is a mistake.
+        context: gives the earliest and latest instant; an event outside them is a mistake.
         raw_dates: typed date column to the text column that it was read from.
+        raw_score: the text column that `score` was read from.
     """
     branches = [
         ("learner_id IS NULL", "learner_id:missing"),
         ("course_code IS NULL", "course_code:missing"),
-        ("length(learner_id) > 320 OR length(course_code) > 256", "learner_id:too_long"),
+        ("length(learner_id) > 320", "learner_id:too_long"),
+        ("length(course_code) > 256", "course_code:too_long"),
+        # A course code is published; one that carries an address would carry a person with it.
+        ("contains(course_code, '@')", "course_code:looks_like_an_identifier"),
         ("record_type IS NULL", "record_type:unknown"),
         ("status IS NULL", "status:unknown"),
+        (f"score IS NULL AND {raw_score} IS NOT NULL", "score:not_a_number"),
         ("score IS NOT NULL AND NOT score BETWEEN 0 AND 100", "score:out_of_scale"),
-        ("bad_score", "score:not_a_number"),
         ("attempts IS NOT NULL AND NOT attempts BETWEEN 0 AND 1000", "attempts:out_of_range"),
     ]
     for typed, raw in raw_dates.items():
         branches.append((f"{typed} IS NULL AND {raw} IS NOT NULL", f"{typed}:not_a_date"))
-        branches.append((f"{typed} < {earliest}", f"{typed}:too_early"))
-    branches.append((f"event_at > {latest}", "event_at:in_the_future"))
+        branches.append((f"{typed} < {context.earliest}", f"{typed}:too_early"))
+    branches.append((f"event_at > {context.latest}", "event_at:in_the_future"))
     cases = " ".join(f"WHEN {test} THEN {literal(rule)}" for test, rule in branches)
     return f"CASE {cases} END"
 
 
-def write_split(
-    connection: duckdb.DuckDBPyConnection, typed: str, out: Path, file: str
+def write_records(
+    connection: duckdb.DuckDBPyConnection, typed: str, raw: str, out: Path, context: DropContext
 ) -> None:
-    """Write good rows to <out>.parquet and bad ones to <out>.quarantine.parquet.
+    """Write the typed rows to <out>.parquet, in one pass over the source.
 
-    `typed` is a SQL query with the canonical columns, `problem` (NULL or 'field:rule') and
-    `raw` (the row as delivered) and `line`. The quarantine pass only happens when it is needed.
+    Args:
+        typed: SQL query with the canonical columns, `problem` and `file`; columns it does not
+            name (region, drop_date, raw) are filled in here.
+        raw: SQL expression over `typed` that gives the row as delivered.
     """
-    good = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in COLUMNS.items())
-    connection.execute(
-        f"COPY (SELECT {good} FROM ({typed}) WHERE problem IS NULL) "
-        f"TO {literal(out.with_suffix('.parquet'))} (FORMAT parquet, COMPRESSION zstd, "
-        "COMPRESSION_LEVEL 1)"
+    filled = {
+        "region": context.region_sql,
+        "drop_date": f"DATE '{context.drop}'",
+        "raw": f"CASE WHEN problem IS NOT NULL THEN {raw} END",
+        "file": "CASE WHEN problem IS NOT NULL THEN file END",
+    }
+    columns = ", ".join(
+        f"CAST({filled.get(name, name)} AS {kind}) AS {name}" for name, kind in COLUMNS.items()
     )
     connection.execute(
-        f"COPY (SELECT {literal(file)} AS file, CAST(line AS BIGINT) AS line, "
-        "split_part(problem, ':', 1) AS field, split_part(problem, ':', 2) AS rule, raw "
-        f"FROM ({typed}) WHERE problem IS NOT NULL) "
-        f"TO {literal(out.with_suffix('.quarantine.parquet'))} (FORMAT parquet)"
+        f"COPY (SELECT {columns} FROM ({typed})) "
+        f"TO {literal(out.with_suffix('.parquet'))} ({PARQUET})"
     )

@@ -14,13 +14,12 @@ import duckdb
 
 from pipeline.engine import identifier, literal
 from pipeline.policy.data_map import printable
+from pipeline.readers.base import MalformedFile
 
 MAX_HEADER = 64 * 1024
 MAX_LINE = 1_000_000
-
-
-class MalformedFile(ValueError):
-    """A file as a whole cannot be read; the text names file and rule, never a value."""
+# DuckDB needs a delimiter even for a file of whole lines; this control character is not text.
+NO_DELIMITER = "\x1f"
 
 
 def header(path: Path) -> list[str]:
@@ -35,8 +34,8 @@ def header(path: Path) -> list[str]:
         raise MalformedFile(f"{path.name}, line 1: empty file")
     try:
         names = next(csv.reader([line.decode("utf-8-sig")], strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise MalformedFile(f"{path.name}, line 1: header is not UTF-8 CSV") from error
+    except (UnicodeDecodeError, csv.Error):
+        raise MalformedFile(f"{path.name}, line 1: header is not UTF-8 CSV") from None
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise MalformedFile(f"{path.name}, line 1: wrong delimiter, expected a comma")
     if any(not name.strip() for name in names):
@@ -58,13 +57,25 @@ def csv_scan(path: Path) -> str:
     )
 
 
-def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path, file: str) -> None:
-    """Write the lines that DuckDB rejected to <out>.rejects.parquet, one row per line."""
+def line_scan(path: Path) -> str:
+    """SQL table function: one column `line`; lines that are not text go to the reject tables."""
+    return (
+        f"read_csv({literal(path)}, auto_detect=false, header=false, "
+        f"delim={literal(NO_DELIMITER)}, quote='', escape='', columns={{'line': 'VARCHAR'}}, "
+        f"nullstr='', max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0)"
+    )
+
+
+def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
+    """Write the lines that DuckDB rejected to <out>.rejects.parquet, one row per line.
+
+    Columns: file, line (BIGINT, from 1), field, rule, raw.
+    """
     connection.execute(
-        f"COPY (SELECT {literal(file)} AS file, CAST(line AS BIGINT) AS line, "
-        "any_value(column_name) AS field, lower(replace(min(error_type), ' ', '_')) AS rule, "
-        "any_value(csv_line) AS raw FROM reject_errors GROUP BY scan_id, line "
-        "QUALIFY scan_id = max(scan_id) OVER ()) "
+        "COPY (SELECT parse_filename(any_value(file_path)) AS file, CAST(line AS BIGINT) AS line, "
+        "any_value(column_name) AS field, lower(replace(min(error_type::VARCHAR), ' ', '_')) "
+        "AS rule, any_value(csv_line) AS raw FROM reject_errors JOIN reject_scans "
+        "USING (scan_id, file_id) GROUP BY scan_id, file_id, line) "
         f"TO {literal(out.with_suffix('.rejects.parquet'))} (FORMAT parquet)"
     )
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
