@@ -53,6 +53,14 @@ class Layout:
     def vault(self) -> Path:
         return self.root / "vault"
 
+    def references(self, purpose: str) -> Path:
+        """The vault's table of one purpose: person (raw identifier), ref (pseudonym)."""
+        return self.vault / f"identities-{purpose}.parquet"
+
+    @property
+    def key_ring(self) -> Path:
+        return self.vault / "keyring.json"
+
     @property
     def work(self) -> Path:
         return self.root / "work"

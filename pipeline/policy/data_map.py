@@ -173,19 +173,21 @@ class DataMap(Strict):
                 if name not in self.columns:
                     raise ValueError(f"{table}.{name} is not described under columns")
                 for origin in self.columns[name].made_from:
-                    if origin != "source" and not self._allowed(origin, spec.purpose):
+                    # `source` is derived by the readers, no delivered field carries it.
+                    if origin != "source" and origin not in self.released(spec.purpose):
                         raise ValueError(
                             f"{table}.{name}: no source releases {origin} for {spec.purpose}"
                         )
         return self
 
-    def _allowed(self, canonical: str, purpose: Purpose) -> bool:
-        # record_type is derived by the readers of sources that do not carry it.
-        return any(
-            field.name == canonical and purpose in field.purposes
+    def released(self, purpose: Purpose) -> set[str]:
+        """Canonical fields that some source releases for the purpose."""
+        return {
+            field.name
             for source in self.sources.values()
             for field in source.fields.values()
-        )
+            if purpose in field.purposes
+        }
 
     def source_of(self, file_name: str) -> str | None:
         """Name of the source that reads this file, None for a file no source claims."""

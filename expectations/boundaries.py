@@ -1,0 +1,151 @@
+"""What is checked at each boundary: canonical, classified, pseudonymized, published."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from expectations.domains import NULLABLE, Checked
+from expectations.evidence import (
+    Evidence, declared, reference_tables, schema_evidence, table_evidence,
+)  # fmt: skip
+from expectations.suite import Verdict, judge
+from pipeline.engine import engine, identifier, literal
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES
+from pipeline.transforms.classify import sensitivity_sql
+from pipeline.transforms.pseudonymize import TABLES
+from pipeline.transforms.publish import CELL
+from pipeline.transforms.stored import parquet
+
+# Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
+# tell a false story.
+MOST_QUARANTINED = 0.5
+CLASSIFIED = {
+    "person": "VARCHAR", "manager": "VARCHAR", "record_type": "VARCHAR", "source": "VARCHAR",
+    "region": "VARCHAR", "department": "VARCHAR", "course_code": "VARCHAR",
+    "course_title": "VARCHAR", "sensitivity": "VARCHAR", "assigned_at": "TIMESTAMP",
+    "started_at": "TIMESTAMP", "event_at": "TIMESTAMP", "due_at": "TIMESTAMP",
+    "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
+    "has_comment": "BOOLEAN",
+}  # fmt: skip
+NAMESPACED = "^(emp|mbox|sha1|openid|acct|ou):."
+# Kinds and types of the pseudonymized columns that are not published under their name.
+INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days",
+         "DOUBLE")}  # fmt: skip
+
+
+def _count(connection: object, relation: str, tests: dict[str, str]) -> Evidence:
+    counts = ", ".join(
+        f"count(*) FILTER (NOT coalesce({test}, false)) AS {identifier(name)}"
+        for name, test in tests.items()
+    )
+    row = connection.sql(f"SELECT {counts} FROM {relation}")  # type: ignore[attr-defined]
+    return dict(zip(row.columns, row.fetchall()[0], strict=True))
+
+
+def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
+    """One drop's rows in the store: schema, vocabularies, scale, namespaces, quarantine share."""
+    folder = layout.canonical / str(drop)
+    files = sorted(p for p in folder.glob("*/records-*.parquet") if ".rejects." not in p.name)
+    statuses = ", ".join(literal(s) for s in (*STATUSES, "voided"))
+    tests = {
+        "learner_id.namespaced": f"regexp_matches(learner_id, '{NAMESPACED}')",
+        "record_type.vocabulary": f"record_type IN {RECORD_TYPES}",
+        "status.vocabulary": f"status IN ({statuses})",
+        "source.listed": f"source IN ({', '.join(literal(s) for s in data_map.sources)})",
+        "course_code.there": "length(course_code) BETWEEN 1 AND 256",
+        "score.scale": "score IS NULL OR score BETWEEN 0 AND 100",
+        "event_at.range": f"event_at IS NULL OR event_at BETWEEN DATE '{data_map.earliest_date}' "
+        f"AND DATE '{drop}' + INTERVAL 2 DAY",
+        "raw.only_in_quarantine": "raw IS NULL",
+    }
+    with engine(layout.work) as connection:
+        rows = parquet(files, COLUMNS)
+        found = schema_evidence(connection, rows, COLUMNS)
+        found |= _count(connection, f"{rows} WHERE problem IS NULL", tests)
+        ((bad, total),) = connection.sql(
+            f"SELECT count(problem), count(*) FROM {rows}"
+        ).fetchall()
+    found["quarantine.not_most"] = int(bad > MOST_QUARANTINED * total)
+    return judge("canonical", ["schema.unlisted_columns", "schema.missing_or_wrong", *tests,
+                               "quarantine.not_most"], found)  # fmt: skip
+
+
+def classified(layout: Layout, data_map: DataMap) -> Verdict:
+    """The classified rows: schema, resolved people, every sensitive course tagged as such."""
+    rows = literal(layout.classified / "current.parquet")
+    tests = {
+        "person.namespaced": f"regexp_matches(person, '{NAMESPACED}')",
+        "status.vocabulary": f"status IN {STATUSES}",
+        "course_code.sensitivity_tagged": "NOT coalesce(ought, false) OR sensitivity IS NOT NULL",
+    }
+    with engine(layout.work) as connection:
+        connection.execute(
+            f"CREATE TEMP TABLE course AS SELECT course_code, "
+            f"{sensitivity_sql(data_map)} IS NOT NULL AS ought FROM "
+            f"(SELECT DISTINCT course_code, course_title FROM {rows}) GROUP BY course_code"
+        )
+        found = schema_evidence(connection, rows, CLASSIFIED)
+        found |= _count(connection, f"{rows} LEFT JOIN course USING (course_code)", tests)
+    return judge(
+        "classified", ["schema.unlisted_columns", "schema.missing_or_wrong", *tests], found
+    )
+
+
+def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdict:
+    """One purpose's rows: only its columns, only its pseudonyms, only courses it may see."""
+    columns, types = [], {}
+    for name in TABLES[purpose]:
+        if name in INNER:
+            rule, types[name] = INNER[name]
+        else:
+            rule, types[name] = data_map.columns[name].rule, data_map.columns[name].type
+        absent = rule in NULLABLE or name in ("team_ref", "manager_ref")
+        columns.append(Checked(name, rule, absent))
+    relation = literal(layout.pseudonymized / f"{purpose.value}.parquet")
+    with engine(layout.work) as connection:
+        reference_tables(connection, layout, data_map)
+        found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)
+    return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
+
+
+def published_columns(data_map: DataMap, table: str) -> list[Checked]:
+    """The columns of a published table as the suite sees them."""
+    return [
+        Checked(
+            name,
+            data_map.columns[name].rule,
+            (data_map.columns[name].rule in NULLABLE and name != CELL.get(table))
+            # A board member reports to nobody; elsewhere a row without its manager has no use.
+            or (table == "hr_legal_detail" and name == "manager_ref"),
+        )
+        for name in data_map.published[table].columns
+    ]
+
+
+def published(layout: Layout, data_map: DataMap, partition: str, table: str) -> Verdict:
+    """One staged table: closed domains, deny-list, k, schema, and no stranger in its file."""
+    spec = data_map.published[table]
+    siblings = {n for n, other in data_map.published.items() if other.database == spec.database}
+    columns = published_columns(data_map, table)
+    types = {name: data_map.columns[name].type for name in spec.columns}
+    database = layout.staged(partition) / f"{spec.database}.duckdb"
+    with engine(layout.work) as connection:
+        reference_tables(connection, layout, data_map)
+        connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
+        tables = {
+            name
+            for (name,) in connection.sql(
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged' UNION "
+                "SELECT view_name FROM duckdb_views() WHERE database_name = 'staged' "
+                "AND NOT internal"
+            ).fetchall()
+        }
+        found: Evidence = {"database.unlisted_tables": len(tables ^ siblings)}
+        if table in tables:
+            found |= table_evidence(
+                connection, f"staged.{identifier(table)}", columns, types, layout, data_map,
+                spec.purpose, spec.k,
+            )  # fmt: skip
+    return judge(table, ["database.unlisted_tables", *declared(columns)], found)

@@ -1,0 +1,115 @@
+"""The one way out: staged tables become the published release, all together or not at all.
+
+A table may pass only with a fresh seal: the SHA-256 of its database file, written by the
+blocking checks after they passed. So neither a file changed after its checks nor a release
+started by hand without them gets out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from pipeline.layout import Layout, point_link
+from pipeline.policy.data_map import DataMap, PolicyError
+
+MANIFEST = "release.json"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _seal(folder: Path, table: str) -> Path:
+    return folder / f"{table}.seal"
+
+
+def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
+    """Record that the checks of one table passed on this very file."""
+    folder = layout.staged(partition)
+    database = folder / f"{data_map.published[table].database}.duckdb"
+    _seal(folder, table).write_text(digest(database), "utf-8")
+
+
+def break_seals(layout: Layout, partition: str) -> None:
+    """Forget all passed checks of a night, before its tables are built again."""
+    for old in layout.staged(partition).glob("*.seal"):
+        old.unlink()
+
+
+def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
+    """Deny the release unless every table of the data map is staged, checked and unchanged.
+
+    Raises:
+        PolicyError: naming the tables, or the files that are not on the map.
+    """
+    folder = layout.staged(partition)
+    expected = {f"{spec.database}.duckdb" for spec in data_map.published.values()}
+    found = {path.name for path in folder.glob("*.duckdb*")}
+    if found != expected:
+        raise PolicyError(f"release gate: staged files are not those of the data map: "
+                          f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
+    digests = {name: digest(folder / name) for name in expected}
+    unsealed = [
+        table
+        for table, spec in data_map.published.items()
+        if not _seal(folder, table).exists()
+        or _seal(folder, table).read_text("utf-8") != digests[f"{spec.database}.duckdb"]
+    ]
+    if unsealed:
+        raise PolicyError(f"release gate: not checked, or changed since: {', '.join(unsealed)}")
+
+
+def release(
+    layout: Layout, data_map: DataMap, partition: str, run_id: str, rows: dict[str, int]
+) -> Path:
+    """Publish the staged tables: move them beside the old release, then turn one link.
+
+    A reader sees the old release or the new one. The old one is removed after the turn; who has
+    it open keeps reading it.
+
+    Returns:
+        The release's folder.
+
+    Raises:
+        PolicyError: as `require_seals`; the published release stays as it was.
+    """
+    require_seals(layout, data_map, partition)
+    staged = layout.staged(partition)
+    break_seals(layout, partition)
+    manifest = {
+        "partition": partition,
+        "run_id": run_id,
+        "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "rows": rows,
+        "sha256": {path.name: digest(path) for path in sorted(staged.glob("*.duckdb"))},
+    }
+    (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    layout.releases.mkdir(parents=True, exist_ok=True)
+    target = layout.releases / f"{partition}-{run_id[:8]}"
+    if target.exists():
+        shutil.rmtree(target)
+    staged.rename(target)
+    point_link(layout.current, target)
+    for old in layout.releases.iterdir():
+        if old.is_dir() and not old.is_symlink() and old != target:
+            shutil.rmtree(old)
+    return target
+
+
+def manifest(layout: Layout) -> dict[str, object]:
+    """What is published now.
+
+    Raises:
+        PolicyError: nothing is published yet.
+    """
+    path = layout.current / MANIFEST
+    if not path.exists():
+        raise PolicyError("nothing is published yet")
+    found: dict[str, object] = json.loads(path.read_text("utf-8"))
+    return found

@@ -1,0 +1,104 @@
+"""Keys and pseudonyms.
+
+A pseudonym is HMAC-SHA256(key[purpose, epoch], identifier), cut to 128 bits (RFC 2104;
+NIST SP 800-107r1 allows truncation to 64 bits and more) and tagged with scheme, purpose and
+epoch: `v1m3_<32 hex>`. Different purposes cannot be joined, and destroying an epoch's key makes
+its pseudonyms anonymous to whoever lacks the vault (GDPR Art. 4(5), EDPB Guidelines 01/2025).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.policy.data_map import PolicyError, Purpose
+
+SCHEME = 1
+KEY_BYTES = 32
+BLOCK = 64  # SHA-256's block, RFC 2104's B
+PURPOSE_LETTER = {
+    Purpose.COACHING: "c",
+    Purpose.MANAGER: "m",
+    Purpose.HR_LEGAL: "h",
+    Purpose.ANALYTICS: "a",
+}
+PSEUDONYM = r"v1[cmha][0-9]+_[0-9a-f]{32}"
+
+
+@dataclass(frozen=True, repr=False)
+class PurposeKey:
+    """One purpose's key of one epoch; it never prints itself."""
+
+    purpose: Purpose
+    epoch: int
+    secret: bytes
+
+    @property
+    def tag(self) -> str:
+        return f"v{SCHEME}{PURPOSE_LETTER[self.purpose]}{self.epoch}_"
+
+    def parameters(self) -> dict[str, bytes]:
+        """Inner and outer padded key of RFC 2104, bound as parameters of `hmac_sql`, so that key
+        material never stands in a statement's text."""
+        padded = self.secret.ljust(BLOCK, b"\0")
+        return {
+            "ipad": bytes(byte ^ 0x36 for byte in padded),
+            "opad": bytes(byte ^ 0x5C for byte in padded),
+        }
+
+    def hmac_sql(self, text: str) -> str:
+        """SQL: the pseudonym of a text expression; NULL stays NULL."""
+        return (
+            f"'{self.tag}' || left(sha256($opad || unhex(sha256($ipad || encode({text})))), 32)"
+        )
+
+
+class KeyRing:
+    """The keys of all purposes, from one file that only its owner may read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def key(self, purpose: Purpose) -> PurposeKey:
+        """The purpose's key of the current epoch.
+
+        Raises:
+            PolicyError: no ring, a ring that others may read, or an unfit key. There is no
+                fallback: without a key nothing is pseudonymized and the run stops.
+        """
+        try:
+            mode = self._path.stat().st_mode & 0o077
+            ring = json.loads(self._path.read_text("utf-8"))
+            epoch = int(ring["epoch"])
+            secret = bytes.fromhex(ring["keys"][purpose.value][str(epoch)])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise PolicyError(f"key ring: no usable key for purpose {purpose.value}") from None
+        if mode:
+            raise PolicyError("key ring: other users may read the file; set its mode to 0600")
+        if len(secret) < KEY_BYTES:
+            raise PolicyError(f"key ring: the key for {purpose.value} is shorter than 256 bits")
+        return PurposeKey(purpose, epoch, secret)
+
+    def create(self) -> bool:
+        """Make a ring of fresh random keys if there is none; true if one was made.
+
+        Raises:
+            PolicyError: the vault already holds pseudonyms, so the ring must have been lost: new
+                keys would silently break every link of the past.
+        """
+        if self._path.exists():
+            return False
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if any(self._path.parent.glob("identities*.parquet")):
+            raise PolicyError("key ring: missing, though the vault holds pseudonyms; restore it")
+        ring = {
+            "epoch": 1,
+            "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Purpose},
+        }
+        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(ring, stream)
+        return True

@@ -1,0 +1,145 @@
+"""The one way in: a drop is admitted as a whole, against the data map, or not at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+
+import fsspec
+
+from pipeline.engine import engine
+from pipeline.layout import Layout, built_beside
+from pipeline.policy.data_map import DataMap, PolicyError, printable
+from pipeline.readers.base import DropContext
+from pipeline.readers.registry import READERS
+
+NO_REGION = "ALL"
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One admitted file: where it can be read, what it is, and what it was when admitted."""
+
+    path: Path
+    source: str
+    region: str | None
+    size: int
+    sha256: str
+    seen: tuple[int, int, int]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
+    """Region folder and file name of a path inside a drop.
+
+    Raises:
+        PolicyError: a folder that is no region of the data map.
+    """
+    parts = PurePosixPath(relative).parts
+    if len(parts) == 1:
+        return None, parts[0]
+    if len(parts) == 2 and parts[0] in data_map.regions:
+        return parts[0], parts[1]
+    raise PolicyError(
+        f"{printable(parts[-1])}: lies in a folder that is no region of the data map. Nothing was "
+        f"written. Regions are {', '.join(data_map.regions)}."
+    )
+
+
+@contextmanager
+def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[LandedFile]]:
+    """The files of one drop, every one claimed by a source and every column listed.
+
+    A remote drop is copied beside the store for the time of the block. When the block ends well,
+    a local file that changed meanwhile is an error, so that a half-replaced drop never counts.
+
+    Raises:
+        PolicyError: no drop, a file no source claims, an unlisted column, a changed file.
+        MalformedFile: a file whose header cannot be read.
+    """
+    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{drop}")
+    if not system.isdir(base):
+        raise PolicyError(f"no drop for {drop}: the landing folder has no folder of that date")
+    local = "file" in (system.protocol if isinstance(system.protocol, tuple) else
+                       (system.protocol,))  # fmt: skip
+    copy = layout.work / f"landing-{drop}"
+    files: list[LandedFile] = []
+    try:
+        for remote in sorted(system.find(base)):
+            relative = remote.removeprefix(base).lstrip("/")
+            region, name = _place(relative, data_map)
+            source = data_map.source_of(name)
+            if source is None:
+                raise PolicyError(
+                    f"{printable(name)}: no source of the data map claims this file. Nothing was "
+                    "written. To admit it, add a source with a matching `files` pattern to "
+                    "data_map.yaml, or remove the file from the drop."
+                )
+            path = Path(remote)
+            if not local:
+                path = copy / relative
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                system.get_file(remote, str(path))
+            data_map.require_listed(source, name, READERS[data_map.sources[source].reader].columns(
+                path))  # fmt: skip
+            seen = _stamp(path)
+            files.append(LandedFile(path, source, region, seen[1], _digest(path), seen))
+        yield files
+        for file in files:
+            if _stamp(file.path) != file.seen:
+                raise PolicyError(f"{file.path.name}: changed while it was read; run again")
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[LandedFile]]:
+    """Files to be read together: a relational export as one, everything else one by one."""
+    order = sorted(files, key=lambda f: (f.region or "", f.source, f.path.name))
+    for (_, source), group in groupby(order, key=lambda f: (f.region, f.source)):
+        if READERS[data_map.sources[source].reader].together:
+            yield list(group)
+        else:
+            yield from ([file] for file in group)
+
+
+def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile]:
+    """Read one drop into store/canonical/<date>/, replacing what an earlier run read of it.
+
+    Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
+    of the drop are not carried over: a name can itself be personal data.
+
+    Raises:
+        PolicyError, MalformedFile: as `admitted`; the store stays as it was.
+    """
+    with (
+        admitted(layout, data_map, drop) as files,
+        built_beside(layout.canonical / str(drop), layout.work) as folder,
+        engine(layout.work, zone=data_map.default_zone) as connection,
+    ):
+        folder.mkdir(parents=True, mode=0o700)
+        for number, batch in enumerate(_batches(files, data_map)):
+            first = batch[0]
+            spec = data_map.sources[first.source]
+            kind = "roster" if spec.reader == "roster" else "records"
+            out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
+            out.parent.mkdir(exist_ok=True, mode=0o700)
+            context = DropContext(connection, drop, data_map.earliest_date, first.region)
+            READERS[spec.reader].read([file.path for file in batch], out, context)
+        return files
+
+

@@ -1,0 +1,123 @@
+"""Canonical rows to classified rows: who it is, how sensitive the course is, which row holds.
+
+Output columns: person, manager (namespaced raw identifiers), record_type, source, region,
+department, course_code, course_title, sensitivity (NULL = ordinary), the four UTC instants,
+event_zone, status, score, attempts, has_comment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import literal
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.detect import looks_personal
+from pipeline.readers.canonical import PARQUET
+from pipeline.transforms.stored import records, roster
+
+# What one enrolment, exam or message is; everything that shares it is a revision of it.
+KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
+# The most final status holds; within it the latest word; the rest only makes ties deterministic.
+ORDER = "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at"
+
+VOIDED = (
+    "status = 'voided' OR (record_id IS NOT NULL AND (source, record_id) IN "
+    "(SELECT (source, record_id) FROM {rows} WHERE status = 'voided' AND problem IS NULL))"
+)
+# Counted by another road than the one that drops them: rows beyond the first of their key, and
+# voided rows, so that reconciliation can find a row that the classification lost.
+SUPERSEDED = (
+    "SELECT count(*) - count(DISTINCT (" + ", ".join(KEY) + ")) "
+    f"FILTER (NOT ({VOIDED})) FROM {{rows}} WHERE problem IS NULL"
+)
+
+
+def sensitivity_sql(data_map: DataMap) -> str:
+    """SQL: category of a course by explicit code or by pattern in code or title, NULL if none."""
+    rules = data_map.course_sensitivity
+    codes = ", ".join(literal(code) for code in sorted(rules.codes)) or "NULL"
+    branches = [f"WHEN bool_or(course_code IN ({codes})) THEN 'listed'"]
+    branches += [
+        f"WHEN bool_or(regexp_matches(concat_ws(' ', course_code, course_title), "
+        f"{literal(pattern)})) THEN {literal(name)}"
+        for name, pattern in rules.patterns.items()
+    ]
+    return f"CASE {' '.join(branches)} END"
+
+
+def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap) -> None:
+    """Create `rows`, `people`, `alias`, `course`, `region_of` and `department_kept`."""
+    regions = ", ".join(
+        f"({literal(country)}, {literal(region)})"
+        for country, region in data_map.region_of().items()
+    )
+    least = min(spec.k for spec in data_map.published.values() if spec.k)
+    connection.execute(f"""
+    CREATE TEMP VIEW rows AS FROM {records(layout)} WHERE problem IS NULL;
+    CREATE TEMP TABLE people AS FROM {roster(layout)};
+    CREATE TEMP TABLE region_of AS
+      SELECT * FROM (VALUES {regions}) AS v(country, home_region);
+    -- An address shared by two employees resolves to neither.
+    CREATE TEMP TABLE alias AS
+      SELECT alias, any_value(learner_id) AS person FROM (
+        SELECT 'mbox:mailto:' || email AS alias, learner_id FROM people WHERE email IS NOT NULL
+        UNION ALL
+        SELECT 'sha1:' || sha1('mailto:' || email), learner_id FROM people
+          WHERE email IS NOT NULL
+        UNION ALL
+        SELECT DISTINCT r.learner_id, p.learner_id FROM rows r JOIN people p
+          ON p.learner_id = 'emp:' || split_part(r.learner_id, '#', -1)
+          WHERE starts_with(r.learner_id, 'acct:'))
+      GROUP BY alias HAVING count(DISTINCT person) = 1;
+    CREATE TEMP TABLE course AS
+      SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity,
+        mode(course_title ORDER BY course_title) FILTER (NOT {looks_personal('course_title')})
+          AS title
+      FROM (SELECT course_code, course_title, count(*) AS n FROM rows GROUP BY ALL)
+      GROUP BY course_code;
+    -- A department of fewer people than k, or one that reads like a person, is no department.
+    CREATE TEMP TABLE department_kept AS
+      SELECT department FROM (
+        SELECT coalesce(p.department, r.department) AS department,
+               coalesce(a.person, r.learner_id) AS person
+        FROM (SELECT DISTINCT learner_id, department FROM rows) r
+        LEFT JOIN alias a ON a.alias = r.learner_id
+        LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id))
+      WHERE department IS NOT NULL AND NOT {looks_personal('department')}
+      GROUP BY department HAVING count(DISTINCT person) >= {least};
+    """)
+
+
+def classified_sql() -> str:
+    """SQL over the views: the record that holds of every key, resolved and tagged."""
+    return f"""
+    SELECT coalesce(a.person, r.learner_id) AS person,
+      coalesce(p.manager_id, r.manager_id) AS manager,
+      record_type, source,
+      coalesce(home_region, region) AS region,
+      d.department, r.course_code, c.title AS course_title, c.sensitivity,
+      assigned_at, started_at, event_at, due_at, event_zone, status, score, attempts, has_comment
+    FROM (FROM rows
+      WHERE NOT ({VOIDED.format(rows='rows')})
+      QUALIFY row_number() OVER (PARTITION BY {', '.join(KEY)} ORDER BY {ORDER}) = 1) r
+    JOIN course c USING (course_code)
+    LEFT JOIN alias a ON a.alias = r.learner_id
+    LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id)
+    LEFT JOIN region_of g ON g.country = coalesce(p.country, r.country)
+    LEFT JOIN department_kept d ON d.department = coalesce(p.department, r.department)
+    """
+
+
+def write_classified(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
+) -> None:
+    """Write the classified records of all drops to one Parquet file.
+
+    It depends on the set of drops only, not on the order in which they were run, so a repeated,
+    late or corrected drop ends in the same file.
+    """
+    make_views(connection, layout, data_map)
+    connection.execute(f"COPY ({classified_sql()}) TO {literal(out)} ({PARQUET})")

@@ -1,0 +1,179 @@
+"""Classified rows to one pseudonymized table per purpose, with that purpose's columns only.
+
+Every output column names the canonical fields it is made of. `check_against` refuses a column
+made of a field that the data map does not release for the purpose, so that code cannot widen
+what policy allows; the same names give the column lineage in the Dagster UI.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import literal
+from pipeline.keys import PurposeKey
+from pipeline.policy.data_map import DataMap, PolicyError, Purpose
+from pipeline.readers.canonical import PARQUET
+
+COMPLETE = ("completed", "passed", "waived")
+PERSON_RECORDS = "record_type IN ('milestone_flag', 'assessment_record')"
+ORDINARY = "sensitivity IS NULL"
+BAND = (
+    "CASE WHEN score IS NULL THEN 'unscored' WHEN score < 50 THEN 'low' "
+    "WHEN score < 80 THEN 'mid' ELSE 'high' END"
+)
+# Derived by the readers or from several fields, not released by a single one.
+OWN = {"source", "record_type"}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """One column: SQL over the classified row (l = learner's, m = manager's pseudonym)."""
+
+    sql: str
+    made_from: tuple[str, ...]
+
+
+def _same(name: str) -> Derived:
+    return Derived(name, (name,))
+
+
+LEARNER = Derived("l.ref", ("learner_id",))
+MANAGER = Derived("m.ref", ("manager_id",))
+SCORE_BAND = Derived(BAND, ("score", "score_max"))
+OUTCOME = Derived(
+    "CASE WHEN status IN ('passed', 'failed') THEN status ELSE 'none' END", ("status",)
+)
+REGION = Derived("region", ("country",))
+
+TABLES: dict[Purpose, dict[str, Derived]] = {
+    Purpose.COACHING: {
+        "learner_ref": LEARNER,
+        "team_ref": MANAGER,
+        "department": _same("department"),
+        "course_code": _same("course_code"),
+        "period": Derived(
+            "date_trunc('month', coalesce(event_at, assigned_at))::DATE",
+            ("event_at", "assigned_at"),
+        ),
+        "complete": Derived(f"status IN {COMPLETE}", ("status",)),
+        "on_time": Derived(
+            f"CASE WHEN due_at IS NOT NULL THEN status IN {COMPLETE} AND event_at <= due_at END",
+            ("event_at", "due_at", "status"),
+        ),
+        "days": Derived(
+            f"CASE WHEN status IN {COMPLETE} AND event_at >= assigned_at "
+            "THEN epoch(event_at - assigned_at) / 86400 END",
+            ("assigned_at", "event_at", "status"),
+        ),
+        "score_band": SCORE_BAND,
+    },
+    Purpose.MANAGER: {
+        "manager_ref": MANAGER,
+        "learner_ref": LEARNER,
+        "course_code": _same("course_code"),
+        "completion": Derived(
+            f"CASE WHEN status IN {COMPLETE} THEN 'complete' ELSE 'incomplete' END", ("status",)
+        ),
+        "outcome": OUTCOME,
+    },
+    Purpose.ANALYTICS: {
+        "learner_ref": LEARNER,
+        "record_type": _same("record_type"),
+        "source": _same("source"),
+        "region": REGION,
+        "department": _same("department"),
+        "course_code": _same("course_code"),
+        "event_month": Derived("date_trunc('month', event_at)::DATE", ("event_at",)),
+        "status": _same("status"),
+        "score_band": SCORE_BAND,
+    },
+    Purpose.HR_LEGAL: {
+        "learner_ref": LEARNER,
+        "manager_ref": MANAGER,
+        **{name: _same(name) for name in ("record_type", "source")},
+        "region": REGION,
+        **{name: _same(name) for name in ("department", "course_code", "course_title")},
+        "sensitivity": Derived("sensitivity", ("course_code", "course_title")),
+        **{name: _same(name) for name in ("assigned_at", "started_at", "event_at")},
+        "event_zone": Derived("event_zone", ("event_at",)),
+        **{name: _same(name) for name in ("due_at", "status")},
+        "outcome": OUTCOME,
+        "score": Derived("score", ("score", "score_max")),
+        "attempts": _same("attempts"),
+        "has_comment": Derived("has_comment", ("free_text",)),
+    },
+}  # fmt: skip
+# Which classified rows a purpose may see at all; None = every row.
+FILTERS: dict[Purpose, dict[str, str]] = {
+    Purpose.COACHING: {"sensitive course": ORDINARY, "message": PERSON_RECORDS},
+    Purpose.MANAGER: {
+        "sensitive course": ORDINARY,
+        "message": PERSON_RECORDS,
+        "no manager": "manager IS NOT NULL",
+    },
+    Purpose.ANALYTICS: {"sensitive course": ORDINARY},
+    Purpose.HR_LEGAL: {},
+}
+
+
+def check_against(data_map: DataMap, purpose: Purpose) -> None:
+    """Stop the run if a column would carry a field that policy withholds from the purpose.
+
+    Raises:
+        PolicyError: naming purpose, column and field.
+    """
+    released = data_map.released(purpose) | OWN
+    for name, column in TABLES[purpose].items():
+        for origin in column.made_from:
+            if origin not in released:
+                raise PolicyError(
+                    f"{purpose.value}.{name}: made of {origin}, which no source in data_map.yaml "
+                    f"releases for the purpose {purpose.value}"
+                )
+
+
+def passes(purpose: Purpose) -> str:
+    """SQL: may this purpose see the classified row?"""
+    return " AND ".join(FILTERS[purpose].values()) or "true"
+
+
+def write_references(
+    connection: duckdb.DuckDBPyConnection, classified: Path, key: PurposeKey, out: Path
+) -> None:
+    """Write the vault's table of one purpose: person (raw identifier), ref (pseudonym).
+
+    Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
+    than records.
+    """
+    people = (
+        f"SELECT DISTINCT person FROM {literal(classified)} UNION "
+        f"SELECT DISTINCT manager FROM {literal(classified)} WHERE manager IS NOT NULL"
+    )
+    # COPY takes no parameters, so the keyed hash goes through a table.
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE ref AS SELECT person, {key.hmac_sql('person')} AS ref "
+        f"FROM ({people})",
+        key.parameters(),
+    )
+    connection.execute(f"COPY (FROM ref ORDER BY ref) TO {literal(out)} ({PARQUET})")
+
+
+def write_pseudonymized(
+    connection: duckdb.DuckDBPyConnection, classified: Path, refs: Path, purpose: Purpose, out: Path
+) -> None:
+    """Write one purpose's pseudonymized rows; a person without a reference is an error, not a
+    fallback identifier (the inner join loses the row and reconciliation stops the run)."""
+    columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
+    manager = (
+        f"LEFT JOIN {literal(refs)} m ON m.person = r.manager"
+        if MANAGER in TABLES[purpose].values()
+        else ""
+    )
+    connection.execute(
+        f"COPY (SELECT {columns} FROM (FROM {literal(classified)} WHERE {passes(purpose)}) r "
+        f"JOIN {literal(refs)} l ON l.person = r.person {manager}) "
+        f"TO {literal(out)} ({PARQUET})"
+    )

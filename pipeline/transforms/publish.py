@@ -1,0 +1,90 @@
+"""Pseudonymized rows to the tables that leave, staged as one DuckDB file per audience.
+
+One file per audience means that no SQL in one audience's file can reach another's rows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import identifier, literal
+from pipeline.layout import Layout, built_beside
+from pipeline.policy.data_map import DataMap, Published, Purpose
+
+# A coaching table's cell: the column that names it, and the pseudonymized column behind it.
+CELL = {
+    "coaching_team": "team_ref",
+    "coaching_course": "course_code",
+    "coaching_department": "department",
+    "coaching_period": "period",
+}
+# Rows of an individual table are ordered by random pseudonym: arrival order tells time.
+INDIVIDUAL_ORDER = {
+    "manager_extract": "manager_ref, learner_ref, course_code, completion, outcome",
+    "analytics_milestones": "learner_ref, course_code",
+    "hr_legal_detail": "learner_ref, course_code",
+}
+
+
+def _share(band: str) -> str:
+    return f"(count(*) FILTER (score_band = '{band}') / count(*))::DOUBLE AS share_{band}"
+
+
+def coaching_sql(table: str, rows: Path, k: int) -> str:
+    """SQL: one coaching table; cells of fewer than k distinct people are withheld.
+
+    Measures: learners (distinct people), records, completion_rate and on_time_rate (0..1, the
+    latter over records with a due date), median_days from assignment to completion, and the
+    share of records in each score band.
+    """
+    cell = CELL[table]
+    return f"""
+    SELECT {cell}, count(DISTINCT learner_ref) AS learners, count(*) AS records,
+      avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
+      median(days) AS median_days,
+      {_share('low')}, {_share('mid')}, {_share('high')}, {_share('unscored')}
+    FROM {literal(rows)} WHERE {cell} IS NOT NULL
+    GROUP BY {cell} HAVING count(DISTINCT learner_ref) >= {k} ORDER BY {cell}"""
+
+
+def table_sql(table: str, spec: Published, rows: Path) -> str:
+    """SQL: the content of one published table."""
+    if spec.purpose is Purpose.COACHING:
+        assert spec.k is not None  # the data map's model demands it
+        return coaching_sql(table, rows, spec.k)
+    columns = ", ".join(spec.columns)
+    return f"SELECT {columns} FROM {literal(rows)} ORDER BY {INDIVIDUAL_ORDER[table]}"
+
+
+def stage_database(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    data_map: DataMap,
+    purpose: Purpose,
+    partition: str,
+) -> dict[str, int]:
+    """Build one audience's DuckDB file among tonight's staged tables.
+
+    Returns:
+        Rows per table.
+    """
+    tables = {n: spec for n, spec in data_map.published.items() if spec.purpose is purpose}
+    (database,) = {spec.database for spec in tables.values()}
+    rows = layout.pseudonymized / f"{purpose.value}.parquet"
+    counts: dict[str, int] = {}
+    target = layout.staged(partition) / f"{database}.duckdb"
+    with built_beside(target, layout.work) as beside:
+        connection.execute(f"ATTACH {literal(beside)} AS staged")
+        try:
+            for table, spec in tables.items():
+                connection.execute(
+                    f"CREATE TABLE staged.{identifier(table)} AS {table_sql(table, spec, rows)}"
+                )
+                (counts[table],) = connection.sql(
+                    f"SELECT count(*) FROM staged.{identifier(table)}"
+                ).fetchall()[0]
+        finally:
+            connection.execute("DETACH staged")
+    return counts

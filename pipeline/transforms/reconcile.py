@@ -1,0 +1,109 @@
+"""Counts from raw to published: in = quarantined + superseded + suppressed + published.
+
+Every term is counted by itself from the stored data, none is a difference of others, so the
+equation can fail, and then the run does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import identifier, literal
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap, Published, Purpose
+from pipeline.transforms.pseudonymize import FILTERS
+from pipeline.transforms.classify import SUPERSEDED
+from pipeline.transforms.publish import CELL
+from pipeline.transforms.stored import records, rejects
+
+
+@dataclass(frozen=True)
+class TableCount:
+    """One table's way from raw to published, in records.
+
+    `suppressed` is by reason: withheld by policy (sensitive course, message, no manager), without
+    a value for the cell, or in a cell of fewer than k people.
+    """
+
+    table: str
+    received: int
+    quarantined: int
+    superseded: int
+    suppressed: dict[str, int] = field(default_factory=dict)
+    published: int = 0
+
+    @property
+    def holds(self) -> bool:
+        told = self.quarantined + self.superseded + sum(self.suppressed.values()) + self.published
+        return told == self.received
+
+    def as_dict(self) -> dict[str, object]:
+        return {**asdict(self), "holds": self.holds}
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    ((count,),) = connection.sql(query).fetchall()
+    return int(count or 0)
+
+
+def _withheld(
+    connection: duckdb.DuckDBPyConnection, classified: Path, purpose: Purpose
+) -> dict[str, int]:
+    """Classified rows that the purpose may not see, by the first filter that withholds them."""
+    branches = " ".join(
+        f"WHEN NOT coalesce({test}, false) THEN {literal(reason)}"
+        for reason, test in FILTERS[purpose].items()
+    )
+    if not branches:
+        return {}
+    found = connection.sql(
+        f"SELECT CASE {branches} END AS reason, count(*) FROM {literal(classified)} "
+        "GROUP BY reason HAVING reason IS NOT NULL ORDER BY reason"
+    ).fetchall()
+    return {str(reason): int(count) for reason, count in found}
+
+
+def _cells(
+    connection: duckdb.DuckDBPyConnection, table: str, spec: Published, rows: Path
+) -> dict[str, int]:
+    cell = CELL[table]
+    return {
+        "no cell": _one(connection, f"SELECT count(*) FROM {literal(rows)} WHERE {cell} IS NULL"),
+        f"fewer than {spec.k} people": _one(
+            connection,
+            f"SELECT sum(n) FROM (SELECT count(*) AS n FROM {literal(rows)} "
+            f"WHERE {cell} IS NOT NULL GROUP BY {cell} "
+            f"HAVING count(DISTINCT learner_ref) < {spec.k})",
+        ),
+    }
+
+
+def reconcile(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, partition: str
+) -> list[TableCount]:
+    """Count every staged table's way, over all drops in the store."""
+    classified = layout.classified / "current.parquet"
+    rows = records(layout)
+    lines = _one(connection, f"SELECT count(*) FROM {rejects(layout)}")
+    total = _one(connection, f"SELECT count(*) FROM {rows}")
+    bad = _one(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
+    superseded = _one(connection, SUPERSEDED.format(rows=rows))
+    counts = []
+    for table, spec in data_map.published.items():
+        suppressed = _withheld(connection, classified, spec.purpose)
+        pseudonymized = layout.pseudonymized / f"{spec.purpose.value}.parquet"
+        if spec.k:
+            suppressed |= _cells(connection, table, spec, pseudonymized)
+        database = layout.staged(partition) / f"{spec.database}.duckdb"
+        told = "sum(records)" if spec.k else "count(*)"
+        connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
+        published = _one(connection, f"SELECT {told} FROM counted.{identifier(table)}")
+        connection.execute("DETACH counted")
+        counts.append(
+            TableCount(table, total + lines, bad + lines, superseded,
+                       suppressed, published)  # fmt: skip
+        )
+    return counts
