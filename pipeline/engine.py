@@ -43,8 +43,14 @@ def engine(
         # Only a fixed name from the validated data map reaches this statement.
         connection.execute(f"SET TimeZone = {literal(zone)}")
         yield connection
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        # These speak of memory, files and disks; an operator needs them.
+    except (
+        duckdb.OutOfMemoryException,
+        duckdb.IOException,
+        duckdb.BinderException,
+        duckdb.CatalogException,
+        duckdb.ParserException,
+    ) as error:
+        # These speak of memory, files, disks and our own SQL, before any row is read.
         raise EngineError(str(error)) from None
     except duckdb.Error as error:
         raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None

@@ -36,10 +36,9 @@ def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
     _seal(folder, table).write_text(digest(database), "utf-8")
 
 
-def break_seals(layout: Layout, partition: str) -> None:
-    """Forget all passed checks of a night, before its tables are built again."""
-    for old in layout.staged(partition).glob("*.seal"):
-        old.unlink()
+def break_seal(layout: Layout, partition: str, table: str) -> None:
+    """Forget a passed check, before the table is built again."""
+    _seal(layout.staged(partition), table).unlink(missing_ok=True)
 
 
 def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
@@ -81,7 +80,8 @@ def release(
     """
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
-    break_seals(layout, partition)
+    for table in data_map.published:
+        break_seal(layout, partition, table)
     manifest = {
         "partition": partition,
         "run_id": run_id,

@@ -1,0 +1,90 @@
+"""Blocking asset checks at every boundary. A failed one stops the run before the gate."""
+
+import datetime as dt
+from collections.abc import Callable
+
+import dagster as dg
+
+from assets.common import DATA_MAP, night
+from expectations import boundaries
+from expectations.suite import Verdict
+from pipeline import gate, lineage
+from pipeline.policy.data_map import Purpose
+from pipeline.resources import Store
+
+
+def result(verdict: Verdict) -> dg.AssetCheckResult:
+    """A verdict as Dagster shows it: rules and counts."""
+    return dg.AssetCheckResult(
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description="every rule held"
+        if verdict.passed
+        else "broken: " + ", ".join([*verdict.broken, *verdict.missing]),
+        metadata={
+            "suite": verdict.suite,
+            "expectations": verdict.expected,
+            "broken_rules": verdict.broken,
+            "missing_evidence": verdict.missing,
+        },
+    )
+
+
+def _check(
+    asset: dg.AssetKey, name: str, judge: Callable[[Store, str], Verdict], about: str
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(asset=asset, name=name, blocking=True, description=about)
+    def check(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
+        return result(judge(store, str(night(context))))
+
+    return check
+
+
+def _sealing(table: str) -> Callable[[Store, str], Verdict]:
+    def judge(store: Store, partition: str) -> Verdict:
+        verdict = boundaries.published(store.layout, store.data_map, partition, table)
+        if verdict.passed:
+            gate.seal(store.layout, store.data_map, partition, table)
+        return verdict
+
+    return judge
+
+
+def _purpose(purpose: Purpose) -> Callable[[Store, str], Verdict]:
+    return lambda store, _: boundaries.pseudonymized(store.layout, store.data_map, purpose)
+
+
+checks = [
+    _check(
+        lineage.CANONICAL,
+        "canonical_schema",
+        lambda store, night: boundaries.canonical(
+            store.layout, store.data_map, dt.date.fromisoformat(night)
+        ),
+        "The drop's rows keep to the canonical schema, vocabularies and scales.",
+    ),
+    _check(
+        lineage.CLASSIFIED,
+        "everything_classified",
+        lambda store, _: boundaries.classified(store.layout, store.data_map),
+        "Every row has a person, every sensitive course is tagged.",
+    ),
+    *(
+        _check(
+            lineage.pseudonymized_key(purpose),
+            "no_identifier",
+            _purpose(purpose),
+            f"Only the columns, pseudonyms and courses that {purpose.value} may see.",
+        )
+        for purpose in Purpose
+    ),
+    *(
+        _check(
+            lineage.published_key(table),
+            "no_leak",
+            _sealing(table),
+            "Every value in its closed domain, no known identifier, no unlisted column, k people.",
+        )
+        for table in DATA_MAP.published
+    ),
+]

@@ -1,0 +1,48 @@
+"""Classified: who it is, how sensitive the course is, which record holds."""
+
+import dagster as dg
+
+from assets.common import NIGHTS, OWNERS
+from expectations.boundaries import CLASSIFIED
+from pipeline import lineage
+from pipeline.engine import engine, literal
+from pipeline.layout import built_beside
+from pipeline.resources import Store
+from pipeline.transforms.classify import write_classified
+
+
+@dg.asset(
+    key=lineage.CLASSIFIED,
+    group_name="classified",
+    deps=[lineage.CANONICAL],
+    partitions_def=NIGHTS,
+    owners=OWNERS,
+    kinds={"duckdb", "parquet"},
+    tags={"personal_data": "raw"},
+    metadata={
+        "dagster/column_schema": lineage.typed_schema(CLASSIFIED),
+        "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+    },
+)
+def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
+    """The record that holds of every enrolment, exam and message, over all drops so far.
+
+    People are resolved through the roster, sensitive courses tagged, revisions superseded. The
+    result depends on the set of drops only, so repeated and late drops change nothing else.
+    """
+    layout = store.layout
+    target = layout.classified / "current.parquet"
+    with engine(layout.work) as connection:
+        with built_beside(target, layout.work) as beside:
+            write_classified(connection, layout, store.data_map, beside)
+        ((rows, people, sensitive),) = connection.sql(
+            f"SELECT count(*), count(DISTINCT person), count(sensitivity) FROM {literal(target)}"
+        ).fetchall()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "people": people,
+            "records_on_sensitive_courses": sensitive,
+            "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+        }
+    )

@@ -1,0 +1,112 @@
+"""Published: the tables staged per audience, and the release through the gate."""
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.common import DATA_MAP, NIGHTS, OWNERS, night
+from pipeline import gate, lineage
+from pipeline.engine import engine
+from pipeline.layout import built_beside
+from pipeline.policy.data_map import Purpose
+from pipeline.resources import Store
+from pipeline.transforms.publish import stage_database
+from pipeline.transforms.reconcile import reconcile
+
+DESCRIPTIONS = {
+    "coaching_team": "Aggregates per team (a manager's reports), k distinct people at the least.",
+    "coaching_course": "Aggregates per course, k distinct people at the least.",
+    "coaching_department": "Aggregates per department, k distinct people at the least.",
+    "coaching_period": "Aggregates per month, k distinct people at the least.",
+    "manager_extract": "Each manager's reports: course, complete or not, learning outcome. No "
+    "time, no score, no sensitive course, no text.",
+    "analytics_milestones": "Pseudonymized milestones for analysts; months and score bands.",
+    "hr_legal_detail": "The detailed view for HR and legal, closed by default.",
+}
+
+
+def _staged(purpose: Purpose) -> dg.AssetsDefinition:
+    tables = [name for name, spec in DATA_MAP.published.items() if spec.purpose is purpose]
+
+    @dg.multi_asset(
+        name=f"staged_for_{purpose.value}",
+        specs=[
+            dg.AssetSpec(
+                lineage.published_key(table),
+                deps=[lineage.pseudonymized_key(purpose)],
+                description=DESCRIPTIONS[table],
+                group_name="published",
+                owners=OWNERS,
+                kinds={"duckdb"},
+                tags={
+                    "personal_data": "aggregated" if DATA_MAP.published[table].k
+                    else "pseudonymized",
+                    "purpose": purpose.value,
+                },
+                metadata={
+                    "dagster/column_schema": lineage.published_schema(DATA_MAP, table),
+                    "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+                    "k": DATA_MAP.published[table].k or 0,
+                },
+            )
+            for table in tables
+        ],
+        partitions_def=NIGHTS,
+    )  # fmt: skip
+    def staged(
+        context: dg.AssetExecutionContext, store: Store
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        partition = str(night(context))
+        for table in tables:
+            gate.break_seal(store.layout, partition, table)
+        with engine(store.layout.work) as connection:
+            counts = stage_database(
+                connection, store.layout, store.data_map, purpose, partition
+            )
+        for table in tables:
+            yield dg.MaterializeResult(
+                asset_key=lineage.published_key(table),
+                metadata={
+                    "dagster/row_count": counts[table],
+                    "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+                },
+            )
+
+    return staged
+
+
+staged_tables = [_staged(purpose) for purpose in Purpose]
+
+
+@dg.asset(
+    key=dg.AssetKey(["published", "release"]),
+    group_name="published",
+    deps=[lineage.published_key(table) for table in DATA_MAP.published],
+    partitions_def=NIGHTS,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    tags={"gate": "release"},
+)
+def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+    """The one way out: reconciles tonight's tables, then publishes all of them at once.
+
+    Opens only to tables whose blocking checks passed on these very files.
+    """
+    layout, partition = store.layout, str(night(context))
+    gate.require_seals(layout, store.data_map, partition)
+    with engine(layout.work) as connection:
+        counts = reconcile(connection, layout, store.data_map, partition)
+    story = [count.as_dict() for count in counts]
+    with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
+        beside.write_text(json.dumps(story, indent=1), "utf-8")
+    torn = [count.table for count in counts if not count.holds]
+    if torn:
+        raise dg.Failure(
+            description=f"records do not reconcile from raw to published: {', '.join(torn)}",
+            metadata={"reconciliation": story},
+            allow_retries=False,
+        )
+    rows = {count.table: count.published for count in counts}
+    gate.release(layout, store.data_map, partition, context.run.run_id, rows)
+    return dg.MaterializeResult(metadata={"reconciliation": story})

@@ -1,0 +1,71 @@
+"""Raw: the sources as delivered, and the canonical records read from one night's drop."""
+
+import datetime as dt
+
+import dagster as dg
+
+from assets.common import DATA_MAP, NIGHTS, OWNERS, night
+from pipeline import lineage
+from pipeline.engine import engine
+from pipeline.landing import take_in
+from pipeline.readers.canonical import COLUMNS
+from pipeline.resources import Store
+from pipeline.transforms.stored import parquet
+
+landing_sources = [
+    dg.AssetSpec(
+        lineage.source_key(name),
+        group_name="landing",
+        description=f"{source.description}. Files `{source.files}` in a drop.",
+        owners=OWNERS,
+        kinds={"file"},
+        partitions_def=NIGHTS,
+        metadata={"dagster/column_schema": lineage.source_schema(DATA_MAP, name)},
+    )
+    for name, source in DATA_MAP.sources.items()
+]
+
+
+@dg.asset(
+    key=lineage.CANONICAL,
+    group_name="raw",
+    deps=[spec.key for spec in landing_sources],
+    partitions_def=NIGHTS,
+    owners=OWNERS,
+    kinds={"duckdb", "parquet"},
+    tags={"personal_data": "raw"},
+    metadata={
+        "dagster/column_schema": lineage.typed_schema(COLUMNS),
+        "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
+    },
+)
+def canonical_milestones(
+    context: dg.AssetExecutionContext, store: Store
+) -> dg.MaterializeResult[None]:
+    """One night's drop in the canonical schema, bad rows set aside with the rule they break.
+
+    Free text stays outside, only the fact that there was some comes along. An unlisted file or
+    column stops the run before anything is written.
+    """
+    store.require_valid_policy(dt.datetime.now(dt.UTC).date())
+    drop = night(context)
+    files = take_in(store.layout, store.data_map, drop)
+    folder = store.layout.canonical / str(drop)
+    found = sorted(p for p in folder.glob("*/records-*.parquet") if ".rejects." not in p.name)
+    with engine(store.layout.work) as connection:
+        rows = parquet(found, COLUMNS)
+        rules = connection.sql(
+            f"SELECT problem, count(*) FROM {rows} WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        regions = connection.sql(
+            f"SELECT coalesce(region, 'ALL'), count(*) FROM {rows} GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/partition_row_count": sum(count for _, count in regions),
+            "records_by_region": dict(regions),
+            "quarantined_by_rule": dict(rules),
+            "files": [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files],
+            "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
+        }
+    )

@@ -1,0 +1,96 @@
+"""The console command. Everything it does is a normal Dagster job or a read through the door."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Privacy pipeline for learning-management milestone records.",
+    no_args_is_help=True,
+    add_completion=False,
+    # A traceback with local variables would print values.
+    pretty_exceptions_enable=False,
+)
+Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
+Day = Annotated[str | None, typer.Option("--date", help="Night, YYYY-MM-DD; default today.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same demo.")]
+DEFAULT_HOME = Path("data")
+
+
+def _day(text: str | None) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text) if text else dt.date.today()
+    except ValueError:
+        raise typer.BadParameter("expected YYYY-MM-DD") from None
+
+
+@app.command()
+def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
+         seed: Seed = 7) -> None:  # fmt: skip
+    """Make a demo drop, run its two nights end to end, and show what was published."""
+    from pipeline.cli import night, views
+    from pipeline.demo.generate import Size, generate
+
+    days = generate(home / "landing", _day(date), Size(people, records), seed, views.say)
+    for day in days:
+        if not night.run(home, day):
+            raise typer.Exit(1)
+    views.published(home)
+
+
+@app.command()
+def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
+             records: int = 20_000, seed: Seed = 7) -> None:  # fmt: skip
+    """Write two seeded demo drops into the landing folder."""
+    from pipeline.cli import views
+    from pipeline.demo.generate import Size
+    from pipeline.demo.generate import generate as make
+
+    days = make(home / "landing", _day(date), Size(people, records), seed, views.say)
+    views.say("landed: " + ", ".join(map(str, days)))
+
+
+@app.command()
+def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
+    """Run one night: the Dagster job `nightly` for the drop of that date."""
+    from pipeline.cli import night
+
+    if not night.run(home, _day(date)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
+    """Would tonight's drop be admitted? Reads headers against the data map, writes nothing."""
+    from pipeline.cli import views
+
+    if not views.admission(home, _day(date)):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(home: Home = DEFAULT_HOME) -> None:
+    """What is published, and how the records of that night reconcile."""
+    from pipeline.cli import views
+
+    if not views.status(home):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(table: Annotated[str | None, typer.Argument(help="One table; default all.")] = None,
+         home: Home = DEFAULT_HOME, limit: int = 10) -> None:  # fmt: skip
+    """Show published tables. The detailed HR/legal view stays closed."""
+    from pipeline.cli import views
+
+    if not views.published(home, table, limit):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the console command `milestones`."""
+    app()

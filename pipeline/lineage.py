@@ -1,0 +1,148 @@
+"""Column schemas and column lineage for the Dagster UI, made from the data map."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from pipeline.policy.data_map import DataMap, Purpose, SourceField
+from pipeline.readers.canonical import COLUMNS
+from pipeline.transforms.pseudonymize import TABLES
+
+CANONICAL = dg.AssetKey(["raw", "canonical_milestones"])
+CLASSIFIED = dg.AssetKey(["classified", "classified_milestones"])
+# The canonical record's names of the classified columns that were renamed or derived.
+CLASSIFIED_FROM: dict[str, tuple[str, ...]] = {
+    "person": ("learner_id",),
+    "manager": ("manager_id", "learner_id"),
+    "region": ("country", "region"),
+    "sensitivity": ("course_code", "course_title"),
+    "has_comment": ("has_comment",),
+}
+# And the other way: which classified column carries a canonical field.
+CARRIED_AS = {
+    "learner_id": "person",
+    "manager_id": "manager",
+    "country": "region",
+    "score_max": "score",
+    "free_text": "has_comment",
+}
+
+
+def source_key(source: str) -> dg.AssetKey:
+    return dg.AssetKey(["landing", source])
+
+
+def pseudonymized_key(purpose: Purpose) -> dg.AssetKey:
+    return dg.AssetKey(["pseudonymized", f"milestones_for_{purpose.value}"])
+
+
+def published_key(table: str) -> dg.AssetKey:
+    return dg.AssetKey(["published", table])
+
+
+def _described(field: SourceField) -> str:
+    seen = ", ".join(field.purposes) or "nobody"
+    return (
+        f"{field.field_class.value.replace('_', ' ')}, {field.risk.value} risk; "
+        f"{field.treatment.value}; seen by {seen}"
+    )
+
+
+def source_schema(data_map: DataMap, source: str) -> dg.TableSchema:
+    """A source's columns with class, risk, treatment and purposes, as description and tags."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                "string",
+                description=_described(field),
+                tags={
+                    "class": field.field_class.value,
+                    "risk": field.risk.value,
+                    "treatment": field.treatment.value,
+                },
+            )
+            for name, field in data_map.sources[source].fields.items()
+        ]
+    )
+
+
+def typed_schema(columns: dict[str, str]) -> dg.TableSchema:
+    return dg.TableSchema(columns=[dg.TableColumn(n, kind) for n, kind in columns.items()])
+
+
+def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
+    """A published table's columns with their type, domain and the purpose they serve."""
+    spec = data_map.published[table]
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name,
+                data_map.columns[name].type,
+                description=f"domain: {data_map.columns[name].rule}; for {spec.purpose.value}; "
+                f"made of {', '.join(data_map.columns[name].made_from)}",
+                tags={"purpose": spec.purpose.value, "domain": data_map.columns[name].rule},
+            )
+            for name in spec.columns
+        ]
+    )
+
+
+def canonical_lineage(data_map: DataMap) -> dg.TableColumnLineage:
+    """Canonical column to the delivered columns that feed it, over all sources."""
+    carried = {"has_comment": "free_text"}
+    return dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(source_key(source), delivered)
+                for source, spec in data_map.sources.items()
+                for delivered, field in spec.fields.items()
+                if field.name == carried.get(column, column)
+                or (column == "score" and field.name == "score_max")
+            ]
+            for column in COLUMNS
+        }
+    )
+
+
+def classified_lineage(columns: dict[str, str]) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            name: [dg.TableColumnDep(CANONICAL, o) for o in CLASSIFIED_FROM.get(name, (name,))]
+            for name in columns
+        }
+    )
+
+
+def pseudonymized_lineage(purpose: Purpose) -> dg.TableColumnLineage:
+    return dg.TableColumnLineage(
+        {
+            name: [
+                dg.TableColumnDep(CLASSIFIED, carried)
+                for carried in sorted({CARRIED_AS.get(o, o) for o in column.made_from})
+            ]
+            for name, column in TABLES[purpose].items()
+        }
+    )
+
+
+# Measures of the coaching tables: the pseudonymized columns that they count or average.
+MEASURES = {
+    "learners": ("learner_ref",),
+    "records": ("learner_ref",),
+    "completion_rate": ("complete",),
+    "on_time_rate": ("on_time",),
+    "median_days": ("days",),
+    **{f"share_{band}": ("score_band",) for band in ("low", "mid", "high", "unscored")},
+}
+
+
+def published_lineage(data_map: DataMap, table: str) -> dg.TableColumnLineage:
+    spec = data_map.published[table]
+    key = pseudonymized_key(spec.purpose)
+    return dg.TableColumnLineage(
+        {
+            name: [dg.TableColumnDep(key, origin) for origin in MEASURES.get(name, (name,))]
+            for name in spec.columns
+        }
+    )
