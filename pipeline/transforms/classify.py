@@ -62,8 +62,8 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
       SELECT * FROM (VALUES {regions}) AS v(country, home_region);
     -- An address shared by two employees resolves to neither.
     CREATE TEMP TABLE alias AS
-      SELECT alias, any_value(learner_id) AS person FROM (
-        SELECT 'mbox:mailto:' || email AS alias, learner_id FROM people WHERE email IS NOT NULL
+      SELECT alias, any_value(person) AS person FROM (
+        SELECT 'mbox:mailto:' || email AS alias, learner_id AS person FROM people WHERE email IS NOT NULL
         UNION ALL
         SELECT 'sha1:' || sha1('mailto:' || email), learner_id FROM people
           WHERE email IS NOT NULL
