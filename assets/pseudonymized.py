@@ -9,8 +9,11 @@ from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
 from pipeline.transforms.pseudonymize import (
-    TABLES, check_against, write_pseudonymized, write_references,
-)  # fmt: skip
+    TABLES,
+    check_against,
+    write_pseudonymized,
+    write_references,
+)
 
 
 def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:

@@ -61,9 +61,7 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
         for table in tables:
             gate.break_seal(store.layout, partition, table)
         with engine(store.layout.work) as connection:
-            counts = stage_database(
-                connection, store.layout, store.data_map, purpose, partition
-            )
+            counts = stage_database(connection, store.layout, store.data_map, purpose, partition)
         for table in tables:
             yield dg.MaterializeResult(
                 asset_key=lineage.published_key(table),

@@ -6,8 +6,12 @@ import datetime as dt
 
 from expectations.domains import NULLABLE, Checked
 from expectations.evidence import (
-    Evidence, declared, reference_tables, schema_evidence, table_evidence,
-)  # fmt: skip
+    Evidence,
+    declared,
+    reference_tables,
+    schema_evidence,
+    table_evidence,
+)
 from expectations.suite import Verdict, judge
 from pipeline.engine import engine, identifier, literal
 from pipeline.layout import Layout
@@ -64,9 +68,7 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
         rows = parquet(files, COLUMNS)
         found = schema_evidence(connection, rows, COLUMNS)
         found |= _count(connection, f"{rows} WHERE problem IS NULL", tests)
-        ((bad, total),) = connection.sql(
-            f"SELECT count(problem), count(*) FROM {rows}"
-        ).fetchall()
+        ((bad, total),) = connection.sql(f"SELECT count(problem), count(*) FROM {rows}").fetchall()
     found["quarantine.not_most"] = int(bad > MOST_QUARANTINED * total)
     return judge("canonical", ["schema.unlisted_columns", "schema.missing_or_wrong", *tests,
                                "quarantine.not_most"], found)  # fmt: skip

@@ -121,9 +121,7 @@ def schema_evidence(
     actual = dict(zip(shape.columns, map(str, shape.types), strict=True))
     return {
         "schema.unlisted_columns": len(set(actual) - set(expected)),
-        "schema.missing_or_wrong": sum(
-            actual.get(name) != kind for name, kind in expected.items()
-        ),
+        "schema.missing_or_wrong": sum(actual.get(name) != kind for name, kind in expected.items()),
     }
 
 
@@ -160,4 +158,3 @@ def table_evidence(
         | identifier_evidence(connection, relation, columns)
         | pseudonym_evidence(connection, relation, columns, layout, purpose)
     )
-

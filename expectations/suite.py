@@ -32,10 +32,17 @@ def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
     import great_expectations as gx
     import pandas as pd
-    from great_expectations import expectations as gxe
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.core.expect_column_values_to_be_between import (
+        ExpectColumnValuesToBeBetween,
+    )
+    from great_expectations.expectations.core.expect_table_columns_to_match_set import (
+        ExpectTableColumnsToMatchSet,
+    )
+    from great_expectations.expectations.expectation import Expectation
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     frame = pd.DataFrame([evidence])
     batch = (
         context.data_sources.add_pandas("evidence")
@@ -43,11 +50,9 @@ def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
         .add_batch_definition_whole_dataframe(suite)
         .get_batch({"dataframe": frame})
     )
-    rules: list[gxe.Expectation] = [
-        gxe.ExpectTableColumnsToMatchSet(column_set=declared, exact_match=True)
-    ]
+    rules: list[Expectation] = [ExpectTableColumnsToMatchSet(column_set=declared, exact_match=True)]
     rules += [
-        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=0)
+        ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=0)
         for name in declared
         if name in evidence
     ]
@@ -57,7 +62,7 @@ def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
     failed = {
         outcome.expectation_config.kwargs.get("column")
         for outcome in result.results
-        if not outcome.success
+        if outcome.expectation_config is not None and not outcome.success
     }
     return Verdict(
         suite,

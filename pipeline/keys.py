@@ -51,9 +51,7 @@ class PurposeKey:
 
     def hmac_sql(self, text: str) -> str:
         """SQL: the pseudonym of a text expression; NULL stays NULL."""
-        return (
-            f"'{self.tag}' || left(sha256($opad || unhex(sha256($ipad || encode({text})))), 32)"
-        )
+        return f"'{self.tag}' || left(sha256($opad || unhex(sha256($ipad || encode({text})))), 32)"
 
 
 class KeyRing:

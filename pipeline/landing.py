@@ -141,5 +141,3 @@ def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile
             context = DropContext(connection, drop, data_map.earliest_date, first.region)
             READERS[spec.reader].read([file.path for file in batch], out, context)
         return files
-
-

@@ -1,12 +1,12 @@
 """Where data lies: one declared tree, in the order the data travels.
 
-    landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
-    store/canonical/<date>/            typed records and the quarantine of that drop
-    store/classified/                  the current record of every milestone, roster resolved
-    store/pseudonymized/               one file per purpose; no raw identifier
-    vault/                             who is behind a pseudonym; key ring; mode 0700
-    releases/<id>/*.duckdb             published tables; `current` points at one release
-    store/reconciliation/              counts from raw to published, per run
+landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
+store/canonical/<date>/            typed records and the quarantine of that drop
+store/classified/                  the current record of every milestone, roster resolved
+store/pseudonymized/               one file per purpose; no raw identifier
+vault/                             who is behind a pseudonym; key ring; mode 0700
+releases/<id>/*.duckdb             published tables; `current` points at one release
+store/reconciliation/              counts from raw to published, per run
 """
 
 from __future__ import annotations

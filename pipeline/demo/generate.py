@@ -18,8 +18,9 @@ import polars as pl
 
 FIRST = ["Zoë", "José", "Łukasz", "Søren", "Aoife", "Nguyễn", "Олена", "美咲", "Fatima", "Björn",
          "Chloé", "Ivo", "Grace", "Deniz", "Priya", "Tomás", "Maja", "Owen"]  # fmt: skip
-LAST = ["Müller", "García", "Nowak", "Ó Briain", "Østergård", "Trần", "Шевченко", "佐藤", "El Amrani",
-        "Lindqvist", "Dubois", "Rossi", "Okafor", "Yılmaz", "Sharma", "Silva", "Kovač"]  # fmt: skip
+LAST = ["Müller", "García", "Nowak", "Ó Briain", "Østergård", "Trần", "Шевченко", "佐藤",
+        "El Amrani", "Lindqvist", "Dubois", "Rossi", "Okafor", "Yılmaz", "Sharma", "Silva",
+        "Kovač"]  # fmt: skip
 DEPARTMENTS = ["Sales", "Engineering", "Support", "Finance", "Logistics", "Legal", "Research"]
 COUNTRIES = ["DE", "FR", "PL", "GB", "US", "IN", "JP"]
 COURSES = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.engine import identifier, literal
+from pipeline.engine import identifier
 from pipeline.readers import tabular
 from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.canonical import lookup, problem, write_records
@@ -50,17 +50,17 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
     FROM (
       SELECT 'milestone_flag' AS record_type, id_student, i.region AS department,
         code_module || '-' || code_presentation AS course_code, '' AS occurrence,
-        {lookup('final_result', RESULT)} AS status,
+        {lookup("final_result", RESULT)} AS status,
         coalesce(date_unregistration, module_presentation_length) AS raw_event,
-        {_day(start, 'coalesce(date_unregistration, module_presentation_length)')} AS event_at,
+        {_day(start, "coalesce(date_unregistration, module_presentation_length)")} AS event_at,
         module_presentation_length AS raw_due,
-        {_day(start, 'module_presentation_length')} AS due_at,
-        date_registration AS raw_assigned, {_day(start, 'date_registration')} AS assigned_at,
+        {_day(start, "module_presentation_length")} AS due_at,
+        date_registration AS raw_assigned, {_day(start, "date_registration")} AS assigned_at,
         NULL AS raw_score, NULL::DOUBLE AS score,
         try_cast(num_of_prev_attempts AS INTEGER) AS attempts, 'studentInfo.csv' AS file
       FROM {person} i
-      LEFT JOIN {tables['courses']} USING (code_module, code_presentation)
-      LEFT JOIN {tables['studentRegistration']} USING (code_module, code_presentation, id_student)
+      LEFT JOIN {tables["courses"]} USING (code_module, code_presentation)
+      LEFT JOIN {tables["studentRegistration"]} USING (code_module, code_presentation, id_student)
       UNION ALL BY NAME
       SELECT 'assessment_record' AS record_type, s.id_student, i.region AS department,
         code_module || '-' || code_presentation || '/' || id_assessment AS course_code,
@@ -68,13 +68,13 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
         CASE WHEN s.score IS NULL THEN 'completed'
              WHEN try_cast(s.score AS DOUBLE) >= {PASS_MARK} THEN 'passed' ELSE 'failed' END
           AS status,
-        date_submitted AS raw_event, {_day(start, 'date_submitted')} AS event_at,
+        date_submitted AS raw_event, {_day(start, "date_submitted")} AS event_at,
         a."date" AS raw_due, {_day(start, 'a."date"')} AS due_at,
         NULL AS raw_assigned, {start} AS assigned_at,
         s.score AS raw_score, try_cast(s.score AS DOUBLE) AS score, NULL::INTEGER AS attempts,
         'studentAssessment.csv' AS file
-      FROM {tables['studentAssessment']} s
-      LEFT JOIN {tables['assessments']} a USING (id_assessment)
+      FROM {tables["studentAssessment"]} s
+      LEFT JOIN {tables["assessments"]} a USING (id_assessment)
       LEFT JOIN {person} i USING (code_module, code_presentation, id_student))"""
 
 

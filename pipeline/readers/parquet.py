@@ -9,8 +9,15 @@ import polars as pl
 from pipeline.engine import literal
 from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.canonical import (
-    RECORD_TYPES, STATUSES, instant, lookup, offset, problem, scaled, write_records,
-)  # fmt: skip
+    RECORD_TYPES,
+    STATUSES,
+    instant,
+    lookup,
+    offset,
+    problem,
+    scaled,
+    write_records,
+)
 
 REQUIRED = ("record_type", "learner_id", "course_code", "status", "event_at")
 TEXT = ("record_type", "learner_id", "manager_id", "department", "country", "course_code",

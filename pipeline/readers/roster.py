@@ -27,5 +27,5 @@ def read(files: list[Path], out: Path, context: DropContext) -> None:
               trim("Department") AS department, upper(trim("Country")) AS country,
               DATE '{context.drop}' AS drop_date
             FROM {tabular.csv_scan(path)} WHERE trim("Employee ID") <> '')
-      TO {literal(out.with_suffix('.parquet'))} ({PARQUET})""")
+      TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

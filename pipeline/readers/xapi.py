@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -49,7 +48,7 @@ def _scan(path: Path) -> str:
     return f"(SELECT line FROM {line_scan(path)} WHERE line IS NOT NULL)"
 
 
-def _paths(structure: Any, prefix: str = "") -> set[str]:
+def _paths(structure: object, prefix: str = "") -> set[str]:
     """Dotted leaf paths of a json_structure; an array's elements count as their array."""
     if isinstance(structure, dict):
         return set().union(*(_paths(v, f"{prefix}.{k}") for k, v in structure.items()), set())
@@ -104,20 +103,20 @@ def typed_sql(path: Path, context: DropContext) -> str:
         CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
              WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
           AS record_type,
-        coalesce('mbox:' || lower({text('actor.mbox')}),
-                 'sha1:' || lower({text('actor.mbox_sha1sum')}),
-                 'openid:' || {text('actor.openid')}, 'acct:' || {account}) AS learner_id,
+        coalesce('mbox:' || lower({text("actor.mbox")}),
+                 'sha1:' || lower({text("actor.mbox_sha1sum")}),
+                 'openid:' || {text("actor.openid")}, 'acct:' || {account}) AS learner_id,
         NULL AS manager_id, NULL AS department, NULL AS country,
-        {text('object.id')} AS course_code,
+        {text("object.id")} AS course_code,
         coalesce(j ->> '$.object.definition.name.en', j ->> '$.object.definition.name."en-US"',
                  j ->> '$.object.definition.name.de') AS course_title,
         NULL::TIMESTAMP AS assigned_at, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS due_at,
-        {text('timestamp')} AS raw_time, {instant(text('timestamp'))} AS event_at,
-        {offset(text('timestamp'))} AS event_zone, {lookup('verb', VERBS)} AS status,
+        {text("timestamp")} AS raw_time, {instant(text("timestamp"))} AS event_at,
+        {offset(text("timestamp"))} AS event_zone, {lookup("verb", VERBS)} AS status,
         {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
-        {text('result.response')} IS NOT NULL AS has_comment,
-        CASE WHEN verb = 'voided' THEN {text('object.id')} ELSE {text('id')} END AS record_id,
-        coalesce({text('context.registration')}, '') AS occurrence
+        {text("result.response")} IS NOT NULL AS has_comment,
+        CASE WHEN verb = 'voided' THEN {text("object.id")} ELSE {text("id")} END AS record_id,
+        coalesce({text("context.registration")}, '') AS occurrence
       FROM (SELECT line, CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT'
               THEN line::JSON END AS j FROM {_scan(path)}))"""
 

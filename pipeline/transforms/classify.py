@@ -63,7 +63,8 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
     -- An address shared by two employees resolves to neither.
     CREATE TEMP TABLE alias AS
       SELECT alias, any_value(person) AS person FROM (
-        SELECT 'mbox:mailto:' || email AS alias, learner_id AS person FROM people WHERE email IS NOT NULL
+        SELECT 'mbox:mailto:' || email AS alias, learner_id AS person FROM people
+          WHERE email IS NOT NULL
         UNION ALL
         SELECT 'sha1:' || sha1('mailto:' || email), learner_id FROM people
           WHERE email IS NOT NULL
@@ -74,7 +75,7 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
       GROUP BY alias HAVING count(DISTINCT person) = 1;
     CREATE TEMP TABLE course AS
       SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity,
-        mode(course_title ORDER BY course_title) FILTER (NOT {looks_personal('course_title')})
+        mode(course_title ORDER BY course_title) FILTER (NOT {looks_personal("course_title")})
           AS title
       FROM (SELECT course_code, course_title, count(*) AS n FROM rows GROUP BY ALL)
       GROUP BY course_code;
@@ -86,7 +87,7 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
         FROM (SELECT DISTINCT learner_id, department FROM rows) r
         LEFT JOIN alias a ON a.alias = r.learner_id
         LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id))
-      WHERE department IS NOT NULL AND NOT {looks_personal('department')}
+      WHERE department IS NOT NULL AND NOT {looks_personal("department")}
       GROUP BY department HAVING count(DISTINCT person) >= {least};
     """)
 
@@ -101,8 +102,8 @@ def classified_sql() -> str:
       d.department, r.course_code, c.title AS course_title, c.sensitivity,
       assigned_at, started_at, event_at, due_at, event_zone, status, score, attempts, has_comment
     FROM (FROM rows
-      WHERE NOT ({VOIDED.format(rows='rows')})
-      QUALIFY row_number() OVER (PARTITION BY {', '.join(KEY)} ORDER BY {ORDER}) = 1) r
+      WHERE NOT ({VOIDED.format(rows="rows")})
+      QUALIFY row_number() OVER (PARTITION BY {", ".join(KEY)} ORDER BY {ORDER}) = 1) r
     JOIN course c USING (course_code)
     LEFT JOIN alias a ON a.alias = r.learner_id
     LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id)

@@ -44,7 +44,7 @@ def coaching_sql(table: str, rows: Path, k: int) -> str:
     SELECT {cell}, count(DISTINCT learner_ref) AS learners, count(*) AS records,
       avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
       median(days) AS median_days,
-      {_share('low')}, {_share('mid')}, {_share('high')}, {_share('unscored')}
+      {_share("low")}, {_share("mid")}, {_share("high")}, {_share("unscored")}
     FROM {literal(rows)} WHERE {cell} IS NOT NULL
     GROUP BY {cell} HAVING count(DISTINCT learner_ref) >= {k} ORDER BY {cell}"""
 

@@ -14,8 +14,8 @@ import duckdb
 from pipeline.engine import identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Published, Purpose
-from pipeline.transforms.pseudonymize import FILTERS
 from pipeline.transforms.classify import SUPERSEDED
+from pipeline.transforms.pseudonymize import FILTERS
 from pipeline.transforms.publish import CELL
 from pipeline.transforms.stored import records, rejects
 
@@ -103,7 +103,6 @@ def reconcile(
         published = _one(connection, f"SELECT {told} FROM counted.{identifier(table)}")
         connection.execute("DETACH counted")
         counts.append(
-            TableCount(table, total + lines, bad + lines, superseded,
-                       suppressed, published)  # fmt: skip
+            TableCount(table, total + lines, bad + lines, superseded, suppressed, published)
         )
     return counts
