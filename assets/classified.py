@@ -9,6 +9,7 @@ from pipeline.engine import engine, literal
 from pipeline.layout import built_beside
 from pipeline.resources import Store
 from pipeline.transforms.classify import write_classified
+from pipeline.transforms.known import write_known
 
 
 @dg.asset(
@@ -45,4 +46,33 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
             "records_on_sensitive_courses": sensitive,
             "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
         }
+    )
+
+
+@dg.asset(
+    key=lineage.KNOWN,
+    group_name="classified",
+    deps=[lineage.CLASSIFIED],
+    partitions_def=NIGHTS,
+    owners=OWNERS,
+    kinds={"duckdb"},
+    tags={"personal_data": "raw"},
+)
+def known_values(store: Store) -> dg.MaterializeResult[None]:
+    """What the leak checks compare with: known courses, departments, and the deny-list.
+
+    Lies in the vault, since the deny-list is made of raw identifiers.
+    """
+    layout = store.layout
+    with engine(layout.work) as connection:
+        with built_beside(layout.known, layout.work) as beside:
+            write_known(connection, layout, store.data_map, beside)
+        connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
+        ((courses, sensitive, denied),) = connection.sql(
+            "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "
+            "known.course), (SELECT count(*) FROM known.denied)"
+        ).fetchall()
+    layout.known.chmod(0o600)
+    return dg.MaterializeResult(
+        metadata={"courses": courses, "sensitive_courses": sensitive, "deny_list": denied}
     )

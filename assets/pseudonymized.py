@@ -22,7 +22,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         description=f"Milestones for the purpose `{purpose.value}`: {', '.join(TABLES[purpose])}. "
         "The raw identifier behind a reference is in the vault, apart from here.",
         group_name="pseudonymized",
-        deps=[lineage.CLASSIFIED],
+        deps=[lineage.CLASSIFIED, lineage.KNOWN],
         partitions_def=NIGHTS,
         owners=OWNERS,
         kinds={"duckdb", "parquet"},

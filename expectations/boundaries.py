@@ -7,8 +7,8 @@ import datetime as dt
 from expectations.domains import NULLABLE, Checked
 from expectations.evidence import (
     Evidence,
+    attach_known,
     declared,
-    reference_tables,
     schema_evidence,
     table_evidence,
 )
@@ -107,7 +107,7 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
         columns.append(Checked(name, rule, absent))
     relation = literal(layout.pseudonymized / f"{purpose.value}.parquet")
     with engine(layout.work) as connection:
-        reference_tables(connection, layout, data_map)
+        attach_known(connection, layout)
         found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)
     return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
 
@@ -134,7 +134,7 @@ def published(layout: Layout, data_map: DataMap, partition: str, table: str) -> 
     types = {name: data_map.columns[name].type for name in spec.columns}
     database = layout.staged(partition) / f"{spec.database}.duckdb"
     with engine(layout.work) as connection:
-        reference_tables(connection, layout, data_map)
+        attach_known(connection, layout)
         connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
         tables = {
             name

@@ -19,6 +19,8 @@ NULLABLE = {
 }  # fmt: skip
 # Kinds whose text comes from the sources, so that a person's name could travel in it.
 SOURCE_TEXT = {"course", "label", "department"}
+# Kinds of few distinct values and a costly test: judged once per value instead of once per row.
+BY_VALUE = SOURCE_TEXT | {"pseudonym", "zone"}
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,21 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 def inside(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None) -> str:
     """SQL: is the value inside its domain? NULL is judged apart.
 
-    The tables known_course, known_department and known_total are made by
-    expectations.evidence.reference_tables.
+    What `known.*` holds is told in pipeline/transforms/known.py.
     """
     name = column.name
     earliest = f"DATE '{data_map.earliest_date}'"
     tomorrow = f"DATE '{dt.datetime.now(dt.UTC).date() + dt.timedelta(days=2)}'"
-    courses = "known_course" if purpose is Purpose.HR_LEGAL else "ordinary_course"
+    courses = "true" if purpose is Purpose.HR_LEGAL else "sensitivity IS NULL"
     kinds = {"listed", *data_map.course_sensitivity.patterns}
     domains = {
         "pseudonym": f"regexp_full_match({name}, "
         f"'v{SCHEME}{PURPOSE_LETTER[purpose]}[0-9]+_[0-9a-f]{{32}}')",
-        "course": f"{name} IN (SELECT course_code FROM {courses})",
-        "department": f"{name} IN (SELECT department FROM known_department) "
+        "course": f"{name} IN (SELECT course_code FROM known.course WHERE {courses})",
+        "department": f"{name} IN (SELECT department FROM known.department) "
         f"AND NOT {looks_personal(name)}",
         "label": f"length({name}) <= 200 AND NOT {looks_personal(name)} "
-        f"AND {name} IN (SELECT title FROM known_title)",
+        f"AND {name} IN (SELECT title FROM known.title)",
         "region": _one_of(name, tuple(data_map.regions)),
         "source": _one_of(name, tuple(data_map.sources)),
         "month": f"date_trunc('month', {name}) = {name} "
@@ -65,8 +66,8 @@ def inside(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None) 
         "outcome": _one_of(name, ("passed", "failed", "none")),
         "score_band": _one_of(name, ("low", "mid", "high", "unscored")),
         "sensitivity": _one_of(name, tuple(sorted(kinds))),
-        "people": f"{name} BETWEEN {k or 1} AND (SELECT people FROM known_total)",
-        "count": f"{name} BETWEEN {k or 1} AND (SELECT records FROM known_total)",
+        "people": f"{name} BETWEEN {k or 1} AND (SELECT people FROM known.total)",
+        "count": f"{name} BETWEEN {k or 1} AND (SELECT records FROM known.total)",
         "rate": f"{name} BETWEEN 0 AND 1",
         "days": f"{name} BETWEEN 0 AND {MAX_DAYS}",
         "score": f"{name} BETWEEN 0 AND 100",

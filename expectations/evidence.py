@@ -4,44 +4,24 @@ from __future__ import annotations
 
 import duckdb
 
-from expectations.domains import SOURCE_TEXT, Checked, inside
+from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
 from pipeline.engine import identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
-from pipeline.transforms.classify import sensitivity_sql
-from pipeline.transforms.stored import records, roster
 
 Evidence = dict[str, int]
 LONGEST_NAME = 4  # words of a full name that the deny-list looks for
 
 
-def reference_tables(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap
-) -> None:
-    """Make what the domains compare with, from the stored records rather than from the tables
-    under check: ordinary_course, known_course, known_title, known_department, known_total, and
-    the deny-list `denied(entry)` of raw identifiers, names and addresses."""
-    classified = literal(layout.classified / "current.parquet")
-    least = min(spec.k for spec in data_map.published.values() if spec.k)
-    connection.execute(f"""
-    CREATE TEMP TABLE known_course AS
-      SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity
-      FROM (SELECT DISTINCT course_code, course_title FROM {records(layout)}
-            WHERE problem IS NULL) GROUP BY course_code;
-    CREATE TEMP VIEW ordinary_course AS FROM known_course WHERE sensitivity IS NULL;
-    CREATE TEMP TABLE known_title AS
-      SELECT DISTINCT course_title AS title FROM {records(layout)} WHERE problem IS NULL;
-    CREATE TEMP TABLE known_department AS
-      SELECT department FROM {classified} GROUP BY department
-      HAVING count(DISTINCT person) >= {least};
-    CREATE TEMP TABLE known_total AS
-      SELECT count(DISTINCT person) AS people, count(*) AS records FROM {classified};
-    CREATE TEMP TABLE denied AS
-      SELECT DISTINCT lower(entry) AS entry FROM (
-        SELECT name AS entry FROM {roster(layout)} UNION SELECT email FROM {roster(layout)}
-        UNION SELECT DISTINCT learner_id FROM {records(layout)} WHERE problem IS NULL)
-      WHERE length(entry) >= 4;
-    """)
+def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number that a query gives."""
+    ((number,),) = connection.sql(query).fetchall()
+    return int(number)
+
+
+def attach_known(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Attach what the domains compare with (pipeline/transforms/known.py)."""
+    connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
 
 
 def column_evidence(
@@ -52,24 +32,32 @@ def column_evidence(
     purpose: Purpose,
     k: int | None = None,
 ) -> Evidence:
-    """Rows per column that lie outside its domain, or are empty where they may not be."""
-    counts = []
+    """Values per column that lie outside its domain, or are empty where they may not be: rows,
+    or distinct values for the kinds in BY_VALUE."""
+    found: Evidence = {}
+    by_row = []
     for column in columns:
-        name = identifier(column.name)
+        name, told = identifier(column.name), f"{column.name}.{column.rule}"
         good = f"coalesce({inside(column, data_map, purpose, k)}, false)"
         if column.nullable:
             good = f"({name} IS NULL OR {good})"
-        counts.append(
-            f"count(*) FILTER (NOT {good}) AS {identifier(f'{column.name}.{column.rule}')}"
-        )
-    row = connection.sql(f"SELECT {', '.join(counts)} FROM {relation}")
-    return dict(zip(row.columns, row.fetchall()[0], strict=True))
+        if column.rule in BY_VALUE:
+            found[told] = count(
+                connection,
+                f"SELECT count(*) FROM (SELECT DISTINCT {name} FROM {relation}) WHERE NOT {good}",
+            )
+        else:
+            by_row.append(f"count(*) FILTER (NOT {good}) AS {identifier(told)}")
+    if by_row:
+        row = connection.sql(f"SELECT {', '.join(by_row)} FROM {relation}")
+        found |= dict(zip(row.columns, row.fetchall()[0], strict=True))
+    return found
 
 
 def identifier_evidence(
     connection: duckdb.DuckDBPyConnection, relation: str, columns: list[Checked]
 ) -> Evidence:
-    """Distinct texts per column in which a known person's name, address or identifier stands.
+    """Known names, addresses and identifiers that stand in each text column.
 
     Runs of one to four words are looked up in the deny-list, so a name inside a title counts.
     """
@@ -78,17 +66,21 @@ def identifier_evidence(
         if column.rule not in SOURCE_TEXT:
             continue
         grams = " UNION ALL ".join(
-            f"SELECT text, unnest(list_transform(range(1, len(words) - {n - 2}), "
+            f"SELECT unnest(list_transform(range(1, len(words) - {n - 2}), "
             f"lambda i: array_to_string(words[i:i + {n - 1}], ' '))) AS gram FROM words"
             for n in range(1, LONGEST_NAME + 1)
         )
-        ((count,),) = connection.sql(f"""
-          WITH words AS (
-            SELECT DISTINCT {identifier(column.name)} AS text,
-              regexp_split_to_array(lower({identifier(column.name)}), '[\\s,;:()"]+') AS words
-            FROM {relation} WHERE {identifier(column.name)} IS NOT NULL)
-          SELECT count(DISTINCT text) FROM ({grams}) JOIN denied ON entry = gram""").fetchall()
-        found[f"{column.name}.known_identifier"] = int(count)
+        # Texts are few and the deny-list is long: it streams past the hashed texts.
+        found[f"{column.name}.known_identifier"] = count(
+            connection,
+            f"""
+          WITH words AS MATERIALIZED (
+            SELECT regexp_split_to_array(lower(text), '[\\s,;:()"]+') AS words FROM (
+              SELECT DISTINCT {identifier(column.name)} AS text FROM {relation}
+              WHERE {identifier(column.name)} IS NOT NULL)),
+          grams AS MATERIALIZED (SELECT DISTINCT gram FROM ({grams}))
+          SELECT count(*) FROM known.denied WHERE entry IN (SELECT gram FROM grams)""",
+        )
     return found
 
 
@@ -101,16 +93,15 @@ def pseudonym_evidence(
 ) -> Evidence:
     """Distinct references per column that the vault did not hand out for this purpose."""
     refs = literal(layout.references(purpose))
-    found: Evidence = {}
-    for column in columns:
-        if column.rule == "pseudonym":
-            name = identifier(column.name)
-            ((count,),) = connection.sql(
-                f"SELECT count(*) FROM (SELECT DISTINCT {name} AS ref FROM {relation} "
-                f"WHERE {name} IS NOT NULL) ANTI JOIN {refs} USING (ref)"
-            ).fetchall()
-            found[f"{column.name}.in_vault"] = int(count)
-    return found
+    return {
+        f"{column.name}.in_vault": count(
+            connection,
+            f"SELECT count(*) FROM (SELECT DISTINCT {identifier(column.name)} AS ref "
+            f"FROM {relation}) ANTI JOIN {refs} USING (ref) WHERE ref IS NOT NULL",
+        )
+        for column in columns
+        if column.rule == "pseudonym"
+    }
 
 
 def schema_evidence(

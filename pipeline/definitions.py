@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.checks import checks
-from assets.classified import classified_milestones
+from assets.classified import classified_milestones, known_values
 from assets.common import NIGHTS
 from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
@@ -29,6 +29,7 @@ defs = dg.Definitions(
         *landing_sources,
         canonical_milestones,
         classified_milestones,
+        known_values,
         *pseudonymized_milestones,
         *staged_tables,
         release,

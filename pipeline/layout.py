@@ -58,6 +58,11 @@ class Layout:
         return self.vault / f"identities-{purpose}.parquet"
 
     @property
+    def known(self) -> Path:
+        """What the leak checks compare with; holds the deny-list of raw identifiers."""
+        return self.vault / "known.duckdb"
+
+    @property
     def key_ring(self) -> Path:
         return self.vault / "keyring.json"
 

@@ -10,6 +10,7 @@ from pipeline.transforms.pseudonymize import TABLES
 
 CANONICAL = dg.AssetKey(["raw", "canonical_milestones"])
 CLASSIFIED = dg.AssetKey(["classified", "classified_milestones"])
+KNOWN = dg.AssetKey(["classified", "known_values"])
 # The canonical record's names of the classified columns that were renamed or derived.
 CLASSIFIED_FROM: dict[str, tuple[str, ...]] = {
     "person": ("learner_id",),

@@ -189,6 +189,11 @@ class DataMap(Strict):
             if purpose in field.purposes
         }
 
+    @property
+    def least_people(self) -> int:
+        """The smallest k of the published aggregates: a smaller group is no group."""
+        return min(spec.k for spec in self.published.values() if spec.k)
+
     def source_of(self, file_name: str) -> str | None:
         """Name of the source that reads this file, None for a file no source claims."""
         return next((n for n, s in self.sources.items() if s.matches(file_name)), None)

@@ -69,17 +69,23 @@ COLUMNS: dict[str, str] = {
     "raw": "VARCHAR",
     "file": "VARCHAR",
 }
-PARQUET = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+# The store is read many times a night: LZ4 costs a fifth of zstd's time for half as much again.
+PARQUET = "FORMAT parquet, COMPRESSION lz4_raw"
 
 
 def instant(column: str) -> str:
     """SQL: an ISO-8601 date or timestamp to UTC; without an offset the session's zone holds."""
-    return f"(try_cast({column} AS TIMESTAMPTZ) AT TIME ZONE 'UTC')"
+    # By way of microseconds: AT TIME ZONE asks ICU for every row though UTC has no rules.
+    return f"make_timestamp(epoch_us(try_cast({column} AS TIMESTAMPTZ)))"
 
 
 def offset(column: str) -> str:
     """SQL: the offset that an ISO-8601 timestamp was written with, NULL for none."""
-    return f"nullif(regexp_extract({column}, 'T.*(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$', 1), '')"
+    # A plain date, the common case, is too short to carry one.
+    return (
+        f"CASE WHEN length({column}) > 10 THEN "
+        f"nullif(regexp_extract({column}, 'T.*(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$', 1), '') END"
+    )
 
 
 def scaled(score: str, scale: str) -> str:

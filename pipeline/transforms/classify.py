@@ -30,8 +30,9 @@ VOIDED = (
 # Counted by another road than the one that drops them: rows beyond the first of their key, and
 # voided rows, so that reconciliation can find a row that the classification lost.
 SUPERSEDED = (
-    "SELECT count(*) - count(DISTINCT (" + ", ".join(KEY) + ")) "
-    f"FILTER (NOT ({VOIDED})) FROM {{rows}} WHERE problem IS NULL"
+    "SELECT (SELECT count(*) FROM {rows} WHERE problem IS NULL) - count(*) "
+    f"FROM (SELECT DISTINCT {', '.join(KEY)} FROM {{rows}} WHERE problem IS NULL "
+    f"AND NOT ({VOIDED}))"
 )
 
 
@@ -54,7 +55,6 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
         f"({literal(country)}, {literal(region)})"
         for country, region in data_map.region_of().items()
     )
-    least = min(spec.k for spec in data_map.published.values() if spec.k)
     connection.execute(f"""
     CREATE TEMP VIEW rows AS FROM {records(layout)} WHERE problem IS NULL;
     CREATE TEMP TABLE people AS FROM {roster(layout)};
@@ -88,8 +88,26 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
         LEFT JOIN alias a ON a.alias = r.learner_id
         LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id))
       WHERE department IS NOT NULL AND NOT {looks_personal("department")}
-      GROUP BY department HAVING count(DISTINCT person) >= {least};
+      GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
     """)
+
+
+def current_sql() -> str:
+    """SQL over the views: of every key the one row that holds.
+
+    Most keys have a single row, and a window over all of them would sort everything. Only rows
+    whose key's hash occurs again go through the window; a chance collision merely sends two rows
+    of different keys there, where each wins its own.
+    """
+    key = ", ".join(KEY)
+    standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows='rows')}))"
+    return f"""
+    WITH again AS MATERIALIZED (
+      SELECT hash({key}) AS h FROM {standing} GROUP BY h HAVING count(*) > 1)
+    FROM {standing} r WHERE hash({key}) NOT IN (FROM again)
+    UNION ALL
+    FROM {standing} r WHERE hash({key}) IN (FROM again)
+      QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ORDER}) = 1"""
 
 
 def classified_sql() -> str:
@@ -101,9 +119,7 @@ def classified_sql() -> str:
       coalesce(home_region, region) AS region,
       d.department, r.course_code, c.title AS course_title, c.sensitivity,
       assigned_at, started_at, event_at, due_at, event_zone, status, score, attempts, has_comment
-    FROM (FROM rows
-      WHERE NOT ({VOIDED.format(rows="rows")})
-      QUALIFY row_number() OVER (PARTITION BY {", ".join(KEY)} ORDER BY {ORDER}) = 1) r
+    FROM ({current_sql()}) r
     JOIN course c USING (course_code)
     LEFT JOIN alias a ON a.alias = r.learner_id
     LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id)

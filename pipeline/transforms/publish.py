@@ -20,12 +20,6 @@ CELL = {
     "coaching_department": "department",
     "coaching_period": "period",
 }
-# Rows of an individual table are ordered by random pseudonym: arrival order tells time.
-INDIVIDUAL_ORDER = {
-    "manager_extract": "manager_ref, learner_ref, course_code, completion, outcome",
-    "analytics_milestones": "learner_ref, course_code",
-    "hr_legal_detail": "learner_ref, course_code",
-}
 
 
 def _share(band: str) -> str:
@@ -55,7 +49,11 @@ def table_sql(table: str, spec: Published, rows: Path) -> str:
         assert spec.k is not None  # the data map's model demands it
         return coaching_sql(table, rows, spec.k)
     columns = ", ".join(spec.columns)
-    return f"SELECT {columns} FROM {literal(rows)} ORDER BY {INDIVIDUAL_ORDER[table]}"
+    timed = any(name.endswith("_at") for name in spec.columns)
+    # Arrival order tells time, so rows go by pseudonym and then by every column that is left.
+    # A table that tells the time anyway has nothing to hide by it.
+    order = "" if timed else f" ORDER BY {columns}"
+    return f"SELECT {columns} FROM {literal(rows)}{order}"
 
 
 def stage_database(

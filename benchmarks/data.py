@@ -1,0 +1,36 @@
+"""Seeded benchmark input: one drop of learning history, written in chunks of a million rows.
+
+The rows are those of the demo (pipeline/demo/generate.py): skewed teams, dirt, comments with
+planted identifiers. People grow with the records, fifty records each.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.demo.generate import Size, history, roster, soiled
+
+NIGHT = dt.date(2026, 11, 1)
+CHUNK = 1_000_000
+RECORDS_PER_PERSON = 50
+
+
+def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
+    """Write the drop of NIGHT with `records` rows; return its folder. Kept if already there."""
+    folder = landing / str(NIGHT)
+    done = folder.with_name("complete")
+    if done.exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    people = roster(rng, Size(max(600, records // RECORDS_PER_PERSON), records))
+    people.write_csv(folder / "hr_roster.csv")
+    with (folder / "learning_history.csv").open("wb") as stream:
+        for start in range(0, records, CHUNK):
+            rows = history(rng, people, min(CHUNK, records - start), NIGHT)
+            soiled(rng, rows).write_csv(stream, include_header=start == 0)
+    done.touch()
+    return folder

@@ -1,0 +1,35 @@
+"""The pipeline as a user runs it: the Dagster job `nightly` with all its checks.
+
+Prints one JSON object: seconds per stage, from Dagster's own step events.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.data import NIGHT
+
+
+def main(landing: Path, home: Path) -> None:
+    os.environ["MILESTONES_LANDING"] = str(landing)
+    from pipeline.cli import night
+
+    if not night.run(home, NIGHT):
+        raise SystemExit(1)
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        (run,) = instance.get_runs(limit=1)
+        stages = {
+            stats.step_key: round(stats.end_time - stats.start_time, 2)
+            for stats in instance.get_run_step_stats(run.run_id)
+            if stats.end_time and stats.start_time
+        }
+    print(json.dumps(stages))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,61 @@
+"""What the leak checks compare with: the courses, departments and people that the store knows.
+
+Made once a night from the stored records, apart from the tables under check. It holds raw
+identifiers (the deny-list), so it lies in the vault.
+
+Tables of the file:
+    course      course_code, sensitivity (NULL = ordinary)
+    title       title
+    department  department (of at least k people)
+    total       people, records (one row)
+    denied      entry: lower-case names, addresses and identifiers of known people
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import literal
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap
+from pipeline.transforms.classify import sensitivity_sql
+from pipeline.transforms.stored import records, roster
+
+# Shorter ones stand in ordinary words and numbers too often to mean a person.
+SHORTEST_ENTRY = 4
+SHORTEST_NUMBER = 6
+
+
+def write_known(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
+) -> None:
+    """Write the file of known values from the records and the roster in the store."""
+    classified = literal(layout.classified / "current.parquet")
+    connection.execute(f"ATTACH {literal(out)} AS known")
+    try:
+        connection.execute(f"""
+        CREATE TEMP TABLE told AS SELECT DISTINCT course_code, course_title
+          FROM {records(layout)} WHERE problem IS NULL;
+        CREATE TABLE known.course AS SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity
+          FROM told GROUP BY course_code;
+        CREATE TABLE known.title AS SELECT DISTINCT course_title AS title FROM told
+          WHERE course_title IS NOT NULL;
+        CREATE TABLE known.department AS SELECT department FROM {classified}
+          WHERE department IS NOT NULL
+          GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
+        CREATE TABLE known.total AS
+          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {classified};
+        CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {classified}
+          UNION SELECT DISTINCT manager FROM {classified} WHERE manager IS NOT NULL;
+        CREATE TABLE known.denied AS SELECT DISTINCT lower(entry) AS entry FROM (
+            SELECT name AS entry FROM {roster(layout)} WHERE length(name) >= {SHORTEST_ENTRY}
+            UNION SELECT email FROM {roster(layout)} WHERE email IS NOT NULL
+            UNION SELECT bare FROM (
+              SELECT regexp_extract(person, '([^:#/]+)/*$', 1) AS bare FROM person)
+            WHERE length(bare) >= {SHORTEST_NUMBER}) WHERE entry IS NOT NULL;
+        DROP TABLE told; DROP TABLE person;
+        """)
+    finally:
+        connection.execute("DETACH known")
