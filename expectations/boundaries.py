@@ -16,7 +16,7 @@ from expectations.suite import Verdict, judge
 from pipeline.engine import engine, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
-from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES
+from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.pseudonymize import TABLES
 from pipeline.transforms.publish import CELL
@@ -33,7 +33,6 @@ CLASSIFIED = {
     "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
     "has_comment": "BOOLEAN",
 }  # fmt: skip
-NAMESPACED = "^(emp|mbox|sha1|openid|acct|ou):."
 # Kinds and types of the pseudonymized columns that are not published under their name.
 INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days",
          "DOUBLE")}  # fmt: skip
@@ -54,7 +53,7 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
     files = sorted(p for p in folder.glob("*/records-*.parquet") if ".rejects." not in p.name)
     statuses = ", ".join(literal(s) for s in (*STATUSES, "voided"))
     tests = {
-        "learner_id.namespaced": f"regexp_matches(learner_id, '{NAMESPACED}')",
+        "learner_id.namespaced": namespaced("learner_id"),
         "record_type.vocabulary": f"record_type IN {RECORD_TYPES}",
         "status.vocabulary": f"status IN ({statuses})",
         "source.listed": f"source IN ({', '.join(literal(s) for s in data_map.sources)})",
@@ -78,7 +77,7 @@ def classified(layout: Layout, data_map: DataMap) -> Verdict:
     """The classified rows: schema, resolved people, every sensitive course tagged as such."""
     rows = literal(layout.classified / "current.parquet")
     tests = {
-        "person.namespaced": f"regexp_matches(person, '{NAMESPACED}')",
+        "person.namespaced": namespaced("person"),
         "status.vocabulary": f"status IN {STATUSES}",
         "course_code.sensitivity_tagged": "NOT coalesce(ought, false) OR sensitivity IS NOT NULL",
     }

@@ -8,9 +8,9 @@ from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
 from pipeline.engine import identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.transforms.denylist import grams_sql
 
 Evidence = dict[str, int]
-LONGEST_NAME = 4  # words of a full name that the deny-list looks for
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
@@ -57,30 +57,17 @@ def column_evidence(
 def identifier_evidence(
     connection: duckdb.DuckDBPyConnection, relation: str, columns: list[Checked]
 ) -> Evidence:
-    """Known names, addresses and identifiers that stand in each text column.
-
-    Runs of one to four words are looked up in the deny-list, so a name inside a title counts.
-    """
+    """Known names, addresses and identifiers that stand in each text column."""
     found: Evidence = {}
     for column in columns:
-        if column.rule not in SOURCE_TEXT:
-            continue
-        grams = " UNION ALL ".join(
-            f"SELECT unnest(list_transform(range(1, len(words) - {n - 2}), "
-            f"lambda i: array_to_string(words[i:i + {n - 1}], ' '))) AS gram FROM words"
-            for n in range(1, LONGEST_NAME + 1)
-        )
-        # Texts are few and the deny-list is long: it streams past the hashed texts.
-        found[f"{column.name}.known_identifier"] = count(
-            connection,
-            f"""
-          WITH words AS MATERIALIZED (
-            SELECT regexp_split_to_array(lower(text), '[\\s,;:()"]+') AS words FROM (
-              SELECT DISTINCT {identifier(column.name)} AS text FROM {relation}
-              WHERE {identifier(column.name)} IS NOT NULL)),
-          grams AS MATERIALIZED (SELECT DISTINCT gram FROM ({grams}))
-          SELECT count(*) FROM known.denied WHERE entry IN (SELECT gram FROM grams)""",
-        )
+        if column.rule in SOURCE_TEXT:
+            texts = f"(SELECT DISTINCT {identifier(column.name)} AS text FROM {relation})"
+            # Texts are few and the deny-list is long: it streams past the hashed texts.
+            found[f"{column.name}.known_identifier"] = count(
+                connection,
+                "SELECT count(*) FROM known.denied "
+                f"WHERE entry IN (SELECT gram FROM ({grams_sql(texts)}))",
+            )
     return found
 
 

@@ -138,6 +138,8 @@ def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile
             kind = "roster" if spec.reader == "roster" else "records"
             out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
             out.parent.mkdir(exist_ok=True, mode=0o700)
-            context = DropContext(connection, drop, data_map.earliest_date, first.region)
+            context = DropContext(
+                connection, drop, data_map.earliest_date, first.source, spec, first.region
+            )
             READERS[spec.reader].read([file.path for file in batch], out, context)
         return files

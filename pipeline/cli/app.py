@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
     for day in days:
         if not night.run(home, day):
             raise typer.Exit(1)
-    views.published(home)
+    views.published(home, 6)
 
 
 @app.command()
@@ -83,14 +84,19 @@ def status(home: Home = DEFAULT_HOME) -> None:
 
 @app.command()
 def show(table: Annotated[str | None, typer.Argument(help="One table; default all.")] = None,
-         home: Home = DEFAULT_HOME, limit: int = 10) -> None:  # fmt: skip
+         home: Home = DEFAULT_HOME, limit: int = 10,
+         manager: Annotated[str | None, typer.Option(help="manager_ref of an extract.")] = None,
+         ) -> None:  # fmt: skip
     """Show published tables. The detailed HR/legal view stays closed."""
     from pipeline.cli import views
 
-    if not views.published(home, table, limit):
+    shown = views.table(home, table, limit, manager) if table else views.published(home, limit)
+    if not shown:
         raise typer.Exit(1)
 
 
 def main() -> None:
     """Entry point of the console command `milestones`."""
+    # Everything below the data folder is personal data: nobody else on the machine may read it.
+    os.umask(0o077)
     app()

@@ -26,54 +26,98 @@ def warn(text: str) -> None:
     errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-def _cell(value: object) -> str:
+# Measures as a heading has room for them.
+SHORT = {
+    "completion_rate": "complete", "on_time_rate": "on time", "median_days": "days",
+    "share_low": "low", "share_mid": "mid", "share_high": "high", "share_unscored": "none",
+    "course_code": "course", "record_type": "type", "event_month": "month", "score_band": "score",
+}  # fmt: skip
+REFERENCE = 13  # characters of a pseudonym that tell rows apart on a screen
+
+
+def _cell(column: str, value: object) -> str:
     if value is None:
         return "–"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.1f}" if column == "median_days" else f"{value:.0%}"
+    text = str(value)
+    if column.endswith("_ref"):
+        return text[:REFERENCE] + "…"
+    return text[:7] if column in ("period", "event_month") else text
 
 
 def reconciliation(home: Path, night: str) -> None:
     """Print one night's counts from raw to published."""
     path = Layout(home.absolute()).reconciliation / f"{night}.json"
-    grid = Table(title=f"From raw to published, night of {night} (records, all drops so far)")
-    for name in ("table", "received", "= quarantined", "+ superseded", "+ suppressed",
-                 "+ published", "why suppressed"):  # fmt: skip
-        grid.add_column(name, justify="left" if name in ("table", "why suppressed") else "right")
-    for row in json.loads(path.read_text("utf-8")):
-        why = ", ".join(f"{reason} {n}" for reason, n in row["suppressed"].items() if n)
-        grid.add_row(
-            row["table"], *(str(n) for n in (
-                row["received"], row["quarantined"], row["superseded"],
-                sum(row["suppressed"].values()), row["published"])), why,
+    grid = Table(
+        title=f"From raw to published, night of {night} (records, all drops so far)",
+        title_justify="left",
+    )
+    grid.add_column("table")
+    for name in ("in", "quarantined", "superseded", "suppressed", "published"):
+        grid.add_column(name, justify="right")
+    told = json.loads(path.read_text("utf-8"))
+    reasons: dict[str, str] = {}
+    for row in told:
+        withheld = sum(row["suppressed"].values())
+        counts = (
+            row["received"], row["quarantined"], row["superseded"], withheld, row["published"]
         )  # fmt: skip
+        grid.add_row(row["table"], *(f"{n:,}" for n in counts))
+        why = ", ".join(f"{reason} {n:,}" for reason, n in row["suppressed"].items() if n)
+        if why:
+            reasons[why] = f"{reasons[why]}, {row['table']}" if why in reasons else row["table"]
+    console.print(grid)
+    for why, tables in reasons.items():
+        console.print(f"suppressed in {tables}: {why}", style="dim", highlight=False)
+    if all(row["holds"] for row in told):
+        say("in = quarantined + superseded + suppressed + published: holds for every table")
+
+
+def _page(title: str, page: door.Page) -> None:
+    grid = Table(title=title, title_justify="left", pad_edge=False)
+    for column, value in zip(
+        page.columns, page.rows[0] if page.rows else page.columns, strict=True
+    ):
+        number = isinstance(value, int | float)
+        grid.add_column(
+            SHORT.get(column, column), justify="right" if number else "left", no_wrap=True
+        )
+    for row in page.rows:
+        grid.add_row(*map(_cell, page.columns, row))
     console.print(grid)
 
 
-def published(home: Path, only: str | None = None, limit: int = 10) -> bool:
-    """Print the published tables, or one of them."""
-    store = store_from_environment()
-    layout, data_map = Layout(home.absolute()), store.data_map
-    for table, spec in data_map.published.items():
-        if only is not None and table != only:
-            continue
-        if only is None and spec.purpose is Purpose.HR_LEGAL:
-            console.print(f"[bold]{table}[/bold]: closed; opens only to a stated purpose")
+def table(home: Path, name: str, limit: int, manager: str | None = None) -> bool:
+    """Print one published table; of the extract, one manager's part."""
+    layout, data_map = Layout(home.absolute()), store_from_environment().data_map
+    try:
+        page = door.read(layout, data_map, name, limit, manager)
+    except PolicyError as error:
+        warn(str(error))
+        return False
+    whose = f", reports of {_cell('manager_ref', manager)}" if manager else ""
+    _page(f"{name} ({page.total:,} rows{whose})", page)
+    return True
+
+
+def published(home: Path, limit: int) -> bool:
+    """Print the published tables, and of the extract the part of the largest team's manager."""
+    layout, data_map = Layout(home.absolute()), store_from_environment().data_map
+    for name, spec in data_map.published.items():
+        if spec.purpose is Purpose.HR_LEGAL:
+            say(f"{name}: closed; it opens only to a stated purpose with a sign-off")
             continue
         try:
-            page = door.read(layout, data_map, table, limit)
+            extract = spec.purpose is Purpose.MANAGER
+            refs = door.managers(layout, data_map, name) if extract else []
         except PolicyError as error:
             warn(str(error))
             return False
-        grid = Table(title=f"{table} ({page.total} rows)", title_justify="left")
-        for column in page.columns:
-            # A shortened pseudonym is enough to tell rows apart on a screen.
-            grid.add_column(column, overflow="ellipsis", max_width=18, no_wrap=True)
-        for row in page.rows:
-            grid.add_row(*map(_cell, row))
-        console.print(grid)
-    if only is not None and only not in data_map.published:
-        warn(f"no published table of that name; there are {', '.join(data_map.published)}")
-        return False
+        if extract and not refs:
+            say(f"{name}: no manager has reports")
+        elif not table(home, name, limit, refs[0] if refs else None):
+            return False
     return True
 
 

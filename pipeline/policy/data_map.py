@@ -55,6 +55,11 @@ class Purpose(StrEnum):
     ANALYTICS = "analytics"
 
 
+# What each treatment takes away, least first.
+STRICTNESS = tuple(Treatment[name] for name in ("KEEP", "GENERALIZE", "PSEUDONYMIZE", "TOKENISE",
+                                                "DROP"))  # fmt: skip
+
+
 class Risk(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
@@ -69,6 +74,13 @@ class SourceField(Strict):
     risk: Risk
     treatment: Treatment
     purposes: tuple[Purpose, ...]
+    exact_for: tuple[Purpose, ...] = ()
+
+    def treatment_for(self, purpose: Purpose) -> Treatment:
+        """How the purpose may see the field; dropped for a purpose that is not listed."""
+        if purpose not in self.purposes:
+            return Treatment.DROP
+        return Treatment.KEEP if purpose in self.exact_for else self.treatment
 
     @model_validator(mode="after")
     def _treatment_fits_class(self) -> SourceField:
@@ -82,16 +94,31 @@ class SourceField(Strict):
             raise ValueError("free text is dropped or tokenised")
         if self.treatment is Treatment.DROP and self.purposes:
             raise ValueError("a dropped field has no purposes")
+        if self.exact_for and self.treatment is not Treatment.GENERALIZE:
+            raise ValueError("exact_for lifts generalize only")
+        if not set(self.exact_for) <= set(self.purposes):
+            raise ValueError("exact_for names a purpose that may not see the field")
         return self
 
 
 class Source(Strict):
-    """One kind of export: which files it is made of and which fields they may have."""
+    """One kind of export: which files it is made of and which fields they may have.
+
+    `date_format` (strptime), `statuses` and `item_types` (the export's word, in lower case, to
+    the canonical one) widen what a tabular reader understands.
+    """
 
     description: str
     reader: str
     files: str
+    date_format: str | None = None
+    statuses: dict[str, str] = {}
+    item_types: dict[str, str] = {}
     fields: dict[str, SourceField]
+
+    def delivered(self) -> dict[str, str]:
+        """Canonical name to the column as the source spells it."""
+        return {field.name: column for column, field in self.fields.items()}
 
     def matches(self, file_name: str) -> bool:
         """Does this source read a file of that name? `{a,b}.csv` lists alternatives."""
@@ -188,6 +215,17 @@ class DataMap(Strict):
             for field in source.fields.values()
             if purpose in field.purposes
         }
+
+    def treatment_of(self, name: str, purpose: Purpose) -> Treatment:
+        """The strictest treatment that any source demands of a canonical field for the purpose,
+        among the sources that release it at all; dropped if none does."""
+        asked = [
+            field.treatment_for(purpose)
+            for source in self.sources.values()
+            for field in source.fields.values()
+            if field.name == name and purpose in field.purposes
+        ]
+        return max(asked, key=STRICTNESS.index, default=Treatment.DROP)
 
     @property
     def least_people(self) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
+from pipeline.policy.data_map import Source
 
 
 class MalformedFile(ValueError):
@@ -28,6 +29,8 @@ class DropContext:
     connection: duckdb.DuckDBPyConnection
     drop: dt.date
     earliest_date: dt.date
+    name: str
+    source: Source
     region: str | None = None
 
     @property

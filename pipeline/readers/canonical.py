@@ -40,7 +40,7 @@ STATUSES = (
     "not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn",
 )  # fmt: skip
 RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
-TIMES = ("assigned_at", "started_at", "event_at", "due_at")
+NAMESPACED = "^(emp|mbox|sha1|openid|acct|ou):."
 COLUMNS: dict[str, str] = {
     "record_type": "VARCHAR",
     "source": "VARCHAR",
@@ -73,10 +73,30 @@ COLUMNS: dict[str, str] = {
 PARQUET = "FORMAT parquet, COMPRESSION lz4_raw"
 
 
-def instant(column: str) -> str:
-    """SQL: an ISO-8601 date or timestamp to UTC; without an offset the session's zone holds."""
+def namespaced(column: str) -> str:
+    """SQL: does a raw identifier say what kind of identifier it is? NULL stays NULL."""
+    return f"regexp_matches({column}, {literal(NAMESPACED)})"
+
+
+def plain(column: str) -> str:
+    """SQL: text without the blanks around it, NULL for nothing but blanks."""
+    return f"nullif(trim({column}), '')"
+
+
+def employee(column: str) -> str:
+    """SQL: an employee number as a namespaced identifier."""
+    return f"'emp:' || {plain(column)}"
+
+
+def instant(column: str, date_format: str | None = None) -> str:
+    """SQL: a date or timestamp, ISO 8601 or of the source's own format, to UTC; without an
+    offset the session's zone holds."""
+    moment = f"try_cast({column} AS TIMESTAMPTZ)"
+    if date_format:
+        own = f"try_strptime({column}, {literal(date_format)})"
+        moment = f"coalesce({moment}, {own}::TIMESTAMPTZ)"
     # By way of microseconds: AT TIME ZONE asks ICU for every row though UTC has no rules.
-    return f"make_timestamp(epoch_us(try_cast({column} AS TIMESTAMPTZ)))"
+    return f"make_timestamp(epoch_us({moment}))"
 
 
 def offset(column: str) -> str:

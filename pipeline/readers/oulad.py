@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.engine import identifier
+from pipeline.engine import identifier, literal
 from pipeline.readers import tabular
 from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.canonical import lookup, problem, write_records
@@ -21,7 +21,7 @@ PASS_MARK = 40
 
 def _table(path: Path) -> str:
     names = ", ".join(
-        f"nullif({identifier(n)}, '?') AS {identifier(n)}" for n in tabular.header(path)
+        f"nullif({tabular.raw(n)}, '?') AS {identifier(n)}" for n in tabular.header(path)
     )
     return f"(SELECT {names} FROM {tabular.csv_scan(path)})"
 
@@ -43,7 +43,8 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
         "raw_score",
     )  # fmt: skip
     return f"""
-    SELECT *, {rule} AS problem, 'oulad' AS source, 'ou:' || id_student AS learner_id,
+    SELECT *, {rule} AS problem, {literal(context.name)} AS source,
+      'ou:' || id_student AS learner_id,
       NULL AS manager_id, NULL AS course_title, NULL::TIMESTAMP AS started_at,
       NULL AS event_zone, false AS has_comment, NULL AS record_id, 0 AS rank,
       {context.drop_instant} AS revised_at, 'GB' AS country

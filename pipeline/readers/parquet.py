@@ -13,7 +13,9 @@ from pipeline.readers.canonical import (
     STATUSES,
     instant,
     lookup,
+    namespaced,
     offset,
+    plain,
     problem,
     scaled,
     write_records,
@@ -48,15 +50,19 @@ def read(files: list[Path], out: Path, context: DropContext) -> None:
     )
     dates = {name: f"raw_{name}" for name in TEXT if name.endswith("_at")}
     times = ", ".join(f"{instant(raw)} AS {typed}" for typed, raw in dates.items())
-    plain = ", ".join(
-        f"nullif(trim(raw_{name}), '') AS {name}"
+    texts = ", ".join(
+        f"{plain('raw_' + name)} AS {name}"
         for name in ("learner_id", "manager_id", "department", "course_code", "course_title")
     )
     typed = f"""
-    SELECT *, {problem(context, dates, "raw_score")} AS problem FROM (
-      SELECT *, {times}, {plain}, upper(trim(raw_country)) AS country,
+    SELECT *, CASE WHEN NOT {namespaced("learner_id")} THEN 'learner_id:no_namespace'
+      WHEN NOT {namespaced("manager_id")} THEN 'manager_id:no_namespace'
+      WHEN event_at IS NULL AND raw_event_at IS NULL THEN 'event_at:missing'
+      ELSE {problem(context, dates, "raw_score")} END AS problem FROM (
+      SELECT *, {times}, {texts}, upper(trim(raw_country)) AS country,
         {lookup("raw_record_type", {t: t for t in RECORD_TYPES})} AS record_type,
-        {lookup("raw_status", {s: s for s in STATUSES})} AS status, 'canonical' AS source,
+        {lookup("raw_status", {s: s for s in STATUSES})} AS status,
+        {literal(context.name)} AS source,
         {offset("raw_event_at")} AS event_zone, {scaled("raw_score", "raw_score_max")} AS score,
         try_cast(raw_attempts AS INTEGER) AS attempts, raw_free_text IS NOT NULL AS has_comment,
         NULL AS record_id, coalesce(raw_assigned_at, '') AS occurrence, 0 AS rank,

@@ -12,20 +12,21 @@ from pathlib import Path
 from pipeline.engine import literal
 from pipeline.readers import tabular
 from pipeline.readers.base import DropContext
-from pipeline.readers.canonical import PARQUET
+from pipeline.readers.canonical import PARQUET, employee, plain
 
-COLUMNS = ["Employee ID", "Full Name", "Email", "Manager ID", "Department", "Country"]
+REQUIRED = ("learner_id", "learner_name", "learner_email", "manager_id", "department", "country")
 
 
 def read(files: list[Path], out: Path, context: DropContext) -> None:
-    """Read one roster into <out>.parquet; a row without an employee id counts as a reject."""
+    """Read one roster into <out>.parquet; a row without an employee id is set aside."""
     (path,) = files
-    tabular.require_columns(path, COLUMNS)
+    given = tabular.delivered_columns(path, context.source, REQUIRED)
+    number, name, email, manager, department, country = (given[field] for field in REQUIRED)
     context.connection.execute(f"""
-      COPY (SELECT 'emp:' || trim("Employee ID") AS learner_id, trim("Full Name") AS name,
-              lower(trim("Email")) AS email, 'emp:' || trim("Manager ID") AS manager_id,
-              trim("Department") AS department, upper(trim("Country")) AS country,
+      COPY (SELECT {employee(number)} AS learner_id, {plain(name)} AS name,
+              lower({plain(email)}) AS email, {employee(manager)} AS manager_id,
+              {plain(department)} AS department, upper({plain(country)}) AS country,
               DATE '{context.drop}' AS drop_date
-            FROM {tabular.csv_scan(path)} WHERE trim("Employee ID") <> '')
+            FROM {tabular.csv_scan(path)} WHERE {plain(number)} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

@@ -13,13 +13,15 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import identifier, literal
-from pipeline.policy.data_map import printable
+from pipeline.policy.data_map import Source, printable
 from pipeline.readers.base import MalformedFile
 
 MAX_HEADER = 64 * 1024
 MAX_LINE = 1_000_000
 # DuckDB needs a delimiter even for a file of whole lines; this control character is not text.
 NO_DELIMITER = "\x1f"
+# Delivered columns keep apart from the canonical ones, which may bear the same name.
+PREFIX = "raw:"
 
 
 def header(path: Path) -> list[str]:
@@ -49,7 +51,7 @@ def header(path: Path) -> list[str]:
 
 def csv_scan(path: Path) -> str:
     """SQL table function: every field as text, bad lines into the reject tables."""
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header(path))
+    columns = ", ".join(f"{literal(PREFIX + name)}: 'VARCHAR'" for name in header(path))
     return (
         f"read_csv({literal(path)}, auto_detect=false, header=true, delim=',', quote='\"', "
         f"escape='\"', columns={{{columns}}}, nullstr='', strict_mode=true, "
@@ -81,9 +83,27 @@ def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
 
 
-def require_columns(path: Path, wanted: list[str]) -> None:
-    """Raises MalformedFile if a column that the reader needs is missing."""
-    missing = [name for name in wanted if name not in header(path)]
+def raw(column: str) -> str:
+    """SQL: a delivered column of `csv_scan`."""
+    return identifier(PREFIX + column)
+
+
+def as_delivered(path: Path) -> str:
+    """SQL: the whole delivered row as JSON, in the file's own column names."""
+    packed = ", ".join(f"{identifier(name)} := {raw(name)}" for name in header(path))
+    return f"to_json(struct_pack({packed}))"
+
+
+def delivered_columns(path: Path, source: Source, required: tuple[str, ...]) -> dict[str, str]:
+    """SQL of every canonical field of a source, NULL for a field that the file lacks.
+
+    Raises:
+        MalformedFile: a required field's column is missing.
+    """
+    present = set(header(path))
+    names = source.delivered()
+    missing = [names.get(field, field) for field in required if names.get(field) not in present]
     if missing:
-        names = ", ".join(identifier(name) for name in missing)
-        raise MalformedFile(f"{path.name}, line 1: missing column {names}")
+        shown = ", ".join(identifier(name) for name in missing)
+        raise MalformedFile(f"{path.name}, line 1: missing column {shown}")
+    return {field: raw(name) for field, name in names.items() if name in present}

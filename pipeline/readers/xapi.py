@@ -85,11 +85,21 @@ def typed_sql(path: Path, context: DropContext) -> str:
     verb = f"lower(regexp_extract({text('verb.id')}, '[^/#]+$'))"
     account = f"{text('actor.account.homePage')} || '#' || {text('actor.account.name')}"
     raw_score = f"coalesce({text('result.score.scaled')}, {text('result.score.raw')})"
+
+    def number(part: str, default: str = "NULL") -> str:
+        return f"coalesce(try_cast({text('result.score.' + part)} AS DOUBLE), {default})"
+
+    # Scaled is told by the sender; raw lies between min and max, 0 and 100 where they are absent.
+    floor, top = number("min", "0"), number("max", "100")
     score = (
-        f"CASE WHEN {text('result.score.scaled')} IS NOT NULL "
-        f"THEN 100 * try_cast({text('result.score.scaled')} AS DOUBLE) "
-        f"ELSE 100 * try_cast({text('result.score.raw')} AS DOUBLE) / "
-        f"nullif(coalesce(try_cast({text('result.score.max')} AS DOUBLE), 100), 0) END"
+        f"CASE WHEN {text('result.score.scaled')} IS NOT NULL THEN 100 * {number('scaled')} "
+        f"WHEN {top} > {floor} THEN 100 * ({number('raw')} - {floor}) / ({top} - {floor}) END"
+    )
+    # A plain `completed` may carry the outcome beside it.
+    status = (
+        f"CASE WHEN verb = 'completed' AND {text('result.success')} = 'true' THEN 'passed' "
+        f"WHEN verb = 'completed' AND {text('result.success')} = 'false' THEN 'failed' "
+        f"ELSE {lookup('verb', VERBS)} END"
     )
     ranks = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANK.items())
     rule = problem(context, {"event_at": "raw_time"}, "raw_score")
@@ -99,7 +109,8 @@ def typed_sql(path: Path, context: DropContext) -> str:
       ELSE {rule} END AS problem,
       CASE status {ranks} ELSE 0 END AS rank, event_at AS revised_at
     FROM (
-      SELECT line, j, {verb} AS verb, 'xapi' AS source, {literal(path.name)} AS file,
+      SELECT line, j, {verb} AS verb, {literal(context.name)} AS source,
+        {literal(path.name)} AS file,
         CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
              WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
           AS record_type,
@@ -112,7 +123,7 @@ def typed_sql(path: Path, context: DropContext) -> str:
                  j ->> '$.object.definition.name.de') AS course_title,
         NULL::TIMESTAMP AS assigned_at, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS due_at,
         {text("timestamp")} AS raw_time, {instant(text("timestamp"))} AS event_at,
-        {offset(text("timestamp"))} AS event_zone, {lookup("verb", VERBS)} AS status,
+        {offset(text("timestamp"))} AS event_zone, {status} AS status,
         {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
         {text("result.response")} IS NOT NULL AS has_comment,
         CASE WHEN verb = 'voided' THEN {text("object.id")} ELSE {text("id")} END AS record_id,

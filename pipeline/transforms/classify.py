@@ -16,6 +16,7 @@ from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.readers.canonical import PARQUET
+from pipeline.transforms.denylist import entries_sql, grams_sql
 from pipeline.transforms.stored import records, roster
 
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
@@ -50,10 +51,15 @@ def sensitivity_sql(data_map: DataMap) -> str:
 
 
 def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap) -> None:
-    """Create `rows`, `people`, `alias`, `course`, `region_of` and `department_kept`."""
+    """Create `rows`, `people`, `alias`, `course`, `region_of` and `department_kept`, and what
+    they are made of."""
     regions = ", ".join(
         f"({literal(country)}, {literal(region)})"
         for country, region in data_map.region_of().items()
+    )
+    texts = (
+        "(SELECT course_title AS text FROM told UNION SELECT department FROM people "
+        "UNION SELECT department FROM person)"
     )
     connection.execute(f"""
     CREATE TEMP VIEW rows AS FROM {records(layout)} WHERE problem IS NULL;
@@ -73,21 +79,28 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
           ON p.learner_id = 'emp:' || split_part(r.learner_id, '#', -1)
           WHERE starts_with(r.learner_id, 'acct:'))
       GROUP BY alias HAVING count(DISTINCT person) = 1;
+    CREATE TEMP TABLE person AS
+      SELECT DISTINCT r.learner_id, r.department, coalesce(a.person, r.learner_id) AS person
+      FROM (SELECT DISTINCT learner_id, department FROM rows) r
+      LEFT JOIN alias a ON a.alias = r.learner_id;
+    CREATE TEMP TABLE told AS
+      SELECT course_code, course_title, count(*) AS n FROM rows GROUP BY ALL;
+    -- A title or department that names or numbers a known person is withheld.
+    CREATE TEMP TABLE denied AS {entries_sql("people", "person")};
+    CREATE TEMP TABLE naming AS
+      SELECT DISTINCT text FROM ({grams_sql(texts)}) WHERE gram IN (FROM denied);
     CREATE TEMP TABLE course AS
       SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity,
-        mode(course_title ORDER BY course_title) FILTER (NOT {looks_personal("course_title")})
-          AS title
-      FROM (SELECT course_code, course_title, count(*) AS n FROM rows GROUP BY ALL)
-      GROUP BY course_code;
+        arg_max(course_title, (n, course_title)) FILTER (
+          NOT {looks_personal("course_title")} AND course_title NOT IN (FROM naming)) AS title
+      FROM told GROUP BY course_code;
     -- A department of fewer people than k, or one that reads like a person, is no department.
     CREATE TEMP TABLE department_kept AS
       SELECT department FROM (
-        SELECT coalesce(p.department, r.department) AS department,
-               coalesce(a.person, r.learner_id) AS person
-        FROM (SELECT DISTINCT learner_id, department FROM rows) r
-        LEFT JOIN alias a ON a.alias = r.learner_id
-        LEFT JOIN people p ON p.learner_id = coalesce(a.person, r.learner_id))
+        SELECT coalesce(p.department, r.department) AS department, person
+        FROM person r LEFT JOIN people p ON p.learner_id = r.person)
       WHERE department IS NOT NULL AND NOT {looks_personal("department")}
+        AND department NOT IN (FROM naming)
       GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
     """)
 

@@ -21,11 +21,8 @@ from pipeline.engine import literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.transforms.classify import sensitivity_sql
+from pipeline.transforms.denylist import entries_sql
 from pipeline.transforms.stored import records, roster
-
-# Shorter ones stand in ordinary words and numbers too often to mean a person.
-SHORTEST_ENTRY = 4
-SHORTEST_NUMBER = 6
 
 
 def write_known(
@@ -49,12 +46,7 @@ def write_known(
           SELECT count(DISTINCT person) AS people, count(*) AS records FROM {classified};
         CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {classified}
           UNION SELECT DISTINCT manager FROM {classified} WHERE manager IS NOT NULL;
-        CREATE TABLE known.denied AS SELECT DISTINCT lower(entry) AS entry FROM (
-            SELECT name AS entry FROM {roster(layout)} WHERE length(name) >= {SHORTEST_ENTRY}
-            UNION SELECT email FROM {roster(layout)} WHERE email IS NOT NULL
-            UNION SELECT bare FROM (
-              SELECT regexp_extract(person, '([^:#/]+)/*$', 1) AS bare FROM person)
-            WHERE length(bare) >= {SHORTEST_NUMBER}) WHERE entry IS NOT NULL;
+        CREATE TABLE known.denied AS {entries_sql(roster(layout), "person")};
         DROP TABLE told; DROP TABLE person;
         """)
     finally:

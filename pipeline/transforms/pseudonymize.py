@@ -1,8 +1,8 @@
 """Classified rows to one pseudonymized table per purpose, with that purpose's columns only.
 
 Every output column names the canonical fields it is made of. `check_against` refuses a column
-made of a field that the data map does not release for the purpose, so that code cannot widen
-what policy allows; the same names give the column lineage in the Dagster UI.
+treated less strictly than the data map demands for the purpose, so that code cannot widen what
+policy allows; the same names give the column lineage in the Dagster UI.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.engine import literal
 from pipeline.keys import PurposeKey
-from pipeline.policy.data_map import DataMap, PolicyError, Purpose
+from pipeline.policy.data_map import STRICTNESS, DataMap, PolicyError, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
 
 COMPLETE = ("completed", "passed", "waived")
@@ -30,18 +30,20 @@ OWN = {"source", "record_type"}
 
 @dataclass(frozen=True)
 class Derived:
-    """One column: SQL over the classified row (l = learner's, m = manager's pseudonym)."""
+    """One column: SQL over the classified row (l = learner's, m = manager's pseudonym), the
+    canonical fields it is made of, and what it takes away of them."""
 
     sql: str
     made_from: tuple[str, ...]
+    treatment: Treatment = Treatment.GENERALIZE
 
 
-def _same(name: str) -> Derived:
-    return Derived(name, (name,))
+def _same(name: str, *more: str) -> Derived:
+    return Derived(name, (name, *more), Treatment.KEEP)
 
 
-LEARNER = Derived("l.ref", ("learner_id",))
-MANAGER = Derived("m.ref", ("manager_id",))
+LEARNER = Derived("l.ref", ("learner_id",), Treatment.PSEUDONYMIZE)
+MANAGER = Derived("m.ref", ("manager_id",), Treatment.PSEUDONYMIZE)
 SCORE_BAND = Derived(BAND, ("score", "score_max"))
 OUTCOME = Derived(
     "CASE WHEN status IN ('passed', 'failed') THEN status ELSE 'none' END", ("status",)
@@ -101,9 +103,9 @@ TABLES: dict[Purpose, dict[str, Derived]] = {
         "event_zone": Derived("event_zone", ("event_at",)),
         **{name: _same(name) for name in ("due_at", "status")},
         "outcome": OUTCOME,
-        "score": Derived("score", ("score", "score_max")),
+        "score": _same("score", "score_max"),
         "attempts": _same("attempts"),
-        "has_comment": Derived("has_comment", ("free_text",)),
+        "has_comment": Derived("has_comment", ("free_text",), Treatment.TOKENISE),
     },
 }  # fmt: skip
 # Which classified rows a purpose may see at all; None = every row.
@@ -120,18 +122,18 @@ FILTERS: dict[Purpose, dict[str, str]] = {
 
 
 def check_against(data_map: DataMap, purpose: Purpose) -> None:
-    """Stop the run if a column would carry a field that policy withholds from the purpose.
+    """Stop the run if a column tells more of a field than policy allows for the purpose.
 
     Raises:
-        PolicyError: naming purpose, column and field.
+        PolicyError: naming purpose, column, field and the treatment that the map demands.
     """
-    released = data_map.released(purpose) | OWN
     for name, column in TABLES[purpose].items():
-        for origin in column.made_from:
-            if origin not in released:
+        for origin in set(column.made_from) - OWN:
+            demanded = data_map.treatment_of(origin, purpose)
+            if STRICTNESS.index(column.treatment) < STRICTNESS.index(demanded):
                 raise PolicyError(
-                    f"{purpose.value}.{name}: made of {origin}, which no source in data_map.yaml "
-                    f"releases for the purpose {purpose.value}"
+                    f"{purpose.value}.{name}: made of {origin}, for which data_map.yaml demands "
+                    f"`{demanded.value}` for the purpose {purpose.value}"
                 )
 
 
