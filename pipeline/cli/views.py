@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -30,9 +31,10 @@ def warn(text: str) -> None:
 SHORT = {
     "completion_rate": "complete", "on_time_rate": "on time", "median_days": "days",
     "share_low": "low", "share_mid": "mid", "share_high": "high", "share_unscored": "none",
-    "course_code": "course", "record_type": "type", "event_month": "month", "score_band": "score",
+    "learners": "people", "course_code": "course",
+    "record_type": "type", "event_month": "month", "score_band": "score",
 }  # fmt: skip
-REFERENCE = 13  # characters of a pseudonym that tell rows apart on a screen
+REFERENCE = 11  # characters of a pseudonym that tell rows apart on a screen
 
 
 def _cell(column: str, value: object) -> str:
@@ -46,14 +48,17 @@ def _cell(column: str, value: object) -> str:
     return text[:7] if column in ("period", "event_month") else text
 
 
+def _grid(title: str) -> Table:
+    """A table that fits a narrow terminal."""
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+                 pad_edge=False)  # fmt: skip
+
+
 def reconciliation(home: Path, night: str) -> None:
     """Print one night's counts from raw to published."""
     path = Layout(home.absolute()).reconciliation / f"{night}.json"
-    grid = Table(
-        title=f"From raw to published, night of {night} (records, all drops so far)",
-        title_justify="left",
-    )
-    grid.add_column("table")
+    grid = _grid(f"From raw to published, night of {night} (records, all drops so far)")
+    grid.add_column("table", no_wrap=True)
     for name in ("in", "quarantined", "superseded", "suppressed", "published"):
         grid.add_column(name, justify="right")
     told = json.loads(path.read_text("utf-8"))
@@ -75,13 +80,16 @@ def reconciliation(home: Path, night: str) -> None:
 
 
 def _page(title: str, page: door.Page) -> None:
-    grid = Table(title=title, title_justify="left", pad_edge=False)
-    for column, value in zip(
-        page.columns, page.rows[0] if page.rows else page.columns, strict=True
-    ):
-        number = isinstance(value, int | float)
+    grid = _grid(title)
+    for at, column in enumerate(page.columns):
+        heading = SHORT.get(column, column)
+        number = any(isinstance(row[at], int | float) for row in page.rows)
+        # Figures are never cut; texts give way on a narrow screen.
         grid.add_column(
-            SHORT.get(column, column), justify="right" if number else "left", no_wrap=True
+            heading,
+            justify="right" if number else "left",
+            no_wrap=True,
+            min_width=max(len(heading), 4) if number else 6,
         )
     for row in page.rows:
         grid.add_row(*map(_cell, page.columns, row))
