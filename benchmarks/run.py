@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,12 @@ from benchmarks.data import write_drop
 
 RESULTS = Path(__file__).with_name("results.json")
 CONTENDERS = ("floor", "night", "script")
+# A contender that wants more fails by itself, before the machine does.
+MOST_MEMORY = 18 << 30
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
 
 
 def measure(contender: str, folder: Path, work: Path, limit_seconds: int) -> dict[str, object]:
@@ -32,7 +40,7 @@ def measure(contender: str, folder: Path, work: Path, limit_seconds: int) -> dic
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{contender}", str(given), str(work)],
-        stdout=subprocess.PIPE, env=environment, text=True,
+        stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=_limit_memory,
     )  # fmt: skip
     ended = "finished"
     try:
@@ -53,8 +61,6 @@ def measure(contender: str, folder: Path, work: Path, limit_seconds: int) -> dic
 
 def peak(contender: str, folder: Path, work: Path, limit_seconds: int) -> dict[str, object]:
     """`measure` in a child of its own, so that the children's peak memory is this one's."""
-    import multiprocessing
-    import resource
 
     def call(pipe: object) -> None:
         found = measure(contender, folder, work, limit_seconds)

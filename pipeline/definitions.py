@@ -6,7 +6,6 @@ import dagster as dg
 
 from assets.checks import checks
 from assets.classified import classified_milestones, known_values
-from assets.common import NIGHTS
 from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
 from assets.raw import canonical_milestones, landing_sources
@@ -15,7 +14,6 @@ from pipeline.resources import store_from_environment
 nightly_job = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.groups("raw", "classified", "pseudonymized", "published"),
-    partitions_def=NIGHTS,
     # DuckDB uses all cores by itself; one step at a time keeps memory to one step's.
     executor_def=dg.in_process_executor,
     description="Raw drop to published tables: read, classify, pseudonymize, check, release.",

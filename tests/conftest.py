@@ -1,0 +1,133 @@
+"""Real DuckDB files and a real Dagster instance (SQLite) for every test."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline.definitions import defs
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.data_map import DataMap, load_data_map
+from pipeline.resources import Store
+from tests.company import company, write_drop
+
+NIGHT = dt.date(2026, 11, 1)
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True)
+class Estate:
+    """One data folder with a Dagster instance of its own."""
+
+    home: Path
+    instance: dg.DagsterInstance
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.home)
+
+    def drop(self, night: dt.date = NIGHT) -> Path:
+        return self.home / "landing" / str(night)
+
+    def run(
+        self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
+    ) -> dg.ExecuteInProcessResult:
+        """Run the nightly job, or some of its assets with their checks."""
+        return defs.resolve_job_def("nightly").execute_in_process(
+            partition_key=str(night),
+            instance=self.instance,
+            raise_on_error=False,
+            resources={"store": Store(home=str(self.home))},
+            run_config=QUIET,
+            asset_selection=assets,
+        )
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Names of the failed asset checks as 'asset check'."""
+    return [
+        f"{e.asset_key.to_user_string()} {e.check_name}"
+        for e in result.get_asset_check_evaluations()
+        if not e.passed
+    ]
+
+
+def errors(result: dg.ExecuteInProcessResult) -> str:
+    """The texts of all step failures, causes included."""
+    told = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None:
+                told.append(error.message)
+                error = error.cause
+    return "\n".join(told)
+
+
+@pytest.fixture(scope="session")
+def data_map() -> DataMap:
+    return load_data_map(PROJECT / "data_map.yaml")
+
+
+@pytest.fixture(scope="session")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("dagster"))) as found:
+        yield found
+
+
+@pytest.fixture
+def estate(tmp_path: Path, instance: dg.DagsterInstance) -> Estate:
+    """An empty data folder."""
+    return Estate(tmp_path / "home", instance)
+
+
+@pytest.fixture(scope="session")
+def _good_night(
+    tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance
+) -> tuple[Estate, dg.ExecuteInProcessResult]:
+    estate = Estate(tmp_path_factory.mktemp("good") / "home", instance)
+    write_drop(estate.drop(), *company())
+    result = estate.run()
+    assert result.success, errors(result)
+    return estate, result
+
+
+@pytest.fixture
+def good_night(_good_night: tuple[Estate, dg.ExecuteInProcessResult]) -> Estate:
+    """The published company; for reading only."""
+    return _good_night[0]
+
+
+@pytest.fixture
+def good_result(
+    _good_night: tuple[Estate, dg.ExecuteInProcessResult],
+) -> dg.ExecuteInProcessResult:
+    return _good_night[1]
+
+
+@pytest.fixture
+def published(good_night: Estate, tmp_path: Path) -> Estate:
+    """A copy of the published company, to be changed at will."""
+    home = tmp_path / "home"
+    shutil.copytree(good_night.home, home, symlinks=True)
+    return Estate(home, good_night.instance)
+
+
+@pytest.fixture
+def tables(good_night: Estate) -> Callable[[str], list[tuple[object, ...]]]:
+    """Rows of a published table of the company, by SQL that names it as `{table}`."""
+    import duckdb
+
+    def ask(query: str) -> list[tuple[object, ...]]:
+        with duckdb.connect() as connection:
+            for path in good_night.layout.current.glob("*.duckdb"):
+                connection.execute(f"ATTACH '{path}' AS {path.stem}_db (READ_ONLY)")
+            return connection.execute(query).fetchall()
+
+    return ask

@@ -1,0 +1,152 @@
+"""The whole night on a company whose figures are worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from pipeline.policy.data_map import DataMap
+from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
+from tests.conftest import NIGHT, Estate, errors, failed_checks
+
+Ask = Callable[[str], list[tuple[object, ...]]]
+
+
+def test_coaching_figures_are_those_of_the_company(tables: Ask) -> None:
+    # Twelve in Sales did SEC-101 (45/50 = 90 %, ten days, in time) and began another; six of
+    # them passed the phishing course by xAPI; Legal has three people and stays out.
+    (row,) = tables("FROM coaching_db.coaching_department")
+    department, learners, records, completed, on_time, days, *shares = row
+    assert (department, learners, records) == ("Sales", 12, 12 + 12 + 6)
+    assert completed == pytest.approx(18 / 30)
+    assert on_time == pytest.approx(12 / 24)
+    assert days == pytest.approx(10)
+    assert shares == pytest.approx([0, 0, 18 / 30, 12 / 30])
+    assert tables("SELECT course_code, learners FROM coaching_db.coaching_course ORDER BY 1") == [
+        ("SEC-101", 15),
+        ("https://lms.example/phishing", 6),
+    ]
+
+
+def test_a_team_under_k_is_not_told(tables: Ask) -> None:
+    assert tables("SELECT learners FROM coaching_db.coaching_team") == [(12,)]
+
+
+def test_k_counts_people_and_not_rows(estate: Estate) -> None:
+    rows = [record(p % 4, Assigned_Date=f"2026-0{1 + p % 9}-01") for p in range(36)]
+    write_drop(estate.drop(), rows)
+    assert estate.run().success
+    import duckdb
+
+    with duckdb.connect(str(estate.layout.current / "coaching.duckdb"), read_only=True) as c:
+        for table in ("coaching_team", "coaching_course", "coaching_period"):
+            assert c.execute(f"SELECT count(*) FROM {table}").fetchall() == [(0,)], table
+
+
+def test_manager_extract_is_minimal(tables: Ask) -> None:
+    rows = tables("FROM manager_extract_db.manager_extract")
+    assert {row[2] for row in rows} == {"SEC-101", "https://lms.example/phishing"}
+    assert {row[3] for row in rows} == {"complete", "incomplete"}
+    assert {row[4] for row in rows} == {"none", "passed"}
+    assert len({row[0] for row in rows}) == 2
+
+
+def test_purposes_cannot_be_joined(tables: Ask) -> None:
+    names = ("manager_extract", "analytics.analytics_milestones", "hr_legal_detail")
+    seen = [
+        {row[0] for row in tables(f"SELECT learner_ref FROM {name.split('.')[0]}_db."
+                                  f"{name.split('.')[-1]}")} for name in names
+    ]  # fmt: skip
+    assert all(len(refs) == 15 for refs in seen)
+    assert not seen[0] & seen[1]
+    assert not seen[1] & seen[2]
+
+
+def test_sensitive_course_reaches_hr_only(tables: Ask) -> None:
+    told = tables("SELECT course_code, sensitivity FROM hr_legal_detail_db.hr_legal_detail "
+                  "WHERE sensitivity IS NOT NULL")  # fmt: skip
+    assert told == [("HLT-404", "health")]
+    for table in ("analytics_db.analytics_milestones", "manager_extract_db.manager_extract"):
+        assert tables(f"SELECT count(*) FROM {table} WHERE course_code = 'HLT-404'") == [(0,)]
+
+
+def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
+    told = json.loads((good_night.layout.reconciliation / f"{NIGHT}.json").read_text())
+    assert [row["table"] for row in told] == list(data_map.published)
+    for row in told:
+        assert row["holds"]
+        assert row["received"] == len(company()[0]) + len(company()[2]) == 39
+        assert row["quarantined"] == 1
+        assert row["received"] == (
+            row["quarantined"] + row["superseded"] + sum(row["suppressed"].values())
+            + row["published"]
+        )  # fmt: skip
+
+
+def test_no_planted_value_is_published_or_told(
+    good_night: Estate, tables: Ask, data_map: DataMap, good_result: dg.ExecuteInProcessResult
+) -> None:
+    planted = (NAME, EMAIL, NUMBER, TEXT, "Zzyzx", "burnout about")
+    for table, spec in data_map.published.items():
+        text = "\n".join(map(str, tables(f"FROM {spec.database}_db.{table}")))
+        assert not [p for p in planted if p in text], table
+    events = good_night.instance.all_logs(good_result.run_id)
+    told = "\n".join(event.to_json() for event in events)
+    assert not [p for p in planted if p in told]
+    for path in good_night.layout.releases.rglob("*.json"):
+        assert not [p for p in planted if p in path.read_text()]
+
+
+def test_the_same_drop_twice_changes_nothing(published: Estate, tables: Ask) -> None:
+    import duckdb
+
+    before = tables("FROM hr_legal_detail_db.hr_legal_detail ORDER BY ALL")
+    assert published.run().success
+    with duckdb.connect(str(published.layout.current / "hr_legal_detail.duckdb")) as c:
+        assert c.execute("FROM hr_legal_detail ORDER BY ALL").fetchall() == before
+
+
+def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
+    import datetime as dt
+
+    import duckdb
+
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(published.drop(later), [record(0, Status="Failed", Score="10"), record(1)])
+    assert published.run(later).success
+    with duckdb.connect(str(published.layout.current / "hr_legal_detail.duckdb")) as c:
+        found = c.execute("SELECT status, count(*) FROM hr_legal_detail "
+                          "WHERE assigned_at > DATE '2026-09-15' AND course_code = 'SEC-101' "
+                          "GROUP BY 1 ORDER BY 1").fetchall()  # fmt: skip
+    assert found == [("completed", 14), ("failed", 1)]
+
+
+def test_a_broken_export_is_not_published(published: Estate) -> None:
+    before = (published.layout.current / "release.json").read_text()
+    write_drop(published.drop(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
+    result = published.run()
+    assert not result.success
+    assert failed_checks(result) == ["raw/canonical_milestones canonical_schema"]
+    assert (published.layout.current / "release.json").read_text() == before
+    assert "n/a" not in errors(result)
+
+
+def test_records_that_do_not_reconcile_stop_the_release(
+    published: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.transforms import classify
+
+    whole = classify.current_sql()
+    monkeypatch.setattr(
+        classify, "current_sql", lambda: f"FROM ({whole}) WHERE learner_id <> 'emp:{NUMBER}'"
+    )
+    before = (published.layout.current / "release.json").read_text()
+    result = published.run()
+    assert not result.success
+    assert "do not reconcile" in errors(result) or "do not reconcile" in str(
+        [e.step_failure_data.user_failure_data for e in result.all_events if e.is_step_failure]
+    )
+    assert (published.layout.current / "release.json").read_text() == before
