@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
+import duckdb
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+EMPTY = ".{}"  # behind a JSON path: an object with nothing in it, or null
 
 
 class PolicyError(ValueError):
@@ -131,7 +134,11 @@ class Source(Strict):
         return any(fnmatchcase(file_name, name) for name in names)
 
     def lists(self, column: str) -> bool:
-        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step."""
+        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an object
+        with nothing in it is listed if something below it is."""
+        if column.endswith(EMPTY):
+            inside = column.removesuffix(EMPTY)
+            return self.lists(inside) or any(f.startswith(f"{inside}.") for f in self.fields)
         if column in self.fields:
             return True
         head, _, _ = column.rpartition(".")
@@ -147,8 +154,13 @@ class CourseSensitivity(Strict):
     @field_validator("patterns")
     @classmethod
     def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
-        for pattern in patterns.values():
-            re.compile(pattern)
+        # DuckDB matches them (RE2), so DuckDB says whether they are patterns.
+        with duckdb.connect() as connection:
+            for name, pattern in patterns.items():
+                try:
+                    connection.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})
+                except duckdb.Error:
+                    raise ValueError(f"{name}: not a regular expression of RE2") from None
         return patterns
 
 

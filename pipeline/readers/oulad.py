@@ -43,7 +43,7 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
         "raw_score",
     )  # fmt: skip
     return f"""
-    SELECT *, {rule} AS problem, {literal(context.name)} AS source,
+    SELECT *, {rule} AS problem FROM (SELECT *, {literal(context.name)} AS source,
       'ou:' || id_student AS learner_id,
       NULL AS manager_id, NULL AS course_title, NULL::TIMESTAMP AS started_at,
       NULL AS event_zone, false AS has_comment, NULL AS record_id, 0 AS rank,
@@ -76,7 +76,7 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
         'studentAssessment.csv' AS file
       FROM {tables["studentAssessment"]} s
       LEFT JOIN {tables["assessments"]} a USING (id_assessment)
-      LEFT JOIN {person} i USING (code_module, code_presentation, id_student))"""
+      LEFT JOIN {person} i USING (code_module, code_presentation, id_student)))"""
 
 
 def read(files: list[Path], out: Path, context: DropContext) -> None:

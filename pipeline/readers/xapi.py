@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
+from pipeline.policy.data_map import EMPTY
 from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.canonical import instant, lookup, offset, problem, write_records
 from pipeline.readers.tabular import line_scan, take_rejects
@@ -49,12 +50,14 @@ def _scan(path: Path) -> str:
 
 
 def _paths(structure: object, prefix: str = "") -> set[str]:
-    """Dotted leaf paths of a json_structure; an array's elements count as their array."""
+    """Dotted leaf paths of a json_structure; an array's elements count as their array, and an
+    empty object or null as its path with EMPTY behind."""
     if isinstance(structure, dict):
         return set().union(*(_paths(v, f"{prefix}.{k}") for k, v in structure.items()), set())
-    if isinstance(structure, list):
+    if isinstance(structure, list) and structure != ["JSON"]:
         return set().union(*(_paths(v, prefix) for v in structure), set())
-    return {prefix.lstrip(".")}
+    # One statement's structure calls an empty object JSON.
+    return {prefix.lstrip(".") + (EMPTY if structure in ("JSON", "NULL") else "")}
 
 
 def columns(path: Path) -> list[str]:

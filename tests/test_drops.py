@@ -1,0 +1,139 @@
+"""Re-delivered, late and corrected drops: the store is a function of the set of drops."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.engine import engine
+from pipeline.landing import admitted, take_in
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.data_map import PolicyError, load_data_map
+from pipeline.transforms.classify import write_classified
+from tests.company import record, statement, write_drop
+
+MAP = load_data_map(PROJECT / "data_map.yaml")
+FIRST = dt.date(2026, 11, 1)
+STATUSES = ["Not Started", "In Progress", "Completed", "Failed"]
+ROWS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from(STATUSES)), max_size=8
+)
+
+
+def classified(layout: Layout) -> list[tuple[object, ...]]:
+    out = layout.root / "classified.parquet"
+    with engine(layout.work) as connection:
+        write_classified(connection, layout, MAP, out)
+    with duckdb.connect() as c:
+        return c.execute(f"FROM '{out}' ORDER BY ALL").fetchall()
+
+
+def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
+    date = FIRST + dt.timedelta(days=day)
+    write_drop(
+        Path(layout.landing) / str(date),
+        [record(p, Course_Code=f"C-{c}", Status=status) for p, c, status in rows],
+    )
+    return date
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drops=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
+def test_order_and_repetition_of_drops_do_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, drops: list[list[tuple[int, int, str]]],
+    data: st.DataObject,
+) -> None:  # fmt: skip
+    """The last drop's word holds, whatever order the drops were read in and however often."""
+    layout = Layout(tmp_path_factory.mktemp("drops"))
+    dates = [land(layout, day, rows) for day, rows in enumerate(drops)]
+    order = data.draw(st.lists(st.sampled_from(dates), max_size=6)) + data.draw(
+        st.permutations(dates)
+    )
+    for date in order:
+        take_in(layout, MAP, date)
+    found = {(str(row[0]), str(row[6])): row[14] for row in classified(layout)}
+    expected: dict[tuple[str, str], set[str]] = {}
+    for rows in drops:
+        tonight: dict[tuple[str, str], set[str]] = {}
+        for person, course, status in rows:
+            key = (f"emp:{7_700_001 + person}", f"C-{course}")
+            tonight.setdefault(key, set()).add(status.lower().replace(" ", "_"))
+        expected |= tonight
+    assert set(found) == set(expected)
+    assert all(found[key] in expected[key] for key in found)
+    assert len(classified(layout)) == len(expected)
+
+
+def test_a_late_drop_does_not_undo_a_newer_one(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    newer = land(layout, 1, [(0, 0, "Completed")])
+    take_in(layout, MAP, newer)
+    take_in(layout, MAP, land(layout, 0, [(0, 0, "In Progress")]))
+    assert [row[14] for row in classified(layout)] == ["completed"]
+
+
+def test_a_voided_statement_is_taken_out(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    void = statement(1, id="v", verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
+                     object={"objectType": "StatementRef", "id": statement(0)["id"]},
+                     result={})  # fmt: skip
+    folder = Path(layout.landing) / str(FIRST)
+    write_drop(folder, [], (), [statement(0), statement(2), void])
+    take_in(layout, MAP, FIRST)
+    assert [row[0] for row in classified(layout)] == [f"mbox:mailto:{record(2)['Email']}"]
+
+
+def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
+    import hashlib
+
+    from tests.company import person
+
+    layout = Layout(tmp_path)
+    sha = hashlib.sha1(f"mailto:{record(1)['Email']}".encode()).hexdigest()
+    actors = [
+        statement(0, actor={"mbox": f"mailto:{record(0)['Email'].upper()}"}),
+        statement(1, actor={"mbox_sha1sum": sha}),
+        statement(2, actor={"account": {"homePage": "https://hr", "name": "7700003"}}),
+        statement(3, actor={"mbox": "mailto:shared@corp.example"}),
+    ]
+    people = [person(p) for p in range(3)] + [
+        person(p, Email="shared@corp.example") for p in (4, 5)
+    ]
+    write_drop(Path(layout.landing) / str(FIRST), [], people, actors)
+    take_in(layout, MAP, FIRST)
+    assert sorted(str(row[0]) for row in classified(layout)) == [
+        "emp:7700001", "emp:7700002", "emp:7700003", "mbox:mailto:shared@corp.example",
+    ]  # fmt: skip
+
+
+def test_a_drop_replaced_while_it_is_read_does_not_count(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    date = land(layout, 0, [(0, 0, "Completed")])
+    file = Path(layout.landing) / str(date) / "learning_history.csv"
+
+    def read_while_it_is_replaced() -> None:
+        with admitted(layout, MAP, date):
+            beside = file.with_suffix(".new")
+            beside.write_bytes(file.read_bytes())
+            os.replace(beside, file)
+
+    with pytest.raises(PolicyError, match="changed while it was read"):
+        read_while_it_is_replaced()
+
+
+def test_a_failed_reading_leaves_the_store_as_it_was(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    date = land(layout, 0, [(0, 0, "Completed")])
+    take_in(layout, MAP, date)
+    before = {p: p.stat().st_ino for p in layout.canonical.rglob("*")}
+    (Path(layout.landing) / str(date) / "unknown.bin").touch()
+    with pytest.raises(PolicyError):
+        take_in(layout, MAP, date)
+    assert {p: p.stat().st_ino for p in layout.canonical.rglob("*")} == before
+    assert not [p for p in layout.work.iterdir() if p.name != "spill"]

@@ -1,0 +1,235 @@
+"""One seeded value in any column of any published table fails the checks and publishes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from assets.published import staged_tables
+from expectations import boundaries
+from pipeline import gate, lineage
+from pipeline.layout import PROJECT
+from pipeline.policy.data_map import PolicyError, Purpose, load_data_map
+from pipeline.transforms import publish
+from tests.company import EMAIL, NAME, NUMBER, TEXT
+from tests.conftest import NIGHT, Estate, failed_checks
+
+MAP = load_data_map(PROJECT / "data_map.yaml")
+# What high-risk values look like, by class. The last two are right in themselves and wrong here.
+HIGH_RISK = {
+    "name": NAME,
+    "e-mail": EMAIL,
+    "employee number": f"emp:{NUMBER}",
+    "bare number": NUMBER,
+    "free text": TEXT,
+    "sensitive course": "HLT-404",
+    "timestamp": "2026-10-11 09:12:44",
+    "foreign pseudonym": "v1x1_" + "0" * 32,
+}
+HR_DETAIL = "hr_legal_detail"
+TEXT_COLUMNS = [
+    (table, column)
+    for table, spec in MAP.published.items()
+    for column in spec.columns
+    if MAP.columns[column].type == "VARCHAR"
+]
+# Columns that are not text cannot hold any of these; there a value outside the domain is the leak.
+OUTSIDE = {
+    "DATE": "2026-10-11", "DOUBLE": "7700001", "BIGINT": "-1", "INTEGER": "7700001",
+    "TIMESTAMP": "1899-12-31",
+}  # fmt: skip
+OTHER_COLUMNS = [
+    (table, column)
+    for table, spec in MAP.published.items()
+    for column in spec.columns
+    if MAP.columns[column].type in OUTSIDE
+]
+
+
+def staged(estate: Estate) -> Path:
+    """Put the published files back on the stage, as if they were not out yet."""
+    folder = estate.layout.staged(str(NIGHT))
+    shutil.copytree(estate.layout.current.resolve(), folder)
+    (folder / gate.MANIFEST).unlink()
+    return folder
+
+
+def seed(folder: Path, table: str, column: str, value: str) -> None:
+    """Overwrite the column in one row; the row is a copy where the table has but one."""
+    with duckdb.connect(str(folder / f"{MAP.published[table].database}.duckdb")) as c:
+        c.execute(f"CREATE OR REPLACE TEMP TABLE one AS FROM {table} LIMIT 1")
+        kind = MAP.columns[column].type
+        c.execute(f'UPDATE one SET "{column}" = $value::{kind}', {"value": value})
+        c.execute(f"INSERT INTO {table} FROM one")
+
+
+@pytest.fixture(scope="module")
+def stage(_good_night: tuple[Estate, object], tmp_path_factory: pytest.TempPathFactory) -> Estate:
+    home = tmp_path_factory.mktemp("leaks") / "home"
+    shutil.copytree(_good_night[0].home, home, symlinks=True)
+    estate = Estate(home, _good_night[0].instance)
+    staged(estate)
+    return estate
+
+
+@pytest.fixture
+def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
+    """Seed a value, judge the table, put the clean file back; gives the broken rules."""
+
+    def judge(table: str, column: str, value: str) -> list[str]:
+        folder = stage.layout.staged(str(NIGHT))
+        file = folder / f"{MAP.published[table].database}.duckdb"
+        clean = file.read_bytes()
+        try:
+            seed(folder, table, column, value)
+            verdict = boundaries.published(stage.layout, MAP, str(NIGHT), table)
+        finally:
+            file.write_bytes(clean)
+        assert len(value) < 5 or value not in repr(verdict)
+        return [*verdict.broken, *verdict.missing]
+
+    return judge
+
+
+@pytest.mark.parametrize("table", MAP.published)
+def test_clean_tables_pass(stage: Estate, table: str) -> None:
+    assert boundaries.published(stage.layout, MAP, str(NIGHT), table).passed
+
+
+# The detailed view may name a sensitive course by its code.
+@pytest.mark.parametrize(
+    ("table", "column", "kind"),
+    [
+        (table, column, kind)
+        for table, column in TEXT_COLUMNS
+        for kind in HIGH_RISK
+        if (table, column, kind) != (HR_DETAIL, "course_code", "sensitive course")
+    ],
+)
+def test_leak_in_a_text_column(
+    seeded: Callable[[str, str, str], list[str]], table: str, column: str, kind: str
+) -> None:
+    broken = seeded(table, column, HIGH_RISK[kind])
+    assert any(rule.startswith(f"{column}.") for rule in broken), broken
+
+
+@pytest.mark.parametrize(("table", "column"), OTHER_COLUMNS)
+def test_value_outside_its_domain(
+    seeded: Callable[[str, str, str], list[str]], table: str, column: str
+) -> None:
+    broken = seeded(table, column, OUTSIDE[MAP.columns[column].type])
+    assert any(rule.startswith(f"{column}.") for rule in broken), broken
+
+
+@pytest.mark.parametrize("table", [t for t, spec in MAP.published.items() if spec.k])
+def test_cell_under_k(seeded: Callable[[str, str, str], list[str]], table: str) -> None:
+    assert "learners.people" in seeded(table, "learners", "4")
+
+
+@pytest.mark.parametrize("table", MAP.published)
+@pytest.mark.parametrize(("column", "kind"), [("occurred_at", "TIMESTAMP"), ("note", "VARCHAR")])
+def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> None:
+    file = stage.layout.staged(str(NIGHT)) / f"{MAP.published[table].database}.duckdb"
+    clean = file.read_bytes()
+    try:
+        with duckdb.connect(str(file)) as c:
+            c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+        verdict = boundaries.published(stage.layout, MAP, str(NIGHT), table)
+    finally:
+        file.write_bytes(clean)
+    assert "schema.unlisted_columns" in verdict.broken
+
+
+def test_unlisted_table(stage: Estate) -> None:
+    file = stage.layout.staged(str(NIGHT)) / "coaching.duckdb"
+    clean = file.read_bytes()
+    try:
+        with duckdb.connect(str(file)) as c:
+            c.execute("CREATE TABLE extra AS SELECT 1 AS one")
+        verdict = boundaries.published(stage.layout, MAP, str(NIGHT), "coaching_team")
+    finally:
+        file.write_bytes(clean)
+    assert "database.unlisted_tables" in verdict.broken
+
+
+# And now with the real run: the same value, put there while the table is built.
+PUBLISHING = [key for asset in staged_tables for key in asset.keys] + [
+    lineage.published_key("release")
+]
+
+
+def _target(table: str, kind: str) -> tuple[str, str]:
+    """A text column of the table that the class of value could leak into, else any column."""
+    texts = [column for t, column in TEXT_COLUMNS if t == table]
+    preferred = "course_title" if kind == "sensitive course" else "course_code"
+    if preferred in texts:
+        return preferred, HIGH_RISK[kind]
+    if texts:
+        return texts[0], HIGH_RISK[kind]
+    return "records", "-1"
+
+
+@pytest.mark.parametrize("kind", ["name", "e-mail", "employee number", "free text",
+                                  "sensitive course", "timestamp"])  # fmt: skip
+@pytest.mark.parametrize("table", MAP.published)
+def test_a_leak_fails_the_run_and_publishes_nothing(
+    published: Estate, monkeypatch: pytest.MonkeyPatch, table: str, kind: str
+) -> None:
+    column, value = _target(table, kind)
+    if MAP.published[table].purpose is Purpose.HR_LEGAL and kind == "sensitive course":
+        column, value = "department", "HLT-404"
+    honest = publish.table_sql
+
+    def leaky(name: str, *arguments: object) -> str:
+        query = honest(name, *arguments)  # type: ignore[arg-type]
+        if name != table:
+            return query
+        replaced = f"'{value}'::{MAP.columns[column].type}"
+        return (
+            f"(SELECT * REPLACE ({replaced} AS {column}) FROM ({query}) LIMIT 1) "
+            f"UNION ALL ({query})"
+        )
+
+    monkeypatch.setattr(publish, "table_sql", leaky)
+    before = (published.layout.current / gate.MANIFEST).read_bytes()
+    result = published.run(assets=PUBLISHING)
+    assert not result.success
+    assert failed_checks(result) == [f"published/{table} no_leak"]
+    assert (published.layout.current / gate.MANIFEST).read_bytes() == before
+    events = published.instance.all_logs(result.run_id)
+    assert len(value) < 5 or not [e for e in events if value in e.to_json()]
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_leak_into_pseudonymized_rows_is_found(published: Estate, purpose: Purpose) -> None:
+    rows = published.layout.pseudonymized / f"{purpose.value}.parquet"
+    with duckdb.connect() as c:
+        c.execute(f"CREATE TABLE t AS FROM '{rows}'")
+        c.execute("UPDATE t SET course_code = $v WHERE rowid = 0", {"v": EMAIL})
+        c.execute(f"COPY t TO '{rows}' (FORMAT parquet)")
+    verdict = boundaries.pseudonymized(published.layout, MAP, purpose)
+    assert "course_code.course" in verdict.broken
+    assert "course_code.known_identifier" in verdict.broken
+
+
+def test_a_table_without_its_check_cannot_leave(published: Estate) -> None:
+    folder = staged(published)
+    with pytest.raises(PolicyError, match="not checked"):
+        gate.require_seals(published.layout, MAP, str(NIGHT))
+    for table in MAP.published:
+        gate.seal(published.layout, MAP, str(NIGHT), table)
+    gate.require_seals(published.layout, MAP, str(NIGHT))
+    seed(folder, "manager_extract", "course_code", NAME)
+    with pytest.raises(PolicyError, match="manager_extract"):
+        gate.require_seals(published.layout, MAP, str(NIGHT))
+
+
+def test_a_stranger_on_the_stage_stops_the_release(published: Estate) -> None:
+    folder = staged(published)
+    duckdb.connect(str(folder / "extra.duckdb")).close()
+    with pytest.raises(PolicyError, match=r"extra\.duckdb"):
+        gate.require_seals(published.layout, MAP, str(NIGHT))

@@ -1,0 +1,158 @@
+"""Broken input gives a quarantine or a clear error, never a crash with a value in it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline.landing import take_in
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap
+from pipeline.readers.base import MalformedFile
+from tests.company import HISTORY, NAME, record, statement, write_drop
+from tests.conftest import Estate, errors
+
+NIGHT = dt.date(2026, 11, 1)
+
+
+def history(folder: Path, rows: int = 1) -> Path:
+    write_drop(folder, [record(p) for p in range(rows)])
+    return folder / "learning_history.csv"
+
+
+def _wrong_delimiter(folder: Path) -> None:
+    path = history(folder)
+    path.write_text(path.read_text().replace(",", ";"))
+
+
+def _duplicated_header(folder: Path) -> None:
+    path = history(folder)
+    path.write_text(path.read_text().replace("Location", "Country", 1))
+
+
+def _empty(folder: Path) -> None:
+    history(folder).write_bytes(b"")
+
+
+def _no_header(folder: Path) -> None:
+    path = history(folder)
+    path.write_text(path.read_text().split("\n", 1)[1])
+
+
+def _latin_header(folder: Path) -> None:
+    path = history(folder)
+    path.write_bytes(path.read_bytes().replace(b"Location", b"Stra\xdfe"))
+
+
+def _truncated_array(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    text = json.dumps([statement(p) | {"actor": {"name": NAME}} for p in range(3)])
+    (folder / "xapi.json").write_text(text[:-40])
+
+
+def _not_parquet(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / "canonical.parquet").write_text(NAME)
+
+
+REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
+    "wrong delimiter": (_wrong_delimiter, "wrong delimiter"),
+    "duplicated header": (_duplicated_header, "duplicated column Country"),
+    "empty file": (_empty, "empty file"),
+    "no header": (_no_header, "not in the data map|duplicated column|has no name"),
+    "header in Latin-1": (_latin_header, "not UTF-8"),
+    "truncated JSON array": (_truncated_array, "not a valid JSON array"),
+    "not Parquet": (_not_parquet, "not a Parquet file"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_file_is_refused_by_name_and_rule(estate: Estate, kind: str) -> None:
+    make, rule = REFUSED[kind]
+    make(estate.drop())
+    result = estate.run()
+    assert not result.success
+    told = errors(result)
+    assert next(iter(estate.drop().iterdir())).name in told
+    assert pytest.importorskip("re").search(rule, told), told
+    assert not [value for value in (NAME, "7700001", "Sales") if value in told]
+    assert not estate.layout.canonical.exists()
+    assert not [e for e in estate.instance.all_logs(result.run_id) if NAME in e.to_json()]
+
+
+def stored(layout: Layout, data_map: DataMap) -> tuple[pl.DataFrame, pl.DataFrame]:
+    take_in(layout, data_map, NIGHT)
+    (records,) = layout.canonical.glob("*/*/records-*[0-9].parquet")
+    (rejects,) = layout.canonical.glob("*/*/records-*.rejects.parquet")
+    return pl.read_parquet(records), pl.read_parquet(rejects)
+
+
+def test_bad_lines_are_set_aside_with_their_number(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    path = history(Path(layout.landing) / str(NIGHT), 5)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"Person", b"Per\xff\xfeson")  # line 3: not UTF-8
+    lines[4] = lines[4].replace(b",HQ,", b",")  # line 5: a field short
+    path.write_bytes(b"".join(lines))
+    records, rejects = stored(layout, data_map)
+    assert records.height == 3
+    assert sorted(rejects["line"].to_list()) == [3, 5]
+    assert set(rejects["file"]) == {"learning_history.csv"}
+    assert rejects["raw"].null_count() == 0
+
+
+def test_ten_megabytes_in_a_field(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    write_drop(Path(layout.landing) / str(NIGHT), [record(0, Comments="x" * 10_000_000), record(1)])
+    records, rejects = stored(layout, data_map)
+    assert records["learner_id"].to_list() == ["emp:7700002"]
+    assert rejects.height == 1
+
+
+def test_truncated_ndjson_loses_its_last_line_only(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    folder = Path(layout.landing) / str(NIGHT)
+    folder.mkdir(parents=True)
+    text = "".join(json.dumps(statement(p)) + "\n" for p in range(3))
+    (folder / "xapi.ndjson").write_text(text[:-30])
+    records, _ = stored(layout, data_map)
+    assert records["problem"].to_list().count(None) == 2
+    assert records["problem"].drop_nulls().to_list() == ["line:not_a_json_object"]
+
+
+def test_mixed_zones_and_an_old_date(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    times = ["2026-10-11T09:00:00Z", "2026-10-11T09:00:00+05:30", "2026-10-11", "1899-12-30"]
+    write_drop(
+        Path(layout.landing) / str(NIGHT),
+        [record(p, Completed_Date=time) for p, time in enumerate(times)],
+    )
+    records, _ = stored(layout, data_map)
+    found = records.sort("learner_id")
+    assert found["problem"].to_list() == [None, None, None, "event_at:too_early"]
+    assert found["event_at"].to_list()[:3] == [
+        dt.datetime(2026, 10, 11, 9), dt.datetime(2026, 10, 11, 3, 30),
+        dt.datetime(2026, 10, 10, 22),
+    ]  # fmt: skip
+
+
+def test_a_file_with_nothing_but_its_header(estate: Estate) -> None:
+    write_drop(estate.drop(), [])
+    assert (estate.drop() / "learning_history.csv").read_text().strip() == ",".join(HISTORY)
+    result = estate.run()
+    assert result.success, errors(result)
+
+
+def test_a_missing_column_names_itself(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    path = history(Path(layout.landing) / str(NIGHT))
+    frame = pl.read_csv(path, infer_schema=False).drop("Status")
+    frame.write_csv(path)
+    with pytest.raises(MalformedFile, match='missing column "Status"'):
+        take_in(layout, data_map, NIGHT)
+    assert not layout.canonical.exists()

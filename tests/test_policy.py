@@ -1,0 +1,215 @@
+"""The policy files: what is not listed stops the run, and what is listed is enforced."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from pipeline.landing import take_in
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.data_map import DataMap, PolicyError, Purpose, load_data_map, printable
+from pipeline.policy.retention import RetentionRules, load_retention, require_current
+from pipeline.readers.registry import READERS
+from pipeline.transforms.pseudonymize import TABLES, check_against
+from tests.company import NAME, company, record, statement, write_drop
+from tests.conftest import Estate, errors
+
+NIGHT = dt.date(2026, 11, 1)
+
+
+def raw_map() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
+    return loaded
+
+
+def raw_rules() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
+    return loaded
+
+
+def test_an_unlisted_column_stops_the_run_before_anything_is_written(estate: Estate) -> None:
+    write_drop(estate.drop(), *company())
+    path = estate.drop() / "learning_history.csv"
+    pl.read_csv(path, infer_schema=False).with_columns(Salary=pl.lit("1")).write_csv(path)
+    result = estate.run()
+    assert not result.success
+    told = errors(result)
+    assert "learning_history.csv" in told
+    assert "'Salary'" in told
+    assert "sources.corporate.fields" in told
+    written = {p.relative_to(estate.home).parts[0] for p in estate.home.rglob("*") if p.is_file()}
+    assert written == {"landing"}
+
+
+@pytest.mark.parametrize("path", ["context.extensions.salary", "result.extensions.x", "actor.x"])
+def test_an_unlisted_json_path_stops_the_run(tmp_path: Path, data_map: DataMap, path: str) -> None:
+    one: Any = statement()
+    at = one
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        at = at.setdefault(parent, {})
+    at[leaf] = 1
+    layout = Layout(tmp_path)
+    write_drop(Path(layout.landing) / str(NIGHT), [record()], (), [statement(1), one])
+    with pytest.raises(PolicyError, match=path.replace(".", r"\.")):
+        take_in(layout, data_map, NIGHT)
+    assert not layout.canonical.exists()
+
+
+def test_a_file_no_source_claims_stops_the_run(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    folder = write_drop(Path(layout.landing) / str(NIGHT), [record()])
+    (folder / "salaries.xlsx").write_bytes(b"x")
+    with pytest.raises(PolicyError, match=r"salaries\.xlsx"):
+        take_in(layout, data_map, NIGHT)
+    assert not layout.canonical.exists()
+
+
+def test_a_folder_that_is_no_region_stops_the_run(tmp_path: Path, data_map: DataMap) -> None:
+    layout = Layout(tmp_path)
+    write_drop(Path(layout.landing) / str(NIGHT) / "Atlantis", [record()])
+    with pytest.raises(PolicyError, match="no region"):
+        take_in(layout, data_map, NIGHT)
+
+
+def test_a_header_that_holds_values_is_not_quoted() -> None:
+    assert printable("Employee ID") == "Employee ID"
+    for value in ("quentin@corp.example", "7700001", "x" * 80, "Zoë"):
+        assert value not in printable(value)
+
+
+def test_every_source_has_a_reader(data_map: DataMap) -> None:
+    assert {source.reader for source in data_map.sources.values()} <= set(READERS)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_columns_keep_to_the_map(data_map: DataMap, purpose: Purpose) -> None:
+    check_against(data_map, purpose)
+
+
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_stricter_map_stops_the_run(purpose: Purpose) -> None:
+    """Every column falls when the map withdraws its field from the purpose."""
+    for name, column in TABLES[purpose].items():
+        for field in set(column.made_from) - {"source", "record_type"}:
+            given = raw_map()
+            given["published"] = {
+                t: spec for t, spec in given["published"].items() if spec["purpose"] != purpose
+            }
+            for source in given["sources"].values():
+                for spec in source["fields"].values():
+                    if spec["name"] == field:
+                        for key in ("purposes", "exact_for"):
+                            spec[key] = [p for p in spec.get(key, []) if p != purpose]
+            with pytest.raises(PolicyError, match=purpose.value):
+                check_against(DataMap.model_validate(given), purpose)
+            assert name
+
+
+def test_an_exact_field_must_be_allowed_as_exact(data_map: DataMap) -> None:
+    given = raw_map()
+    for source in given["sources"].values():
+        for spec in source["fields"].values():
+            if spec["name"] == "score":
+                spec.pop("exact_for")
+    with pytest.raises(PolicyError, match=r"hr_legal\.score.*generalize"):
+        check_against(DataMap.model_validate(given), Purpose.HR_LEGAL)
+
+
+def _break(given: dict[str, Any], kind: str) -> None:
+    corporate = given["sources"]["corporate"]["fields"]
+    if kind == "identifier kept":
+        corporate["Employee ID"]["treatment"] = "keep"
+    elif kind == "free text kept":
+        corporate["Comments"]["treatment"] = "keep"
+    elif kind == "dropped with purposes":
+        corporate["Email"]["purposes"] = ["manager"]
+    elif kind == "unknown class":
+        corporate["Email"]["class"] = "harmless"
+    elif kind == "unknown key":
+        corporate["Email"]["note"] = "x"
+    elif kind == "aggregate without k":
+        del given["published"]["coaching_team"]["k"]
+    elif kind == "k of one":
+        given["published"]["coaching_team"]["k"] = 1
+    elif kind == "column of a withheld field":
+        given["published"]["manager_extract"]["columns"].append("score")
+    elif kind == "undescribed column":
+        given["published"]["manager_extract"]["columns"].append("mood")
+    elif kind == "broken pattern":
+        given["course_sensitivity"]["patterns"]["health"] = "("
+    elif kind == "exact but kept":
+        corporate["Status"]["exact_for"] = ["hr_legal"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["identifier kept", "free text kept", "dropped with purposes", "unknown class",
+     "unknown key", "aggregate without k", "k of one", "column of a withheld field",
+     "undescribed column", "broken pattern", "exact but kept"],
+)  # fmt: skip
+def test_a_contradictory_map_is_refused(tmp_path: Path, kind: str) -> None:
+    given = copy.deepcopy(raw_map())
+    _break(given, kind)
+    path = tmp_path / "data_map.yaml"
+    path.write_text(yaml.safe_dump(given))
+    with pytest.raises(PolicyError, match=r"data_map\.yaml"):
+        load_data_map(path)
+
+
+@pytest.mark.parametrize("window", ["", "P", "P0D", "3 years", "PT5H", "-P1D", None])
+def test_an_empty_window_never_means_for_ever(window: str | None) -> None:
+    given = raw_rules()
+    given["rules"]["milestone_flag"]["window"] = window
+    with pytest.raises(ValueError, match="window"):
+        RetentionRules.model_validate(given)
+
+
+def test_a_record_type_without_a_rule_is_refused() -> None:
+    given = raw_rules()
+    del given["rules"]["communications_log"]
+    with pytest.raises(ValueError, match="communications_log"):
+        RetentionRules.model_validate(given)
+
+
+def test_a_stale_rule_stops_the_run() -> None:
+    rules = load_retention(PROJECT / "retention_rules.yaml")
+    require_current(rules, dt.date(2027, 10, 31))
+    with pytest.raises(PolicyError, match="past review_by"):
+        require_current(rules, dt.date(2027, 11, 1))
+
+
+SENSITIVE = ["Living with burnout", "Mental health first aid", "Shop steward induction",
+             "Betriebsrat Grundlagen", "Disability inclusion for colleagues", "Speak up!",
+             "Whistleblowing line", "Return to work"]  # fmt: skip
+
+
+def test_sensitive_courses_are_known_by_code_and_by_pattern(estate: Estate) -> None:
+    rows = [record(p, Course_Code=f"X-{n}", Course_Title=title)
+            for n, title in enumerate(SENSITIVE) for p in range(6)]  # fmt: skip
+    rows += [record(p, Course_Code="WB-100", Course_Title="Ethics") for p in range(6)]
+    rows += [record(p, Course_Code="OK-1", Course_Title="Spreadsheets") for p in range(6)]
+    write_drop(estate.drop(), rows)
+    assert estate.run().success
+    found = pl.read_parquet(estate.layout.classified / "current.parquet")
+    ordinary = found.filter(pl.col("sensitivity").is_null())["course_code"].unique().to_list()
+    assert ordinary == ["OK-1"]
+
+
+def test_a_title_or_department_that_names_somebody_is_withheld(estate: Estate) -> None:
+    rows, people, statements = company()
+    for row in rows[:12]:
+        row["Course Title"] = f"Coaching with {NAME}"
+    for someone in people[:12]:
+        someone["Department"] = f"Office of {NAME}"
+    write_drop(estate.drop(), rows, people, statements)
+    result = estate.run()
+    assert result.success, errors(result)
+    found = pl.read_parquet(estate.layout.classified / "current.parquet")
+    assert NAME not in str(found.select("course_title", "department").rows())
