@@ -100,3 +100,7 @@ def main() -> None:
     # Everything below the data folder is personal data: nobody else on the machine may read it.
     os.umask(0o077)
     app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""The console command, as a process of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.cli import views
+from pipeline.layout import PROJECT, Layout
+from tests.company import EMAIL, NAME, company, write_drop
+from tests.conftest import NIGHT, Estate
+
+COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
+
+
+def milestones(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
+    return subprocess.run(
+        [*COMMAND, arguments[0], "--home", str(home), *arguments[1:]],
+        env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+
+
+def test_help_is_quick_to_load() -> None:
+    code = "import sys, pipeline.cli.app; print(sorted({'dagster','duckdb','polars'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
+    first = milestones(tmp_path / "a", "demo", "--date", "2026-11-02", "--people", "120",
+                       "--records", "2000")  # fmt: skip
+    assert first.returncode == 0, first.stderr
+    for told in ("coaching_team", "holds for every table", "hr_legal_detail: closed"):
+        assert told in first.stdout
+    assert milestones(tmp_path / "b", "generate", "--date", "2026-11-02", "--people", "120",
+                      "--records", "2000").returncode == 0  # fmt: skip
+    for path in (tmp_path / "a" / "landing").rglob("*.csv"):
+        twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        assert path.read_bytes() == twin.read_bytes()
+    mode = (tmp_path / "a" / "store").stat().st_mode & 0o077
+    assert mode == 0, "others may look into the store"
+
+
+def test_a_failed_night_says_why_and_exits_with_one(tmp_path: Path) -> None:
+    folder = write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
+    text = (folder / "learning_history.csv").read_text()
+    (folder / "learning_history.csv").write_text(text.replace("Location", "Salary", 1))
+    done = milestones(tmp_path, "run", "--date", str(NIGHT))
+    assert done.returncode == 1
+    assert "'Salary'" in done.stderr
+    assert "nothing was published" in done.stderr
+    assert not [v for v in (NAME, EMAIL) if v in done.stdout + done.stderr]
+    checked = milestones(tmp_path, "check", "--date", str(NIGHT))
+    assert checked.returncode == 1
+    assert "'Salary'" in checked.stderr
+
+
+def test_no_drop_is_an_error(tmp_path: Path) -> None:
+    done = milestones(tmp_path, "check", "--date", "2026-11-05")
+    assert done.returncode == 1
+    assert "no drop for 2026-11-05" in done.stderr
+
+
+@pytest.fixture
+def shown(
+    good_night: Estate, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[bool, str]]:
+    def show(table: str, manager: str | None = None) -> tuple[bool, str]:
+        done = views.table(good_night.home, table, 50, manager)
+        told = capsys.readouterr()
+        return done, told.out + told.err
+
+    return show
+
+
+def test_the_detail_is_closed(shown: Callable[..., tuple[bool, str]]) -> None:
+    done, told = shown("hr_legal_detail")
+    assert not done
+    assert "closed" in told
+
+
+@pytest.mark.parametrize("name", ["nothing", "../vault", "x'; DROP TABLE coaching_team; --"])
+def test_an_unknown_table_is_refused(shown: Callable[..., tuple[bool, str]], name: str) -> None:
+    done, told = shown(name)
+    assert not done
+    assert "no published table" in told
+
+
+def test_an_extract_opens_for_one_manager_only(
+    shown: Callable[..., tuple[bool, str]], good_night: Estate
+) -> None:
+    done, told = shown("manager_extract")
+    assert not done
+    assert "one manager" in told
+    with duckdb.connect(str(good_night.layout.current / "manager_extract.duckdb")) as c:
+        counts = dict(c.execute("SELECT manager_ref, count(*) FROM manager_extract "
+                                "GROUP BY 1").fetchall())  # fmt: skip
+    assert len(counts) == 2
+    for ref, count in counts.items():
+        done, told = shown("manager_extract", ref)
+        assert done
+        assert f"({count:,} rows" in told
+    assert shown("manager_extract", "' OR true --")[1].count("v1m1_") == 0
+
+
+@pytest.mark.parametrize("after", [0.2, 1.5, 3.0, 4.0, 4.6, 5.2, 5.8, 6.5, 7.2, 8.0])
+def test_a_killed_night_is_made_good_by_one_more_run(tmp_path: Path, after: float) -> None:
+    """SIGKILL at ten moments: readers see the old release whole, a re-run reaches the new one."""
+    layout = Layout(tmp_path)
+    rows, people, statements = company()
+    write_drop(Path(layout.landing) / str(NIGHT), rows, people, statements)
+    assert milestones(tmp_path, "run", "--date", str(NIGHT)).returncode == 0
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(Path(layout.landing) / str(later), rows[:5], people, statements)
+    process = subprocess.Popen(
+        [*COMMAND, "run", "--home", str(tmp_path), "--date", str(later)], cwd=PROJECT,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"},
+    )  # fmt: skip
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    told = json.loads((layout.current / "release.json").read_text())
+    assert told["partition"] in (str(NIGHT), str(later))
+    for name in told["sha256"]:
+        with duckdb.connect(str(layout.current / name), read_only=True) as c:
+            assert c.execute("SELECT count(*) FROM duckdb_tables()").fetchall()[0][0] > 0
+    again = milestones(tmp_path, "run", "--date", str(later))
+    assert again.returncode == 0, again.stderr
+    assert json.loads((layout.current / "release.json").read_text())["partition"] == str(later)
+    assert [p.name for p in layout.releases.iterdir() if not p.is_symlink()] == [
+        layout.current.resolve().name
+    ]
+    assert {p.name for p in layout.work.iterdir()} <= {"spill"}

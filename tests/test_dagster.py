@@ -1,0 +1,160 @@
+"""What an auditor and a scheduler see: definitions, lineage, the schedule and the real web UI."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from pipeline import lineage
+from pipeline.definitions import defs
+from pipeline.layout import PROJECT
+from pipeline.policy.data_map import DataMap
+from tests.conftest import Estate
+
+GRAPH = defs.resolve_asset_graph()
+OURS = [key for key in GRAPH.get_all_asset_keys() if key.path[0] != "landing"]
+
+
+@pytest.mark.parametrize("key", OURS, ids=lambda key: key.to_user_string())
+def test_every_asset_tells_who_what_and_how(key: dg.AssetKey) -> None:
+    node = GRAPH.get(key)
+    assert node.owners
+    assert node.kinds
+    assert node.description
+    assert node.group_name == key.path[0]
+    assert node.partitions_def is not None
+
+
+def test_every_boundary_has_a_blocking_check() -> None:
+    checked = {check.asset_key: GRAPH.get(check).blocking for check in GRAPH.asset_check_keys}
+    assert set(checked) == set(OURS) - {lineage.KNOWN, lineage.published_key("release")}
+    assert all(checked.values())
+
+
+def _origins(
+    column: str, key: dg.AssetKey, links: dict[dg.AssetKey, dg.TableColumnLineage]
+) -> set[tuple[dg.AssetKey, str]]:
+    """Follow one column upstream as an auditor does, to the delivered columns."""
+    if key not in links:
+        return {(key, column)}
+    found: set[tuple[dg.AssetKey, str]] = set()
+    for dep in links[key].deps_by_column.get(column, []):
+        found |= _origins(dep.column_name, dep.asset_key, links)
+    return found
+
+
+def test_every_published_column_leads_back_to_delivered_columns(
+    good_night: Estate, good_result: dg.ExecuteInProcessResult, data_map: DataMap
+) -> None:
+    """By the lineage that the run recorded, and to fields that the map knows as its origin."""
+    links = {
+        event.materialization.asset_key: event.materialization.metadata["dagster/column_lineage"]
+        .value
+        for event in good_result.get_asset_materialization_events()
+        for event in [event.step_materialization_data]
+        if "dagster/column_lineage" in event.materialization.metadata
+    }  # fmt: skip
+    for table, spec in data_map.published.items():
+        for column in spec.columns:
+            ends = _origins(column, lineage.published_key(table), links)
+            if column == "source":
+                continue  # named by the reader, delivered by nobody
+            assert ends, f"{table}.{column}"
+            names = {
+                data_map.sources[key.path[1]].fields[name].name
+                for key, name in ends
+                if key.path[0] == "landing"
+            }
+            assert all(key.path[0] == "landing" for key, _ in ends), f"{table}.{column}"
+            assert names & set(data_map.columns[column].made_from) or column == "region"
+
+
+def test_the_nightly_schedule_asks_for_tonights_drop() -> None:
+    schedule = defs.resolve_schedule_def("every_night")
+    at = dt.datetime(2026, 11, 2, 2, 15, tzinfo=dt.UTC)
+    with dg.instance_for_test() as instance:
+        context = dg.build_schedule_context(
+            instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
+        )
+        requests = schedule.evaluate_tick(context).run_requests
+    assert [request.partition_key for request in requests or []] == ["2026-11-02"]
+    assert schedule.execution_timezone == "Europe/Berlin"
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def web(_good_night: tuple[Estate, object]) -> Iterator[str]:
+    """The real Dagster webserver over the company's instance."""
+    estate, port = _good_night[0], _free_port()
+    environment = os.environ | {
+        "DAGSTER_HOME": estate.instance.root_directory,
+        "MILESTONES_HOME": str(estate.home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT / "workspace.yaml"),
+         "-h", "127.0.0.1", "-p", str(port)],
+        env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{url}/server_info", timeout=2)
+                break
+            except OSError:
+                assert server.poll() is None, "the webserver ended"
+                time.sleep(0.5)
+        else:
+            pytest.fail("the webserver did not answer within a minute")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _ask(url: str, query: str) -> Any:
+    request = urllib.request.Request(
+        f"{url}/graphql", json.dumps({"query": query}).encode(),
+        {"Content-Type": "application/json"},
+    )  # fmt: skip
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        told = json.load(answer)
+    assert "errors" not in told, told
+    return told["data"]
+
+
+def test_the_web_ui_serves_assets_checks_and_column_lineage(web: str, data_map: DataMap) -> None:
+    nodes = _ask(web, """{ assetNodes { assetKey { path } groupName kinds
+      owners { ... on TeamAssetOwner { team } }
+      assetMaterializations(limit: 1) { metadataEntries { label
+        ... on TableColumnLineageMetadataEntry { lineage { columnName
+              columnDeps { assetKey { path } columnName } } } } } } }""")["assetNodes"]  # fmt: skip
+    by_key = {tuple(node["assetKey"]["path"]): node for node in nodes}
+    for table, spec in data_map.published.items():
+        node = by_key["published", table]
+        assert node["groupName"] == "published"
+        assert node["owners"] == [{"team": "learning-data"}]
+        (told,) = [
+            entry["lineage"]
+            for entry in node["assetMaterializations"][0]["metadataEntries"]
+            if entry["label"] == "dagster/column_lineage"
+        ]
+        assert {column["columnName"] for column in told} == set(spec.columns)
+        assert all(column["columnDeps"] for column in told)
