@@ -21,7 +21,9 @@ from pipeline.transforms.known import write_known
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
     metadata={
-        "dagster/column_schema": lineage.typed_schema(CLASSIFIED),
+        "dagster/column_schema": lineage.typed_schema(
+            CLASSIFIED, lineage.classified_lineage(CLASSIFIED)
+        ),
         "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
     },
 )

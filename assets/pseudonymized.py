@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from assets.common import NIGHTS, OWNERS
+from assets.common import DATA_MAP, NIGHTS, OWNERS
+from expectations.boundaries import inner_columns
 from pipeline import lineage
 from pipeline.engine import engine, literal
 from pipeline.layout import built_beside
@@ -27,7 +28,13 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
         tags={"personal_data": "pseudonymized", "purpose": purpose.value},
-        metadata={"dagster/column_lineage": lineage.pseudonymized_lineage(purpose)},
+        metadata={
+            "dagster/column_schema": lineage.typed_schema(
+                {name: kind for name, (_, kind) in inner_columns(DATA_MAP, purpose).items()},
+                lineage.pseudonymized_lineage(purpose),
+            ),
+            "dagster/column_lineage": lineage.pseudonymized_lineage(purpose),
+        },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
         layout = store.layout

@@ -35,7 +35,7 @@ landing_sources = [
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
     metadata={
-        "dagster/column_schema": lineage.typed_schema(COLUMNS),
+        "dagster/column_schema": lineage.typed_schema(COLUMNS, lineage.canonical_lineage(DATA_MAP)),
         "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
     },
 )

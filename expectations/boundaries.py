@@ -94,16 +94,22 @@ def classified(layout: Layout, data_map: DataMap) -> Verdict:
     )
 
 
+def inner_columns(data_map: DataMap, purpose: Purpose) -> dict[str, tuple[str, str]]:
+    """One purpose's pseudonymized columns: name to kind and DuckDB type."""
+    return {
+        name: INNER.get(name) or (data_map.columns[name].rule, data_map.columns[name].type)
+        for name in TABLES[purpose]
+    }
+
+
 def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdict:
     """One purpose's rows: only its columns, only its pseudonyms, only courses it may see."""
-    columns, types = [], {}
-    for name in TABLES[purpose]:
-        if name in INNER:
-            rule, types[name] = INNER[name]
-        else:
-            rule, types[name] = data_map.columns[name].rule, data_map.columns[name].type
-        absent = rule in NULLABLE or name in ("team_ref", "manager_ref")
-        columns.append(Checked(name, rule, absent))
+    inner = inner_columns(data_map, purpose)
+    types = {name: kind for name, (_, kind) in inner.items()}
+    columns = [
+        Checked(name, rule, rule in NULLABLE or name in ("team_ref", "manager_ref"))
+        for name, (rule, _) in inner.items()
+    ]
     relation = literal(layout.pseudonymized / f"{purpose.value}.parquet")
     with engine(layout.work) as connection:
         attach_known(connection, layout)

@@ -68,38 +68,66 @@ def source_schema(data_map: DataMap, source: str) -> dg.TableSchema:
     )
 
 
-def typed_schema(columns: dict[str, str]) -> dg.TableSchema:
-    return dg.TableSchema(columns=[dg.TableColumn(n, kind) for n, kind in columns.items()])
+def typed_schema(
+    columns: dict[str, str],
+    links: dg.TableColumnLineage,
+    tags: dict[str, dict[str, str]] | None = None,
+) -> dg.TableSchema:
+    """A schema in which every column names the upstream columns that it is made of.
 
-
-def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
-    """A published table's columns with their type, domain and the purpose they serve."""
-    spec = data_map.published[table]
+    The open-source UI draws no column graph, so the way back stands in the descriptions: from any
+    published column, step by step, to the delivered ones.
+    """
     return dg.TableSchema(
         columns=[
             dg.TableColumn(
                 name,
-                data_map.columns[name].type,
-                description=f"domain: {data_map.columns[name].rule}; for {spec.purpose.value}; "
-                f"made of {', '.join(data_map.columns[name].made_from)}",
-                tags={"purpose": spec.purpose.value, "domain": data_map.columns[name].rule},
+                kind,
+                description="from " + ", ".join(
+                    f"{dep.asset_key.to_user_string()}.{dep.column_name}"
+                    for dep in links.deps_by_column.get(name, [])
+                )
+                if links.deps_by_column.get(name)
+                else "made by the reader",
+                tags=(tags or {}).get(name, {}),
             )
-            for name in spec.columns
+            for name, kind in columns.items()
         ]
+    )  # fmt: skip
+
+
+def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
+    """A published table's columns with their type, origin, domain and the purpose they serve."""
+    spec = data_map.published[table]
+    return typed_schema(
+        {name: data_map.columns[name].type for name in spec.columns},
+        published_lineage(data_map, table),
+        {
+            name: {"purpose": spec.purpose.value, "domain": data_map.columns[name].rule}
+            for name in spec.columns
+        },
     )
+
+
+# Canonical columns that the readers make of fields of another name.
+READ_FROM: dict[str, tuple[str, ...]] = {
+    "record_type": ("record_type", "item_type"),
+    "score": ("score", "score_min", "score_max"),
+    "event_zone": ("event_at",),
+    "occurrence": ("assigned_at",),
+    "has_comment": ("free_text",),
+}
 
 
 def canonical_lineage(data_map: DataMap) -> dg.TableColumnLineage:
     """Canonical column to the delivered columns that feed it, over all sources."""
-    carried = {"has_comment": "free_text"}
     return dg.TableColumnLineage(
         {
             column: [
                 dg.TableColumnDep(source_key(source), delivered)
                 for source, spec in data_map.sources.items()
                 for delivered, field in spec.fields.items()
-                if field.name == carried.get(column, column)
-                or (column == "score" and field.name == "score_max")
+                if field.name in READ_FROM.get(column, (column,))
             ]
             for column in COLUMNS
         }

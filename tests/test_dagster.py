@@ -24,6 +24,7 @@ from tests.conftest import Estate
 
 GRAPH = defs.resolve_asset_graph()
 OURS = [key for key in GRAPH.get_all_asset_keys() if key.path[0] != "landing"]
+READERS_OWN = {"source", "region", "rank", "revised_at", "drop_date", "problem", "raw", "file"}
 
 
 @pytest.mark.parametrize("key", OURS, ids=lambda key: key.to_user_string())
@@ -34,6 +35,19 @@ def test_every_asset_tells_who_what_and_how(key: dg.AssetKey) -> None:
     assert node.description
     assert node.group_name == key.path[0]
     assert node.partitions_def is not None
+
+
+@pytest.mark.parametrize("key", OURS, ids=lambda key: key.to_user_string())
+def test_every_column_tells_where_it_comes_from(key: dg.AssetKey) -> None:
+    if key in (lineage.KNOWN, lineage.published_key("release")):
+        return
+    columns = GRAPH.get(key).metadata["dagster/column_schema"].columns
+    told = {column.name: column.description for column in columns}
+    assert told
+    unexplained = {name for name, text in told.items() if text == "made by the reader"}
+    assert unexplained <= (READERS_OWN if key == lineage.CANONICAL else set())
+    for column in columns:
+        assert key.path[0] != "published" or set(column.tags) == {"purpose", "domain"}
 
 
 def test_every_boundary_has_a_blocking_check() -> None:

@@ -17,6 +17,8 @@ from pipeline.cli.views import console, reconciliation, say, warn
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 
