@@ -20,7 +20,7 @@ NULLABLE = {
 # Kinds whose text comes from the sources, so that a person's name could travel in it.
 SOURCE_TEXT = {"course", "label", "department"}
 # Kinds of few distinct values and a costly test: judged once per value instead of once per row.
-BY_VALUE = SOURCE_TEXT | {"pseudonym", "zone"}
+BY_VALUE = SOURCE_TEXT | {"zone"}
 
 
 @dataclass(frozen=True)

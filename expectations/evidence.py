@@ -24,6 +24,12 @@ def attach_known(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
 
 
+def good(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None = None) -> str:
+    """SQL: may the value stand in this column? Never NULL."""
+    right = f"coalesce({inside(column, data_map, purpose, k)}, false)"
+    return f"({identifier(column.name)} IS NULL OR {right})" if column.nullable else right
+
+
 def column_evidence(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
@@ -33,21 +39,19 @@ def column_evidence(
     k: int | None = None,
 ) -> Evidence:
     """Values per column that lie outside its domain, or are empty where they may not be: rows,
-    or distinct values for the kinds in BY_VALUE."""
+    or distinct values for the kinds in BY_VALUE. Pseudonyms have `pseudonym_evidence`."""
     found: Evidence = {}
     by_row = []
     for column in columns:
         name, told = identifier(column.name), f"{column.name}.{column.rule}"
-        good = f"coalesce({inside(column, data_map, purpose, k)}, false)"
-        if column.nullable:
-            good = f"({name} IS NULL OR {good})"
+        right = good(column, data_map, purpose, k)
         if column.rule in BY_VALUE:
             found[told] = count(
                 connection,
-                f"SELECT count(*) FROM (SELECT DISTINCT {name} FROM {relation}) WHERE NOT {good}",
+                f"SELECT count(*) FROM (SELECT DISTINCT {name} FROM {relation}) WHERE NOT {right}",
             )
-        else:
-            by_row.append(f"count(*) FILTER (NOT {good}) AS {identifier(told)}")
+        elif column.rule != "pseudonym":
+            by_row.append(f"count(*) FILTER (NOT {right}) AS {identifier(told)}")
     if by_row:
         row = connection.sql(f"SELECT {', '.join(by_row)} FROM {relation}")
         found |= dict(zip(row.columns, row.fetchall()[0], strict=True))
@@ -76,19 +80,30 @@ def pseudonym_evidence(
     relation: str,
     columns: list[Checked],
     layout: Layout,
+    data_map: DataMap,
     purpose: Purpose,
 ) -> Evidence:
-    """Distinct references per column that the vault did not hand out for this purpose."""
+    """Distinct references per column that are no pseudonyms of the purpose, or that the vault
+    did not hand out for it. The rows are read once per column: references are long and many."""
     refs = literal(layout.references(purpose))
-    return {
-        f"{column.name}.in_vault": count(
-            connection,
-            f"SELECT count(*) FROM (SELECT DISTINCT {identifier(column.name)} AS ref "
-            f"FROM {relation}) ANTI JOIN {refs} USING (ref) WHERE ref IS NOT NULL",
+    found: Evidence = {}
+    for column in columns:
+        if column.rule != "pseudonym":
+            continue
+        name = identifier(column.name)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE referenced AS SELECT DISTINCT {name} FROM {relation}"
         )
-        for column in columns
-        if column.rule == "pseudonym"
-    }
+        found[f"{column.name}.{column.rule}"] = count(
+            connection,
+            f"SELECT count(*) FROM referenced WHERE NOT {good(column, data_map, purpose)}",
+        )
+        found[f"{column.name}.in_vault"] = count(
+            connection,
+            f"SELECT count(*) FROM referenced ANTI JOIN {refs} r ON {name} = r.ref "
+            f"WHERE {name} IS NOT NULL",
+        )
+    return found
 
 
 def schema_evidence(
@@ -134,5 +149,5 @@ def table_evidence(
         found
         | column_evidence(connection, relation, columns, data_map, purpose, k)
         | identifier_evidence(connection, relation, columns)
-        | pseudonym_evidence(connection, relation, columns, layout, purpose)
+        | pseudonym_evidence(connection, relation, columns, layout, data_map, purpose)
     )

@@ -9,7 +9,7 @@ from assets.classified import classified_milestones, known_values
 from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
 from assets.raw import canonical_milestones, landing_sources
-from pipeline.resources import store_from_environment
+from pipeline.resources import Store, store_from_environment
 
 nightly_job = dg.define_asset_job(
     "nightly",
@@ -22,18 +22,24 @@ nightly_schedule = dg.build_schedule_from_partitioned_job(
     nightly_job, name="every_night", hour_of_day=2, minute_of_hour=15
 )
 
-defs = dg.Definitions(
-    assets=[
-        *landing_sources,
-        canonical_milestones,
-        classified_milestones,
-        known_values,
-        *pseudonymized_milestones,
-        *staged_tables,
-        release,
-    ],
-    asset_checks=checks,
-    jobs=[nightly_job],
-    schedules=[nightly_schedule],
-    resources={"store": store_from_environment()},
-)
+
+def definitions(store: Store) -> dg.Definitions:
+    """The whole code location over one data folder."""
+    return dg.Definitions(
+        assets=[
+            *landing_sources,
+            canonical_milestones,
+            classified_milestones,
+            known_values,
+            *pseudonymized_milestones,
+            *staged_tables,
+            release,
+        ],
+        asset_checks=checks,
+        jobs=[nightly_job],
+        schedules=[nightly_schedule],
+        resources={"store": store},
+    )
+
+
+defs = definitions(store_from_environment())

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.definitions import defs
+from pipeline.definitions import definitions
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.resources import Store
@@ -39,11 +39,11 @@ class Estate:
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run the nightly job, or some of its assets with their checks."""
-        return defs.resolve_job_def("nightly").execute_in_process(
+        job = definitions(Store(home=str(self.home))).resolve_job_def("nightly")
+        return job.execute_in_process(
             partition_key=str(night),
             instance=self.instance,
             raise_on_error=False,
-            resources={"store": Store(home=str(self.home))},
             run_config=QUIET,
             asset_selection=assets,
         )

@@ -48,11 +48,11 @@ def run(home: Path, day: dt.date) -> bool:
         (instance_home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
     say(f"night of {day}")
 
-    # Loaded now, because the definitions read the environment set above.
-    from pipeline.definitions import defs
+    # Loaded now: Dagster and the policy files take a second, and the environment is set above.
+    from pipeline.definitions import definitions
     from pipeline.resources import store_from_environment
 
-    job = defs.resolve_job_def("nightly")
+    job = definitions(store_from_environment()).resolve_job_def("nightly")
     run_id = str(uuid.uuid4())
     bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
@@ -67,7 +67,6 @@ def run(home: Path, day: dt.date) -> bool:
             partition_key=str(day),
             instance=instance,
             raise_on_error=False,
-            resources={"store": store_from_environment()},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             run_id=run_id,
         )

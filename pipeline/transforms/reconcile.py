@@ -91,9 +91,10 @@ def reconcile(
     total = _one(connection, f"SELECT count(*) FROM {rows}")
     bad = _one(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = _one(connection, SUPERSEDED.format(rows=rows))
+    withheld = {p: _withheld(connection, classified, p) for p in Purpose}
     counts = []
     for table, spec in data_map.published.items():
-        suppressed = _withheld(connection, classified, spec.purpose)
+        suppressed = dict(withheld[spec.purpose])
         pseudonymized = layout.pseudonymized / f"{spec.purpose.value}.parquet"
         if spec.k:
             suppressed |= _cells(connection, table, spec, pseudonymized)
