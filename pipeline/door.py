@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from pipeline.engine import engine, identifier
 from pipeline.layout import Layout
-from pipeline.policy.data_map import DataMap, PolicyError, Published, Purpose
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, Published, Purpose
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import shutil
 from pathlib import Path
 
 from pipeline.layout import Layout, point_link
-from pipeline.policy.data_map import DataMap, PolicyError
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap
 
 MANIFEST = "release.json"
 

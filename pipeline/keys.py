@@ -14,7 +14,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.policy.data_map import PolicyError, Purpose
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
 
 SCHEME = 1
 KEY_BYTES = 32

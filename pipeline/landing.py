@@ -15,7 +15,8 @@ import fsspec
 
 from pipeline.engine import engine
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import DataMap, PolicyError, printable
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, printable
 from pipeline.readers.base import DropContext
 from pipeline.readers.registry import READERS
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline.engine import engine
 from pipeline.landing import admitted, take_in
 from pipeline.layout import PROJECT, Layout
-from pipeline.policy.data_map import PolicyError, load_data_map
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import load_data_map
 from pipeline.transforms.classify import write_classified
 from tests.company import record, statement, write_drop
 

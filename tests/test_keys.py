@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.keys import PSEUDONYM, KeyRing, PurposeKey
-from pipeline.policy.data_map import PolicyError, Purpose
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
 
 TEXTS = st.text(min_size=1, max_size=300).filter(lambda t: "\0" not in t)
 

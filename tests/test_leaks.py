@@ -13,7 +13,8 @@ from assets.published import staged_tables
 from expectations import boundaries
 from pipeline import gate, lineage
 from pipeline.layout import PROJECT
-from pipeline.policy.data_map import PolicyError, Purpose, load_data_map
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose, load_data_map
 from pipeline.transforms import publish
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks

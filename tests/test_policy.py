@@ -13,7 +13,8 @@ import yaml
 
 from pipeline.landing import take_in
 from pipeline.layout import PROJECT, Layout
-from pipeline.policy.data_map import DataMap, PolicyError, Purpose, load_data_map, printable
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, Purpose, load_data_map, printable
 from pipeline.policy.retention import RetentionRules, load_retention, require_current
 from pipeline.readers.registry import READERS
 from pipeline.transforms.pseudonymize import TABLES, check_against

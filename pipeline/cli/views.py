@@ -12,7 +12,8 @@ from rich.table import Table
 
 from pipeline import door, gate
 from pipeline.layout import Layout
-from pipeline.policy.data_map import PolicyError, Purpose
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
 from pipeline.resources import store_from_environment
 
 console = Console()

@@ -17,22 +17,11 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import duckdb
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.policy.base import PolicyError, Strict, load
 
 EMPTY = ".{}"  # behind a JSON path: an object with nothing in it, or null
-
-
-class PolicyError(ValueError):
-    """A rule of the policy files is broken; the text names the rule, never a value."""
-
-
-class Strict(BaseModel):
-    """Base of all policy models: unknown keys are errors, instances are immutable."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True
-    )
 
 
 class FieldClass(StrEnum):
@@ -115,8 +104,8 @@ class Source(Strict):
     reader: str
     files: str
     date_format: str | None = None
-    statuses: dict[str, str] = {}
-    item_types: dict[str, str] = {}
+    statuses: dict[str, str] = Field(default_factory=dict)
+    item_types: dict[str, str] = Field(default_factory=dict)
     fields: dict[str, SourceField]
 
     def delivered(self) -> dict[str, str]:
@@ -276,12 +265,5 @@ def printable(column: str) -> str:
 
 @cache
 def load_data_map(path: Path) -> DataMap:
-    """Read and validate data_map.yaml.
-
-    Raises:
-        PolicyError: the file is absent, not YAML, or breaks a rule of the model.
-    """
-    try:
-        return DataMap.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        raise PolicyError(f"{path.name}: {error}") from error
+    """data_map.yaml; raises PolicyError as `load`."""
+    return load(DataMap, path)

@@ -7,10 +7,9 @@ import re
 from enum import StrEnum
 from pathlib import Path
 
-import yaml
 from pydantic import field_validator, model_validator
 
-from pipeline.policy.data_map import PolicyError, Strict
+from pipeline.policy.base import PolicyError, Strict, load
 
 
 class RecordType(StrEnum):
@@ -71,15 +70,8 @@ class RetentionRules(Strict):
 
 
 def load_retention(path: Path) -> RetentionRules:
-    """Read and validate retention_rules.yaml.
-
-    Raises:
-        PolicyError: the file is absent, not YAML, or breaks a rule of the model.
-    """
-    try:
-        return RetentionRules.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        raise PolicyError(f"{path.name}: {error}") from error
+    """retention_rules.yaml; raises PolicyError as `load`."""
+    return load(RetentionRules, path)
 
 
 def require_current(rules: RetentionRules, today: dt.date) -> None:

@@ -14,7 +14,8 @@ import duckdb
 
 from pipeline.engine import literal
 from pipeline.keys import PurposeKey
-from pipeline.policy.data_map import STRICTNESS, DataMap, PolicyError, Purpose, Treatment
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
 
 COMPLETE = ("completed", "passed", "waived")
