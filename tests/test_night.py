@@ -65,6 +65,13 @@ def test_purposes_cannot_be_joined(tables: Ask) -> None:
     assert not seen[1] & seen[2]
 
 
+def test_rows_leave_in_the_order_of_their_pseudonyms(tables: Ask) -> None:
+    for table in ("analytics_db.analytics_milestones", "manager_extract_db.manager_extract",
+                  "hr_legal_detail_db.hr_legal_detail"):  # fmt: skip
+        refs = [str(row[0]) for row in tables(f"FROM {table}")]
+        assert refs == sorted(refs), table
+
+
 def test_sensitive_course_reaches_hr_only(tables: Ask) -> None:
     told = tables("SELECT course_code, sensitivity FROM hr_legal_detail_db.hr_legal_detail "
                   "WHERE sensitivity IS NOT NULL")  # fmt: skip

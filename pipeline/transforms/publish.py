@@ -50,10 +50,10 @@ def table_sql(table: str, spec: Published, rows: Path) -> str:
         return coaching_sql(table, rows, spec.k)
     columns = ", ".join(spec.columns)
     timed = any(name.endswith("_at") for name in spec.columns)
-    # Arrival order tells time, so rows go by pseudonym and then by every column that is left.
-    # A table that tells the time anyway has nothing to hide by it.
-    order = "" if timed else f" ORDER BY {columns}"
-    return f"SELECT {columns} FROM {literal(rows)}{order}"
+    # Rows arrive in the export's order, which can be that of names or numbers; they leave in that
+    # of the pseudonyms. Within a person arrival tells time, unless the table does so anyway.
+    order = spec.columns[0] if timed else columns
+    return f"SELECT {columns} FROM {literal(rows)} ORDER BY {order}"
 
 
 def stage_database(
