@@ -12,7 +12,7 @@ from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
 from pipeline.transforms.publish import stage_database
-from pipeline.transforms.reconcile import reconcile
+from pipeline.transforms.reconcile import TableCount, reconcile
 
 DESCRIPTIONS = {
     "coaching_team": "Aggregates per team (a manager's reports), k distinct people at the least.",
@@ -77,6 +77,28 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
 staged_tables = [_staged(purpose) for purpose in Purpose]
 
 
+def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
+    """The reconciliation as the UI shows it, one row a published table."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "table": count.table,
+                    "in": count.received,
+                    "quarantined": count.quarantined,
+                    "superseded": count.superseded,
+                    "suppressed": sum(count.suppressed.values()),
+                    "published": count.published,
+                    "why suppressed": ", ".join(
+                        f"{reason} {n}" for reason, n in count.suppressed.items() if n
+                    ),
+                }
+            )
+            for count in counts
+        ]
+    )
+
+
 @dg.asset(
     key=dg.AssetKey(["published", "release"]),
     group_name="published",
@@ -107,4 +129,4 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         )
     rows = {count.table: count.published for count in counts}
     gate.release(layout, store.data_map, partition, context.run.run_id, rows)
-    return dg.MaterializeResult(metadata={"reconciliation": story})
+    return dg.MaterializeResult(metadata={"reconciliation": _as_table(counts)})
