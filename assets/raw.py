@@ -10,7 +10,7 @@ from pipeline.engine import engine
 from pipeline.landing import take_in
 from pipeline.readers.canonical import COLUMNS
 from pipeline.resources import Store
-from pipeline.transforms.stored import parquet
+from pipeline.transforms.stored import records
 
 landing_sources = [
     dg.AssetSpec(
@@ -50,10 +50,8 @@ def canonical_milestones(
     store.require_valid_policy(dt.datetime.now(dt.UTC).date())
     drop = night(context)
     files = take_in(store.layout, store.data_map, drop)
-    folder = store.layout.canonical / str(drop)
-    found = sorted(p for p in folder.glob("*/records-*.parquet") if ".rejects." not in p.name)
     with engine(store.layout.work) as connection:
-        rows = parquet(found, COLUMNS)
+        rows = records(store.layout, drop)
         rules = connection.sql(
             f"SELECT problem, count(*) FROM {rows} WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+import duckdb
+
 from expectations.domains import NULLABLE, Checked
 from expectations.evidence import (
     Evidence,
@@ -20,7 +22,7 @@ from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespac
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.pseudonymize import TABLES
 from pipeline.transforms.publish import CELL
-from pipeline.transforms.stored import parquet
+from pipeline.transforms.stored import records
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
@@ -38,19 +40,17 @@ INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days"
          "DOUBLE")}  # fmt: skip
 
 
-def _count(connection: object, relation: str, tests: dict[str, str]) -> Evidence:
+def _count(connection: duckdb.DuckDBPyConnection, relation: str, tests: dict[str, str]) -> Evidence:
     counts = ", ".join(
         f"count(*) FILTER (NOT coalesce({test}, false)) AS {identifier(name)}"
         for name, test in tests.items()
     )
-    row = connection.sql(f"SELECT {counts} FROM {relation}")  # type: ignore[attr-defined]
+    row = connection.sql(f"SELECT {counts} FROM {relation}")
     return dict(zip(row.columns, row.fetchall()[0], strict=True))
 
 
 def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
     """One drop's rows in the store: schema, vocabularies, scale, namespaces, quarantine share."""
-    folder = layout.canonical / str(drop)
-    files = sorted(p for p in folder.glob("*/records-*.parquet") if ".rejects." not in p.name)
     statuses = ", ".join(literal(s) for s in (*STATUSES, "voided"))
     tests = {
         "learner_id.namespaced": namespaced("learner_id"),
@@ -64,7 +64,7 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
         "raw.only_in_quarantine": "raw IS NULL",
     }
     with engine(layout.work) as connection:
-        rows = parquet(files, COLUMNS)
+        rows = records(layout, drop)
         found = schema_evidence(connection, rows, COLUMNS)
         found |= _count(connection, f"{rows} WHERE problem IS NULL", tests)
         ((bad, total),) = connection.sql(f"SELECT count(problem), count(*) FROM {rows}").fetchall()

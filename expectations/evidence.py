@@ -5,18 +5,12 @@ from __future__ import annotations
 import duckdb
 
 from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
-from pipeline.engine import identifier, literal
+from pipeline.engine import count, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.transforms.denylist import grams_sql
 
 Evidence = dict[str, int]
-
-
-def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that a query gives."""
-    ((number,),) = connection.sql(query).fetchall()
-    return int(number)
 
 
 def attach_known(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:

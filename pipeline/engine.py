@@ -58,6 +58,12 @@ def engine(
         connection.close()
 
 
+def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number that a query gives; a sum over nothing is nought."""
+    ((number,),) = connection.sql(query).fetchall()
+    return int(number or 0)
+
+
 def literal(value: str | Path) -> str:
     """A SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -6,7 +6,6 @@ import datetime as dt
 import json
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
@@ -191,5 +190,3 @@ def test_an_url_is_as_good_as_a_folder(tmp_path: Path, data_map: DataMap) -> Non
     layout = Layout(tmp_path / "home", "memory://drops")
     assert read(layout, data_map)["learner_id"].to_list() == ["emp:7700001"]
     assert not list(layout.work.glob("landing-*"))
-    with duckdb.connect() as c:
-        assert c.execute("SELECT 1").fetchall() == [(1,)]

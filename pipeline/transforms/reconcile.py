@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.engine import identifier, literal
+from pipeline.engine import count, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Published, Purpose
 from pipeline.transforms.classify import SUPERSEDED
@@ -44,11 +44,6 @@ class TableCount:
         return {**asdict(self), "holds": self.holds}
 
 
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((count,),) = connection.sql(query).fetchall()
-    return int(count or 0)
-
-
 def _withheld(
     connection: duckdb.DuckDBPyConnection, classified: Path, purpose: Purpose
 ) -> dict[str, int]:
@@ -63,7 +58,7 @@ def _withheld(
         f"SELECT CASE {branches} END AS reason, count(*) FROM {literal(classified)} "
         "GROUP BY reason HAVING reason IS NOT NULL ORDER BY reason"
     ).fetchall()
-    return {str(reason): int(count) for reason, count in found}
+    return {str(reason): int(rows) for reason, rows in found}
 
 
 def _cells(
@@ -71,8 +66,8 @@ def _cells(
 ) -> dict[str, int]:
     cell = CELL[table]
     return {
-        "no cell": _one(connection, f"SELECT count(*) FROM {literal(rows)} WHERE {cell} IS NULL"),
-        f"fewer than {spec.k} people": _one(
+        "no cell": count(connection, f"SELECT count(*) FROM {literal(rows)} WHERE {cell} IS NULL"),
+        f"fewer than {spec.k} people": count(
             connection,
             f"SELECT sum(n) FROM (SELECT count(*) AS n FROM {literal(rows)} "
             f"WHERE {cell} IS NOT NULL GROUP BY {cell} "
@@ -87,10 +82,10 @@ def reconcile(
     """Count every staged table's way, over all drops in the store."""
     classified = layout.classified / "current.parquet"
     rows = records(layout)
-    lines = _one(connection, f"SELECT count(*) FROM {rejects(layout)}")
-    total = _one(connection, f"SELECT count(*) FROM {rows}")
-    bad = _one(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
-    superseded = _one(connection, SUPERSEDED.format(rows=rows))
+    lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
+    total = count(connection, f"SELECT count(*) FROM {rows}")
+    bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
+    superseded = count(connection, SUPERSEDED.format(rows=rows))
     withheld = {p: _withheld(connection, classified, p) for p in Purpose}
     counts = []
     for table, spec in data_map.published.items():
@@ -101,7 +96,7 @@ def reconcile(
         database = layout.staged(partition) / f"{spec.database}.duckdb"
         told = "sum(records)" if spec.k else "count(*)"
         connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
-        published = _one(connection, f"SELECT {told} FROM counted.{identifier(table)}")
+        published = count(connection, f"SELECT {told} FROM counted.{identifier(table)}")
         connection.execute("DETACH counted")
         counts.append(
             TableCount(table, total + lines, bad + lines, superseded, suppressed, published)

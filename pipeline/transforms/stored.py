@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 from pipeline.engine import literal
@@ -26,18 +27,19 @@ def parquet(files: list[Path], columns: dict[str, str]) -> str:
     return f"read_parquet([{names}])"
 
 
-def _files(layout: Layout, pattern: str) -> list[Path]:
-    return sorted(p for p in layout.canonical.glob(f"*/*/{pattern}") if ".rejects." not in p.name)
+def _files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
+    found = layout.canonical.glob(f"{drop}/*/{kind}-*.parquet")
+    return sorted(p for p in found if ".rejects." not in p.name)
 
 
-def records(layout: Layout) -> str:
-    """SQL: all canonical rows of all drops, good and quarantined."""
-    return parquet(_files(layout, "records-*.parquet"), canonical.COLUMNS)
+def records(layout: Layout, drop: dt.date | None = None) -> str:
+    """SQL: the canonical rows of one drop or of all, good and quarantined."""
+    return parquet(_files(layout, "records", str(drop) if drop else "*"), canonical.COLUMNS)
 
 
 def roster(layout: Layout) -> str:
     """SQL: each employee's latest roster row."""
-    rows = parquet(_files(layout, "roster-*.parquet"), ROSTER)
+    rows = parquet(_files(layout, "roster"), ROSTER)
     return (
         f"(FROM {rows} QUALIFY row_number() OVER "
         "(PARTITION BY learner_id ORDER BY drop_date DESC, email, name, manager_id) = 1)"
