@@ -11,7 +11,12 @@ import dagster as dg
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
-from pipeline.policy.retention import RetentionRules, load_retention, require_current
+from pipeline.policy.retention import (
+    RetentionRules,
+    load_retention,
+    require_covering,
+    require_current,
+)
 
 
 class Store(dg.ConfigurableResource[None]):
@@ -46,7 +51,7 @@ class Store(dg.ConfigurableResource[None]):
 
     def require_valid_policy(self, today: dt.date) -> None:
         """Raises PolicyError when a policy file is broken or a rule is past its review."""
-        _ = self.data_map
+        require_covering(self.retention, self.data_map)
         require_current(self.retention, today)
 
 

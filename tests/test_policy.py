@@ -15,7 +15,6 @@ from pipeline.landing import take_in
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose, load_data_map, printable
-from pipeline.policy.retention import RetentionRules, load_retention, require_current
 from pipeline.readers.registry import READERS
 from pipeline.transforms.pseudonymize import TABLES, check_against
 from tests.company import NAME, company, record, statement, write_drop
@@ -26,11 +25,6 @@ NIGHT = dt.date(2026, 11, 1)
 
 def raw_map() -> dict[str, Any]:
     loaded: dict[str, Any] = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
-    return loaded
-
-
-def raw_rules() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
     return loaded
 
 
@@ -161,28 +155,6 @@ def test_a_contradictory_map_is_refused(tmp_path: Path, kind: str) -> None:
     path.write_text(yaml.safe_dump(given))
     with pytest.raises(PolicyError, match=r"data_map\.yaml"):
         load_data_map(path)
-
-
-@pytest.mark.parametrize("window", ["", "P", "P0D", "3 years", "PT5H", "-P1D", None])
-def test_an_empty_window_never_means_for_ever(window: str | None) -> None:
-    given = raw_rules()
-    given["rules"]["milestone_flag"]["window"] = window
-    with pytest.raises(ValueError, match="window"):
-        RetentionRules.model_validate(given)
-
-
-def test_a_record_type_without_a_rule_is_refused() -> None:
-    given = raw_rules()
-    del given["rules"]["communications_log"]
-    with pytest.raises(ValueError, match="communications_log"):
-        RetentionRules.model_validate(given)
-
-
-def test_a_stale_rule_stops_the_run() -> None:
-    rules = load_retention(PROJECT / "retention_rules.yaml")
-    require_current(rules, dt.date(2027, 10, 31))
-    with pytest.raises(PolicyError, match="past review_by"):
-        require_current(rules, dt.date(2027, 11, 1))
 
 
 SENSITIVE = ["Living with burnout", "Mental health first aid", "Shop steward induction",

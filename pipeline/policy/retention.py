@@ -1,15 +1,23 @@
-"""retention_rules.yaml: how long each record type may live (GDPR Art. 5(1)(e))."""
+"""retention_rules.yaml: how long anything may live (GDPR Art. 5(1)(e)), as law for the run.
+
+A record's window comes from its type's rule, lengthened by legal minima and cut by legal maxima
+of its jurisdiction. A published table may hold a record for a shorter time than the store does;
+every other place where data lies has a window of its own.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import re
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.policy.base import PolicyError, Strict, load
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.duration import Duration
 
 
 class RecordType(StrEnum):
@@ -19,6 +27,9 @@ class RecordType(StrEnum):
 
 
 class Clock(StrEnum):
+    """What starts the window. A record that lacks the date is counted from the latest thing
+    known of it instead, and in the end from the drop that first brought it: never 'for ever'."""
+
     COMPLETION = "completion"
     TERMINATION = "termination"
     LAST_ACTIVITY = "last_activity"
@@ -29,44 +40,157 @@ class Action(StrEnum):
     AGGREGATE_THEN_ERASE = "aggregate_then_erase"
 
 
-class RetentionRule(Strict):
-    """One record type's window, what starts it, its basis and who answers for it."""
+class Keeping(StrEnum):
+    """Everything that is kept and is neither a record nor a published table."""
 
-    window: str
-    clock: Clock
+    RAW_DROPS = "raw_drops"
+    QUARANTINE = "quarantine"
+    ROSTER = "roster"
+    ROSTER_HISTORY = "roster_history"
+    RECONCILIATION = "reconciliation"
+    BACKUPS = "backups"
+    REQUESTS = "requests"
+    PACKAGES = "packages"
+    TOMBSTONES = "tombstones"
+    RECEIPTS = "receipts"
+    DAGSTER_RUNS = "dagster_runs"
+    KEY_EPOCHS = "key_epochs"
+
+
+class Log(StrEnum):
+    ACCESS_LOG = "access_log"
+
+
+class Reviewed(Strict):
+    """What every rule must say: on whose authority, who answers for it, when it is looked at."""
+
     basis: str
-    action: Action
+    source: str
     owner: str
     review_by: dt.date
 
-    @field_validator("window")
-    @classmethod
-    def _iso_duration(cls, window: str) -> str:
-        match = re.fullmatch(r"P(?:(\d{1,3})Y)?(?:(\d{1,3})M)?(?:(\d{1,4})D)?", window)
-        if not match or not any(int(part) for part in match.groups() if part):
-            raise ValueError("window is an ISO-8601 duration in years, months and days, not zero")
-        return window
-
-    @field_validator("basis", "owner")
+    @field_validator("basis", "source", "owner")
     @classmethod
     def _said(cls, text: str) -> str:
         if not text.strip():
-            raise ValueError("basis and owner must be said")
+            raise ValueError("basis, source and owner must be said")
         return text
 
 
+def _checked(window: str) -> str:
+    Duration.parse(window)
+    return window
+
+
+class WindowRule(Reviewed):
+    """A window, counted from when the thing was made."""
+
+    window: str
+
+    _duration = field_validator("window")(_checked)
+
+    @cached_property
+    def duration(self) -> Duration:
+        return Duration.parse(self.window)
+
+
+class RecordRule(WindowRule):
+    """One record type's window, what starts it and what is done at its end.
+
+    `at_the_latest` belongs to the clock `termination` alone, which does not run for people who
+    stay: counted from completion, it ends the record all the same.
+    """
+
+    clock: Clock
+    action: Action
+    at_the_latest: str | None = None
+
+    @model_validator(mode="after")
+    def _ends(self) -> RecordRule:
+        if (self.clock is Clock.TERMINATION) != (self.at_the_latest is not None):
+            raise ValueError("at_the_latest goes with the clock termination, and only with it")
+        if self.at_the_latest:
+            Duration.parse(self.at_the_latest)
+        return self
+
+
+class Override(Reviewed):
+    """A jurisdiction's legal minimum or maximum for some record types."""
+
+    name: str
+    regions: tuple[str, ...] = Field(min_length=1)
+    records: tuple[RecordType, ...] = Field(min_length=1)
+    minimum: str | None = None
+    maximum: str | None = None
+
+    _durations = field_validator("minimum", "maximum")(
+        lambda value: _checked(value) if value is not None else None
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Override:
+        if (self.minimum is None) == (self.maximum is None):
+            raise ValueError("an override has either a minimum or a maximum")
+        return self
+
+    @property
+    def duration(self) -> Duration:
+        return Duration.parse(self.minimum or self.maximum or "")
+
+
 class RetentionRules(Strict):
-    """The whole file; every record type has a rule."""
+    """The whole file. `zones`: where a region's calendar days begin; `default` for the rest."""
 
     version: int
-    rules: dict[RecordType, RetentionRule]
+    zones: dict[str, str]
+    records: dict[RecordType, RecordRule]
+    overrides: tuple[Override, ...] = ()
+    tables: dict[str, WindowRule]
+    keeping: dict[Keeping, WindowRule]
+    logs: dict[Log, WindowRule]
 
     @model_validator(mode="after")
     def _complete(self) -> RetentionRules:
-        missing = sorted(set(RecordType) - set(self.rules))
-        if missing:
-            raise ValueError(f"no retention rule for {', '.join(missing)}")
+        for kinds, rules in (
+            (RecordType, self.records), (Keeping, self.keeping), (Log, self.logs),
+        ):  # fmt: skip
+            missing = sorted(set(map(str, kinds)) - set(map(str, rules)))
+            if missing:
+                raise ValueError(f"no retention rule for {', '.join(missing)}")
+        if "default" not in self.zones:
+            raise ValueError("zones must name a default")
+        for zone in self.zones.values():
+            ZoneInfo(zone)
+        if len({o.name for o in self.overrides}) < len(self.overrides):
+            raise ValueError("two overrides have the same name")
         return self
+
+    @model_validator(mode="after")
+    def _without_contradiction(self) -> RetentionRules:
+        for least in (o for o in self.overrides if o.minimum):
+            for most in (o for o in self.overrides if o.maximum):
+                meet = set(least.regions) & set(most.regions) and set(least.records) & set(
+                    most.records
+                )
+                if meet and not least.duration.within(most.duration):
+                    raise ValueError(
+                        f"{least.name} demands at least {least.minimum} where {most.name} allows "
+                        f"at most {most.maximum}"
+                    )
+        return self
+
+    def zone(self, region: str | None) -> ZoneInfo:
+        return ZoneInfo(self.zones.get(region or "default", self.zones["default"]))
+
+    def reviewed(self) -> dict[str, Reviewed]:
+        """Every rule of the file by the name that errors and plans call it."""
+        return {
+            **{f"records.{name}": rule for name, rule in self.records.items()},
+            **{f"overrides.{rule.name}": rule for rule in self.overrides},
+            **{f"tables.{name}": rule for name, rule in self.tables.items()},
+            **{f"keeping.{name}": rule for name, rule in self.keeping.items()},
+            **{f"logs.{name}": rule for name, rule in self.logs.items()},
+        }
 
 
 def load_retention(path: Path) -> RetentionRules:
@@ -80,6 +204,35 @@ def require_current(rules: RetentionRules, today: dt.date) -> None:
     Raises:
         PolicyError: naming the stale rules.
     """
-    stale = [name for name, rule in rules.rules.items() if rule.review_by < today]
+    stale = [name for name, rule in rules.reviewed().items() if rule.review_by < today]
     if stale:
         raise PolicyError(f"retention_rules.yaml: past review_by: {', '.join(stale)}")
+
+
+def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
+    """Stop the run when rules and data map do not speak of the same tables and regions.
+
+    Raises:
+        PolicyError: a table without a rule, a rule without its table, an unknown region, or two
+            tables that are made from the same pseudonymized rows under different windows.
+    """
+    strangers = set(rules.tables) ^ set(data_map.published)
+    if strangers:
+        raise PolicyError(
+            f"retention_rules.yaml: tables and the data map's published tables differ: "
+            f"{', '.join(sorted(strangers))}"
+        )
+    named = {r for o in rules.overrides for r in o.regions} | set(rules.zones) - {"default"}
+    if named - set(data_map.regions):
+        raise PolicyError(
+            "retention_rules.yaml: no such region in the data map: "
+            + ", ".join(sorted(named - set(data_map.regions)))
+        )
+    first: dict[str, str] = {}
+    for table, spec in data_map.published.items():
+        twin = first.setdefault(spec.purpose, table)
+        if rules.tables[twin].window != rules.tables[table].window:
+            raise PolicyError(
+                f"retention_rules.yaml: tables.{twin} and tables.{table} are made from the same "
+                "rows and need the same window"
+            )

@@ -1,0 +1,142 @@
+"""When a record is due: rules and jurisdictions to one instant per record type and region.
+
+A record is due when the last day of its window is over where it belongs, so that it may be erased
+from the next day's first moment and not before. Because a window's end only moves forward with
+its start, "due" is the same as "started before one instant"; SQL compares with that instant, and
+the calendar stays here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.engine import literal
+from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.duration import Duration
+from pipeline.policy.retention import Clock, RecordType, RetentionRules
+
+REACH = 150 * 366  # days back that the search looks; longer than the longest window
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """What started on `day` or before, or before `instant` (UTC, naive), is due."""
+
+    day: dt.date
+    instant: dt.datetime
+
+
+def kept_until(
+    rules: RetentionRules, record: RecordType, region: str | None, base: Duration, day: dt.date
+) -> tuple[dt.date, str]:
+    """Last day that a record is kept whose clock started on `day`, and the rule that says so.
+
+    The longest legal minimum lengthens the rule's own window, the shortest legal maximum cuts it.
+    """
+    last, name = base.ends(day), f"records.{record}"
+    meant = [o for o in rules.overrides if region in o.regions and record in o.records]
+    for least in (o for o in meant if o.minimum):
+        if least.duration.ends(day) > last:
+            last, name = least.duration.ends(day), f"overrides.{least.name}"
+    for most in (o for o in meant if o.maximum):
+        if most.duration.ends(day) < last:
+            last, name = most.duration.ends(day), f"overrides.{most.name}"
+    return last, name
+
+
+def cutoff(rules: RetentionRules, region: str | None, now: dt.datetime,
+           ends: Callable[[dt.date], dt.date]) -> Cutoff:  # fmt: skip
+    """The latest start that is due at `now` (aware), for a window given by the day it ends."""
+    zone = rules.zone(region)
+    today = now.astimezone(zone).date()
+    back = range(REACH)
+    # The window of the day `today - n` is over from some n on.
+    at = bisect_left(back, True, key=lambda n: ends(today - dt.timedelta(days=n)) < today)
+    day = today - dt.timedelta(days=at)
+    after = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), zone)
+    return Cutoff(day, after.astimezone(dt.UTC).replace(tzinfo=None))
+
+
+def record_cutoff(
+    rules: RetentionRules, record: RecordType, region: str | None, now: dt.datetime, base: Duration
+) -> Cutoff:
+    return cutoff(rules, region, now,
+                  lambda day: kept_until(rules, record, region, base, day)[0])  # fmt: skip
+
+
+# The instants that a record can tell, and the drop that first brought it where it tells none.
+KNOWN = "coalesce(event_at, started_at, assigned_at)"
+LATEST = "greatest(event_at, started_at, assigned_at)"
+
+
+def _before(instant: str, at: Cutoff) -> str:
+    return (
+        f"CASE WHEN {KNOWN} IS NOT NULL THEN {instant} < TIMESTAMP '{at.instant}' "
+        f"ELSE first_seen <= DATE '{at.day}' END"
+    )
+
+
+def _due_one(
+    rules: RetentionRules, record: RecordType, region: str | None, now: dt.datetime,
+    table: Duration | None,
+) -> str:  # fmt: skip
+    rule = rules.records[record]
+    base = rule.duration
+    own = record_cutoff(rules, record, region, now, base)
+    if rule.clock is Clock.COMPLETION:
+        test = _before(KNOWN, own)
+    elif rule.clock is Clock.LAST_ACTIVITY:
+        test = _before(LATEST, own)
+    else:
+        assert rule.at_the_latest is not None  # the rule's model demands it
+        cap = record_cutoff(rules, record, region, now, Duration.parse(rule.at_the_latest))
+        test = (
+            f"CASE WHEN left_on IS NOT NULL THEN left_on <= DATE '{own.day}' "
+            f"WHEN on_roster THEN false ELSE {_before(KNOWN, own)} END "
+            f"OR {_before(KNOWN, cap)}"
+        )
+    if table:
+        test += f" OR {_before(KNOWN, cutoff(rules, region, now, table.ends))}"
+    return f"({test})"
+
+
+def due_sql(
+    rules: RetentionRules, data_map: DataMap, now: dt.datetime, purpose: Purpose | None = None
+) -> str:
+    """SQL over classified rows: is the record past its window?
+
+    Args:
+        purpose: also past the window of the purpose's published tables.
+    """
+    table = next(
+        (
+            rules.tables[name].duration
+            for name, spec in data_map.published.items()
+            if spec.purpose is purpose
+        ),
+        None,
+    )
+    branches = []
+    for record in RecordType:
+        regions = " ".join(
+            f"WHEN {literal(region)} THEN {_due_one(rules, record, region, now, table)}"
+            for region in data_map.regions
+        )
+        other = _due_one(rules, record, None, now, table)
+        branches.append(f"WHEN {literal(record)} THEN CASE region {regions} ELSE {other} END")
+    return f"CASE record_type {' '.join(branches)} END"
+
+
+def latest_due(rules: RetentionRules, data_map: DataMap, now: dt.datetime) -> dt.datetime | None:
+    """No record that started at this instant (UTC, naive) or later can be due; None where the
+    rules count from the end of employment, which says nothing of a record's own dates."""
+    if any(rule.clock is Clock.TERMINATION for rule in rules.records.values()):
+        return None
+    return max(
+        record_cutoff(rules, record, region, now, rules.records[record].duration).instant
+        for record in RecordType
+        for region in (*data_map.regions, None)
+    )
