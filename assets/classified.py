@@ -1,15 +1,18 @@
 """Classified: who it is, how sensitive the course is, which record holds."""
 
+import datetime as dt
+
 import dagster as dg
 
 from assets.common import NIGHTS, OWNERS
-from expectations.boundaries import CLASSIFIED
 from pipeline import lineage
 from pipeline.engine import engine, literal
 from pipeline.layout import built_beside
 from pipeline.resources import Store
+from pipeline.transforms import basis
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
+from pipeline.transforms.stored import CLASSIFIED, classified
 
 
 @dg.asset(
@@ -34,12 +37,12 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     result depends on the set of drops only, so repeated and late drops change nothing else.
     """
     layout = store.layout
-    target = layout.classified / "current.parquet"
     with engine(layout.work) as connection:
-        with built_beside(target, layout.work) as beside:
+        with built_beside(layout.classified, layout.work) as beside:
             write_classified(connection, layout, store.data_map, beside)
+            basis.write(layout, beside, dt.datetime.now(dt.UTC))
         ((rows, people, sensitive),) = connection.sql(
-            f"SELECT count(*), count(DISTINCT person), count(sensitivity) FROM {literal(target)}"
+            f"SELECT count(*), count(DISTINCT person), count(sensitivity) FROM {classified(layout)}"
         ).fetchall()
     return dg.MaterializeResult(
         metadata={

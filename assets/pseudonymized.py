@@ -5,10 +5,13 @@ import dagster as dg
 from assets.common import DATA_MAP, NIGHTS, OWNERS
 from expectations.boundaries import inner_columns
 from pipeline import lineage
-from pipeline.engine import engine, literal
+from pipeline.engine import count, engine
 from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
+from pipeline.policy.windows import due_sql
 from pipeline.resources import Store
+from pipeline.subjects.withheld import make_withheld
+from pipeline.transforms import basis, stored
 from pipeline.transforms.pseudonymize import (
     TABLES,
     check_against,
@@ -41,19 +44,21 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         check_against(store.data_map, purpose)
         store.key_ring.create()
         key = store.key_ring.key(purpose)
-        classified = layout.classified / "current.parquet"
+        due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
         refs = layout.references(purpose)
-        rows = layout.pseudonymized / f"{purpose.value}.parquet"
         with engine(layout.work) as connection:
+            make_withheld(connection, layout)
             with built_beside(refs, layout.work) as beside:
-                write_references(connection, classified, key, beside)
+                write_references(connection, stored.classified(layout), key, beside)
             refs.chmod(0o600)
-            with built_beside(rows, layout.work) as beside:
-                write_pseudonymized(connection, classified, refs, purpose, beside)
-            ((count,),) = connection.sql(f"SELECT count(*) FROM {literal(rows)}").fetchall()
+            with built_beside(layout.pseudonymized_for(purpose), layout.work) as beside:
+                write_pseudonymized(connection, layout, purpose, due, beside)
+            rows = count(
+                connection, f"SELECT count(*) FROM {stored.pseudonymized(layout, purpose)}"
+            )
         return dg.MaterializeResult(
             metadata={
-                "dagster/row_count": count,
+                "dagster/row_count": rows,
                 "key_epoch": key.epoch,
                 "dagster/column_lineage": lineage.pseudonymized_lineage(purpose),
             }

@@ -116,7 +116,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     layout, partition = store.layout, str(night(context))
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
-        counts = reconcile(connection, layout, store.data_map, partition)
+        counts = reconcile(connection, layout, store.data_map, store.retention, partition)
     story = [count.as_dict() for count in counts]
     with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
         beside.write_text(json.dumps(story, indent=1), "utf-8")

@@ -19,22 +19,15 @@ from pipeline.engine import engine, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
+from pipeline.transforms import stored
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.pseudonymize import TABLES
 from pipeline.transforms.publish import CELL
-from pipeline.transforms.stored import records
+from pipeline.transforms.stored import CLASSIFIED, records
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
 MOST_QUARANTINED = 0.5
-CLASSIFIED = {
-    "person": "VARCHAR", "manager": "VARCHAR", "record_type": "VARCHAR", "source": "VARCHAR",
-    "region": "VARCHAR", "department": "VARCHAR", "course_code": "VARCHAR",
-    "course_title": "VARCHAR", "sensitivity": "VARCHAR", "assigned_at": "TIMESTAMP",
-    "started_at": "TIMESTAMP", "event_at": "TIMESTAMP", "due_at": "TIMESTAMP",
-    "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
-    "has_comment": "BOOLEAN",
-}  # fmt: skip
 # Kinds and types of the pseudonymized columns that are not published under their name.
 INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days",
          "DOUBLE")}  # fmt: skip
@@ -75,7 +68,7 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
 
 def classified(layout: Layout, data_map: DataMap) -> Verdict:
     """The classified rows: schema, resolved people, every sensitive course tagged as such."""
-    rows = literal(layout.classified / "current.parquet")
+    rows = stored.classified(layout)
     tests = {
         "person.namespaced": namespaced("person"),
         "status.vocabulary": f"status IN {STATUSES}",
@@ -110,7 +103,7 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
         Checked(name, rule, rule in NULLABLE or name in ("team_ref", "manager_ref"))
         for name, (rule, _) in inner.items()
     ]
-    relation = literal(layout.pseudonymized / f"{purpose.value}.parquet")
+    relation = stored.pseudonymized(layout, purpose)
     with engine(layout.work) as connection:
         attach_known(connection, layout)
         found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,11 @@ class LandedFile:
     size: int
     sha256: str
     seen: tuple[int, int, int]
+
+
+def told(files: list[LandedFile]) -> list[dict[str, object]]:
+    """What may be said of admitted files; their names stay inside."""
+    return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -143,4 +149,5 @@ def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile
                 connection, drop, data_map.earliest_date, first.source, spec, first.region
             )
             READERS[spec.reader].read([file.path for file in batch], out, context)
+        (folder / "drop.json").write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
         return files

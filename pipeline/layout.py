@@ -2,8 +2,8 @@
 
 landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
 store/canonical/<date>/            typed records and the quarantine of that drop
-store/classified/                  the current record of every milestone, roster resolved
-store/pseudonymized/               one file per purpose; no raw identifier
+store/classified/period=<month>/   the current record of every milestone, roster resolved
+store/pseudonymized/<purpose>/period=<month>/   one table per purpose; no raw identifier
 vault/                             who is behind a pseudonym; key ring; mode 0700
 releases/<id>/*.duckdb             published tables; `current` points at one release
 store/reconciliation/              counts from raw to published, per run
@@ -44,6 +44,9 @@ class Layout:
     @property
     def pseudonymized(self) -> Path:
         return self.root / "store" / "pseudonymized"
+
+    def pseudonymized_for(self, purpose: str) -> Path:
+        return self.pseudonymized / purpose
 
     @property
     def reconciliation(self) -> Path:

@@ -143,7 +143,7 @@ def web(_good_night: tuple[Estate, object]) -> Iterator[str]:
         server.wait(20)
 
 
-def _ask(url: str, query: str) -> Any:  # noqa: ANN401 (JSON)
+def _ask(url: str, query: str) -> Any:
     request = urllib.request.Request(
         f"{url}/graphql", json.dumps({"query": query}).encode(),
         {"Content-Type": "application/json"},

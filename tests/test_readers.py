@@ -178,7 +178,7 @@ def test_region_folders(layout: Layout, data_map: DataMap) -> None:
     for region in ("EU", "US"):
         write_drop(folder(layout) / region, [record(0)])
     assert sorted(read(layout, data_map)["region"].to_list()) == ["EU", "US"]
-    assert {p.name for p in (layout.canonical / str(NIGHT)).iterdir()} == {"EU", "US"}
+    assert {p.name for p in (layout.canonical / str(NIGHT)).iterdir() if p.is_dir()} == {"EU", "US"}
 
 
 def test_an_url_is_as_good_as_a_folder(tmp_path: Path, data_map: DataMap) -> None:

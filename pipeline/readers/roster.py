@@ -1,8 +1,8 @@
 """The HR roster: who works where and reports to whom, and by which aliases they are known.
 
 Columns of the roster file in the store: learner_id, name, email, manager_id (namespaced as in
-the canonical record), department, country (VARCHAR) and drop_date (DATE). Names and addresses
-serve two ends only: resolving xAPI actors, and the deny-list of the leak checks.
+the canonical record), department, country (VARCHAR), left_on and drop_date (DATE). Names and
+addresses serve two ends only: resolving xAPI actors, and the deny-list of the leak checks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.engine import literal
 from pipeline.readers import tabular
 from pipeline.readers.base import DropContext
-from pipeline.readers.canonical import PARQUET, employee, plain
+from pipeline.readers.canonical import PARQUET, employee, instant, plain
 
 REQUIRED = ("learner_id", "learner_name", "learner_email", "manager_id", "department", "country")
 
@@ -22,11 +22,13 @@ def read(files: list[Path], out: Path, context: DropContext) -> None:
     (path,) = files
     given = tabular.delivered_columns(path, context.source, REQUIRED)
     number, name, email, manager, department, country = (given[field] for field in REQUIRED)
+    told = given.get("left_on", "NULL::VARCHAR")
+    left = f"{instant(told, context.source.date_format)}::DATE"
     context.connection.execute(f"""
       COPY (SELECT {employee(number)} AS learner_id, {plain(name)} AS name,
               lower({plain(email)}) AS email, {employee(manager)} AS manager_id,
               {plain(department)} AS department, upper({plain(country)}) AS country,
-              DATE '{context.drop}' AS drop_date
+              {left} AS left_on, DATE '{context.drop}' AS drop_date
             FROM {tabular.csv_scan(path)} WHERE {plain(number)} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

@@ -1,8 +1,7 @@
 """Canonical rows to classified rows: who it is, how sensitive the course is, which row holds.
 
-Output columns: person, manager (namespaced raw identifiers), record_type, source, region,
-department, course_code, course_title, sensitivity (NULL = ordinary), the four UTC instants,
-event_zone, status, score, attempts, has_comment.
+Output columns: stored.CLASSIFIED, one file or more per month of the record (`period`). person and
+manager are namespaced raw identifiers; sensitivity is NULL for an ordinary course.
 """
 
 from __future__ import annotations
@@ -17,10 +16,13 @@ from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.readers.canonical import PARQUET
 from pipeline.transforms.denylist import entries_sql, grams_sql
-from pipeline.transforms.stored import records, roster
+from pipeline.transforms.stored import CLASSIFIED, records, roster
 
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
+# 128 bits that name the record through all its revisions, here and in the canonical store.
+MILESTONE = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
+PERIOD = "date_trunc('month', coalesce(event_at, started_at, assigned_at, first_seen))::DATE"
 # The most final status holds; within it the latest word; the rest only makes ties deterministic.
 ORDER = "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at"
 
@@ -114,12 +116,16 @@ def current_sql() -> str:
     of different keys there, where each wins its own.
     """
     key = ", ".join(KEY)
+    told = f"{MILESTONE} AS milestone"
     standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows='rows')}))"
     return f"""
     WITH again AS MATERIALIZED (
       SELECT hash({key}) AS h FROM {standing} GROUP BY h HAVING count(*) > 1)
+    SELECT *, {told}, [drop_date] AS drops, drop_date AS first_seen
     FROM {standing} r WHERE hash({key}) NOT IN (FROM again)
     UNION ALL
+    SELECT *, {told}, list(DISTINCT drop_date) OVER (PARTITION BY {key}),
+      min(drop_date) OVER (PARTITION BY {key})
     FROM {standing} r WHERE hash({key}) IN (FROM again)
       QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ORDER}) = 1"""
 
@@ -127,7 +133,8 @@ def current_sql() -> str:
 def classified_sql() -> str:
     """SQL over the views: the record that holds of every key, resolved and tagged."""
     return f"""
-    SELECT coalesce(a.person, r.learner_id) AS person,
+    SELECT milestone, drops, first_seen, left_on, p.learner_id IS NOT NULL AS on_roster,
+      coalesce(a.person, r.learner_id) AS person,
       coalesce(p.manager_id, r.manager_id) AS manager,
       record_type, source,
       coalesce(home_region, region) AS region,
@@ -145,10 +152,16 @@ def classified_sql() -> str:
 def write_classified(
     connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
 ) -> None:
-    """Write the classified records of all drops to one Parquet file.
+    """Write the classified records of all drops to the folder `out`, by period.
 
     It depends on the set of drops only, not on the order in which they were run, so a repeated,
     late or corrected drop ends in the same file.
     """
     make_views(connection, layout, data_map)
-    connection.execute(f"COPY ({classified_sql()}) TO {literal(out)} ({PARQUET})")
+    columns = ", ".join(CLASSIFIED)
+    connection.execute(
+        f"COPY (SELECT {columns}, {PERIOD} AS period FROM ({classified_sql()})) "
+        f"TO {literal(out)} ({PARQUET}, PARTITION_BY (period))"
+    )
+    # A store without a row is a folder all the same.
+    out.mkdir(exist_ok=True, mode=0o700)

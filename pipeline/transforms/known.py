@@ -22,14 +22,14 @@ from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.denylist import entries_sql
-from pipeline.transforms.stored import records, roster
+from pipeline.transforms.stored import classified, records, roster
 
 
 def write_known(
     connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
 ) -> None:
     """Write the file of known values from the records and the roster in the store."""
-    classified = literal(layout.classified / "current.parquet")
+    rows = classified(layout)
     connection.execute(f"ATTACH {literal(out)} AS known")
     try:
         connection.execute(f"""
@@ -39,13 +39,13 @@ def write_known(
           FROM told GROUP BY course_code;
         CREATE TABLE known.title AS SELECT DISTINCT course_title AS title FROM told
           WHERE course_title IS NOT NULL;
-        CREATE TABLE known.department AS SELECT department FROM {classified}
+        CREATE TABLE known.department AS SELECT department FROM {rows}
           WHERE department IS NOT NULL
           GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
         CREATE TABLE known.total AS
-          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {classified};
-        CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {classified}
-          UNION SELECT DISTINCT manager FROM {classified} WHERE manager IS NOT NULL;
+          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {rows};
+        CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {rows}
+          UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL;
         CREATE TABLE known.denied AS {entries_sql(roster(layout), "person")};
         DROP TABLE told; DROP TABLE person;
         """)

@@ -14,9 +14,11 @@ import duckdb
 
 from pipeline.engine import literal
 from pipeline.keys import PurposeKey
+from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
+from pipeline.transforms.stored import CLASSIFIED, parquet
 
 COMPLETE = ("completed", "passed", "waived")
 PERSON_RECORDS = "record_type IN ('milestone_flag', 'assessment_record')"
@@ -138,13 +140,24 @@ def check_against(data_map: DataMap, purpose: Purpose) -> None:
                 )
 
 
-def passes(purpose: Purpose) -> str:
-    """SQL: may this purpose see the classified row?"""
-    return " AND ".join(FILTERS[purpose].values()) or "true"
+def filters(purpose: Purpose, due: str) -> dict[str, str]:
+    """Reason to SQL test over the classified row: may this purpose see it?
+
+    Args:
+        due: SQL, is the record past its window (pipeline/policy/windows.py)?
+
+    The connection has the table `withheld` (pipeline/subjects/withheld.py).
+    """
+    return {
+        "past its window": f"NOT ({due})",
+        "restricted or objected": f"person NOT IN (SELECT person FROM withheld "
+        f"WHERE purpose = {literal(purpose.value)})",
+        **FILTERS[purpose],
+    }
 
 
 def write_references(
-    connection: duckdb.DuckDBPyConnection, classified: Path, key: PurposeKey, out: Path
+    connection: duckdb.DuckDBPyConnection, classified: str, key: PurposeKey, out: Path
 ) -> None:
     """Write the vault's table of one purpose: person (raw identifier), ref (pseudonym).
 
@@ -152,8 +165,8 @@ def write_references(
     than records.
     """
     people = (
-        f"SELECT DISTINCT person FROM {literal(classified)} UNION "
-        f"SELECT DISTINCT manager FROM {literal(classified)} WHERE manager IS NOT NULL"
+        f"SELECT DISTINCT person FROM {classified} UNION "
+        f"SELECT DISTINCT manager FROM {classified} WHERE manager IS NOT NULL"
     )
     # COPY takes no parameters, so the keyed hash goes through a table.
     connection.execute(
@@ -164,11 +177,21 @@ def write_references(
     connection.execute(f"COPY (FROM ref ORDER BY ref) TO {literal(out)} ({PARQUET})")
 
 
-def write_pseudonymized(
-    connection: duckdb.DuckDBPyConnection, classified: Path, refs: Path, purpose: Purpose, out: Path
+def write_period(
+    connection: duckdb.DuckDBPyConnection,
+    classified: list[Path],
+    refs: Path,
+    purpose: Purpose,
+    due: str,
+    out: Path,
 ) -> None:
-    """Write one purpose's pseudonymized rows; a person without a reference is an error, not a
-    fallback identifier (the inner join loses the row and reconciliation stops the run)."""
+    """Write one purpose's pseudonymized rows of one period, in the order of the pseudonyms.
+
+    A person without a reference is an error, not a fallback identifier (the inner join loses the
+    row and reconciliation stops the run).
+    """
+    rows = parquet(classified, CLASSIFIED)
+    passing = " AND ".join(filters(purpose, due).values())
     columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
     manager = (
         f"LEFT JOIN {literal(refs)} m ON m.person = r.manager"
@@ -176,7 +199,20 @@ def write_pseudonymized(
         else ""
     )
     connection.execute(
-        f"COPY (SELECT {columns} FROM (FROM {literal(classified)} WHERE {passes(purpose)}) r "
-        f"JOIN {literal(refs)} l ON l.person = r.person {manager}) "
+        f"COPY (SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
+        f"JOIN {literal(refs)} l ON l.person = r.person {manager} ORDER BY l.ref) "
         f"TO {literal(out)} ({PARQUET})"
     )
+
+
+def write_pseudonymized(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose, due: str, out: Path
+) -> None:
+    """Write one purpose's rows of all periods to the folder `out`."""
+    refs = layout.references(purpose)
+    # Without a record there is one empty period, so that the columns exist all the same.
+    folders = sorted(layout.classified.glob("period=*")) or [layout.classified / "period=none"]
+    for folder in folders:
+        (out / folder.name).mkdir(parents=True, mode=0o700)
+        write_period(connection, sorted(folder.glob("*.parquet")), refs, purpose, due,
+                     out / folder.name / "rows.parquet")  # fmt: skip

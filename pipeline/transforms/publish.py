@@ -5,13 +5,12 @@ One file per audience means that no SQL in one audience's file can reach another
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import duckdb
 
 from pipeline.engine import identifier, literal
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import DataMap, Published, Purpose
+from pipeline.transforms.stored import pseudonymized
 
 # A coaching table's cell: the column that names it, and the pseudonymized column behind it.
 CELL = {
@@ -26,7 +25,7 @@ def _share(band: str) -> str:
     return f"(count(*) FILTER (score_band = '{band}') / count(*))::DOUBLE AS share_{band}"
 
 
-def coaching_sql(table: str, rows: Path, k: int) -> str:
+def coaching_sql(table: str, rows: str, k: int) -> str:
     """SQL: one coaching table; cells of fewer than k distinct people are withheld.
 
     Measures: learners (distinct people), records, completion_rate and on_time_rate (0..1, the
@@ -39,21 +38,20 @@ def coaching_sql(table: str, rows: Path, k: int) -> str:
       avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
       median(days) AS median_days,
       {_share("low")}, {_share("mid")}, {_share("high")}, {_share("unscored")}
-    FROM {literal(rows)} WHERE {cell} IS NOT NULL
+    FROM {rows} WHERE {cell} IS NOT NULL
     GROUP BY {cell} HAVING count(DISTINCT learner_ref) >= {k} ORDER BY {cell}"""
 
 
-def table_sql(table: str, spec: Published, rows: Path) -> str:
+def table_sql(table: str, spec: Published, rows: str) -> str:
     """SQL: the content of one published table."""
     if spec.purpose is Purpose.COACHING:
         assert spec.k is not None  # the data map's model demands it
         return coaching_sql(table, rows, spec.k)
     columns = ", ".join(spec.columns)
     timed = any(name.endswith("_at") for name in spec.columns)
-    # Rows arrive in the export's order, which can be that of names or numbers; they leave in that
-    # of the pseudonyms. Within a person arrival tells time, unless the table does so anyway.
-    order = spec.columns[0] if timed else columns
-    return f"SELECT {columns} FROM {literal(rows)} ORDER BY {order}"
+    # Rows lie by month and within it by pseudonym, never in the export's order, which can be that
+    # of names. A table that does not tell time must not tell the month by its order either.
+    return f"SELECT {columns} FROM {rows}" + ("" if timed else f" ORDER BY {columns}")
 
 
 def stage_database(
@@ -70,11 +68,12 @@ def stage_database(
     """
     tables = {n: spec for n, spec in data_map.published.items() if spec.purpose is purpose}
     (database,) = {spec.database for spec in tables.values()}
-    rows = layout.pseudonymized / f"{purpose.value}.parquet"
+    rows = pseudonymized(layout, purpose)
     counts: dict[str, int] = {}
     target = layout.staged(partition) / f"{database}.duckdb"
     with built_beside(target, layout.work) as beside:
         connection.execute(f"ATTACH {literal(beside)} AS staged")
+        connection.execute("SET preserve_insertion_order = true")
         try:
             for table, spec in tables.items():
                 connection.execute(

@@ -7,17 +7,20 @@ equation can fail, and then the run does.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import duckdb
 
 from pipeline.engine import count, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Published, Purpose
+from pipeline.policy.retention import RetentionRules
+from pipeline.policy.windows import due_sql
+from pipeline.subjects.withheld import make_withheld
+from pipeline.transforms import basis
 from pipeline.transforms.classify import SUPERSEDED
-from pipeline.transforms.pseudonymize import FILTERS
+from pipeline.transforms.pseudonymize import filters
 from pipeline.transforms.publish import CELL
-from pipeline.transforms.stored import records, rejects
+from pipeline.transforms.stored import classified, pseudonymized, records, rejects
 
 
 @dataclass(frozen=True)
@@ -45,31 +48,29 @@ class TableCount:
 
 
 def _withheld(
-    connection: duckdb.DuckDBPyConnection, classified: Path, purpose: Purpose
+    connection: duckdb.DuckDBPyConnection, rows: str, purpose: Purpose, due: str
 ) -> dict[str, int]:
     """Classified rows that the purpose may not see, by the first filter that withholds them."""
     branches = " ".join(
         f"WHEN NOT coalesce({test}, false) THEN {literal(reason)}"
-        for reason, test in FILTERS[purpose].items()
+        for reason, test in filters(purpose, due).items()
     )
-    if not branches:
-        return {}
     found = connection.sql(
-        f"SELECT CASE {branches} END AS reason, count(*) FROM {literal(classified)} "
+        f"SELECT CASE {branches} END AS reason, count(*) FROM {rows} "
         "GROUP BY reason HAVING reason IS NOT NULL ORDER BY reason"
     ).fetchall()
     return {str(reason): int(rows) for reason, rows in found}
 
 
 def _cells(
-    connection: duckdb.DuckDBPyConnection, table: str, spec: Published, rows: Path
+    connection: duckdb.DuckDBPyConnection, table: str, spec: Published, rows: str
 ) -> dict[str, int]:
     cell = CELL[table]
     return {
-        "no cell": count(connection, f"SELECT count(*) FROM {literal(rows)} WHERE {cell} IS NULL"),
+        "no cell": count(connection, f"SELECT count(*) FROM {rows} WHERE {cell} IS NULL"),
         f"fewer than {spec.k} people": count(
             connection,
-            f"SELECT sum(n) FROM (SELECT count(*) AS n FROM {literal(rows)} "
+            f"SELECT sum(n) FROM (SELECT count(*) AS n FROM {rows} "
             f"WHERE {cell} IS NOT NULL GROUP BY {cell} "
             f"HAVING count(DISTINCT learner_ref) < {spec.k})",
         ),
@@ -77,22 +78,29 @@ def _cells(
 
 
 def reconcile(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, partition: str
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    data_map: DataMap,
+    rules: RetentionRules,
+    partition: str,
 ) -> list[TableCount]:
     """Count every staged table's way, over all drops in the store."""
-    classified = layout.classified / "current.parquet"
+    make_withheld(connection, layout)
+    now = basis.read(layout).as_of
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
     total = count(connection, f"SELECT count(*) FROM {rows}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = count(connection, SUPERSEDED.format(rows=rows))
-    withheld = {p: _withheld(connection, classified, p) for p in Purpose}
+    withheld = {
+        p: _withheld(connection, classified(layout), p, due_sql(rules, data_map, now, p))
+        for p in Purpose
+    }
     counts = []
     for table, spec in data_map.published.items():
         suppressed = dict(withheld[spec.purpose])
-        pseudonymized = layout.pseudonymized / f"{spec.purpose.value}.parquet"
         if spec.k:
-            suppressed |= _cells(connection, table, spec, pseudonymized)
+            suppressed |= _cells(connection, table, spec, pseudonymized(layout, spec.purpose))
         database = layout.staged(partition) / f"{spec.database}.duckdb"
         told = "sum(records)" if spec.k else "count(*)"
         connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")

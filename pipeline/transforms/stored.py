@@ -7,11 +7,25 @@ from pathlib import Path
 
 from pipeline.engine import literal
 from pipeline.layout import Layout
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
 from pipeline.readers import canonical
 
 ROSTER = {
     "learner_id": "VARCHAR", "name": "VARCHAR", "email": "VARCHAR", "manager_id": "VARCHAR",
-    "department": "VARCHAR", "country": "VARCHAR", "drop_date": "DATE",
+    "department": "VARCHAR", "country": "VARCHAR", "left_on": "DATE", "drop_date": "DATE",
+}  # fmt: skip
+# What classify.py writes. `milestone` names the record through all its revisions, `drops` are
+# those that hold one; with the dates they are all that retention needs to know.
+CLASSIFIED = {
+    "milestone": "UUID", "drops": "DATE[]", "first_seen": "DATE",
+    "left_on": "DATE", "on_roster": "BOOLEAN",
+    "person": "VARCHAR", "manager": "VARCHAR", "record_type": "VARCHAR", "source": "VARCHAR",
+    "region": "VARCHAR", "department": "VARCHAR", "course_code": "VARCHAR",
+    "course_title": "VARCHAR", "sensitivity": "VARCHAR", "assigned_at": "TIMESTAMP",
+    "started_at": "TIMESTAMP", "event_at": "TIMESTAMP", "due_at": "TIMESTAMP",
+    "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
+    "has_comment": "BOOLEAN",
 }  # fmt: skip
 REJECTS = {
     "file": "VARCHAR", "line": "BIGINT", "field": "VARCHAR", "rule": "VARCHAR", "raw": "VARCHAR",
@@ -24,7 +38,7 @@ def parquet(files: list[Path], columns: dict[str, str]) -> str:
         nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
         return f"(SELECT {nothing} WHERE false)"
     names = ", ".join(literal(path) for path in files)
-    return f"read_parquet([{names}])"
+    return f"read_parquet([{names}], hive_partitioning=false)"
 
 
 def _files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
@@ -44,6 +58,28 @@ def roster(layout: Layout) -> str:
         f"(FROM {rows} QUALIFY row_number() OVER "
         "(PARTITION BY learner_id ORDER BY drop_date DESC, email, name, manager_id) = 1)"
     )
+
+
+def classified(layout: Layout) -> str:
+    """SQL: the classified rows of all periods."""
+    return parquet(period_files(layout.classified), CLASSIFIED)
+
+
+def pseudonymized(layout: Layout, purpose: Purpose) -> str:
+    """SQL: one purpose's pseudonymized rows of all periods.
+
+    Raises:
+        PolicyError: they were never made; unlike the drops, they have no empty beginning.
+    """
+    files = period_files(layout.pseudonymized_for(purpose))
+    if not files:
+        raise PolicyError(f"nothing is pseudonymized for {purpose.value} yet")
+    return parquet(files, {})
+
+
+def period_files(folder: Path) -> list[Path]:
+    """The files of a store that is partitioned by period, oldest first."""
+    return sorted(folder.glob("period=*/*.parquet"))
 
 
 def rejects(layout: Layout) -> str:
