@@ -5,7 +5,10 @@ store/canonical/<date>/            typed records and the quarantine of that drop
 store/classified/period=<month>/   the current record of every milestone, roster resolved
 store/pseudonymized/<purpose>/period=<month>/   one table per purpose; no raw identifier
 vault/                             who is behind a pseudonym; key ring; mode 0700
+vault/erasures/<id>/               the work list of an erasure under way
 releases/<id>/*.duckdb             published tables; `current` points at one release
+receipts/                          proofs of erasure
+backups/<stamp>/                   copies of store and vault
 store/reconciliation/              counts from raw to published, per run
 """
 
@@ -18,6 +21,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -82,9 +87,55 @@ class Layout:
         """The published release: a symbolic link, so that a swap is one rename."""
         return self.releases / "current"
 
+    @property
+    def aggregates(self) -> Path:
+        """Coaching months whose records were erased, as they were published last."""
+        return self.root / "store" / "aggregates" / "coaching_period.parquet"
+
+    @property
+    def erasures(self) -> Path:
+        return self.vault / "erasures"
+
+    @property
+    def receipts(self) -> Path:
+        return self.root / "receipts"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes to the data folder during the block."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(self.root / "lock", mode=0o600):
+            yield
+
     def staged(self, partition: str) -> Path:
         """Tonight's tables before the gate."""
         return self.work / f"release-{partition}"
+
+
+def settle(path: Path) -> None:
+    """Have a file's bytes, or a folder's entries, on the disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_settled(path: Path, text: str) -> None:
+    """Replace a small text file, mode 0600, so that a crash leaves the old one or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = path.with_name(f".{path.name}.beside")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(beside, path)
+    settle(path.parent)
 
 
 @contextmanager

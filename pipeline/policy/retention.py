@@ -47,6 +47,7 @@ class Keeping(StrEnum):
     QUARANTINE = "quarantine"
     ROSTER = "roster"
     ROSTER_HISTORY = "roster_history"
+    AGGREGATES = "aggregates"
     RECONCILIATION = "reconciliation"
     BACKUPS = "backups"
     REQUESTS = "requests"

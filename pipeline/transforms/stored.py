@@ -41,21 +41,25 @@ def parquet(files: list[Path], columns: dict[str, str]) -> str:
     return f"read_parquet([{names}], hive_partitioning=false)"
 
 
-def _files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
+def files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
     found = layout.canonical.glob(f"{drop}/*/{kind}-*.parquet")
     return sorted(p for p in found if ".rejects." not in p.name)
 
 
 def records(layout: Layout, drop: dt.date | None = None) -> str:
     """SQL: the canonical rows of one drop or of all, good and quarantined."""
-    return parquet(_files(layout, "records", str(drop) if drop else "*"), canonical.COLUMNS)
+    return parquet(files(layout, "records", str(drop) if drop else "*"), canonical.COLUMNS)
+
+
+def roster_history(layout: Layout) -> str:
+    """SQL: every roster row of every drop."""
+    return parquet(files(layout, "roster"), ROSTER)
 
 
 def roster(layout: Layout) -> str:
     """SQL: each employee's latest roster row."""
-    rows = parquet(_files(layout, "roster"), ROSTER)
     return (
-        f"(FROM {rows} QUALIFY row_number() OVER "
+        f"(FROM {roster_history(layout)} QUALIFY row_number() OVER "
         "(PARTITION BY learner_id ORDER BY drop_date DESC, email, name, manager_id) = 1)"
     )
 

@@ -1,0 +1,117 @@
+"""The one declared list of every place where data lies (GDPR Art. 30(1); Art. 5(2)).
+
+Erasure works through this list and its verification walks the data folder: a file that no place
+claims is a finding, so that a store which somebody adds and forgets to declare cannot go by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cached_property
+from pathlib import Path
+
+from pipeline.layout import Layout
+
+RECORDS = "records.*"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place.
+
+    Attributes:
+        name: as plans and receipts call it.
+        patterns: paths below the data folder; `*` stops at no slash.
+        holds: what lies there.
+        rule: section and name in retention_rules.yaml.
+        erased_by: what happens there when something is due.
+    """
+
+    name: str
+    patterns: tuple[str, ...]
+    holds: str
+    rule: str
+    erased_by: str
+
+    @cached_property
+    def _matcher(self) -> re.Pattern[str]:
+        return re.compile("|".join(translate(pattern) for pattern in self.patterns))
+
+    def claims(self, relative: str) -> bool:
+        return bool(self._matcher.match(relative))
+
+
+PLACES = (
+    Place("raw drops", ("landing/*",), "files as the sources delivered them",
+          "keeping.raw_drops", "the whole drop is removed once the store has taken it in"),
+    Place("quarantine", ("store/canonical/*.rejects.parquet",), "lines that could not be split",
+          "keeping.quarantine", "the file is rewritten without them"),
+    Place("roster", ("store/canonical/*/roster-*.parquet",), "names, addresses, managers",
+          "keeping.roster", "the file is rewritten without superseded and old rows"),
+    Place("canonical records", ("store/canonical/*/records-*.parquet",
+                                "store/canonical/*/drop.json"),
+          "typed records; quarantined rows as delivered", RECORDS,
+          "the drop's files are rewritten without the due rows"),
+    Place("classified", ("store/classified/*",), "the record that holds of every milestone",
+          RECORDS, "the touched months are rewritten"),
+    Place("pseudonymized", ("store/pseudonymized/*",), "rows per purpose under pseudonyms",
+          "tables.*", "the touched months are made anew"),
+    Place("kept aggregates", ("store/aggregates/*.parquet",),
+          "coaching months of erased records, k people at the least", "keeping.aggregates",
+          "months past the window are dropped"),
+    Place("reconciliation", ("store/reconciliation/*.json",), "counts per night",
+          "keeping.reconciliation", "old files are removed"),
+    Place("identity vault", ("vault/identities-*.parquet", "vault/known.duckdb*"),
+          "who is behind a pseudonym; the deny-list", RECORDS,
+          "entries of people without a record are dropped, last of all"),
+    Place("key ring", ("vault/keyring.json",), "keys per purpose and epoch",
+          "keeping.key_epochs", "retired epochs are destroyed"),
+    Place("cases", ("vault/holds.json", "vault/withheld.json"),
+          "legal holds, restrictions, objections", "keeping.requests", "ended with their case"),
+    Place("tombstones", ("vault/tombstones.json",), "keyed hashes of erased people",
+          "keeping.tombstones", "old ones are dropped"),
+    Place("requests", ("vault/requests/*.json",), "requests of data subjects and their states",
+          "keeping.requests", "identifiers at completion, the record after its window"),
+    Place("packages", ("vault/packages/*",), "answers to access requests",
+          "keeping.packages", "old ones are removed"),
+    Place("work lists", ("vault/erasures/*",), "what an erasure under way has to do",
+          RECORDS, "removed at completion"),
+    Place("access log", ("vault/access.jsonl",), "who opened individual rows, and why",
+          "logs.access_log", "the file is rewritten without old entries"),
+    Place("releases", ("releases/*",), "published tables, one DuckDB file per audience",
+          "tables.*", "survivors are written to a fresh file, the old one is removed"),
+    Place("receipts", ("receipts/*.json",), "proofs of erasure; counts and hashes",
+          "keeping.receipts", "old ones are removed"),
+    Place("backups", ("backups/*",), "copies of store and vault", "keeping.backups",
+          "erased like the store itself; whole ones are removed after the window"),
+    Place("work", ("work/*", "lock"), "files under construction, spill, staged tables", RECORDS,
+          "emptied before every verification"),
+    Place("Dagster", ("dagster/*",), "runs, events, schedules, compute logs",
+          "keeping.dagster_runs", "old runs, and runs that name the person, are deleted"),
+)  # fmt: skip
+# Great Expectations keeps its results in memory: its context is ephemeral and writes no file.
+
+
+def place_of(relative: str) -> Place | None:
+    """The place that claims a path below the data folder; the first one on the list."""
+    return next((place for place in PLACES if place.claims(relative)), None)
+
+
+def files(layout: Layout) -> Iterator[tuple[str, Path]]:
+    """Every file below the data folder, with its path as places name it."""
+    for path in sorted(layout.root.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            yield path.relative_to(layout.root).as_posix(), path
+
+
+def strangers(layout: Layout) -> list[str]:
+    """Folders of files that no place claims; file names could be personal and stay inside."""
+    found = {
+        (Path(relative).parts[0] if "/" in relative else "(data folder)", Path(relative).suffix)
+        for relative, _ in files(layout)
+        if place_of(relative) is None
+    }
+    return sorted(f"{folder} (*{suffix or 'no suffix'})" for folder, suffix in found)

@@ -1,0 +1,122 @@
+"""Physical erasure of rows: survivors to a fresh file, proven, swapped in, the old one gone.
+
+Parquet pages and statistics are written anew, so that nothing of an erased row is left in the
+file. A reader has the old file or the new one; a killed process leaves the old one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import identifier, literal
+from pipeline.gate import digest
+from pipeline.layout import Layout, settle
+from pipeline.readers.canonical import PARQUET
+
+
+class ErasureError(RuntimeError):
+    """An erasure did not reach its end; the text names places and counts, never a value."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What is to happen to one file.
+
+    Attributes:
+        gone: SQL, the row leaves.
+        blank: column to SQL, the column is emptied in a row that stays.
+    """
+
+    path: Path
+    gone: str = "false"
+    blank: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Done:
+    """One file's proof: rows and SHA-256 before and after; `file` is relative to the folder."""
+
+    file: str
+    before: int
+    after: int
+    blanked: int
+    sha256_before: str
+    sha256_after: str
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def _fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
+    """Rows, and two sums over the rows' hashes that no order changes."""
+    ((rows, mixed, total),) = connection.sql(
+        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
+        f"FROM ({query}) t"
+    ).fetchall()
+    return int(rows), int(mixed), int(total)
+
+
+def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int, int, int]:
+    """Rows of the file, rows that go, rows that stay with a column emptied."""
+    blank = " OR ".join(f"({test})" for test in stroke.blank.values()) or "false"
+    ((rows, gone, blanked),) = connection.sql(
+        f"SELECT count(*), count(*) FILTER (coalesce({stroke.gone}, false)), "
+        f"count(*) FILTER (NOT coalesce({stroke.gone}, false) AND coalesce({blank}, false)) "
+        f"FROM {literal(stroke.path)}"
+    ).fetchall()
+    return int(rows), int(gone), int(blanked)
+
+
+def rewrite(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, stroke: Stroke
+) -> tuple[Done, Path] | None:
+    """Build the file anew beside itself; None when nothing in it is due.
+
+    The fresh file is read back: it must hold the survivors, all of them and nothing else. It is
+    swapped in by `swap`, after the caller has written down what is about to happen.
+
+    Raises:
+        ErasureError: the fresh file is not the survivors.
+    """
+    rows, gone, blanked = affected(connection, stroke)
+    if not gone and not blanked:
+        return None
+    columns = connection.sql(f"FROM {literal(stroke.path)} LIMIT 0").columns
+    chosen = ", ".join(
+        f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
+        f"AS {identifier(name)}"
+        if name in stroke.blank
+        else identifier(name)
+        for name in columns
+    )
+    survivors = (
+        f"SELECT {chosen} FROM {literal(stroke.path)} WHERE NOT coalesce({stroke.gone}, false)"
+    )
+    fresh = layout.work / f"fresh-{os.getpid()}-{stroke.path.name}"
+    layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
+    if _fingerprint(connection, f"FROM {literal(fresh)}") != _fingerprint(connection, survivors):
+        fresh.unlink()
+        raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
+    told = Done(
+        stroke.path.relative_to(layout.root).as_posix(),
+        rows,
+        rows - gone,
+        blanked,
+        digest(stroke.path),
+        digest(fresh),
+    )
+    return told, fresh
+
+
+def swap(fresh: Path, path: Path) -> None:
+    """Turn the old file into the new one, on disk, in one rename."""
+    settle(fresh)
+    mode = path.stat().st_mode & 0o777
+    fresh.chmod(mode)
+    os.replace(fresh, path)
+    settle(path.parent)
