@@ -11,11 +11,12 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+import uuid
 from pathlib import Path
 
-from pipeline.layout import Layout, point_link
+from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import DataMap, Purpose
 
 MANIFEST = "release.json"
 
@@ -66,7 +67,12 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
 
 
 def release(
-    layout: Layout, data_map: DataMap, partition: str, run_id: str, rows: dict[str, int]
+    layout: Layout,
+    data_map: DataMap,
+    partition: str,
+    run_id: str,
+    rows: dict[str, int],
+    erasure: str | None = None,
 ) -> Path:
     """Publish the staged tables: move them beside the old release, then turn one link.
 
@@ -87,20 +93,65 @@ def release(
         "partition": partition,
         "run_id": run_id,
         "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "erasure": erasure,
         "rows": rows,
+        "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
         "sha256": {path.name: digest(path) for path in sorted(staged.glob("*.duckdb"))},
     }
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
     layout.releases.mkdir(parents=True, exist_ok=True)
     target = layout.releases / f"{partition}-{run_id[:8]}"
     if target.exists():
-        shutil.rmtree(target)
+        # The same run again, after it was killed here: the folder that readers have stays.
+        target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
     staged.rename(target)
     point_link(layout.current, target)
-    for old in layout.releases.iterdir():
-        if old.is_dir() and not old.is_symlink() and old != target:
-            shutil.rmtree(old)
+    settle(layout.releases)
+    remove_old(layout)
     return target
+
+
+def remove_old(layout: Layout) -> None:
+    """Remove every release but the current one; who has it open keeps reading it."""
+    kept = layout.current.resolve()
+    for old in layout.releases.iterdir():
+        if old.name != layout.current.name and old != kept:
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+
+
+def made_from(layout: Layout, purpose: Purpose) -> str:
+    """One hash over a purpose's pseudonymized files and, for coaching, the kept aggregates."""
+    files = sorted(layout.pseudonymized_for(purpose).glob("*/*.parquet"))
+    if purpose is Purpose.COACHING and layout.aggregates.exists():
+        files.append(layout.aggregates)
+    told = hashlib.sha256()
+    for path in files:
+        told.update(f"{path.parent.name} {digest(path)}\n".encode())
+    return told.hexdigest()
+
+
+def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
+    """Bring databases that are not staged anew, and their seals, over from the current release.
+
+    Their checks passed on these very bytes; the manifest's hash proves that they are the same.
+
+    Raises:
+        PolicyError: a published file is not the one that was released.
+    """
+    folder, told = layout.staged(partition), manifest(layout)["sha256"]
+    assert isinstance(told, dict)
+    for database in sorted({f"{spec.database}.duckdb" for spec in data_map.published.values()}):
+        if (folder / database).exists():
+            continue
+        shutil.copyfile(layout.current / database, folder / database)
+        if digest(folder / database) != told.get(database):
+            raise PolicyError(f"release gate: {database} is not what was released; run a night")
+        for table, spec in data_map.published.items():
+            if f"{spec.database}.duckdb" == database:
+                seal(layout, data_map, partition, table)
 
 
 def manifest(layout: Layout) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pipeline.readers.base import DropContext
 from pipeline.readers.registry import READERS
 
 NO_REGION = "ALL"
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,33 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     )
 
 
+def _folder(layout: Layout, drop: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{drop}")
+    return system, base
+
+
+def landed(layout: Layout, drop: dt.date) -> bool:
+    """Does the drop still lie where it was delivered?"""
+    system, base = _folder(layout, str(drop))
+    return bool(system.isdir(base))
+
+
+def drops(layout: Layout) -> list[dt.date]:
+    """Dates of all drops that lie in the landing folder."""
+    system, base = _folder(layout, "")
+    if not system.isdir(base):
+        return []
+    names = {PurePosixPath(str(path)).name for path in system.ls(base, detail=False)}
+    return sorted(dt.date.fromisoformat(n) for n in names if DATED.fullmatch(n))
+
+
+def remove(layout: Layout, drop: dt.date) -> None:
+    """Remove a delivered drop from the landing folder, wherever that is."""
+    system, base = _folder(layout, str(drop))
+    if system.isdir(base):
+        system.rm(base, recursive=True)
+
+
 @contextmanager
 def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[LandedFile]]:
     """The files of one drop, every one claimed by a source and every column listed.
@@ -79,7 +108,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
         PolicyError: no drop, a file no source claims, an unlisted column, a changed file.
         MalformedFile: a file whose header cannot be read.
     """
-    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{drop}")
+    system, base = _folder(layout, str(drop))
     if not system.isdir(base):
         raise PolicyError(f"no drop for {drop}: the landing folder has no folder of that date")
     local = "file" in (system.protocol if isinstance(system.protocol, tuple) else
@@ -124,15 +153,21 @@ def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[Landed
             yield from ([file] for file in group)
 
 
-def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile]:
+def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[dict[str, object]]:
     """Read one drop into store/canonical/<date>/, replacing what an earlier run read of it.
 
     Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
     of the drop are not carried over: a name can itself be personal data.
 
+    A drop that the store has taken in and retention has removed since needs no reading again.
+
     Raises:
         PolicyError, MalformedFile: as `admitted`; the store stays as it was.
     """
+    record = layout.canonical / str(drop) / "drop.json"
+    if record.exists() and not landed(layout, drop):
+        stored: list[dict[str, object]] = json.loads(record.read_text("utf-8"))["files"]
+        return stored
     with (
         admitted(layout, data_map, drop) as files,
         built_beside(layout.canonical / str(drop), layout.work) as folder,
@@ -150,4 +185,4 @@ def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[LandedFile
             )
             READERS[spec.reader].read([file.path for file in batch], out, context)
         (folder / "drop.json").write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
-        return files
+        return told(files)

@@ -103,6 +103,14 @@ def _due_one(
     return f"({test})"
 
 
+def _table_window(
+    rules: RetentionRules, data_map: DataMap, purpose: Purpose | None
+) -> Duration | None:
+    """The window of a purpose's published tables; they share one (retention.require_covering)."""
+    tables = data_map.published.items()
+    return next((rules.tables[n].duration for n, s in tables if s.purpose is purpose), None)
+
+
 def due_sql(
     rules: RetentionRules, data_map: DataMap, now: dt.datetime, purpose: Purpose | None = None
 ) -> str:
@@ -111,14 +119,7 @@ def due_sql(
     Args:
         purpose: also past the window of the purpose's published tables.
     """
-    table = next(
-        (
-            rules.tables[name].duration
-            for name, spec in data_map.published.items()
-            if spec.purpose is purpose
-        ),
-        None,
-    )
+    table = _table_window(rules, data_map, purpose)
     branches = []
     for record in RecordType:
         regions = " ".join(
@@ -130,13 +131,20 @@ def due_sql(
     return f"CASE record_type {' '.join(branches)} END"
 
 
-def latest_due(rules: RetentionRules, data_map: DataMap, now: dt.datetime) -> dt.datetime | None:
+def latest_due(
+    rules: RetentionRules, data_map: DataMap, now: dt.datetime, purpose: Purpose | None = None
+) -> dt.datetime | None:
     """No record that started at this instant (UTC, naive) or later can be due; None where the
     rules count from the end of employment, which says nothing of a record's own dates."""
     if any(rule.clock is Clock.TERMINATION for rule in rules.records.values()):
         return None
-    return max(
+    regions = (*data_map.regions, None)
+    table = _table_window(rules, data_map, purpose)
+    instants = [
         record_cutoff(rules, record, region, now, rules.records[record].duration).instant
         for record in RecordType
-        for region in (*data_map.regions, None)
-    )
+        for region in regions
+    ]
+    if table:
+        instants += [cutoff(rules, region, now, table.ends).instant for region in regions]
+    return max(instants)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.engine import identifier, literal
+from pipeline.engine import count, identifier, literal
 from pipeline.gate import digest
 from pipeline.layout import Layout, settle
 from pipeline.readers.canonical import PARQUET
@@ -61,14 +61,24 @@ def _fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int
 
 
 def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int, int, int]:
-    """Rows of the file, rows that go, rows that stay with a column emptied."""
+    """Rows of the file, rows that go, rows that stay with a column emptied.
+
+    Leaves the numbers of the rows that go in the temporary table `leaving`, so that the tests,
+    which can be costly, run once.
+    """
+    source = f"read_parquet({literal(stroke.path)}, file_row_number=true, hive_partitioning=false)"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT file_row_number AS row FROM {source} "
+        f"WHERE {stroke.gone}"
+    )
     blank = " OR ".join(f"({test})" for test in stroke.blank.values()) or "false"
-    ((rows, gone, blanked),) = connection.sql(
-        f"SELECT count(*), count(*) FILTER (coalesce({stroke.gone}, false)), "
-        f"count(*) FILTER (NOT coalesce({stroke.gone}, false) AND coalesce({blank}, false)) "
-        f"FROM {literal(stroke.path)}"
-    ).fetchall()
-    return int(rows), int(gone), int(blanked)
+    rows = count(connection, f"SELECT count(*) FROM {source}")
+    gone = count(connection, "SELECT count(*) FROM leaving")
+    blanked = count(
+        connection,
+        f"SELECT count(*) FROM {source} WHERE ({blank}) AND file_row_number NOT IN (FROM leaving)",
+    ) if stroke.blank else 0  # fmt: skip
+    return rows, gone, blanked
 
 
 def rewrite(
@@ -85,6 +95,7 @@ def rewrite(
     rows, gone, blanked = affected(connection, stroke)
     if not gone and not blanked:
         return None
+    source = f"read_parquet({literal(stroke.path)}, file_row_number=true, hive_partitioning=false)"
     columns = connection.sql(f"FROM {literal(stroke.path)} LIMIT 0").columns
     chosen = ", ".join(
         f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
@@ -93,30 +104,29 @@ def rewrite(
         else identifier(name)
         for name in columns
     )
-    survivors = (
-        f"SELECT {chosen} FROM {literal(stroke.path)} WHERE NOT coalesce({stroke.gone}, false)"
-    )
-    fresh = layout.work / f"fresh-{os.getpid()}-{stroke.path.name}"
-    layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    survivors = f"SELECT {chosen} FROM {source} WHERE file_row_number NOT IN (FROM leaving)"
+    fresh = fresh_path(layout, stroke.path)
     connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
     if _fingerprint(connection, f"FROM {literal(fresh)}") != _fingerprint(connection, survivors):
         fresh.unlink()
         raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
     told = Done(
-        stroke.path.relative_to(layout.root).as_posix(),
-        rows,
-        rows - gone,
-        blanked,
-        digest(stroke.path),
-        digest(fresh),
-    )
+        stroke.path.relative_to(layout.root).as_posix(), rows, rows - gone, blanked,
+        digest(stroke.path), digest(fresh),
+    )  # fmt: skip
     return told, fresh
+
+
+def fresh_path(layout: Layout, path: Path) -> Path:
+    """Where a file is built before it is swapped in."""
+    layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return layout.work / f"fresh-{os.getpid()}-{path.parent.name}-{path.name}"
 
 
 def swap(fresh: Path, path: Path) -> None:
     """Turn the old file into the new one, on disk, in one rename."""
     settle(fresh)
-    mode = path.stat().st_mode & 0o777
-    fresh.chmod(mode)
+    fresh.chmod(0o600)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.replace(fresh, path)
     settle(path.parent)

@@ -99,5 +99,6 @@ def references(
             rows = connection.execute(
                 f"SELECT ref FROM {literal(path)} WHERE person = $p", {"p": subject.person}
             ).fetchall()
-            found |= {purpose: str(ref) for (ref,) in rows}
+            if rows:
+                found[purpose] = str(rows[0][0])
     return found

@@ -75,10 +75,10 @@ def pseudonymized(layout: Layout, purpose: Purpose) -> str:
     Raises:
         PolicyError: they were never made; unlike the drops, they have no empty beginning.
     """
-    files = period_files(layout.pseudonymized_for(purpose))
-    if not files:
+    made = period_files(layout.pseudonymized_for(purpose))
+    if not made:
         raise PolicyError(f"nothing is pseudonymized for {purpose.value} yet")
-    return parquet(files, {})
+    return parquet(made, {})
 
 
 def period_files(folder: Path) -> list[Path]:

@@ -1,0 +1,253 @@
+"""After records are gone: everything that was made from them, made again where it is touched.
+
+Only touched months of the classified and pseudonymized stores are rewritten, only audiences that
+lost something are staged again, and they leave through the same gate, with the same checks, as
+on any night. What is left equals what a night over the survivors would make.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import uuid
+from collections.abc import Iterable
+
+import duckdb
+
+from expectations import boundaries
+from pipeline import gate
+from pipeline.engine import count, literal
+from pipeline.gate import digest
+from pipeline.layout import Layout, built_beside, settle
+from pipeline.policy.data_map import Purpose
+from pipeline.policy.windows import due_sql
+from pipeline.readers.canonical import PARQUET
+from pipeline.retained.due import frozen_types, months_due
+from pipeline.retained.ground import Ground
+from pipeline.retained.journal import Journal
+from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, swap
+from pipeline.subjects.withheld import make_withheld
+from pipeline.transforms import basis, stored
+from pipeline.transforms.known import write_known
+from pipeline.transforms.pseudonymize import filters, write_period
+from pipeline.transforms.publish import stage_database
+from pipeline.transforms.reconcile import reconcile
+from pipeline.transforms.stored import CLASSIFIED, parquet
+
+
+def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> list[Stroke]:
+    """Departments that fell below k people are departments no more, in no month."""
+    rows = stored.classified(ground.layout)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE fallen AS SELECT department FROM {rows} "
+        "WHERE department IS NOT NULL GROUP BY department "
+        f"HAVING count(DISTINCT person) < {ground.data_map.least_people}"
+    )
+    if not count(connection, "SELECT count(*) FROM fallen"):
+        return []
+    return [
+        Stroke(path, blank={"department": "department IN (FROM fallen)"})
+        for path in stored.period_files(ground.layout.classified)
+    ]
+
+
+def freeze(connection: duckdb.DuckDBPyConnection, ground: Ground, months: Iterable[str]) -> None:
+    """Keep the coaching months that are about to lose records as they were published last.
+
+    They passed the gate with k people at the least. Keeping the published figure, instead of a
+    new one each night while the month's records fade, also leaves no two nights to subtract.
+    """
+    layout = ground.layout
+    database = layout.current / "coaching.duckdb"
+    wanted = sorted(set(months))
+    if not wanted or not database.exists():
+        return
+    dates = ", ".join(f"DATE '{month}'" for month in wanted)
+    connection.execute(f"ATTACH {literal(database)} AS published (READ_ONLY)")
+    try:
+        old = (
+            f"FROM {literal(layout.aggregates)}" if layout.aggregates.exists()
+            else "FROM published.coaching_period WHERE false"
+        )  # fmt: skip
+        fresh = fresh_path(layout, layout.aggregates)
+        connection.execute(
+            f"COPY ({old} UNION ALL FROM published.coaching_period WHERE period IN ({dates}) "
+            f"AND period NOT IN (SELECT period FROM ({old})) ORDER BY period) "
+            f"TO {literal(fresh)} ({PARQUET})"
+        )
+    finally:
+        connection.execute("DETACH published")
+    swap(fresh, layout.aggregates)
+
+
+def months_to_freeze(connection: duckdb.DuckDBPyConnection, ground: Ground) -> list[str]:
+    kinds = ", ".join(literal(kind) for kind in frozen_types(ground)) or "NULL"
+    return [
+        str(period)
+        for (period,) in connection.sql(
+            f"SELECT DISTINCT period FROM due WHERE NOT held AND record_type IN ({kinds})"
+        ).fetchall()
+    ]
+
+
+def _expired(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose,
+    then: dt.datetime, now: dt.datetime,
+) -> set[str]:  # fmt: skip
+    """Months in which a table's own window has passed for some row since the last night."""
+    before = due_sql(ground.rules, ground.data_map, then, purpose)
+    after = due_sql(ground.rules, ground.data_map, now, purpose)
+    found = set()
+    for folder in months_due(ground, now, purpose):
+        rows = parquet(sorted(folder.glob("*.parquet")), CLASSIFIED)
+        if count(connection, f"SELECT count(*) FROM {rows} WHERE ({after}) AND NOT ({before})"):
+            found.add(folder.name)
+    return found
+
+
+def _remake(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, due: str,
+    period: str, journal: Journal,
+) -> bool:  # fmt: skip
+    """Make one month of one purpose again; true if that changed it."""
+    layout = ground.layout
+    files = sorted((layout.classified / period).glob("*.parquet"))
+    path = layout.pseudonymized_for(purpose) / period / "rows.parquet"
+    fresh = fresh_path(layout, path)
+    write_period(connection, files, layout.references(purpose), purpose, due, fresh)
+    passing = " AND ".join(filters(purpose, due).values())
+    expected = count(
+        connection, f"SELECT count(*) FROM {parquet(files, CLASSIFIED)} WHERE {passing}"
+    )
+    rows = count(connection, f"SELECT count(*) FROM {literal(fresh)}")
+    if rows != expected:
+        raise ErasureError(f"{purpose.value}: a month made again does not hold the survivors")
+    old = digest(path) if path.exists() else ""
+    if old == digest(fresh):
+        fresh.unlink()
+        return False
+    before = count(connection, f"SELECT count(*) FROM {literal(path)}") if old else 0
+    journal.write_down(Done(path.relative_to(layout.root).as_posix(), before, rows, 0, old,
+                            digest(fresh)))  # fmt: skip
+    swap(fresh, path)
+    return True
+
+
+def remake_pseudonymized(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, months: set[str], now: dt.datetime,
+    journal: Journal,
+) -> None:  # fmt: skip
+    """Make the touched months of every purpose again, then move the store's moment to `now`."""
+    layout = ground.layout
+    make_withheld(connection, layout)
+    then = basis.read(layout).as_of
+    for purpose in Purpose:
+        due = due_sql(ground.rules, ground.data_map, now, purpose)
+        expired = _expired(connection, ground, purpose, then, now)
+        for period in sorted(months | expired):
+            _remake(connection, ground, purpose, due, period, journal)
+    fresh = layout.work / "basis.fresh"
+    told = json.loads((layout.classified / basis.NAME).read_text("utf-8"))
+    fresh.write_text(json.dumps(told | {"as_of": now.isoformat()}, indent=1), "utf-8")
+    swap(fresh, layout.classified / basis.NAME)
+
+
+def forget_identities(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
+    """Drop the vault's entries of people that no classified row names any more."""
+    layout = ground.layout
+    rows = stored.classified(layout)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE living AS SELECT DISTINCT person FROM {rows} "
+        f"UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
+    )
+    for purpose in Purpose:
+        path = layout.references(purpose)
+        gone = f"SELECT count(*) FROM {literal(path)} WHERE person NOT IN (FROM living)"
+        if path.exists() and count(connection, gone):
+            fresh = fresh_path(layout, path)
+            connection.execute(
+                f"COPY (FROM {literal(path)} WHERE person IN (FROM living) ORDER BY ref) "
+                f"TO {literal(fresh)} ({PARQUET})"
+            )
+            swap(fresh, path)
+
+
+def remake_known(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
+    """Make the leak checks' comparison file again; its deny-list names people."""
+    layout = ground.layout
+    with built_beside(layout.known, layout.work) as beside:
+        write_known(connection, layout, ground.data_map, beside)
+        beside.chmod(0o600)
+    settle(layout.vault)
+
+
+def publish_survivors(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: str, changed: set[Purpose]
+) -> None:
+    """Release the survivors through the gate; audiences that lost nothing keep their very file.
+
+    Raises:
+        ErasureError: a check failed or the counts do not reconcile; the old release stays.
+    """
+    layout, data_map = ground.layout, ground.data_map
+    if not (layout.current / gate.MANIFEST).exists():
+        return
+    told = gate.manifest(layout)
+    if changed and told.get("erasure") != order:
+        partition = str(told["partition"])
+        shutil.rmtree(layout.staged(partition), ignore_errors=True)
+        layout.staged(partition).mkdir(parents=True, mode=0o700)
+        for purpose in Purpose:
+            if purpose in changed:
+                stage_database(connection, layout, data_map, purpose, partition)
+        gate.carry_over(layout, data_map, partition)
+        failed = []
+        for table in data_map.published:
+            if data_map.published[table].purpose in changed:
+                if boundaries.published(layout, data_map, partition, table).passed:
+                    gate.seal(layout, data_map, partition, table)
+                else:
+                    failed.append(table)
+        if failed:
+            raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")
+        counts = reconcile(connection, layout, data_map, ground.rules, partition)
+        torn = [one.table for one in counts if not one.holds]
+        if torn:
+            raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
+        with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
+            beside.write_text(json.dumps([one.as_dict() for one in counts], indent=1), "utf-8")
+        rows = {one.table: one.published for one in counts}
+        # A name of its own: the folder that readers have open is never the one being filled.
+        gate.release(layout, data_map, partition, uuid.uuid4().hex, rows, erasure=order)
+    gate.remove_old(layout)
+
+
+def changed_audiences(ground: Ground) -> set[Purpose]:
+    """Purposes whose pseudonymized rows are not those that the release was made from."""
+    layout = ground.layout
+    if not (layout.current / gate.MANIFEST).exists():
+        return set()
+    made_from = gate.manifest(layout).get("made_from", {})
+    assert isinstance(made_from, dict)
+    return {p for p in Purpose if made_from.get(p.value) != gate.made_from(layout, p)}
+
+
+def empty_work(layout: Layout) -> None:
+    """Nothing under construction outlives an erasure: staged tables, spill, fresh files."""
+    for path in layout.work.glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for path in layout.root.rglob(".*.beside"):
+        path.unlink()
+
+
+def classified_strokes(ground: Ground, months: set[str], gone: str,
+                       blank: dict[str, str] | None = None) -> list[Stroke]:  # fmt: skip
+    return [
+        Stroke(path, gone, blank or {})
+        for path in stored.period_files(ground.layout.classified)
+        if path.parent.name in months
+    ]

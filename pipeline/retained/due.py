@@ -1,0 +1,181 @@
+"""What is due: the temporary tables and the strokes of a deletion by rule.
+
+The classified store is the index: each of its rows names the record through all its revisions
+(`milestone`) and the drops that hold one. So only months that can be due are read, and only drops
+that hold something due are rewritten.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline import landing
+from pipeline.engine import literal
+from pipeline.policy.data_map import Purpose
+from pipeline.policy.retention import Action, Keeping, RecordType
+from pipeline.policy.windows import cutoff, due_sql, kept_until, latest_due, record_cutoff
+from pipeline.retained import holds
+from pipeline.retained.ground import Ground
+from pipeline.retained.rewrite import Stroke
+from pipeline.transforms import stored
+from pipeline.transforms.classify import MILESTONE, PERIOD
+from pipeline.transforms.stored import CLASSIFIED, parquet
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a plan: how much of what is due, by which rule, and where it lies."""
+
+    place: str
+    what: str
+    rule: str
+    due: int
+    held: int
+    where: str
+
+
+def day(ground: Ground, keeping: Keeping, now: dt.datetime) -> dt.date:
+    """What was made on this day or before is past its window."""
+    return cutoff(ground.rules, None, now, ground.rules.keeping[keeping].duration.ends).day
+
+
+def months_due(ground: Ground, now: dt.datetime, purpose: Purpose | None = None) -> list[Path]:
+    """Folders of the classified store that can hold a record past its window, oldest first."""
+    horizon = latest_due(ground.rules, ground.data_map, now, purpose)
+    return [
+        folder
+        for folder in sorted(ground.layout.classified.glob("period=*"))
+        if horizon is None
+        or dt.date.fromisoformat(folder.name.removeprefix("period=")) <= horizon.date()
+    ]
+
+
+def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
+    """Make the table `due`: milestone, drops, period, record_type, region, person, held."""
+    files = [f for folder in months_due(ground, now) for f in sorted(folder.glob("*.parquet"))]
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE due AS SELECT milestone, drops, {PERIOD} AS period, "
+        f"record_type, region, person, ({holds.held_sql(ground.layout)}) AS held "
+        f"FROM {parquet(files, CLASSIFIED)} "
+        f"WHERE {due_sql(ground.rules, ground.data_map, now)}"
+    )
+
+
+def record_lines(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime
+) -> Iterator[Line]:
+    """Plan lines of `due`, per record type and region."""
+    groups = connection.sql(
+        "SELECT record_type, region, count(*) FILTER (NOT held), count(*) FILTER (held), "
+        "count(DISTINCT person), list_sort(list_distinct(flatten(list(drops)))), "
+        "min(period), max(period) FROM due GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    for kind, region, due, held, people, drops, first, last in groups:
+        record = RecordType(kind)
+        rule = ground.rules.records[record]
+        at = record_cutoff(ground.rules, record, region, now, rule.duration)
+        _, name = kept_until(ground.rules, record, region, rule.duration, at.day)
+        yield Line(
+            "canonical records",
+            f"{kind}, {region or 'no region'}, {people} people, {rule.action}",
+            name,
+            due,
+            held,
+            f"months {first:%Y-%m} to {last:%Y-%m}; {_several('drop', [str(d) for d in drops])}",
+        )
+
+
+def _several(what: str, names: list[str]) -> str:
+    if len(names) <= 3:
+        return f"{what}s {', '.join(names)}"
+    return f"{len(names)} {what}s, {names[0]} to {names[-1]}"
+
+
+def raw_drops(ground: Ground, now: dt.datetime) -> tuple[list[dt.date], list[dt.date]]:
+    """Delivered drops past their window: those that the store has taken in, and those that it
+    has not, which are kept and told, since nothing else holds what they brought."""
+    last = day(ground, Keeping.RAW_DROPS, now)
+    old = [drop for drop in landing.drops(ground.layout) if drop <= last]
+    taken = [d for d in old if (ground.layout.canonical / str(d) / "drop.json").exists()]
+    return taken, [drop for drop in old if drop not in taken]
+
+
+def canonical_strokes(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime
+) -> list[Stroke]:
+    """What is to leave the canonical store, file by file; asks `due`."""
+    layout = ground.layout
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE leaving_milestones AS "
+        "SELECT DISTINCT milestone FROM due WHERE NOT held"
+    )
+    touched = {
+        str(drop)
+        for (drop,) in connection.sql(
+            "SELECT DISTINCT unnest(drops) FROM due WHERE NOT held"
+        ).fetchall()
+    }
+    quarantined = day(ground, Keeping.QUARANTINE, now)
+    # A voiding statement goes together with what it voids, or that would come back to life.
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE void AS SELECT DISTINCT source, record_id "
+        f"FROM {stored.records(layout)} WHERE status = 'voided' AND problem IS NULL "
+        f"AND record_id IS NOT NULL AND drop_date <= DATE '{quarantined}'"
+    )
+    voiding = {str(s) for (s,) in connection.sql("SELECT DISTINCT source FROM void").fetchall()}
+    strokes = []
+    for path in stored.files(layout, "records"):
+        drop = path.parent.parent.name
+        gone = []
+        if drop in touched:
+            gone.append(f"problem IS NULL AND {MILESTONE} IN (FROM leaving_milestones)")
+        if landing.DATED.fullmatch(drop) and dt.date.fromisoformat(drop) <= quarantined:
+            gone.append("problem IS NOT NULL")
+        if path.stem.split("-")[1] in voiding:
+            gone.append(
+                "problem IS NULL AND (source, record_id) IN (SELECT (source, record_id) FROM void)"
+            )
+        if gone:
+            strokes.append(Stroke(path, " OR ".join(f"({test})" for test in gone)))
+    for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet")):
+        if dt.date.fromisoformat(path.parent.parent.name) <= quarantined:
+            strokes.append(Stroke(path, "true"))
+    return strokes
+
+
+def roster_strokes(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime
+) -> list[Stroke]:
+    """Superseded roster rows, and rows past the roster's own window; none of held people."""
+    layout = ground.layout
+    history, whole = day(ground, Keeping.ROSTER_HISTORY, now), day(ground, Keeping.ROSTER, now)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE latest AS SELECT learner_id, max(drop_date) AS newest "
+        f"FROM {stored.roster_history(layout)} GROUP BY ALL"
+    )
+    people = {p for hold in holds.live(layout) for p in hold.people}
+    kept = ", ".join(literal(p) for p in sorted(people)) or "NULL"
+    return [
+        Stroke(
+            path,
+            f"coalesce(learner_id NOT IN ({kept}), true) AND (drop_date <= DATE '{whole}' OR "
+            f"(drop_date <= DATE '{history}' AND (learner_id, drop_date) NOT IN "
+            "(SELECT (learner_id, newest) FROM latest)))",
+        )
+        for path in stored.files(layout, "roster")
+        if dt.date.fromisoformat(path.parent.parent.name) <= max(history, whole)
+    ]
+
+
+def frozen_types(ground: Ground) -> list[RecordType]:
+    """Record types whose months are kept as aggregates when their records go."""
+    return [
+        name
+        for name, rule in ground.rules.records.items()
+        if rule.action is Action.AGGREGATE_THEN_ERASE
+    ]

@@ -1,0 +1,26 @@
+"""What an erasure stands on: one data folder and the policy that rules over it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipeline.keys import KeyRing
+from pipeline.layout import Layout
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.retention import RetentionRules
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`rules` and `data_map` are validated; `ring` makes and destroys keys."""
+
+    layout: Layout
+    data_map: DataMap
+    rules: RetentionRules
+    ring: KeyRing
+
+    @cached_property
+    def rules_sha256(self) -> str:
+        return hashlib.sha256(self.rules.model_dump_json().encode()).hexdigest()

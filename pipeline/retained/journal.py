@@ -1,0 +1,131 @@
+"""The memory of an erasure under way: what it has to do and what it has done.
+
+It lies in the vault, is on disk before the deed, and outlives a killed process; one more run
+finds it and goes on. It is removed when the receipt is written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.layout import Layout, settle, write_settled
+from pipeline.retained.rewrite import Done
+
+RETENTION = "retention"
+PERSON = "person"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One erasure.
+
+    Attributes:
+        kind: RETENTION (what is past its window) or PERSON (GDPR Art. 17).
+        as_of: aware ISO instant up to which windows are counted.
+        identifier: the person's raw identifier, for PERSON.
+        request: the data subject's request, for PERSON.
+        plan: lines as the plan showed them.
+    """
+
+    name: str
+    kind: str
+    as_of: str
+    rules_sha256: str
+    identifier: str | None
+    request: str | None
+    plan: list[dict[str, Any]]
+
+    @property
+    def now(self) -> dt.datetime:
+        return dt.datetime.fromisoformat(self.as_of)
+
+
+def fresh_name(now: dt.datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+
+
+class Journal:
+    """One order's folder."""
+
+    def __init__(self, layout: Layout, name: str) -> None:
+        self.folder = layout.erasures / name
+
+    @property
+    def work_list(self) -> Path:
+        return self.folder / "work.parquet"
+
+    @property
+    def _order(self) -> Path:
+        return self.folder / "order.json"
+
+    @property
+    def _strokes(self) -> Path:
+        return self.folder / "strokes.jsonl"
+
+    def open(self, order: Order) -> None:
+        """Store the order; its work list is already there and on disk."""
+        settle(self.work_list)
+        write_settled(self._order, json.dumps(asdict(order), indent=1))
+
+    def order(self) -> Order:
+        return Order(**json.loads(self._order.read_text("utf-8")))
+
+    def write_down(self, done: Done) -> None:
+        """Say what the next swap does, before it does it."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._strokes.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(done.as_dict()) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def strokes(self) -> list[Done]:
+        """What was swapped, per file from its first state to its last.
+
+        A stroke that was written down and then cut off by a crash is done again on the same
+        file, so its first line is the one whose `before` no other line ends in.
+        """
+        if not self._strokes.exists():
+            return []
+        told: dict[str, Done] = {}
+        for line in self._strokes.read_text("utf-8").splitlines():
+            try:
+                one = Done(**json.loads(line))
+            except ValueError:
+                # Torn by a crash while it was written, so before its swap.
+                continue
+            first = told.get(one.file)
+            if first is None or first.sha256_before == one.sha256_before:
+                told[one.file] = one
+            else:
+                told[one.file] = Done(
+                    one.file, first.before, one.after, first.blanked + one.blanked,
+                    first.sha256_before, one.sha256_after,
+                )  # fmt: skip
+        return list(told.values())
+
+    def close(self) -> None:
+        """Remove the folder; the order goes last, so that a crash leaves it to be closed."""
+        self.work_list.unlink(missing_ok=True)
+        self._strokes.unlink(missing_ok=True)
+        self._order.unlink(missing_ok=True)
+        shutil.rmtree(self.folder)
+        settle(self.folder.parent)
+
+
+def pending(layout: Layout) -> list[Journal]:
+    """Erasures under way, oldest first. A folder without its order was killed while it was being
+    planned: nothing had been done, so it is removed."""
+    found = []
+    for folder in sorted(layout.erasures.glob("*")):
+        if (folder / "order.json").exists():
+            found.append(Journal(layout, folder.name))
+        else:
+            shutil.rmtree(folder)
+    return found

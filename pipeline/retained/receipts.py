@@ -1,0 +1,53 @@
+"""Receipts: the proof that something was erased. Counts, hashes, rules and times; no value.
+
+Each names the hash of the one before, so that a receipt that is taken out or changed is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.layout import Layout, write_settled
+
+
+def path(layout: Layout, name: str) -> Path:
+    return layout.receipts / f"{name}.json"
+
+
+def _hash(one: Path) -> str:
+    return hashlib.sha256(one.read_bytes()).hexdigest()
+
+
+def newest_first(layout: Layout) -> list[Path]:
+    return sorted(layout.receipts.glob("*.json"), reverse=True)
+
+
+def write(layout: Layout, name: str, told: dict[str, Any]) -> None:
+    """Store a receipt, once and for all; it is on disk when this returns."""
+    last = next(iter(newest_first(layout)), None)
+    chain = {"previous": last.stem if last else None, "previous_sha256": _hash(last) if last
+             else None}  # fmt: skip
+    write_settled(path(layout, name), json.dumps({"receipt": name, **told, **chain}, indent=1))
+
+
+def read(layout: Layout, name: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(path(layout, name).read_text("utf-8"))
+    return told
+
+
+def broken(layout: Layout) -> list[str]:
+    """Names of receipts whose predecessor is missing or is not what it was.
+
+    The oldest one that is left may point at a predecessor past its window.
+    """
+    names = [one.stem for one in reversed(newest_first(layout))]
+    found = []
+    for name in names[1:]:
+        told = read(layout, name)
+        before = told["previous"]
+        if before not in names or _hash(path(layout, before)) != told["previous_sha256"]:
+            found.append(name)
+    return found

@@ -1,0 +1,86 @@
+"""Looking for one person in every place, after the erasure and apart from it.
+
+Every file below the data folder is read as bytes, and every store that compresses is opened and
+asked column by column: bytes of compressed data prove presence, never absence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+
+from pipeline.engine import count, engine, identifier, literal
+from pipeline.layout import Layout
+from pipeline.retained.places import files, place_of
+
+CHUNK = 1 << 24
+OVERLAP = 1 << 10  # longer than any needle
+
+
+def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    shape = connection.sql(f"FROM {relation} LIMIT 0")
+    kinds = dict(zip(shape.columns, map(str, shape.types), strict=True))
+    return [name for name, kind in kinds.items() if "VARCHAR" in kind or kind in ("JSON", "BLOB")]
+
+
+def rows_with(connection: duckdb.DuckDBPyConnection, relation: str, pattern: str) -> int:
+    """Rows of which some text column matches."""
+    columns = _texts(connection, relation)
+    if not columns:
+        return 0
+    tests = " OR ".join(
+        f"regexp_matches(CAST({identifier(name)} AS VARCHAR), {literal(pattern)})"
+        for name in columns
+    )
+    return count(connection, f"SELECT count(*) FROM {relation} WHERE {tests}")
+
+
+def bytes_with(path: Path, pattern: re.Pattern[bytes]) -> int:
+    """Hits in a file's bytes."""
+    hits, tail = 0, b""
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            hits += len(pattern.findall(tail + chunk))
+            tail = chunk[-OVERLAP:]
+    return hits
+
+
+def _inside(layout: Layout, path: Path, pattern: str) -> int:
+    if path.suffix == ".parquet":
+        with engine(layout.work) as connection:
+            return rows_with(connection, literal(path), pattern)
+    if path.suffix == ".duckdb":
+        with engine(layout.work) as connection:
+            connection.execute(f"ATTACH {literal(path)} AS swept (READ_ONLY)")
+            tables = connection.sql(
+                "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'swept'"
+            ).fetchall()
+            return sum(
+                rows_with(connection, f"swept.{identifier(s)}.{identifier(t)}", pattern)
+                for s, t in tables
+            )
+    return 0
+
+
+def sweep(layout: Layout, pattern: str, leave_out: Path | None = None) -> dict[str, int]:
+    """Hits by place; a place without a hit is not named.
+
+    Args:
+        pattern: as `Subject.pattern`, for RE2 and for bytes.
+        leave_out: the folder of the work list that the search itself is made from.
+    """
+    found: Counter[str] = Counter()
+    compiled = re.compile(pattern.encode())
+    for relative, path in files(layout):
+        if leave_out is not None and path.is_relative_to(leave_out):
+            continue
+        place = place_of(relative)
+        hits = bytes_with(path, compiled) + _inside(layout, path, pattern)
+        # A file name is data, too.
+        hits += bool(compiled.search(relative.encode()))
+        if hits:
+            found[place.name if place else "not on the list"] += hits
+    return dict(found)

@@ -1,0 +1,73 @@
+"""Is it gone? Asked of the stores themselves, not of what the erasure believes to have done."""
+
+from __future__ import annotations
+
+import duckdb
+
+from pipeline import gate
+from pipeline.engine import count, literal
+from pipeline.retained import due
+from pipeline.retained.ground import Ground
+from pipeline.retained.journal import Journal, Order
+from pipeline.retained.places import strangers
+from pipeline.retained.rewrite import affected
+from pipeline.transforms import stored
+from pipeline.transforms.classify import MILESTONE
+
+
+def still_due(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order
+) -> dict[str, int]:
+    """Everything past its window that is still there and not held, by place."""
+    due.select_due(connection, ground, order.now)
+    found = {"classified": count(connection, "SELECT count(*) FROM due WHERE NOT held")}
+    strokes = [
+        *due.canonical_strokes(connection, ground, order.now),
+        *due.roster_strokes(connection, ground, order.now),
+    ]
+    for stroke in strokes:
+        name = "roster" if stroke.path.name.startswith("roster") else "canonical records"
+        found[name] = found.get(name, 0) + affected(connection, stroke)[1]
+    taken, _ = due.raw_drops(ground, order.now)
+    found["raw drops"] = len(taken)
+    return found
+
+
+def work_list_left(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, journal: Journal
+) -> dict[str, int]:
+    """Records of the work list that any revision in the store still has, and that no hold keeps."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS FROM {literal(journal.work_list)}")
+    drops = {
+        str(d) for (d,) in connection.sql("SELECT DISTINCT unnest(drops) FROM listed").fetchall()
+    }
+    files = [f for f in stored.files(ground.layout, "records") if f.parent.parent.name in drops]
+    rows = stored.parquet(files, stored.canonical.COLUMNS)
+    return {
+        "canonical records": count(
+            connection,
+            f"SELECT count(*) FROM {rows} WHERE problem IS NULL "
+            f"AND {MILESTONE} IN (SELECT milestone FROM listed)",
+        ),
+        "classified": count(
+            connection,
+            f"SELECT count(*) FROM {stored.classified(ground.layout)} "
+            "WHERE milestone IN (SELECT milestone FROM listed)",
+        ),
+    }
+
+
+def housekeeping(ground: Ground) -> dict[str, int]:
+    """Undeclared files, old releases, changed release files, leftovers of construction."""
+    layout = ground.layout
+    found = {f"not on the list: {name}": 1 for name in strangers(layout)}
+    releases = [p for p in layout.releases.glob("*") if not p.is_symlink()]
+    found["releases"] = max(0, len(releases) - 1)
+    if (layout.current / gate.MANIFEST).exists():
+        told = gate.manifest(layout)["sha256"]
+        assert isinstance(told, dict)
+        found["releases"] += sum(
+            gate.digest(layout.current / name) != sha for name, sha in told.items()
+        )
+    found["work"] = sum(p.is_file() for p in layout.work.rglob("*"))
+    return found
