@@ -8,12 +8,17 @@ its pseudonyms anonymous to whoever lacks the vault (GDPR Art. 4(5), EDPB Guidel
 
 from __future__ import annotations
 
+import datetime as dt
+import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pipeline.layout import write_settled
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 
@@ -96,8 +101,73 @@ class KeyRing:
         ring = {
             "epoch": 1,
             "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Purpose},
+            "tombstone": secrets.token_hex(KEY_BYTES),
+            "retired_on": {},
         }
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(ring, stream)
+        write_settled(self._path, json.dumps(ring))
         return True
+
+    def rotate(self, today: dt.date) -> int:
+        """Retire the current epoch and start the next one with fresh keys; the next night makes
+        every pseudonym anew.
+
+        Returns:
+            The new epoch.
+        """
+        ring = self._ring()
+        old = int(ring["epoch"])
+        for purpose in Purpose:
+            ring["keys"][purpose.value][str(old + 1)] = secrets.token_hex(KEY_BYTES)
+        ring["epoch"] = old + 1
+        ring.setdefault("retired_on", {})[str(old)] = today.isoformat()
+        write_settled(self._path, json.dumps(ring))
+        return old + 1
+
+    def retired(self, last: dt.date) -> list[int]:
+        """Epochs that were retired on this day or before, and still have keys."""
+        if not self._path.exists():
+            return []
+        told = self._ring().get("retired_on", {})
+        return sorted(int(e) for e, day in told.items() if dt.date.fromisoformat(day) <= last)
+
+    def destroy(self, epoch: int) -> None:
+        """Crypto-shredding: destroy an epoch's keys, so that nobody can make or link its
+        pseudonyms again. The old file is overwritten before it goes.
+
+        Raises:
+            PolicyError: the epoch is the current one.
+        """
+        ring = self._ring()
+        if epoch == int(ring["epoch"]):
+            raise PolicyError("key ring: the current epoch cannot be destroyed; rotate first")
+        for keys in ring["keys"].values():
+            keys.pop(str(epoch), None)
+        ring.get("retired_on", {}).pop(str(epoch), None)
+        old = os.open(self._path, os.O_RDWR)
+        try:
+            write_settled(self._path, json.dumps(ring))
+            # The name leads to the new file already; a crash here loses nothing.
+            os.pwrite(old, b"\0" * os.fstat(old).st_size, 0)
+            os.fsync(old)
+        finally:
+            os.close(old)
+
+    def tombstone(self, identifiers: Iterable[str]) -> set[str]:
+        """Keyed hashes by which an erased person is known again; HMAC-SHA256, hexadecimal.
+
+        Raises:
+            PolicyError: as `key`.
+        """
+        ring = self._ring()
+        if "tombstone" not in ring:
+            ring["tombstone"] = secrets.token_hex(KEY_BYTES)
+            write_settled(self._path, json.dumps(ring))
+        secret = bytes.fromhex(ring["tombstone"])
+        return {hmac.new(secret, one.encode(), "sha256").hexdigest() for one in identifiers}
+
+    def _ring(self) -> dict[str, Any]:
+        try:
+            ring: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise PolicyError("key ring: missing or not readable") from None
+        return ring

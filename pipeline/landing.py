@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.engine import engine
 from pipeline.layout import Layout, built_beside
@@ -24,6 +28,19 @@ from pipeline.readers.registry import READERS
 
 NO_REGION = "ALL"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+CHUNK = 1 << 24
+OVERLAP = 1 << 10  # longer than anything that is looked for
+
+
+def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
+    """Matches in a stream of bytes; one on the seam of two chunks may count twice."""
+    hits, tail = 0, b""
+    while chunk := stream.read(CHUNK):
+        hits += len(pattern.findall(tail + chunk))
+        tail = chunk[-OVERLAP:]
+    return hits
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,29 @@ def drops(layout: Layout) -> list[dt.date]:
         return []
     names = {PurePosixPath(str(path)).name for path in system.ls(base, detail=False)}
     return sorted(dt.date.fromisoformat(n) for n in names if DATED.fullmatch(n))
+
+
+def naming(layout: Layout, pattern: str) -> list[dt.date]:
+    """Drops of which some file matches a pattern, as bytes or, for Parquet, in a text column."""
+    found = []
+    compiled = re.compile(pattern.encode())
+    for drop in drops(layout):
+        system, base = _folder(layout, str(drop))
+        for path in system.find(base):
+            with fsspec.open(system.unstrip_protocol(path), "rb") as stream:
+                if str(path).endswith(".parquet"):
+                    table = pq.read_table(stream)
+                    hit = any(
+                        pc.any(pc.match_substring_regex(column.cast(pa.string()), pattern)).as_py()
+                        for column in table.columns
+                        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+                    )
+                else:
+                    hit = bool(hits_in(stream, compiled))
+            if hit:
+                found.append(drop)
+                break
+    return found
 
 
 def remove(layout: Layout, drop: dt.date) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from expectations import boundaries
 from pipeline import gate
 from pipeline.engine import count, literal
 from pipeline.gate import digest
-from pipeline.layout import Layout, built_beside, settle
+from pipeline.layout import Layout, built_beside, settle, write_settled
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
@@ -27,6 +28,7 @@ from pipeline.retained.due import frozen_types, months_due
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, swap
+from pipeline.retained.sweep import bytes_with
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, stored
 from pipeline.transforms.known import write_known
@@ -251,3 +253,17 @@ def classified_strokes(ground: Ground, months: set[str], gone: str,
         for path in stored.period_files(ground.layout.classified)
         if path.parent.name in months
     ]
+
+
+def forget_packages(layout: Layout, pattern: str) -> None:
+    """Remove answers to access requests, and lines of the access log, that name the person."""
+    if not pattern:
+        return
+    compiled = re.compile(pattern.encode())
+    for folder in layout.vault.glob("packages/*"):
+        if any(bytes_with(path, compiled) for path in folder.rglob("*") if path.is_file()):
+            shutil.rmtree(folder)
+    log = layout.vault / "access.jsonl"
+    if log.exists() and bytes_with(log, compiled):
+        lines = log.read_text("utf-8").splitlines(keepends=True)
+        write_settled(log, "".join(line for line in lines if not re.search(pattern, line)))

@@ -55,6 +55,12 @@ def months_due(ground: Ground, now: dt.datetime, purpose: Purpose | None = None)
     ]
 
 
+def runs_before(ground: Ground, now: dt.datetime) -> dt.datetime:
+    """Dagster runs that were made before this aware instant are past their window."""
+    rule = ground.rules.keeping[Keeping.DAGSTER_RUNS]
+    return cutoff(ground.rules, None, now, rule.duration.ends).instant.replace(tzinfo=dt.UTC)
+
+
 def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
     """Make the table `due`: milestone, drops, period, record_type, region, person, held."""
     files = [f for folder in months_due(ground, now) for f in sorted(folder.glob("*.parquet"))]

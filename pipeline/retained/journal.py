@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.layout import Layout, settle, write_settled
+from pipeline.policy.data_map import Purpose
 from pipeline.retained.rewrite import Done
+from pipeline.retained.subject import Subject
 
 RETENTION = "retention"
 PERSON = "person"
@@ -66,6 +68,10 @@ class Journal:
         return self.folder / "order.json"
 
     @property
+    def _notes(self) -> Path:
+        return self.folder / "notes.jsonl"
+
+    @property
     def _strokes(self) -> Path:
         return self.folder / "strokes.jsonl"
 
@@ -85,21 +91,43 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
+    def note(self, what: str, n: int = 1) -> None:
+        """Remember something that was removed whole."""
+        if n:
+            with self._notes.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps([what, n]) + "\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def notes(self) -> dict[str, int]:
+        told: dict[str, int] = {}
+        for line in _lines(self._notes):
+            what, n = line
+            told[what] = n if what.startswith("raw drop") else told.get(what, 0) + n
+        return told
+
+    def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
+        """Who the person is, while the stores still tell it: after the first stroke they do not."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
+        write_settled(self.folder / "subject.json", text)
+
+    def subject(self) -> tuple[Subject, str]:
+        """The person, and the pattern of everything that means them, pseudonyms included."""
+        told = json.loads((self.folder / "subject.json").read_text("utf-8"))
+        needles, refs = tuple(told["needles"]), tuple(told["refs"])
+        subject = Subject(told["person"], tuple(told["ids"]), needles)
+        return subject, Subject(subject.person, subject.ids, needles + refs).pattern
+
     def strokes(self) -> list[Done]:
         """What was swapped, per file from its first state to its last.
 
         A stroke that was written down and then cut off by a crash is done again on the same
         file, so its first line is the one whose `before` no other line ends in.
         """
-        if not self._strokes.exists():
-            return []
         told: dict[str, Done] = {}
-        for line in self._strokes.read_text("utf-8").splitlines():
-            try:
-                one = Done(**json.loads(line))
-            except ValueError:
-                # Torn by a crash while it was written, so before its swap.
-                continue
+        for line in _lines(self._strokes):
+            one = Done(**line)
             first = told.get(one.file)
             if first is None or first.sha256_before == one.sha256_before:
                 told[one.file] = one
@@ -113,10 +141,22 @@ class Journal:
     def close(self) -> None:
         """Remove the folder; the order goes last, so that a crash leaves it to be closed."""
         self.work_list.unlink(missing_ok=True)
-        self._strokes.unlink(missing_ok=True)
+        (self.folder / "subject.json").unlink(missing_ok=True)
         self._order.unlink(missing_ok=True)
         shutil.rmtree(self.folder)
         settle(self.folder.parent)
+
+
+def _lines(path: Path) -> list[Any]:
+    """The lines of a journal file. The last one may be torn by a crash: what it announces was
+    not done yet."""
+    found = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
 
 
 def pending(layout: Layout) -> list[Journal]:

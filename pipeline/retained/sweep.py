@@ -13,11 +13,9 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import count, engine, identifier, literal
+from pipeline.landing import hits_in
 from pipeline.layout import Layout
 from pipeline.retained.places import files, place_of
-
-CHUNK = 1 << 24
-OVERLAP = 1 << 10  # longer than any needle
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
@@ -40,12 +38,8 @@ def rows_with(connection: duckdb.DuckDBPyConnection, relation: str, pattern: str
 
 def bytes_with(path: Path, pattern: re.Pattern[bytes]) -> int:
     """Hits in a file's bytes."""
-    hits, tail = 0, b""
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            hits += len(pattern.findall(tail + chunk))
-            tail = chunk[-OVERLAP:]
-    return hits
+        return hits_in(stream, pattern)
 
 
 def _inside(layout: Layout, path: Path, pattern: str) -> int:

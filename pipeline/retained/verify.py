@@ -6,6 +6,7 @@ import duckdb
 
 from pipeline import gate
 from pipeline.engine import count, literal
+from pipeline.readers import canonical
 from pipeline.retained import due
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, Order
@@ -42,7 +43,7 @@ def work_list_left(
         str(d) for (d,) in connection.sql("SELECT DISTINCT unnest(drops) FROM listed").fetchall()
     }
     files = [f for f in stored.files(ground.layout, "records") if f.parent.parent.name in drops]
-    rows = stored.parquet(files, stored.canonical.COLUMNS)
+    rows = stored.parquet(files, canonical.COLUMNS)
     return {
         "canonical records": count(
             connection,

@@ -1,0 +1,106 @@
+"""Places whose things grow old as wholes: files, entries of lists, releases of keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.layout import write_settled
+from pipeline.policy.retention import Keeping, Log
+from pipeline.policy.windows import cutoff
+from pipeline.retained.due import Line, day
+from pipeline.retained.ground import Ground
+
+# Files and folders that carry the day they were made in front of their name.
+DATED = {
+    Keeping.RECONCILIATION: "store/reconciliation/*.json",
+    Keeping.RECEIPTS: "receipts/*.json",
+    Keeping.BACKUPS: "backups/*",
+    Keeping.PACKAGES: "vault/packages/*",
+}
+
+
+def _made_on(path: Path) -> dt.date | None:
+    name = path.name[:10] if "-" in path.name[:8] else path.name[:8]
+    try:
+        return dt.date.fromisoformat(name)
+    except ValueError:
+        return None
+
+
+def old_paths(ground: Ground, now: dt.datetime) -> Iterator[tuple[Keeping, Path]]:
+    """Whole files and folders past their window."""
+    for keeping, pattern in DATED.items():
+        last = day(ground, keeping, now)
+        for path in sorted(ground.layout.root.glob(pattern)):
+            made = _made_on(path)
+            if made is not None and made <= last:
+                yield keeping, path
+    last = day(ground, Keeping.REQUESTS, now)
+    for path in sorted((ground.layout.vault / "requests").glob("*.json")):
+        closed = json.loads(path.read_text("utf-8")).get("closed_on")
+        if closed and dt.date.fromisoformat(closed) <= last:
+            yield Keeping.REQUESTS, path
+
+
+def _entries(ground: Ground, now: dt.datetime) -> Iterator[tuple[str, Path, list[str], int]]:
+    """Lists with entries past their window: rule, file, the lines that stay, how many go."""
+    last = day(ground, Keeping.TOMBSTONES, now)
+    path = ground.layout.vault / "tombstones.json"
+    if path.exists():
+        told = json.loads(path.read_text("utf-8"))
+        kept = [one for one in told if dt.date.fromisoformat(one["made_on"]) > last]
+        if len(kept) < len(told):
+            yield f"keeping.{Keeping.TOMBSTONES}", path, [json.dumps(kept)], len(told) - len(kept)
+    rule = ground.rules.logs[Log.ACCESS_LOG]
+    oldest = cutoff(ground.rules, None, now, rule.duration.ends).instant.isoformat()
+    path = ground.layout.vault / "access.jsonl"
+    if path.exists():
+        lines = path.read_text("utf-8").splitlines()
+        kept = [line for line in lines if json.loads(line)["at"] >= oldest]
+        if len(kept) < len(lines):
+            yield f"logs.{Log.ACCESS_LOG}", path, kept, len(lines) - len(kept)
+
+
+def lines(ground: Ground, now: dt.datetime) -> list[Line]:
+    """Plan lines of everything that grows old as a whole."""
+    found: dict[Keeping, int] = {}
+    for keeping, _ in old_paths(ground, now):
+        found[keeping] = found.get(keeping, 0) + 1
+    told = [
+        Line(keeping.replace("_", " "), "old ones, whole", f"keeping.{keeping}", n, 0,
+             DATED.get(keeping, "vault/requests"))
+        for keeping, n in found.items()
+    ]  # fmt: skip
+    told += [
+        Line(path.stem, "old entries", rule, gone, 0, f"vault/{path.name}")
+        for rule, path, _, gone in _entries(ground, now)
+    ]
+    old = ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now))
+    if old:
+        told.append(Line("key ring", "retired epochs", f"keeping.{Keeping.KEY_EPOCHS}", len(old), 0,
+                         ", ".join(f"epoch {epoch}" for epoch in old)))  # fmt: skip
+    return told
+
+
+def clear(ground: Ground, now: dt.datetime) -> dict[str, int]:
+    """Remove what is past its window; returns how many by rule."""
+    done: dict[str, int] = {}
+    for keeping, path in list(old_paths(ground, now)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+        done[f"keeping.{keeping}"] = done.get(f"keeping.{keeping}", 0) + 1
+    for rule, path, kept, gone in list(_entries(ground, now)):
+        write_settled(path, "".join(f"{line}\n" for line in kept))
+        done[rule] = gone
+    old = ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now))
+    for epoch in old:
+        ground.ring.destroy(epoch)
+    if old:
+        done[f"keeping.{Keeping.KEY_EPOCHS}"] = len(old)
+    return done

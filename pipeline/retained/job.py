@@ -1,0 +1,304 @@
+"""Deletion: plan → look at holds and rules again → erase → verify → receipt.
+
+Every step can be cut off by a crash; one more run finds the journal and reaches the same end.
+Each file is swapped only after its proof is on disk, so a receipt never says more than was done,
+and it is written only after the stores themselves were asked.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter
+from typing import Any, Protocol
+
+import duckdb
+
+from pipeline import landing
+from pipeline.engine import engine, literal
+from pipeline.layout import settle
+from pipeline.readers.canonical import PARQUET
+from pipeline.retained import derived, due, holds, housekeeping, plan, receipts, verify
+from pipeline.retained.due import Line
+from pipeline.retained.ground import Ground
+from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
+from pipeline.retained.places import place_of
+from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
+from pipeline.retained.subject import Subject, find, references
+from pipeline.retained.sweep import sweep
+from pipeline.subjects import tombstones, withheld
+from pipeline.transforms import stored
+
+
+class RunStorage(Protocol):
+    """Where runs, events and logs of the pipeline lie (pipeline/retained/runs.py)."""
+
+    def prune(self, before: dt.datetime) -> int: ...
+    def forget(self, pattern: str) -> int: ...
+    def hits(self, pattern: str) -> int: ...
+
+
+def dry_run(ground: Ground, now: dt.datetime) -> list[Line]:
+    """What a deletion at `now` would do. Changes nothing."""
+    with engine(ground.layout.work) as connection:
+        return plan.by_rule(connection, ground, now)
+
+
+def _open(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -> Journal:
+    """Store the work list and then the order; from here on the deed will be done."""
+    journal = Journal(ground.layout, order.name)
+    journal.folder.mkdir(parents=True, mode=0o700)
+    connection.execute(
+        "COPY (SELECT milestone, drops, period FROM due WHERE NOT held) "
+        f"TO {literal(journal.work_list)} ({PARQUET})"
+    )
+    settle(journal.folder)
+    derived.freeze(connection, ground, derived.months_to_freeze(connection, ground))
+    journal.open(order)
+    return journal
+
+
+def _strokes_of(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, subject: Subject | None
+) -> list[Stroke]:
+    if subject is None:
+        return [
+            *due.canonical_strokes(connection, ground, order.now),
+            *due.roster_strokes(connection, ground, order.now),
+        ]
+    layout = ground.layout
+    learner, named = subject.is_learner(), subject.named("manager_id")
+    texts = {c: subject.mentioned(c) for c in ("department", "course_title", "raw", "file")}
+    records = [
+        Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
+               {"manager_id": named, **texts})
+        for path in stored.files(layout, "records")
+    ]  # fmt: skip
+    rosters = [
+        Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
+        for path in stored.files(layout, "roster")
+    ]
+    lines = [
+        Stroke(path, subject.mentioned("raw"))
+        for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
+    ]
+    return [*records, *rosters, *lines]
+
+
+def _apply(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, journal: Journal, strokes: list[Stroke]
+) -> None:
+    for stroke in strokes:
+        made = rewrite(connection, ground.layout, stroke)
+        if made:
+            done, fresh = made
+            journal.write_down(done)
+            swap(fresh, stroke.path)
+
+
+def _select_again(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, subject: Subject | None
+) -> None:
+    """Just before the deed: the rules and holds of this moment over the rows of this moment.
+
+    The classified rows go last of a record, so until they are gone they tell what is due.
+    """
+    if subject is None:
+        due.select_due(connection, ground, order.now)
+    else:
+        plan.of_person(connection, ground, subject)
+
+
+def _erase_stores(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, journal: Journal,
+    subject: Subject | None,
+) -> None:  # fmt: skip
+    layout = ground.layout
+    _select_again(connection, ground, order, subject)
+    _apply(connection, ground, journal, _strokes_of(connection, ground, order, subject))
+    if subject is None:
+        gone = "milestone IN (SELECT milestone FROM due WHERE NOT held)"
+        months = {
+            f"period={m}"
+            for (m,) in connection.sql("SELECT DISTINCT period FROM due WHERE NOT held").fetchall()
+        }
+        strokes = derived.classified_strokes(ground, months, gone)
+    else:
+        person = literal(subject.person)
+        strokes = derived.classified_strokes(
+            ground, {p.parent.name for p in stored.period_files(layout.classified)},
+            f"person = {person}",
+            {"manager": subject.named("manager"), "department": subject.mentioned("department"),
+             "course_title": subject.mentioned("course_title")},
+        )  # fmt: skip
+    _apply(connection, ground, journal, strokes)
+    _apply(connection, ground, journal, derived.small_departments(connection, ground))
+    months = {
+        f"period={month}"
+        for (month,) in connection.sql(
+            f"SELECT DISTINCT period FROM {literal(journal.work_list)}"
+        ).fetchall()
+    } | {
+        done.file.split("/")[2]
+        for done in journal.strokes()
+        if done.file.startswith("store/classified/")
+    }
+    derived.remake_pseudonymized(connection, ground, months, order.now, journal)
+    derived.remake_known(connection, ground)
+    derived.publish_survivors(connection, ground, order.name, derived.changed_audiences(ground))
+
+
+def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject | None) -> int:
+    """Remove delivered drops: those past their window, or those that name the person.
+
+    Raises:
+        ErasureError: a drop that names the person was never taken in; nothing else holds it.
+    """
+    layout = ground.layout
+    if subject is None:
+        drops, _ = due.raw_drops(ground, order.now)
+    else:
+        drops = landing.naming(layout, subject.pattern)
+    unread = [d for d in drops if not (layout.canonical / str(d) / "drop.json").exists()]
+    if unread:
+        raise ErasureError(
+            "raw drops: never taken in, run their nights first: " + ", ".join(map(str, unread))
+        )
+    for drop in drops:
+        journal.note(f"raw drop {drop}")
+        landing.remove(layout, drop)
+    return len(drops)
+
+
+def _verified(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, journal: Journal,
+    subject: Subject | None, pattern: str, runs: RunStorage | None,
+) -> dict[str, int]:  # fmt: skip
+    """What is left by place, all nought.
+
+    Raises:
+        ErasureError: something is left; the order stays open.
+    """
+    found = Counter(verify.housekeeping(ground))
+    if subject is None:
+        found.update(verify.still_due(connection, ground, order))
+    else:
+        found.update(verify.work_list_left(connection, ground, journal))
+        found.update(sweep(ground.layout, pattern, leave_out=journal.folder))
+        if runs is not None:
+            found.update({"Dagster": runs.hits(pattern)})
+    left = {place: n for place, n in found.items() if n}
+    if left:
+        told = ", ".join(f"{place} {n}" for place, n in sorted(left.items()))
+        raise ErasureError(f"erasure {order.name} is not complete, there is still: {told}")
+    return dict(sorted(found.items()))
+
+
+def _receipt(
+    ground: Ground, order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int],
+    at: dt.datetime,
+) -> dict[str, Any]:  # fmt: skip
+    strokes = journal.strokes()
+    totals: dict[str, dict[str, int]] = {}
+    for one in strokes:
+        place = place_of(one.file)
+        total = totals.setdefault(place.name if place else "?", {"before": 0, "after": 0})
+        total["before"] += one.before
+        total["after"] += one.after
+    return {
+        "kind": order.kind,
+        "as_of": order.as_of,
+        "completed_at": at.isoformat(timespec="seconds"),
+        "rules_sha256": order.rules_sha256,
+        "request": order.request,
+        "plan": order.plan,
+        "rows": totals,
+        "files": [one.as_dict() for one in strokes],
+        "removed_whole": {**cleared, **journal.notes()},
+        "found_afterwards": left,
+    }
+
+
+def _carry_out(
+    ground: Ground, journal: Journal, runs: RunStorage | None, clock: dt.datetime
+) -> dict[str, Any]:
+    layout, order = ground.layout, journal.order()
+    if receipts.path(layout, order.name).exists():
+        # Killed between receipt and closing: everything was done and verified.
+        journal.close()
+        return receipts.read(layout, order.name)
+    with engine(layout.work) as connection:
+        subject, pattern = None, ""
+        if order.identifier is not None:
+            subject, pattern = journal.subject()
+            tombstones.add(ground, subject.ids, clock.date())
+            withheld.release(layout, subject.person)
+        _erase_stores(connection, ground, order, journal, subject)
+        if subject is not None:
+            derived.erase_backups(connection, ground, subject, pattern)
+        derived.forget_identities(connection, ground)
+        _raw_drops(ground, order, journal, subject)
+        cleared: dict[str, int] = {}
+        if subject is None:
+            cleared = housekeeping.clear(ground, order.now)
+        if runs is not None:
+            journal.note("Dagster runs", runs.prune(due.runs_before(ground, order.now)))
+            if subject is not None:
+                journal.note("Dagster runs", runs.forget(pattern))
+        derived.forget_packages(layout, pattern)
+    derived.empty_work(layout)
+    with engine(layout.work) as connection:
+        left = _verified(connection, ground, order, journal, subject, pattern, runs)
+    receipts.write(layout, order.name, _receipt(ground, order, journal, cleared, left, clock))
+    journal.close()
+    return receipts.read(layout, order.name)
+
+
+def resume(ground: Ground, runs: RunStorage | None, clock: dt.datetime) -> list[dict[str, Any]]:
+    """Finish every erasure that was cut off; returns their receipts."""
+    return [_carry_out(ground, one, runs, clock) for one in pending(ground.layout)]
+
+
+def retain(
+    ground: Ground, now: dt.datetime, runs: RunStorage | None = None
+) -> list[dict[str, Any]]:
+    """The scheduled deletion: finish what was cut off, then erase what is past its window.
+
+    Returns:
+        Receipts, the last one this run's own.
+
+    Raises:
+        PolicyError: a stale hold, or a store that no night has classified.
+        ErasureError: something is left; the order stays open and the next run goes on.
+    """
+    with ground.layout.locked():
+        holds.require_reviewed(ground.layout, now.date())
+        done = resume(ground, runs, now)
+        with engine(ground.layout.work) as connection:
+            lines = plan.by_rule(connection, ground, now)
+            order = Order(fresh_name(now), RETENTION, now.isoformat(), ground.rules_sha256, None,
+                          None, [vars(line) for line in lines])  # fmt: skip
+            journal = _open(connection, ground, order)
+        return [*done, _carry_out(ground, journal, runs, now)]
+
+
+def erase_person(
+    ground: Ground, identifier: str, request: str | None, now: dt.datetime,
+    runs: RunStorage | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Erase everything of one person (GDPR Art. 17); the vault's entry goes last.
+
+    Raises:
+        PolicyError: a hold keeps some of it.
+        ErasureError: as `retain`.
+    """
+    with ground.layout.locked():
+        resume(ground, runs, now)
+        with engine(ground.layout.work) as connection:
+            subject = find(connection, ground.layout, identifier)
+            lines = plan.of_person(connection, ground, subject)
+            order = Order(fresh_name(now), PERSON, now.isoformat(), ground.rules_sha256,
+                          identifier, request, [vars(line) for line in lines])  # fmt: skip
+            folder = Journal(ground.layout, order.name)
+            folder.keep_subject(subject, references(connection, ground.layout, subject))
+            journal = _open(connection, ground, order)
+        return _carry_out(ground, journal, runs, now)
