@@ -10,6 +10,7 @@ from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.resources import Store
+from pipeline.retained.derived import freeze
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, stored
 from pipeline.transforms.pseudonymize import (
@@ -47,6 +48,8 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
         refs = layout.references(purpose)
         with engine(layout.work) as connection:
+            if purpose is Purpose.COACHING:
+                freeze(connection, store.ground, basis.read(layout).as_of)
             make_withheld(connection, layout)
             with built_beside(refs, layout.work) as beside:
                 write_references(connection, stored.classified(layout), key, beside)

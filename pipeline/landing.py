@@ -20,11 +20,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.engine import engine
+from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.readers.base import DropContext
 from pipeline.readers.registry import READERS
+from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -193,12 +195,15 @@ def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[Landed
             yield from ([file] for file in group)
 
 
-def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[dict[str, object]]:
+def take_in(
+    layout: Layout, data_map: DataMap, drop: dt.date, ring: KeyRing | None = None
+) -> list[dict[str, object]]:
     """Read one drop into store/canonical/<date>/, replacing what an earlier run read of it.
 
     Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
     of the drop are not carried over: a name can itself be personal data.
 
+    People with a tombstone are refused at the door: their rows never become part of the store.
     A drop that the store has taken in and retention has removed since needs no reading again.
 
     Raises:
@@ -224,5 +229,9 @@ def take_in(layout: Layout, data_map: DataMap, drop: dt.date) -> list[dict[str, 
                 connection, drop, data_map.earliest_date, first.source, spec, first.region
             )
             READERS[spec.reader].read([file.path for file in batch], out, context)
+        tombstones.refuse(
+            connection, layout, ring or KeyRing(layout.key_ring), tombstones.stones(layout),
+            (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
+        )  # fmt: skip
         (folder / "drop.json").write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
         return told(files)

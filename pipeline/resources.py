@@ -17,6 +17,8 @@ from pipeline.policy.retention import (
     require_covering,
     require_current,
 )
+from pipeline.retained import holds
+from pipeline.retained.ground import Ground
 
 
 class Store(dg.ConfigurableResource[None]):
@@ -45,14 +47,21 @@ class Store(dg.ConfigurableResource[None]):
         return load_retention(Path(self.policy_folder) / "retention_rules.yaml")
 
     @property
+    def ground(self) -> Ground:
+        """What deletions and requests stand on."""
+        return Ground(self.layout, self.data_map, self.retention, self.key_ring)
+
+    @property
     def key_ring(self) -> KeyRing:
         ring = os.environ.get("MILESTONES_KEYRING")
         return KeyRing(Path(ring) if ring else self.layout.key_ring)
 
     def require_valid_policy(self, today: dt.date) -> None:
-        """Raises PolicyError when a policy file is broken or a rule is past its review."""
+        """Raises PolicyError when a policy file is broken, or a rule or a live legal hold is past
+        its review."""
         require_covering(self.retention, self.data_map)
         require_current(self.retention, today)
+        holds.require_reviewed(self.layout, today)
 
 
 def store_from_environment() -> Store:

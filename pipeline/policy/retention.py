@@ -237,3 +237,17 @@ def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
                 f"retention_rules.yaml: tables.{twin} and tables.{table} are made from the same "
                 "rows and need the same window"
             )
+        if spec.k:
+            _require_room_for_aggregates(rules, table)
+
+
+def _require_room_for_aggregates(rules: RetentionRules, table: str) -> None:
+    """A month can be kept as an aggregate only while it is still published when records go."""
+    for name, rule in rules.records.items():
+        if rule.action is Action.AGGREGATE_THEN_ERASE and not rule.duration.within(
+            rules.tables[table].duration
+        ):
+            raise PolicyError(
+                f"retention_rules.yaml: tables.{table} ends before records.{name}, whose months "
+                "are to be kept as aggregates"
+            )

@@ -12,7 +12,6 @@ import json
 import re
 import shutil
 import uuid
-from collections.abc import Iterable
 
 import duckdb
 
@@ -20,7 +19,7 @@ from expectations import boundaries
 from pipeline import gate
 from pipeline.engine import count, literal
 from pipeline.gate import digest
-from pipeline.layout import Layout, built_beside, settle, write_settled
+from pipeline.layout import Layout, built_beside, settle
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
@@ -30,7 +29,8 @@ from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, swap
 from pipeline.retained.sweep import bytes_with
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, stored
+from pipeline.transforms import basis, kept, stored
+from pipeline.transforms.classify import PERIOD
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import filters, write_period
 from pipeline.transforms.publish import stage_database
@@ -54,43 +54,16 @@ def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> 
     ]
 
 
-def freeze(connection: duckdb.DuckDBPyConnection, ground: Ground, months: Iterable[str]) -> None:
-    """Keep the coaching months that are about to lose records as they were published last.
-
-    They passed the gate with k people at the least. Keeping the published figure, instead of a
-    new one each night while the month's records fade, also leaves no two nights to subtract.
-    """
-    layout = ground.layout
-    database = layout.current / "coaching.duckdb"
-    wanted = sorted(set(months))
-    if not wanted or not database.exists():
-        return
-    dates = ", ".join(f"DATE '{month}'" for month in wanted)
-    connection.execute(f"ATTACH {literal(database)} AS published (READ_ONLY)")
-    try:
-        old = (
-            f"FROM {literal(layout.aggregates)}" if layout.aggregates.exists()
-            else "FROM published.coaching_period WHERE false"
-        )  # fmt: skip
-        fresh = fresh_path(layout, layout.aggregates)
-        connection.execute(
-            f"COPY ({old} UNION ALL FROM published.coaching_period WHERE period IN ({dates}) "
-            f"AND period NOT IN (SELECT period FROM ({old})) ORDER BY period) "
-            f"TO {literal(fresh)} ({PARQUET})"
-        )
-    finally:
-        connection.execute("DETACH published")
-    swap(fresh, layout.aggregates)
-
-
-def months_to_freeze(connection: duckdb.DuckDBPyConnection, ground: Ground) -> list[str]:
+def freeze(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
+    """Keep the coaching months of which some record is past its window, as published last."""
+    files = [f for m in months_due(ground, now, Purpose.COACHING) for f in sorted(m.glob("*"))]
     kinds = ", ".join(literal(kind) for kind in frozen_types(ground)) or "NULL"
-    return [
-        str(period)
-        for (period,) in connection.sql(
-            f"SELECT DISTINCT period FROM due WHERE NOT held AND record_type IN ({kinds})"
-        ).fetchall()
-    ]
+    due = due_sql(ground.rules, ground.data_map, now, Purpose.COACHING)
+    going = (
+        f"SELECT DISTINCT {PERIOD} FROM {parquet(files, CLASSIFIED)} "
+        f"WHERE record_type IN ({kinds}) AND ({due})"
+    )
+    kept.freeze(connection, ground.layout, going)
 
 
 def _expired(
@@ -256,14 +229,8 @@ def classified_strokes(ground: Ground, months: set[str], gone: str,
 
 
 def forget_packages(layout: Layout, pattern: str) -> None:
-    """Remove answers to access requests, and lines of the access log, that name the person."""
-    if not pattern:
-        return
+    """Remove answers to access requests that name the person."""
     compiled = re.compile(pattern.encode())
     for folder in layout.vault.glob("packages/*"):
         if any(bytes_with(path, compiled) for path in folder.rglob("*") if path.is_file()):
             shutil.rmtree(folder)
-    log = layout.vault / "access.jsonl"
-    if log.exists() and bytes_with(log, compiled):
-        lines = log.read_text("utf-8").splitlines(keepends=True)
-        write_settled(log, "".join(line for line in lines if not re.search(pattern, line)))

@@ -15,9 +15,9 @@ import duckdb
 
 from pipeline import landing
 from pipeline.engine import engine, literal
-from pipeline.layout import settle
+from pipeline.layout import Layout, settle
 from pipeline.readers.canonical import PARQUET
-from pipeline.retained import derived, due, holds, housekeeping, plan, receipts, verify
+from pipeline.retained import backup, derived, due, holds, housekeeping, plan, receipts, verify
 from pipeline.retained.due import Line
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
@@ -46,13 +46,13 @@ def dry_run(ground: Ground, now: dt.datetime) -> list[Line]:
 def _open(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -> Journal:
     """Store the work list and then the order; from here on the deed will be done."""
     journal = Journal(ground.layout, order.name)
-    journal.folder.mkdir(parents=True, mode=0o700)
+    journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection.execute(
         "COPY (SELECT milestone, drops, period FROM due WHERE NOT held) "
         f"TO {literal(journal.work_list)} ({PARQUET})"
     )
     settle(journal.folder)
-    derived.freeze(connection, ground, derived.months_to_freeze(connection, ground))
+    derived.freeze(connection, ground, order.now)
     journal.open(order)
     return journal
 
@@ -65,7 +65,11 @@ def _strokes_of(
             *due.canonical_strokes(connection, ground, order.now),
             *due.roster_strokes(connection, ground, order.now),
         ]
-    layout = ground.layout
+    return strokes_of_person(ground.layout, subject)
+
+
+def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
+    """One person's rows, and mentions in other people's, of a store or of a copy of it."""
     learner, named = subject.is_learner(), subject.named("manager_id")
     texts = {c: subject.mentioned(c) for c in ("department", "course_title", "raw", "file")}
     records = [
@@ -183,7 +187,7 @@ def _verified(
         found.update(verify.still_due(connection, ground, order))
     else:
         found.update(verify.work_list_left(connection, ground, journal))
-        found.update(sweep(ground.layout, pattern, leave_out=journal.folder))
+        found.update(sweep(ground.layout, subject, pattern, leave_out=journal.folder))
         if runs is not None:
             found.update({"Dagster": runs.hits(pattern)})
     left = {place: n for place, n in found.items() if n}
@@ -194,9 +198,8 @@ def _verified(
 
 
 def _receipt(
-    ground: Ground, order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int],
-    at: dt.datetime,
-) -> dict[str, Any]:  # fmt: skip
+    order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int]
+) -> dict[str, Any]:
     strokes = journal.strokes()
     totals: dict[str, dict[str, int]] = {}
     for one in strokes:
@@ -207,7 +210,7 @@ def _receipt(
     return {
         "kind": order.kind,
         "as_of": order.as_of,
-        "completed_at": at.isoformat(timespec="seconds"),
+        "completed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "rules_sha256": order.rules_sha256,
         "request": order.request,
         "plan": order.plan,
@@ -234,7 +237,8 @@ def _carry_out(
             withheld.release(layout, subject.person)
         _erase_stores(connection, ground, order, journal, subject)
         if subject is not None:
-            derived.erase_backups(connection, ground, subject, pattern)
+            for copy in backup.copies(layout):
+                _apply(connection, ground, journal, strokes_of_person(copy, subject))
         derived.forget_identities(connection, ground)
         _raw_drops(ground, order, journal, subject)
         cleared: dict[str, int] = {}
@@ -244,11 +248,12 @@ def _carry_out(
             journal.note("Dagster runs", runs.prune(due.runs_before(ground, order.now)))
             if subject is not None:
                 journal.note("Dagster runs", runs.forget(pattern))
-        derived.forget_packages(layout, pattern)
+        if subject is not None:
+            derived.forget_packages(layout, pattern)
     derived.empty_work(layout)
     with engine(layout.work) as connection:
         left = _verified(connection, ground, order, journal, subject, pattern, runs)
-    receipts.write(layout, order.name, _receipt(ground, order, journal, cleared, left, clock))
+    receipts.write(layout, order.name, _receipt(order, journal, cleared, left))
     journal.close()
     return receipts.read(layout, order.name)
 

@@ -96,13 +96,14 @@ def rewrite(
     if not gone and not blanked:
         return None
     source = f"read_parquet({literal(stroke.path)}, file_row_number=true, hive_partitioning=false)"
-    columns = connection.sql(f"FROM {literal(stroke.path)} LIMIT 0").columns
+    columns = connection.sql(f"FROM {source} LIMIT 0").columns
     chosen = ", ".join(
         f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
         f"AS {identifier(name)}"
         if name in stroke.blank
         else identifier(name)
         for name in columns
+        if name != "file_row_number"
     )
     survivors = f"SELECT {chosen} FROM {source} WHERE file_row_number NOT IN (FROM leaving)"
     fresh = fresh_path(layout, stroke.path)

@@ -16,6 +16,7 @@ from pipeline.engine import count, engine, identifier, literal
 from pipeline.landing import hits_in
 from pipeline.layout import Layout
 from pipeline.retained.places import files, place_of
+from pipeline.retained.subject import Subject
 
 
 def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
@@ -59,22 +60,27 @@ def _inside(layout: Layout, path: Path, pattern: str) -> int:
     return 0
 
 
-def sweep(layout: Layout, pattern: str, leave_out: Path | None = None) -> dict[str, int]:
+def sweep(
+    layout: Layout, subject: Subject, pattern: str, leave_out: Path | None = None
+) -> dict[str, int]:
     """Hits by place; a place without a hit is not named.
 
     Args:
-        pattern: as `Subject.pattern`, for RE2 and for bytes.
+        pattern: everything that means the person, pseudonyms included. The access log alone may
+            keep pseudonyms: it proves who saw what, and without the vault's entry they lead to
+            nobody.
         leave_out: the folder of the work list that the search itself is made from.
     """
     found: Counter[str] = Counter()
-    compiled = re.compile(pattern.encode())
     for relative, path in files(layout):
         if leave_out is not None and path.is_relative_to(leave_out):
             continue
         place = place_of(relative)
-        hits = bytes_with(path, compiled) + _inside(layout, path, pattern)
+        meant = subject.pattern if place and place.name == "access log" else pattern
+        compiled = re.compile(meant.encode())
         # A file name is data, too.
-        hits += bool(compiled.search(relative.encode()))
+        named = bool(compiled.search(relative.encode()))
+        hits = bytes_with(path, compiled) + _inside(layout, path, meant) + named
         if hits:
             found[place.name if place else "not on the list"] += hits
     return dict(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable
+from pathlib import Path
 
 import duckdb
 
@@ -16,7 +17,7 @@ from pipeline.engine import literal
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, write_settled
 from pipeline.retained.ground import Ground
-from pipeline.transforms import stored
+from pipeline.retained.rewrite import Stroke, rewrite, swap
 
 
 def _entries(layout: Layout) -> list[dict[str, str]]:
@@ -38,42 +39,47 @@ def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:
         write_settled(layout.vault / "tombstones.json", json.dumps(told))
 
 
-def refused(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing, relation: str
+def stones(layout: Layout) -> set[str]:
+    """The keyed hashes of all erased people's identifiers."""
+    return {one["hmac"] for one in _entries(layout)}
+
+
+def _refused(
+    connection: duckdb.DuckDBPyConnection, ring: KeyRing, known: set[str], path: Path
 ) -> list[str]:
-    """Learner and manager identifiers of a relation that have a tombstone."""
-    stones = {one["hmac"] for one in _entries(layout)}
-    if not stones:
-        return []
-    columns = set(connection.sql(f"FROM {relation} LIMIT 0").columns)
-    named = [c for c in ("learner_id", "manager_id") if c in columns]
-    union = " UNION ".join(f"SELECT {c} AS id FROM {relation} WHERE {c} IS NOT NULL" for c in named)
+    """Learner and manager identifiers of a file that have a tombstone."""
     found = []
-    for (one,) in connection.sql(f"SELECT DISTINCT id FROM ({union})").fetchall():
+    for (one,) in connection.sql(
+        f"SELECT DISTINCT learner_id FROM {literal(path)} UNION "
+        f"SELECT DISTINCT manager_id FROM {literal(path)}"
+    ).fetchall():
         also = {str(one)}
         if str(one).startswith("acct:"):
             also.add("emp:" + str(one).rsplit("#", 1)[-1])
-        if ring.tombstone(also) & stones:
+        if ring.tombstone(also) & known:
             found.append(str(one))
     return found
 
 
-def refuse(connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing,
-           drop: dt.date) -> int:  # fmt: skip
-    """Take erased people out of a drop that was just taken in; returns how many rows went."""
-    from pipeline.retained.rewrite import Stroke, rewrite, swap
+def refuse(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing, known: set[str],
+    files: Iterable[Path],
+) -> int:  # fmt: skip
+    """Take erased people out of record and roster files that nobody reads yet.
 
+    Returns:
+        Rows that went.
+    """
     gone = 0
-    for kind in ("records", "roster"):
-        for path in stored.files(layout, kind, str(drop)):
-            ids = refused(connection, layout, ring, literal(path))
-            if ids:
-                listed = ", ".join(literal(one) for one in ids)
-                made = rewrite(connection, layout, Stroke(
-                    path, f"learner_id IN ({listed})", {"manager_id": f"manager_id IN ({listed})"}
-                ))  # fmt: skip
-                if made:
-                    done, fresh = made
-                    swap(fresh, path)
-                    gone += done.before - done.after
+    for path in files if known else ():
+        ids = _refused(connection, ring, known, path)
+        if ids:
+            listed = ", ".join(literal(one) for one in ids)
+            stroke = Stroke(path, f"learner_id IN ({listed})",
+                            {"manager_id": f"manager_id IN ({listed})"})  # fmt: skip
+            made = rewrite(connection, layout, stroke)
+            if made:
+                done, fresh = made
+                swap(fresh, path)
+                gone += done.before - done.after
     return gone

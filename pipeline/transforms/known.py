@@ -22,6 +22,7 @@ from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.denylist import entries_sql
+from pipeline.transforms.kept import kept
 from pipeline.transforms.stored import classified, records, roster
 
 
@@ -30,6 +31,8 @@ def write_known(
 ) -> None:
     """Write the file of known values from the records and the roster in the store."""
     rows = classified(layout)
+    # A kept month can count more people than the store holds by now.
+    once = kept(layout) or "(SELECT 0 AS learners, 0 AS records)"
     connection.execute(f"ATTACH {literal(out)} AS known")
     try:
         connection.execute(f"""
@@ -43,7 +46,10 @@ def write_known(
           WHERE department IS NOT NULL
           GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
         CREATE TABLE known.total AS
-          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {rows};
+          SELECT greatest(count(DISTINCT person), any_value(k.learners)) AS people,
+            greatest(count(*), any_value(k.records)) AS records
+          FROM {rows}, (SELECT coalesce(max(learners), 0) AS learners,
+            coalesce(max(records), 0) AS records FROM {once}) k;
         CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {rows}
           UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL;
         CREATE TABLE known.denied AS {entries_sql(roster(layout), "person")};

@@ -10,6 +10,7 @@ import duckdb
 from pipeline.engine import identifier, literal
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import DataMap, Published, Purpose
+from pipeline.transforms.kept import TABLE, kept, months
 from pipeline.transforms.stored import pseudonymized
 
 # A coaching table's cell: the column that names it, and the pseudonymized column behind it.
@@ -54,6 +55,17 @@ def table_sql(table: str, spec: Published, rows: str) -> str:
     return f"SELECT {columns} FROM {rows}" + ("" if timed else f" ORDER BY {columns}")
 
 
+def with_kept(layout: Layout, table: str, query: str) -> str:
+    """SQL: the query, with the months that are kept as aggregates as they were published last."""
+    found = kept(layout) if table == TABLE else None
+    if found is None:
+        return query
+    return (
+        f"FROM ({query}) WHERE period NOT IN {months(layout)} UNION ALL FROM {found} "
+        "ORDER BY period"
+    )
+
+
 def stage_database(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
@@ -76,9 +88,8 @@ def stage_database(
         connection.execute("SET preserve_insertion_order = true")
         try:
             for table, spec in tables.items():
-                connection.execute(
-                    f"CREATE TABLE staged.{identifier(table)} AS {table_sql(table, spec, rows)}"
-                )
+                query = with_kept(layout, table, table_sql(table, spec, rows))
+                connection.execute(f"CREATE TABLE staged.{identifier(table)} AS {query}")
                 (counts[table],) = connection.sql(
                     f"SELECT count(*) FROM staged.{identifier(table)}"
                 ).fetchall()[0]

@@ -16,7 +16,7 @@ from pipeline.policy.data_map import DataMap, Published, Purpose
 from pipeline.policy.retention import RetentionRules
 from pipeline.policy.windows import due_sql
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis
+from pipeline.transforms import basis, kept
 from pipeline.transforms.classify import SUPERSEDED
 from pipeline.transforms.pseudonymize import filters
 from pipeline.transforms.publish import CELL
@@ -63,10 +63,17 @@ def _withheld(
 
 
 def _cells(
-    connection: duckdb.DuckDBPyConnection, table: str, spec: Published, rows: str
+    connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, spec: Published, rows: str
 ) -> dict[str, int]:
     cell = CELL[table]
-    return {
+    told = {}
+    if table == kept.TABLE:
+        apart = f"{cell} IN {kept.months(layout)}"
+        told["month kept as aggregate"] = count(
+            connection, f"SELECT count(*) FROM {rows} WHERE {apart}"
+        )
+        rows = f"(FROM {rows} WHERE NOT coalesce({apart}, false))"
+    return told | {
         "no cell": count(connection, f"SELECT count(*) FROM {rows} WHERE {cell} IS NULL"),
         f"fewer than {spec.k} people": count(
             connection,
@@ -100,11 +107,14 @@ def reconcile(
     for table, spec in data_map.published.items():
         suppressed = dict(withheld[spec.purpose])
         if spec.k:
-            suppressed |= _cells(connection, table, spec, pseudonymized(layout, spec.purpose))
+            suppressed |= _cells(
+                connection, layout, table, spec, pseudonymized(layout, spec.purpose)
+            )
         database = layout.staged(partition) / f"{spec.database}.duckdb"
         told = "sum(records)" if spec.k else "count(*)"
         connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
-        published = count(connection, f"SELECT {told} FROM counted.{identifier(table)}")
+        own = f"WHERE period NOT IN {kept.months(layout)}" if table == kept.TABLE else ""
+        published = count(connection, f"SELECT {told} FROM counted.{identifier(table)} {own}")
         connection.execute("DETACH counted")
         counts.append(
             TableCount(table, total + lines, bad + lines, superseded, suppressed, published)

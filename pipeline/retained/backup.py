@@ -1,0 +1,90 @@
+"""Backups, and how erased people stay erased through them.
+
+A backup is a copy of what cannot be made again: the canonical store, the kept aggregates, and the
+vault's cases. Key ring and derived tables are not in it: the one so that destroyed keys stay
+destroyed, the others because a night makes them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+from pipeline.engine import engine
+from pipeline.layout import Layout, built_beside
+from pipeline.policy.base import PolicyError
+from pipeline.retained.ground import Ground
+from pipeline.retained.journal import fresh_name
+from pipeline.retained.rewrite import Stroke, rewrite, swap
+from pipeline.subjects import tombstones
+
+CASES = ("holds.json", "withheld.json", "tombstones.json")
+
+
+def copies(layout: Layout) -> list[Layout]:
+    """The backups in the data folder, each as a layout of its own."""
+    return [Layout(path) for path in sorted(layout.backups.glob("*")) if path.is_dir()]
+
+
+def make(ground: Ground, now: dt.datetime) -> Path:
+    """Copy the store into backups/<stamp>; returns the folder."""
+    layout = ground.layout
+    with layout.locked():
+        target = layout.backups / fresh_name(now)
+        with built_beside(target, layout.work) as beside:
+            copy = Layout(beside)
+            copy.vault.mkdir(parents=True, mode=0o700)
+            if layout.canonical.exists():
+                shutil.copytree(layout.canonical, copy.canonical)
+            if layout.aggregates.exists():
+                copy.aggregates.parent.mkdir(parents=True)
+                shutil.copy2(layout.aggregates, copy.aggregates)
+            for name in CASES:
+                if (layout.vault / name).exists():
+                    shutil.copy2(layout.vault / name, copy.vault / name)
+    return target
+
+
+def restore(ground: Ground, source: Path) -> int:
+    """Bring a backup's canonical store back, erased people taken out before anyone can read it.
+
+    Tombstones of the living vault and of the backup are replayed on the copy, beside the store.
+    Quarantined rows as delivered, which a hash cannot search, are emptied if anybody was erased
+    since. The derived stores are made by the next night.
+
+    Args:
+        source: a backup's folder, wherever it was kept.
+
+    Returns:
+        Rows that the replay took out.
+
+    Raises:
+        PolicyError: no backup there.
+    """
+    layout, old = ground.layout, Layout(source)
+    if not old.canonical.exists():
+        raise PolicyError("restore: the folder holds no backup")
+    with layout.locked():
+        known, then = tombstones.stones(layout), tombstones.stones(old)
+        with (
+            built_beside(layout.canonical, layout.work) as beside,
+            engine(layout.work) as connection,
+        ):
+            shutil.copytree(old.canonical, beside)
+            files = [p for p in sorted(beside.glob("*/*/*.parquet")) if ".rejects." not in p.name]
+            gone = tombstones.refuse(connection, layout, ground.ring, known | then, files)
+            if known - then:
+                for path in files:
+                    if path.name.startswith("records"):
+                        made = rewrite(connection, layout, Stroke(
+                            path, blank={"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
+                        ))  # fmt: skip
+                        if made:
+                            swap(made[1], path)
+                for path in beside.glob("*/*/*.rejects.parquet"):
+                    path.unlink()
+        if old.aggregates.exists() and not layout.aggregates.exists():
+            with built_beside(layout.aggregates, layout.work) as fresh:
+                shutil.copy2(old.aggregates, fresh)
+    return gone
