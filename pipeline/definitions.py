@@ -9,6 +9,7 @@ from assets.classified import classified_milestones, known_values
 from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
 from assets.raw import canonical_milestones, landing_sources
+from assets.retained import deletion_plan, erasure, retained_checks
 from pipeline.resources import Store, store_from_environment
 
 nightly_job = dg.define_asset_job(
@@ -20,6 +21,19 @@ nightly_job = dg.define_asset_job(
 )
 nightly_schedule = dg.build_schedule_from_partitioned_job(
     nightly_job, name="every_night", hour_of_day=2, minute_of_hour=15
+)
+retention_job = dg.define_asset_job(
+    "retention",
+    selection=dg.AssetSelection.groups("retained"),
+    executor_def=dg.in_process_executor,
+    description="What is past its window: plan, look again, erase, verify, receipt.",
+)
+retention_schedule = dg.ScheduleDefinition(
+    name="every_night_deletion",
+    job=retention_job,
+    cron_schedule="15 1 * * *",
+    execution_timezone="Europe/Berlin",
+    description="Before the night, so that it reads a store without what is past its window.",
 )
 
 
@@ -34,10 +48,12 @@ def definitions(store: Store) -> dg.Definitions:
             *pseudonymized_milestones,
             *staged_tables,
             release,
+            deletion_plan,
+            erasure,
         ],
-        asset_checks=checks,
-        jobs=[nightly_job],
-        schedules=[nightly_schedule],
+        asset_checks=[*checks, *retained_checks],
+        jobs=[nightly_job, retention_job],
+        schedules=[nightly_schedule, retention_schedule],
         resources={"store": store},
     )
 

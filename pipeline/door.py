@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline import access
 from pipeline.engine import engine, identifier
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
@@ -41,6 +42,9 @@ def read(
         rows = connection.execute(
             f"SELECT {columns} {relation} LIMIT {int(limit)}", bound
         ).fetchall()
+    if spec.k is None:
+        at = spec.columns.index("learner_ref")
+        access.note(layout, table, spec.purpose.value, (str(row[at]) for row in rows))
     return Page(spec.columns, rows, int(total))
 
 

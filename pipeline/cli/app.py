@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import retained
+
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
     no_args_is_help=True,
@@ -93,6 +95,14 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; default al
     shown = views.table(home, table, limit, manager) if table else views.published(home, limit)
     if not shown:
         raise typer.Exit(1)
+
+
+for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
+                retained.restore):  # fmt: skip
+    app.command()(command)
+app.add_typer(retained.hold, name="hold")
+app.add_typer(retained.request, name="request")
+app.add_typer(retained.keys, name="keys")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Run the nightly job in this process, with progress and without values on the screen."""
+"""Run the project's jobs in this process, with progress and without values on the screen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -37,8 +38,9 @@ def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
                 yield f"{asset} {outcome.check_name}: {outcome.description}"
 
 
-def run(home: Path, day: dt.date) -> bool:
-    """Run one night; true if it was published."""
+@contextmanager
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of DAGSTER_HOME, by default below the data folder."""
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["MILESTONES_HOME"] = str(home)
@@ -46,39 +48,46 @@ def run(home: Path, day: dt.date) -> bool:
     instance_home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (instance_home / "dagster.yaml").exists():
         (instance_home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
-    say(f"night of {day}")
+    with dg.DagsterInstance.get() as found:
+        yield found
 
-    # Loaded now: Dagster and the policy files take a second, and the environment is set above.
-    from pipeline.definitions import definitions
-    from pipeline.resources import store_from_environment
 
-    job = definitions(store_from_environment()).resolve_job_def("nightly")
-    run_id = str(uuid.uuid4())
+def run_job(home: Path, name: str, partition: str | None) -> bool:
+    """Run one Dagster job of the code location with progress; true if it succeeded."""
     bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
-    with (
-        dg.DagsterInstance.get() as instance,
-        Progress(*bars, console=console) as progress,
-        ThreadPoolExecutor(1) as worker,
-    ):
-        task = progress.add_task("nightly", total=len(job.graph.node_defs))
-        running = worker.submit(
-            job.execute_in_process,
-            partition_key=str(day),
-            instance=instance,
-            raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            run_id=run_id,
-        )
-        while not running.done():
-            wait([running], timeout=0.5)
-            ended = instance.all_logs(run_id, of_type=done)
-            last = ended[-1].step_key if ended else "nightly"
-            progress.update(task, completed=len(ended), description=str(last))
-        result = running.result()
-    if not result.success:
-        for failure in _failures(result.all_events):
-            warn(failure)
+    with instance(home) as kept:
+        # Loaded now: Dagster and the policy files take a second, and the environment is set above.
+        from pipeline.definitions import definitions
+        from pipeline.resources import store_from_environment
+
+        job = definitions(store_from_environment()).resolve_job_def(name)
+        run_id = str(uuid.uuid4())
+        with Progress(*bars, console=console) as progress, ThreadPoolExecutor(1) as worker:
+            task = progress.add_task(name, total=len(job.graph.node_defs))
+            running = worker.submit(
+                job.execute_in_process,
+                partition_key=partition,
+                instance=kept,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_id=run_id,
+            )
+            while not running.done():
+                wait([running], timeout=0.5)
+                ended = kept.all_logs(run_id, of_type=done)
+                last = ended[-1].step_key if ended else name
+                progress.update(task, completed=len(ended), description=str(last))
+            result = running.result()
+    for failure in () if result.success else _failures(result.all_events):
+        warn(failure)
+    return result.success
+
+
+def run(home: Path, day: dt.date) -> bool:
+    """Run one night; true if it was published."""
+    say(f"night of {day}")
+    if not run_job(home, "nightly", str(day)):
         warn("nothing was published; the tables are those of the last good night")
         return False
     reconciliation(home, str(day))

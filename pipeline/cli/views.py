@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -15,6 +16,9 @@ from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import store_from_environment
+from pipeline.retained.due import Line
+from pipeline.retained.holds import Hold
+from pipeline.subjects.register import Request
 
 console = Console()
 errors = Console(stderr=True)
@@ -159,3 +163,59 @@ def admission(home: Path, day: dt.date) -> bool:
         warn(str(error))
         return False
     return True
+
+
+def plan(lines: list[Line]) -> None:
+    """Print what a deletion would do."""
+    if not lines:
+        say("nothing is past its window")
+        return
+    grid = _grid("Past its window")
+    for name in ("what", "rule", "where"):
+        grid.add_column(name, overflow="fold")
+    for name in ("due", "held"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        grid.add_row(f"{line.place}: {line.what}", line.rule, line.where, f"{line.due:,}",
+                     f"{line.held:,}")  # fmt: skip
+    console.print(grid)
+
+
+def receipt(told: dict[str, Any]) -> None:
+    """Print one receipt."""
+    say(f"receipt {told['receipt']} ({told['kind']}), completed {told['completed_at']}")
+    grid = _grid(f"Rows, {len(told['files'])} files rewritten")
+    for name in ("place", "before", "after", "erased"):
+        grid.add_column(name, justify="left" if name == "place" else "right")
+    for place, rows in told["rows"].items():
+        erased = rows["before"] - rows["after"]
+        grid.add_row(place, f"{rows['before']:,}", f"{rows['after']:,}", f"{erased:,}")
+    console.print(grid)
+    for what, n in told["removed_whole"].items():
+        say(f"removed whole: {what}: {n:,}")
+    left = sum(told["found_afterwards"].values())
+    say(f"asked afterwards, {len(told['found_afterwards'])} places: {left} left")
+
+
+def holds(found: list[Hold]) -> None:
+    """Print holds; people are counted, not named."""
+    grid = _grid("Legal holds in force")
+    for name in ("name", "reason", "owner", "review by", "people", "scope"):
+        grid.add_column(name)
+    for one in found:
+        scope = [*one.courses, *one.records, *one.regions, *one.sources]
+        grid.add_row(one.name, one.reason, one.owner, str(one.review_by), str(len(one.people)),
+                     ", ".join(scope))  # fmt: skip
+    console.print(grid)
+
+
+def requests(found: list[Request], today: dt.date) -> None:
+    """Print requests with state and deadline; identifiers are not shown."""
+    grid = _grid("Requests of data subjects")
+    for name in ("request", "state", "identity verified", "answer due", ""):
+        grid.add_column(name)
+    for one in found:
+        late = "overdue" if one.overdue(today) else ""
+        grid.add_row(one.name, one.state, "yes" if one.verified_by else "no", str(one.deadline),
+                     late)  # fmt: skip
+    console.print(grid)

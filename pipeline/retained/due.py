@@ -138,7 +138,8 @@ def canonical_strokes(
     for path in stored.files(layout, "records"):
         drop = path.parent.parent.name
         gone = []
-        if drop in touched:
+        # Corrections lie apart, under the date of the drop that they correct.
+        if drop in touched or not landing.DATED.fullmatch(drop):
             gone.append(f"problem IS NULL AND {MILESTONE} IN (FROM leaving_milestones)")
         if landing.DATED.fullmatch(drop) and dt.date.fromisoformat(drop) <= quarantined:
             gone.append("problem IS NOT NULL")

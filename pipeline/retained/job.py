@@ -280,7 +280,7 @@ def retain(
         done = resume(ground, runs, now)
         with engine(ground.layout.work) as connection:
             lines = plan.by_rule(connection, ground, now)
-            order = Order(fresh_name(now), RETENTION, now.isoformat(), ground.rules_sha256, None,
+            order = Order(fresh_name(), RETENTION, now.isoformat(), ground.rules_sha256, None,
                           None, [vars(line) for line in lines])  # fmt: skip
             journal = _open(connection, ground, order)
         return [*done, _carry_out(ground, journal, runs, now)]
@@ -297,11 +297,14 @@ def erase_person(
         ErasureError: as `retain`.
     """
     with ground.layout.locked():
-        resume(ground, runs, now)
+        for told in resume(ground, runs, now):
+            if request is not None and told["request"] == request:
+                # This very request was cut off, and has just been finished.
+                return told
         with engine(ground.layout.work) as connection:
             subject = find(connection, ground.layout, identifier)
             lines = plan.of_person(connection, ground, subject)
-            order = Order(fresh_name(now), PERSON, now.isoformat(), ground.rules_sha256,
+            order = Order(fresh_name(), PERSON, now.isoformat(), ground.rules_sha256,
                           identifier, request, [vars(line) for line in lines])  # fmt: skip
             folder = Journal(ground.layout, order.name)
             folder.keep_subject(subject, references(connection, ground.layout, subject))

@@ -49,8 +49,10 @@ class Order:
         return dt.datetime.fromisoformat(self.as_of)
 
 
-def fresh_name(now: dt.datetime) -> str:
-    return f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+def fresh_name(at: dt.datetime | None = None) -> str:
+    """A name that sorts by time and is nobody else's."""
+    now = at or dt.datetime.now(dt.UTC)
+    return f"{now:%Y%m%dT%H%M%S%fZ}-{uuid.uuid4().hex[:8]}"
 
 
 class Journal:

@@ -42,6 +42,7 @@ def work_list_left(
     drops = {
         str(d) for (d,) in connection.sql("SELECT DISTINCT unnest(drops) FROM listed").fetchall()
     }
+    drops.add("rectified")
     files = [f for f in stored.files(ground.layout, "records") if f.parent.parent.name in drops]
     rows = stored.parquet(files, canonical.COLUMNS)
     return {

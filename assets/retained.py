@@ -1,0 +1,96 @@
+"""Retained and erased: the plan of a deletion, the deletion with its receipt, and their checks."""
+
+import datetime as dt
+from typing import Any
+
+import dagster as dg
+
+from assets.common import OWNERS
+from pipeline.resources import Store
+from pipeline.retained import job, receipts
+from pipeline.retained.due import Line
+from pipeline.retained.runs import DagsterStorage
+from pipeline.subjects import register
+
+PLAN = dg.AssetKey(["retained", "deletion_plan"])
+ERASURE = dg.AssetKey(["retained", "erasure"])
+
+
+def plan_table(lines: list[Line]) -> dg.TableMetadataValue:
+    """A plan as the UI shows it."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord(vars(line)) for line in lines],
+        schema=dg.TableSchema([
+            dg.TableColumn("place"), dg.TableColumn("what"), dg.TableColumn("rule"),
+            dg.TableColumn("due", "int"), dg.TableColumn("held", "int"), dg.TableColumn("where"),
+        ]),
+    )  # fmt: skip
+
+
+@dg.asset(key=PLAN, group_name="retained", owners=OWNERS, kinds={"duckdb"})
+def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
+    """A dry run: what is past its window now, by which rule, and where it lies."""
+    now = dt.datetime.now(dt.UTC)
+    store.require_valid_policy(now.date())
+    lines = job.dry_run(store.ground, now)
+    return dg.MaterializeResult(
+        metadata={
+            "plan": plan_table(lines),
+            "due": sum(line.due for line in lines if line.place == "canonical records"),
+            "held": sum(line.held for line in lines if line.place == "canonical records"),
+        }
+    )
+
+
+def _told(receipt: dict[str, Any]) -> dict[str, Any]:
+    rows: dict[str, dict[str, int]] = receipt["rows"]
+    return {
+        "receipt": receipt["receipt"],
+        "rules_sha256": receipt["rules_sha256"],
+        "rows": dg.MetadataValue.table(
+            [
+                dg.TableRecord({"place": place, **counts, "erased": counts["before"]
+                                - counts["after"]})
+                for place, counts in rows.items()
+            ],
+            schema=dg.TableSchema([
+                dg.TableColumn("place"), dg.TableColumn("before", "int"),
+                dg.TableColumn("after", "int"), dg.TableColumn("erased", "int"),
+            ]),
+        ),
+        "files_rewritten": len(receipt["files"]),
+        "found_afterwards": receipt["found_afterwards"],
+    }  # fmt: skip
+
+
+@dg.asset(key=ERASURE, group_name="retained", deps=[PLAN], owners=OWNERS, kinds={"duckdb"})
+def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+    """Erases what is past its window, after a last look at holds and rules, and proves it.
+
+    Finishes erasures that were cut off before. Succeeds only when the stores themselves, asked
+    afterwards, hold nothing that is due; the receipt lies in receipts/.
+    """
+    now = dt.datetime.now(dt.UTC)
+    store.require_valid_policy(now.date())
+    done = job.retain(store.ground, now, DagsterStorage(context.instance))
+    return dg.MaterializeResult(metadata=_told(done[-1]))
+
+
+@dg.asset_check(asset=ERASURE, blocking=True)
+def receipts_are_whole(store: Store) -> dg.AssetCheckResult:
+    """No receipt was changed or taken out: each names the hash of the one before."""
+    broken = receipts.broken(store.layout)
+    return dg.AssetCheckResult(passed=not broken, metadata={"broken": broken})
+
+
+@dg.asset_check(asset=ERASURE)
+def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
+    """No request of a data subject is past its legal deadline (GDPR Art. 12(3))."""
+    today = dt.datetime.now(dt.UTC).date()
+    late = [one.name for one in register.every(store.layout) if one.overdue(today)]
+    return dg.AssetCheckResult(
+        passed=not late, severity=dg.AssetCheckSeverity.WARN, metadata={"overdue": late}
+    )
+
+
+retained_checks = [receipts_are_whole, requests_are_answered_in_time]

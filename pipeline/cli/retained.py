@@ -1,0 +1,241 @@
+"""Commands of retention and erasure: plan, erase, hold, request, backup, keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.retained.ground import Ground
+
+Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
+DEFAULT_HOME = Path("data")
+People = Annotated[list[str] | None, typer.Option("--person", help="Raw identifier; repeatable.")]
+Many = Annotated[list[str] | None, typer.Option(help="Repeatable.")]
+Why = Annotated[str, typer.Option(help="The reason, as it is told and kept.")]
+
+hold = typer.Typer(help="Legal holds: what must be kept although its window is over.",
+                   no_args_is_help=True)  # fmt: skip
+request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).",
+                      no_args_is_help=True)  # fmt: skip
+keys = typer.Typer(help="Pseudonym keys and their epochs.", no_args_is_help=True)
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@contextmanager
+def _ground(home: Path) -> Iterator[Ground]:
+    """The ground of a command; policy errors become a message and exit code 1."""
+    from pydantic import ValidationError
+
+    from pipeline.cli import views
+    from pipeline.engine import EngineError
+    from pipeline.policy.base import PolicyError
+    from pipeline.resources import store_from_environment
+    from pipeline.retained.rewrite import ErasureError
+
+    store = store_from_environment().model_copy(update={"home": str(home)})
+    try:
+        store.require_valid_policy(now().date())
+        yield store.ground
+    except (PolicyError, ErasureError, EngineError) as error:
+        views.warn(str(error))
+        raise typer.Exit(1) from None
+    except ValidationError as error:
+        views.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
+        raise typer.Exit(1) from None
+
+
+def plan(home: Home = DEFAULT_HOME) -> None:
+    """What a deletion would erase now, by which rule, and where it lies. Changes nothing."""
+    from pipeline.cli import views
+    from pipeline.retained import job
+
+    with _ground(home) as ground:
+        views.plan(job.dry_run(ground, now()))
+
+
+def erase(home: Home = DEFAULT_HOME) -> None:
+    """Erase what is past its window: the Dagster job `retention`, with its receipt."""
+    from pipeline.cli import night, views
+    from pipeline.retained import receipts
+
+    with _ground(home) as ground:
+        before = set(receipts.newest_first(ground.layout))
+        if not night.run_job(home, "retention", None):
+            raise typer.Exit(1)
+        for path in sorted(set(receipts.newest_first(ground.layout)) - before):
+            views.receipt(receipts.read(ground.layout, path.stem))
+
+
+def receipt(name: Annotated[str | None, typer.Argument()] = None,
+            home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Show a receipt, by default the last one, and whether the chain of receipts is whole."""
+    from pipeline.cli import views
+    from pipeline.policy.base import PolicyError
+    from pipeline.retained import receipts
+
+    with _ground(home) as ground:
+        names = [path.stem for path in receipts.newest_first(ground.layout)]
+        if not names or (name is not None and name not in names):
+            raise PolicyError("no such receipt")
+        views.receipt(receipts.read(ground.layout, name or names[0]))
+        broken = receipts.broken(ground.layout)
+        if broken:
+            raise PolicyError(f"receipts were changed or taken out before: {', '.join(broken)}")
+        views.say(f"{len(names)} receipts, the chain is whole")
+
+
+@hold.command("place")
+def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typer.Option()],
+               person: People = None, course: Many = None, record: Many = None,
+               region: Many = None, source: Many = None,
+               home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Place a hold; every part of its scope that is given must fit a record."""
+    from pipeline.cli import views
+    from pipeline.retained import holds
+
+    with _ground(home) as ground:
+        holds.place(ground.layout, holds.Hold.model_validate({
+            "name": name, "reason": reason, "owner": owner, "placed_on": now().date(),
+            "review_by": review_by, "people": tuple(person or ()), "courses": tuple(course or ()),
+            "records": tuple(record or ()), "regions": tuple(region or ()),
+            "sources": tuple(source or ()),
+        }))  # fmt: skip
+        views.say(f"hold {name} is in force until it is lifted; review by {review_by}")
+
+
+@hold.command("lift")
+def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Lift a hold; what it kept is due again."""
+    from pipeline.retained import holds
+
+    with _ground(home) as ground:
+        holds.lift(ground.layout, name, now().date())
+
+
+@hold.command("list")
+def hold_list(home: Home = DEFAULT_HOME) -> None:
+    """Holds in force; people are counted, not named."""
+    from pipeline.cli import views
+    from pipeline.retained import holds
+
+    with _ground(home) as ground:
+        views.holds(holds.live(ground.layout))
+
+
+@request.command("receive")
+def request_receive(kind: str, person: str,
+                    set_: Annotated[list[str] | None, typer.Option("--set", help="For a "
+                    "rectification, field=value; course_code is needed.")] = None,
+                    purpose: Many = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Take a request in: access, rectification, erasure, restriction or objection."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with _ground(home) as ground:
+        details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
+        if purpose:
+            details["purposes"] = purpose
+        try:
+            wanted = register.Kind(kind)
+        except ValueError:
+            raise typer.BadParameter(f"one of {', '.join(register.Kind)}") from None
+        made = register.receive(ground.layout, wanted, person, now().date(), details)
+        views.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
+
+
+@request.command("verify")
+def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
+    """Say who verified that the sender is the person."""
+    from pipeline.subjects import register
+
+    with _ground(home) as ground:
+        register.verify_identity(ground.layout, name, by)
+
+
+@request.command("extend")
+def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
+    """Extend the deadline by two months (Art. 12(3))."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with _ground(home) as ground:
+        made = register.extend(ground.layout, name, because, now().date())
+        views.say(f"answer due by {made.deadline}")
+
+
+@request.command("refuse")
+def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
+    """Refuse a request, with the reason that the person is told."""
+    from pipeline.subjects import register
+
+    with _ground(home) as ground:
+        register.refuse(ground.layout, name, because)
+
+
+@request.command("run")
+def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Carry a verified request out; one that was cut off is carried on."""
+    from pipeline.cli import night, views
+    from pipeline.retained.runs import DagsterStorage
+    from pipeline.subjects import act
+
+    with _ground(home) as ground, night.instance(home) as instance:
+        done = act.carry_out(ground, name, now(), DagsterStorage(instance))
+        views.say(f"{done.name}: {done.state}, {done.history[-1].note}")
+
+
+@request.command("lift")
+def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
+    """End a person's limit on use: `restricted` or `objected`."""
+    from pipeline.subjects import act
+
+    with _ground(home) as ground:
+        act.lift(ground, person, kind, now())
+
+
+@request.command("list")
+def request_list(home: Home = DEFAULT_HOME) -> None:
+    """All requests with state and deadline; identifiers are not shown."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with _ground(home) as ground:
+        views.requests(register.every(ground.layout), now().date())
+
+
+def backup(home: Home = DEFAULT_HOME) -> None:
+    """Copy what cannot be made again (canonical store, cases) into backups/."""
+    from pipeline.cli import views
+    from pipeline.retained import backup as backups
+
+    with _ground(home) as ground:
+        views.say(f"backup {backups.make(ground, now()).name}")
+
+
+def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
+    """Bring a backup's store back; erased people are taken out before anyone can read it."""
+    from pipeline.cli import views
+    from pipeline.retained import backup as backups
+
+    with _ground(home) as ground:
+        gone = backups.restore(ground, source.absolute())
+        views.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
+
+
+@keys.command("rotate")
+def keys_rotate(home: Home = DEFAULT_HOME) -> None:
+    """Start a new key epoch; the next night makes every pseudonym anew."""
+    from pipeline.cli import views
+
+    with _ground(home) as ground:
+        epoch = ground.ring.rotate(now().date())
+        views.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")

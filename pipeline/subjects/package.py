@@ -1,0 +1,129 @@
+"""The answer to an access request (GDPR Art. 15 and 20): everything held on one person.
+
+package.json is for machines, package.html for people; both say the same.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from jinja2 import Environment
+
+from pipeline import access
+from pipeline.engine import literal
+from pipeline.layout import built_beside
+from pipeline.policy.data_map import Purpose
+from pipeline.policy.retention import RecordType
+from pipeline.policy.windows import kept_until
+from pipeline.retained.ground import Ground
+from pipeline.retained.subject import Subject, references
+from pipeline.subjects import register, withheld
+from pipeline.transforms import stored
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>What is held about you</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
+table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto}
+th,td{border-bottom:1px solid #ccc;padding:.3rem .6rem;text-align:left;white-space:nowrap}
+h2{margin-top:2rem}.note{color:#555}</style>
+<h1>What is held about you</h1>
+<p>Made on {{ made_on }} for request {{ request }}. {{ explanation }}</p>
+{% for section in sections %}<h2>{{ section.title }}</h2><p class="note">{{ section.note }}</p>
+{% if section.rows %}<table>
+<tr>{% for name in section.rows[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in section.rows %}<tr>
+{% for value in row.values() %}<td>{{ "–" if value is none else value }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% else %}<p>Nothing.</p>{% endif %}
+{% endfor %}</html>
+"""
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    found = connection.sql(query)
+    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+
+
+def _kept_until(ground: Ground, row: dict[str, Any]) -> str:
+    """The rule that ends one record's life, and roughly when, by its own dates."""
+    started = next((row[n] for n in ("event_at", "started_at", "assigned_at") if row[n]), None)
+    record = RecordType(row["record_type"])
+    day = started.date() if started else row["drop_date"]
+    last, rule = kept_until(ground.rules, record, row["region"],
+                            ground.rules.records[record].duration, day)  # fmt: skip
+    return f"{last} ({rule})"
+
+
+def collect(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject
+) -> list[dict[str, Any]]:
+    """Sections with title, note and rows, in the order the data travels."""
+    layout = ground.layout
+    learner = subject.is_learner()
+    records = _rows(
+        connection,
+        f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {stored.records(layout)} "
+        f"WHERE {learner} AND problem IS NULL ORDER BY course_code, revised_at",
+    )
+    for row in records:
+        row["kept until"] = _kept_until(ground, row)
+    sections = [
+        {"title": "Learning records", "note": "As delivered by the learning systems, every "
+         "revision, with the day until which each is kept.", "rows": records},
+        {"title": "Records that could not be read", "note": "Set aside because they break a rule.",
+         "rows": _rows(connection, f"SELECT problem, raw, drop_date FROM {stored.records(layout)} "
+                       f"WHERE problem IS NOT NULL AND ({learner} OR {subject.mentioned('raw')})")},
+        {"title": "Staff directory", "note": "From the HR roster.",
+         "rows": _rows(connection, f"SELECT * EXCLUDE (manager_id) FROM "
+                       f"{stored.roster_history(layout)} WHERE {learner} ORDER BY drop_date")},
+    ]  # fmt: skip
+    refs = references(connection, layout, subject)
+    for purpose, ref in refs.items():
+        tables = [n for n, s in ground.data_map.published.items() if s.purpose is purpose]
+        sections.append({
+            "title": f"Under a pseudonym, for {purpose.value.replace('_', ' ')}",
+            "note": f"You are {ref} there; the rows feed {', '.join(tables)}."
+            + (" Only groups are published." if purpose is Purpose.COACHING else ""),
+            "rows": _rows(connection, f"FROM {stored.pseudonymized(layout, purpose)} "
+                          f"WHERE learner_ref = {literal(ref)}"),
+        })  # fmt: skip
+    mine = [r for r in register.every(layout) if r.identifier in subject.ids]
+    sections += [
+        {"title": "Limits on use", "note": "Restrictions and objections in force.",
+         "rows": [{"purpose": p, "kind": k} for who, p, k in withheld.entries(layout)
+                  if who == subject.person]},
+        {"title": "Your requests", "note": "", "rows": [
+            {"request": r.name, "state": r.state, "answer due": r.deadline} for r in mine]},
+        {"title": "Who looked, and why", "note": "Reads of single rows through the query door.",
+         "rows": access.about(layout, set(refs.values()))},
+    ]  # fmt: skip
+    return sections
+
+
+def write(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject, request: str,
+    now: dt.datetime,
+) -> Path:  # fmt: skip
+    """Write the package into the vault; returns its folder."""
+    told = {
+        "made_on": str(now.date()),
+        "request": request,
+        "explanation": "Sources are your employer's learning systems. You may ask for correction, "
+        "erasure or restriction, object, and complain to the supervisory authority.",
+        "sections": collect(connection, ground, subject),
+    }
+    target = ground.layout.vault / "packages" / f"{now:%Y%m%d}-{request}"
+    if target.exists():
+        shutil.rmtree(target)
+    with built_beside(target, ground.layout.work) as folder:
+        folder.mkdir(mode=0o700)
+        text = json.dumps(told, indent=1, default=str, ensure_ascii=False)
+        (folder / "package.json").write_text(text, "utf-8")
+        page = Environment(autoescape=True).from_string(PAGE).render(**told)
+        (folder / "package.html").write_text(page, "utf-8")
+    return target
