@@ -1,0 +1,58 @@
+"""A company with a past: what the tests of retention and erasure work on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.keys import KeyRing
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.retention import load_retention
+from pipeline.retained.ground import Ground
+from pipeline.transforms import basis
+from tests.company import company, record
+
+NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+OLD = "2023-11-10"  # of a milestone flag, due since 2026-11-11
+BEFORE = dt.datetime(2026, 11, 5, tzinfo=dt.UTC)  # when it was not due
+
+
+def ground(home: Path) -> Ground:
+    layout = Layout(home)
+    return Ground(
+        layout,
+        load_data_map(PROJECT / "data_map.yaml"),
+        load_retention(PROJECT / "retention_rules.yaml"),
+        KeyRing(layout.key_ring),
+    )
+
+
+def old_records() -> list[dict[str, str]]:
+    """Twelve people of Sales, one milestone each that is past its window, in two revisions."""
+    return [
+        record(p, Assigned_Date="2023-11-01", Started_Date="2023-11-02", Completed_Date=done, Status=status,
+               Course_Code="OLD-1", Course_Title="Old times", Due_Date="")
+        for p in range(12)
+        for status, done in (("In Progress", ""), ("Completed", OLD))
+    ]  # fmt: skip
+
+
+def company_with_a_past() -> tuple[
+    list[dict[str, str]], list[dict[str, str]], list[dict[str, object]]
+]:
+    rows, people, statements = company()
+    return [*rows, *old_records()], people, statements
+
+
+@contextmanager
+def as_of(moment: dt.datetime) -> Iterator[None]:
+    """A night that ran at another moment: what was not due then is published."""
+    honest = basis.write
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(basis, "write", lambda layout, folder, _: honest(layout, folder, moment))
+        yield
