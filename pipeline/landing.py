@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+import duckdb
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +25,7 @@ from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, printable
-from pipeline.readers.base import DropContext
+from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.registry import READERS
 from pipeline.subjects import tombstones
 
@@ -228,7 +229,14 @@ def take_in(
             context = DropContext(
                 connection, drop, data_map.earliest_date, first.source, spec, first.region
             )
-            READERS[spec.reader].read([file.path for file in batch], out, context)
+            try:
+                READERS[spec.reader].read([file.path for file in batch], out, context)
+            except duckdb.InvalidInputException:
+                # DuckDB's own words quote the line.
+                raise MalformedFile(
+                    f"{first.path.name}: not written by one rule throughout "
+                    "(line ends, quotes, encoding, or values of two types in one place)"
+                ) from None
         tombstones.refuse(
             connection, layout, ring or KeyRing(layout.key_ring), tombstones.stones(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),

@@ -16,6 +16,7 @@ from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.resources import Store
 from tests.company import company, write_drop
+from tests.estate import BEFORE, as_of, company_with_a_past
 
 NIGHT = dt.date(2026, 11, 1)
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -117,6 +118,25 @@ def published(good_night: Estate, tmp_path: Path) -> Estate:
     home = tmp_path / "home"
     shutil.copytree(good_night.home, home, symlinks=True)
     return Estate(home, good_night.instance)
+
+
+@pytest.fixture(scope="session")
+def with_a_past(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
+    """A published company of which some records are past their window by now; to be copied."""
+    estate = Estate(tmp_path_factory.mktemp("past") / "home", instance)
+    write_drop(estate.drop(), *company_with_a_past())
+    with as_of(BEFORE):
+        result = estate.run()
+    assert result.success, errors(result)
+    return estate
+
+
+@pytest.fixture
+def past(with_a_past: Estate, tmp_path: Path) -> Estate:
+    """A copy of the company with a past, with a Dagster instance's folder beside it."""
+    home = tmp_path / "home"
+    shutil.copytree(with_a_past.home, home, symlinks=True)
+    return Estate(home, with_a_past.instance)
 
 
 @pytest.fixture

@@ -34,12 +34,13 @@ def ground(home: Path) -> Ground:
 
 def old_records() -> list[dict[str, str]]:
     """Twelve people of Sales, one milestone each that is past its window, in two revisions."""
+    dates = {"Assigned_Date": "2023-11-01", "Started_Date": "2023-11-02", "Due_Date": ""}
+    course = {"Course_Code": "OLD-1", "Course_Title": "Old times"}
     return [
-        record(p, Assigned_Date="2023-11-01", Started_Date="2023-11-02", Completed_Date=done, Status=status,
-               Course_Code="OLD-1", Course_Title="Old times", Due_Date="")
+        record(p, Completed_Date=done, Status=status, **dates, **course)
         for p in range(12)
         for status, done in (("In Progress", ""), ("Completed", OLD))
-    ]  # fmt: skip
+    ]
 
 
 def company_with_a_past() -> tuple[

@@ -22,19 +22,29 @@ from typing import Any
 
 import duckdb
 
+from expectations import boundaries
+from expectations.suite import Verdict
 from pipeline import gate
 from pipeline.layout import Layout
 from pipeline.retained import job, receipts
+from pipeline.retained.ground import Ground
 from tests.estate import NOW, ground
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}
 
 
-def deletion(home: Path, person: str | None) -> None:
+def quick(suite: str, declared: list[str], evidence: dict[str, int]) -> Verdict:
+    """The judgement of expectations/suite.py in a hundredth of the time: what is killed here is
+    the deletion, and every check that it asks for still counts every value."""
+    broken = {name: n for name, n in evidence.items() if n}
+    return Verdict(suite, len(declared), broken, sorted(set(declared) ^ set(evidence)))
+
+
+def deletion(ground: Ground, person: str | None) -> None:
     if person is None:
-        job.retain(ground(home), NOW)
+        job.retain(ground, NOW)
     else:
-        job.erase_person(ground(home), person, "request", NOW)
+        job.erase_person(ground, person, "request", NOW)
 
 
 def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
@@ -112,8 +122,6 @@ def looked(home: Path, tell: Path) -> dict[str, Any]:
 
 
 def main(template: Path, work: Path, points: int, share: int, of: int, person: str | None) -> None:
-    import great_expectations  # noqa: F401 (loaded once, before the forks)
-
     work.mkdir(parents=True)
     tell, home = work / "tell", work / "home"
 
@@ -122,8 +130,10 @@ def main(template: Path, work: Path, points: int, share: int, of: int, person: s
         shutil.copytree(template, home, symlinks=True)
 
     def erase() -> None:
-        deletion(home, person)
+        deletion(policy, person)
 
+    boundaries.judge = quick  # type: ignore[attr-defined]
+    policy = ground(home)
     fresh()
     assert in_child(lambda: counted(erase, None, tell)) == 0
     changes = int(tell.read_text())
@@ -132,7 +142,7 @@ def main(template: Path, work: Path, points: int, share: int, of: int, person: s
     assert in_child(erase) == 0
     seconds = time.monotonic() - start
     print(json.dumps({"changes": changes, "end": looked(home, tell)}), flush=True)
-    moments = [seconds * n / (points - changes) for n in range(points - changes)]
+    moments = [0.9 * seconds * n / (points - changes) for n in range(points - changes)]
     chosen: list[int | float] = [*range(changes), *moments]
     for point in chosen[share::of]:
         fresh()

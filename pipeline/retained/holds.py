@@ -37,7 +37,9 @@ class Hold(Strict):
     def _said(self) -> Hold:
         if not (self.name.strip() and self.reason.strip() and self.owner.strip()):
             raise ValueError("a hold has a name, a reason and an owner")
-        if not (self.people or self.courses or self.records or self.regions or self.sources):
+        if self.lifted_on is None and not (
+            self.people or self.courses or self.records or self.regions or self.sources
+        ):
             raise ValueError("a hold must say what it holds")
         return self
 
@@ -88,7 +90,8 @@ def place(layout: Layout, hold: Hold) -> None:
 
 
 def lift(layout: Layout, name: str, day: dt.date) -> None:
-    """End a hold; what it kept is due again with the next deletion.
+    """End a hold; what it kept is due again with the next deletion, and whom it named is
+    forgotten.
 
     Raises:
         PolicyError: no live hold of that name.
@@ -96,9 +99,8 @@ def lift(layout: Layout, name: str, day: dt.date) -> None:
     holds = _read(layout)
     if name not in {hold.name for hold in live(layout)}:
         raise PolicyError(f"legal hold: none in force is called {name}")
-    _write(layout, [
-        hold.model_copy(update={"lifted_on": day}) if hold.name == name else hold for hold in holds
-    ])  # fmt: skip
+    ended = {"lifted_on": day, "people": ()}
+    _write(layout, [h.model_copy(update=ended) if h.name == name else h for h in holds])
 
 
 def require_reviewed(layout: Layout, today: dt.date) -> None:

@@ -71,7 +71,8 @@ def _strokes_of(
 def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
     """One person's rows, and mentions in other people's, of a store or of a copy of it."""
     learner, named = subject.is_learner(), subject.named("manager_id")
-    texts = {c: subject.mentioned(c) for c in ("department", "course_title", "raw", "file")}
+    texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
+    texts["raw"] = subject.named_in("raw")
     records = [
         Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
                {"manager_id": named, **texts})
@@ -82,7 +83,7 @@ def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
         for path in stored.files(layout, "roster")
     ]
     lines = [
-        Stroke(path, subject.mentioned("raw"))
+        Stroke(path, subject.named_in("raw"))
         for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
     ]
     return [*records, *rosters, *lines]
@@ -161,7 +162,7 @@ def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject 
     if subject is None:
         drops, _ = due.raw_drops(ground, order.now)
     else:
-        drops = landing.naming(layout, subject.pattern)
+        drops = landing.naming(layout, subject.free_text)
     unread = [d for d in drops if not (layout.canonical / str(d) / "drop.json").exists()]
     if unread:
         raise ErasureError(

@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.layout import Layout, settle, write_settled
 from pipeline.policy.data_map import Purpose
 from pipeline.retained.rewrite import Done
-from pipeline.retained.subject import Subject
+from pipeline.retained.subject import Subject, alone
 
 RETENTION = "retention"
 PERSON = "person"
@@ -118,8 +118,8 @@ class Journal:
         """The person, and the pattern of everything that means them, pseudonyms included."""
         told = json.loads((self.folder / "subject.json").read_text("utf-8"))
         needles, refs = tuple(told["needles"]), tuple(told["refs"])
-        subject = Subject(told["person"], tuple(told["ids"]), needles)
-        return subject, Subject(subject.person, subject.ids, needles + refs).pattern
+        subject = Subject(told["person"], tuple(told["ids"]), needles, tuple(told["words"]))
+        return subject, alone(needles + refs)
 
     def strokes(self) -> list[Done]:
         """What was swapped, per file from its first state to its last.

@@ -22,11 +22,14 @@ class Subject:
         person: the identifier that the classified store uses.
         ids: every raw identifier that resolves to the person.
         needles: texts that mean the person and nobody else, in lower case.
+        words: parts of the name that nobody else on the rosters has in theirs. In free text they
+            mean the person; elsewhere they can be an ordinary word, so they are not looked for.
     """
 
     person: str
     ids: tuple[str, ...]
     needles: tuple[str, ...]
+    words: tuple[str, ...] = ()
 
     def is_learner(self) -> str:
         """SQL over canonical and roster rows: is it the person's row?"""
@@ -45,14 +48,28 @@ class Subject:
     @property
     def pattern(self) -> str:
         """Regular expression (RE2 and Python): a needle that stands by itself."""
-        if not self.needles:
-            return r"[^\s\S]"
-        found = "|".join(re.escape(needle) for needle in self.needles)
-        return rf"(?i)(?:^|[^0-9a-zA-Z])(?:{found})(?:$|[^0-9a-zA-Z])"
+        return alone(self.needles)
+
+    @property
+    def free_text(self) -> str:
+        """The same for free text, with the words of the name."""
+        return alone(self.needles + self.words)
 
     def mentioned(self, column: str) -> str:
         """SQL: does the text mean the person?"""
         return f"regexp_matches({column}, {literal(self.pattern)})"
+
+    def named_in(self, column: str) -> str:
+        """SQL: does the free text mean the person?"""
+        return f"regexp_matches({column}, {literal(self.free_text)})"
+
+
+def alone(needles: tuple[str, ...]) -> str:
+    """Regular expression: one of the texts, not as part of a longer word or number."""
+    if not needles:
+        return r"[^\s\S]"
+    found = "|".join(re.escape(needle) for needle in needles)
+    return rf"(?i)(?:^|[^0-9a-zA-Z])(?:{found})(?:$|[^0-9a-zA-Z])"
 
 
 def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str) -> Subject:
@@ -83,9 +100,17 @@ def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str)
         "GROUP BY 1 HAVING count(DISTINCT learner_id) = 1 AND any_value(learner_id) = $p",
         {"p": person},
     ).fetchall()
+    words = connection.execute(
+        f"SELECT word FROM (SELECT learner_id, unnest(regexp_split_to_array(lower(name), "
+        f"'[\\s,.]+')) AS word FROM {rosters}) WHERE length(word) >= {SHORTEST_NAME} "
+        "GROUP BY 1 HAVING count(DISTINCT learner_id) = 1 AND any_value(learner_id) = $p",
+        {"p": person},
+    ).fetchall()
     bare = {re.split(r"[:#/]", one.rstrip("/"))[-1].lower() for one in ids}
     needles = {one for one in bare if len(one) >= SHORTEST_NUMBER} | {str(n) for (n,) in names}
-    return Subject(str(person), tuple(sorted(ids)), tuple(sorted(needles)))
+    return Subject(
+        str(person), tuple(sorted(ids)), tuple(sorted(needles)), tuple(sorted(w for (w,) in words))
+    )
 
 
 def references(
