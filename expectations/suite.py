@@ -33,8 +33,10 @@ def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
     import great_expectations as gx
     import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
-    from great_expectations.expectations.core import (
+    from great_expectations.expectations.core.expect_column_distinct_values_to_equal_set import (
         ExpectColumnDistinctValuesToEqualSet,
+    )
+    from great_expectations.expectations.core.expect_column_values_to_be_between import (
         ExpectColumnValuesToBeBetween,
     )
 

@@ -37,9 +37,8 @@ class Hold(Strict):
     def _said(self) -> Hold:
         if not (self.name.strip() and self.reason.strip() and self.owner.strip()):
             raise ValueError("a hold has a name, a reason and an owner")
-        if self.lifted_on is None and not (
-            self.people or self.courses or self.records or self.regions or self.sources
-        ):
+        scope = (self.people, self.courses, self.records, self.regions, self.sources)
+        if self.lifted_on is None and not any(scope):
             raise ValueError("a hold must say what it holds")
         return self
 
