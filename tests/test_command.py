@@ -27,7 +27,7 @@ COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
 def milestones(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
     return subprocess.run(
-        [*COMMAND, arguments[0], "--home", str(home), *arguments[1:]],
+        [*COMMAND, *arguments, "--home", str(home)],
         env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
 

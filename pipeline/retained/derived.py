@@ -118,6 +118,9 @@ def remake_pseudonymized(
     make_withheld(connection, layout)
     then = basis.read(layout).as_of
     for purpose in Purpose:
+        if not layout.references(purpose).exists():
+            # No night has come so far: there is nothing under a pseudonym.
+            continue
         due = due_sql(ground.rules, ground.data_map, now, purpose)
         expired = _expired(connection, ground, purpose, then, now)
         for period in sorted(months | expired):

@@ -25,7 +25,7 @@ from pipeline.retained.places import place_of
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
 from pipeline.retained.subject import Subject, find, references
 from pipeline.retained.sweep import sweep
-from pipeline.subjects import tombstones, withheld
+from pipeline.subjects import register, tombstones, withheld
 from pipeline.transforms import stored
 
 
@@ -236,6 +236,7 @@ def _carry_out(
             subject, pattern = journal.subject()
             tombstones.add(ground, subject.ids, clock.date())
             withheld.release(layout, subject.person)
+            register.forget(layout, subject.ids)
         _erase_stores(connection, ground, order, journal, subject)
         if subject is not None:
             for copy in backup.copies(layout):
@@ -288,7 +289,7 @@ def retain(
 
 
 def erase_person(
-    ground: Ground, identifier: str, request: str | None, now: dt.datetime,
+    ground: Ground, identifier: str | None, request: str | None, now: dt.datetime,
     runs: RunStorage | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Erase everything of one person (GDPR Art. 17); the vault's entry goes last.
@@ -298,10 +299,13 @@ def erase_person(
         ErasureError: as `retain`.
     """
     with ground.layout.locked():
-        for told in resume(ground, runs, now):
-            if request is not None and told["request"] == request:
-                # This very request was cut off, and has just been finished.
-                return told
+        resume(ground, runs, now)
+        done = receipts.of_request(ground.layout, request) if request else None
+        if done:
+            # This very request was cut off, and has been finished by this run or another.
+            return done
+        if identifier is None:
+            raise ErasureError("the request's person was forgotten, and no receipt tells of it")
         with engine(ground.layout.work) as connection:
             subject = find(connection, ground.layout, identifier)
             lines = plan.of_person(connection, ground, subject)

@@ -38,6 +38,12 @@ def read(layout: Layout, name: str) -> dict[str, Any]:
     return told
 
 
+def of_request(layout: Layout, request: str) -> dict[str, Any] | None:
+    """The receipt of a data subject's request, if it was carried out."""
+    told = (read(layout, one.stem) for one in newest_first(layout))
+    return next((one for one in told if one["request"] == request), None)
+
+
 def broken(layout: Layout) -> list[str]:
     """Names of receipts whose predecessor is missing or is not what it was.
 

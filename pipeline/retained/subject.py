@@ -80,17 +80,17 @@ def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str)
     """
     rosters = stored.roster_history(layout)
     connection.execute(f"""
-      CREATE OR REPLACE TEMP TABLE alias AS
+      CREATE OR REPLACE TEMP TABLE known_alias AS
         SELECT DISTINCT learner_id AS person, unnest([learner_id, 'mbox:mailto:' || email,
           'sha1:' || sha1('mailto:' || email)]) AS id FROM {rosters}
     """)
     ((person,),) = connection.execute(
         "SELECT coalesce(min(person) FILTER (n = 1), $id) FROM (SELECT person, "
-        "count(DISTINCT person) OVER () AS n FROM alias WHERE id = $id)",
+        "count(DISTINCT person) OVER () AS n FROM known_alias WHERE id = $id)",
         {"id": identifier},
     ).fetchall()
     rows = connection.execute(
-        "SELECT id FROM alias WHERE id IS NOT NULL GROUP BY id "
+        "SELECT id FROM known_alias WHERE id IS NOT NULL GROUP BY id "
         "HAVING count(DISTINCT person) = 1 AND any_value(person) = $p ORDER BY id",
         {"p": person},
     ).fetchall()

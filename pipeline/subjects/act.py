@@ -43,9 +43,10 @@ def carry_out(
     if request.verified_by is None:
         raise PolicyError(f"request {name}: the sender's identity is not verified")
     request = register.move(layout, request, State.RUNNING, "started")
-    assert request.identifier is not None  # forgotten only when done, and done does not run
     if request.kind is Kind.ERASURE:
-        return _erase(ground, request, request.identifier, now, runs)
+        return _erase(ground, request, now, runs)
+    if request.identifier is None:
+        raise PolicyError(f"request {name}: the person was erased")
     with engine(layout.work) as connection:
         subject = find(connection, layout, request.identifier)
         if request.kind is Kind.ACCESS:
@@ -64,14 +65,14 @@ def carry_out(
 
 
 def _erase(
-    ground: Ground, request: Request, identifier: str, now: dt.datetime,
+    ground: Ground, request: Request, now: dt.datetime,
     runs: job.RunStorage | None,
 ) -> Request:  # fmt: skip
     layout = ground.layout
     try:
-        receipt = job.erase_person(ground, identifier, request.name, now, runs)
+        receipt = job.erase_person(ground, request.identifier, request.name, now, runs)
     except (PolicyError, ErasureError) as error:
-        register.move(layout, request, State.WAITING, str(error))
+        register.move(layout, register.read(layout, request.name), State.WAITING, str(error))
         raise
     return register.move(
         layout, request, State.DONE, "erased", receipt=receipt["receipt"], identifier=None,

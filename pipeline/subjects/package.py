@@ -50,12 +50,14 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 
 
 def _kept_until(ground: Ground, row: dict[str, Any]) -> str:
-    """The rule that ends one record's life, and roughly when, by its own dates."""
+    """The last day that the record is kept, by its own dates, and the rule that says so."""
     started = next((row[n] for n in ("event_at", "started_at", "assigned_at") if row[n]), None)
     record = RecordType(row["record_type"])
-    day = started.date() if started else row["drop_date"]
-    last, rule = kept_until(ground.rules, record, row["region"],
-                            ground.rules.records[record].duration, day)  # fmt: skip
+    region = ground.data_map.region_of().get(row["country"], row["region"])
+    zone = ground.rules.zone(region)
+    day = started.replace(tzinfo=dt.UTC).astimezone(zone).date() if started else row["drop_date"]
+    base = ground.rules.records[record].duration
+    last, rule = kept_until(ground.rules, record, region, base, day)
     return f"{last} ({rule})"
 
 

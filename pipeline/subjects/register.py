@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ class Step(Strict):
 
 
 class Request(Strict):
-    """One request. `identifier` is forgotten when an erasure is done."""
+    """One request. `identifier` is forgotten once an erasure is under way: its journal has it."""
 
     name: str
     kind: Kind
@@ -153,6 +154,14 @@ def extend(layout: Layout, name: str, because: str, today: dt.date) -> Request:
     return _save(layout, request.model_copy(
         update={"extended_because": because, "history": (*request.history, step)}
     ))  # fmt: skip
+
+
+def forget(layout: Layout, ids: Iterable[str]) -> None:
+    """Forget whose requests an erased person's were; that they were made and answered stays."""
+    gone = set(ids)
+    for request in every(layout):
+        if request.identifier in gone:
+            _save(layout, request.model_copy(update={"identifier": None, "details": {}}))
 
 
 def refuse(layout: Layout, name: str, because: str) -> Request:

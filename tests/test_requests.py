@@ -1,0 +1,251 @@
+"""Requests of data subjects: states, deadlines, and what each kind does."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline import door
+from pipeline.layout import Layout
+from pipeline.policy.base import PolicyError
+from pipeline.retained import holds, job
+from pipeline.retained.ground import Ground
+from pipeline.retained.rewrite import ErasureError
+from pipeline.subjects import act, register, withheld
+from pipeline.subjects.register import Kind, Request, State
+from tests.company import EMAIL, NAME, NUMBER, number
+from tests.conftest import Estate, errors
+from tests.estate import NOW, as_of, ground
+from tests.kill_points import tables
+from tests.test_command import milestones
+
+TODAY = NOW.date()
+PERSON = f"emp:{NUMBER}"
+
+
+def asked(stand: Ground, kind: Kind, who: str = PERSON, **details: Any) -> Request:
+    request = register.receive(stand.layout, kind, who, TODAY, details)
+    return register.verify_identity(stand.layout, request.name, "HR desk")
+
+
+def ref(home: Path, purpose: str, person: str = PERSON) -> str:
+    with duckdb.connect() as c:
+        path = home / "vault" / f"identities-{purpose}.parquet"
+        ((found,),) = c.execute(f"SELECT ref FROM '{path}' WHERE person = '{person}'").fetchall()
+    return str(found)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_nothing_is_done_for_an_unverified_sender(past: Estate, kind: Kind) -> None:
+    stand = ground(past.home)
+    before = tables(past.home)
+    request = register.receive(stand.layout, kind, PERSON, TODAY, {})
+    with pytest.raises(PolicyError, match="not verified"):
+        act.carry_out(stand, request.name, NOW)
+    assert tables(past.home) == before
+    assert register.read(stand.layout, request.name).state is State.RECEIVED
+    assert not (past.home / "vault" / "packages").exists()
+
+
+@pytest.mark.parametrize(("received", "due", "extended"), [
+    ("2026-01-31", "2026-02-28", "2026-04-30"), ("2024-01-30", "2024-02-29", "2024-04-30"),
+    ("2026-11-25", "2026-12-25", "2027-02-25"),
+])  # fmt: skip
+def test_the_deadline_is_a_month_and_can_be_extended_once_in_time(
+    tmp_path: Path, received: str, due: str, extended: str
+) -> None:
+    layout, day = Layout(tmp_path), dt.date.fromisoformat(received)
+    request = register.receive(layout, Kind.ACCESS, PERSON, day, {})
+    assert str(request.deadline) == due
+    assert not request.overdue(request.deadline)
+    assert request.overdue(request.deadline + dt.timedelta(days=1))
+    with pytest.raises(PolicyError, match="reason"):
+        register.extend(layout, request.name, " ", day)
+    with pytest.raises(PolicyError, match="first month"):
+        register.extend(layout, request.name, "complex", request.deadline + dt.timedelta(days=1))
+    assert str(register.extend(layout, request.name, "complex", day).deadline) == extended
+    # A new process reads the same.
+    assert str(register.read(Layout(tmp_path), request.name).deadline) == extended
+
+
+def test_states_follow_each_other(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    request = register.receive(layout, Kind.ACCESS, PERSON, TODAY, {})
+    with pytest.raises(PolicyError, match="received cannot become done"):
+        register.move(layout, request, State.DONE, "")
+    refused = register.refuse(layout, request.name, "manifestly unfounded")
+    assert refused.closed_on
+    with pytest.raises(PolicyError, match="refused cannot become verified"):
+        register.verify_identity(layout, request.name, "x")
+    with pytest.raises(PolicyError, match="no request of that name"):
+        register.read(layout, "../../etc/passwd")
+
+
+def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
+    stand = ground(past.home)
+    mine = ref(past.home, "manager")
+    (manager,) = {row[0] for row in tables(past.home)["manager_extract"] if row[1] == mine}
+    door.read(stand.layout, stand.data_map, "manager_extract", 1000, str(manager))
+    done = act.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
+    assert done.state is State.DONE
+    (folder,) = (past.home / "vault" / "packages").iterdir()
+    text = (folder / "package.json").read_text()
+    told = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
+    assert len(told["Learning records"]) == 5
+    assert {"OLD-1", "SEC-101"} <= {row["course_code"] for row in told["Learning records"]}
+    old = next(
+        r
+        for r in told["Learning records"]
+        if r["course_code"] == "OLD-1" and r["status"] == "completed"
+    )
+    assert old["kept until"] == "2026-11-10 (records.milestone_flag)"
+    assert told["Staff directory"][0]["email"] == EMAIL
+    assert all(row["learner_ref"] == mine for row in told["Under a pseudonym, for manager"])
+    assert len(told["Under a pseudonym, for hr legal"]) == 4
+    assert told["Who looked, and why"][0]["table"] == "manager_extract"
+    page = (folder / "package.html").read_text()
+    assert NAME in page
+    assert page.count("<h2>") == len(told)
+    for other in range(1, 12):
+        assert number(other) not in text + page
+        assert f"person{other}@" not in text + page
+    assert number(900) not in text, "the manager is somebody else"
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:
+    stand = ground(past.home)
+    done = act.carry_out(stand, asked(stand, Kind.ERASURE).name, NOW)
+    assert done.state is State.DONE
+    assert done.identifier is None
+    assert done.receipt
+    assert (past.home / "receipts" / f"{done.receipt}.json").exists()
+    stored = (past.home / "vault" / "requests" / f"{done.name}.json").read_text()
+    assert NUMBER not in stored
+
+
+def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
+    stand = ground(past.home)
+    holds.place(stand.layout, holds.Hold.model_validate({
+        "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": TODAY,
+        "review_by": dt.date(2027, 1, 1), "courses": ("SEC-101",),
+    }))  # fmt: skip
+    request = asked(stand, Kind.ERASURE)
+    with pytest.raises(PolicyError, match="case-7"):
+        act.carry_out(stand, request.name, NOW)
+    waiting = register.read(stand.layout, request.name)
+    assert waiting.state is State.WAITING
+    assert "case-7" in waiting.history[-1].note
+    holds.lift(stand.layout, "case-7", TODAY)
+    assert act.carry_out(stand, request.name, NOW).state is State.DONE
+
+
+def test_an_erasure_that_was_cut_off_is_carried_on(
+    past: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand = ground(past.home)
+    request = asked(stand, Kind.ERASURE)
+
+    def dead(*_: object) -> None:
+        raise ErasureError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "_verified", dead)
+        with pytest.raises(ErasureError):
+            act.carry_out(stand, request.name, NOW)
+    assert register.read(stand.layout, request.name).state is State.WAITING
+    done = act.carry_out(stand, request.name, NOW)
+    told = json.loads((past.home / "receipts" / f"{done.receipt}.json").read_text())
+    assert told["request"] == request.name
+    assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
+
+
+def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
+    stand = ground(past.home)
+    refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
+    before = tables(past.home)
+    act.carry_out(stand, asked(stand, Kind.RESTRICTION).name, NOW)
+    shown = str(tables(past.home))
+    assert not [one for one in refs.values() if one in shown]
+    # Kept, even past the window, until the restriction ends.
+    job.retain(stand, NOW)
+    with duckdb.connect() as c:
+        rows = c.execute(
+            f"SELECT course_code FROM '{past.home}/store/classified/*/*.parquet' "
+            f"WHERE person = '{PERSON}'"
+        ).fetchall()
+    assert ("OLD-1",) in rows
+    with as_of(NOW):
+        result = past.run()
+    assert result.success, errors(result)
+    assert not [one for one in refs.values() if one in str(tables(past.home))]
+    act.lift(stand, PERSON, withheld.RESTRICTED, NOW)
+    assert tables(past.home)["manager_extract"] == before["manager_extract"]
+
+
+def test_an_objection_ends_the_uses_that_rest_on_interest(past: Estate) -> None:
+    stand = ground(past.home)
+    refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
+    act.carry_out(stand, asked(stand, Kind.OBJECTION).name, NOW)
+    shown = str(tables(past.home))
+    assert {p for p, one in refs.items() if one in shown} == {"hr_legal"}
+    with pytest.raises(PolicyError, match="obliged"):
+        act.carry_out(stand, asked(stand, Kind.OBJECTION, purposes=["hr_legal"]).name, NOW)
+
+
+def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) -> None:
+    stand = ground(past.home)
+    request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5",
+                    occurrence="2026-10-01")  # fmt: skip
+    act.carry_out(stand, request.name, NOW)
+    with duckdb.connect() as c:
+        rows = c.execute(
+            f"SELECT score, status FROM read_parquet('{past.home}/store/canonical/*/*/"
+            "records-*.parquet', union_by_name=true) "
+            f"WHERE learner_id = '{PERSON}' AND occurrence = '2026-10-01'"
+        ).fetchall()
+    assert rows == [(61.5, "completed")]
+    with as_of(NOW):
+        result = past.run()
+    assert result.success, errors(result)
+    mine = ref(past.home, "hr_legal")
+    told = [row for row in tables(past.home)["hr_legal_detail"] if row[0] == mine]
+    assert 61.5 in {row[16] for row in told}
+    assert 90.0 in {row[16] for row in told}, "the statement's score is another record"
+
+
+@pytest.mark.parametrize("details", [
+    {}, {"course_code": "SEC-101"}, {"score": "61"}, {"course_code": "SEC-101", "score": "161"},
+    {"course_code": "SEC-101", "status": "brilliant"}, {"course_code": "SEC-101", "name": "x"},
+    {"course_code": "SEC-101", "score": "61"}, {"course_code": "NONE", "score": "61"},
+])  # fmt: skip
+def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str, str]) -> None:
+    stand = ground(past.home)
+    before = {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")}
+    with pytest.raises(PolicyError):
+        act.carry_out(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
+    assert {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")} == before
+
+
+def test_the_commands_survive_restarts_and_show_nobody(past: Estate) -> None:
+    def tell(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = milestones(past.home, *arguments)
+        assert NUMBER not in done.stdout.replace(f"emp:{NUMBER}", "")
+        return done
+
+    name = tell("request", "receive", "erasure", PERSON).stdout.split(":")[0]
+    assert "not verified" in tell("request", "run", name).stderr
+    assert tell("request", "verify", name, "--by", "HR desk").returncode == 0
+    listed = tell("request", "list").stdout
+    assert "verified" in listed
+    done = tell("request", "run", name)
+    assert done.returncode == 0, done.stderr
+    assert "done" in done.stdout
+    assert "the chain is whole" in tell("receipt").stdout
+    assert tell("plan").returncode == 0
