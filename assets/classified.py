@@ -37,7 +37,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     result depends on the set of drops only, so repeated and late drops change nothing else.
     """
     layout = store.layout
-    with engine(layout.work) as connection:
+    with layout.locked(), engine(layout.work) as connection:
         with built_beside(layout.classified, layout.work) as beside:
             write_classified(connection, layout, store.data_map, beside)
             basis.write(layout, beside, dt.datetime.now(dt.UTC))
@@ -69,7 +69,7 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     Lies in the vault, since the deny-list is made of raw identifiers.
     """
     layout = store.layout
-    with engine(layout.work) as connection:
+    with layout.locked(), engine(layout.work) as connection:
         with built_beside(layout.known, layout.work) as beside:
             write_known(connection, layout, store.data_map, beside)
         connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")

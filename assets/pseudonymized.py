@@ -47,7 +47,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         key = store.key_ring.key(purpose)
         due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
         refs = layout.references(purpose)
-        with engine(layout.work) as connection:
+        with layout.locked(), engine(layout.work) as connection:
             if purpose is Purpose.COACHING:
                 freeze(connection, store.ground, basis.read(layout).as_of)
             make_withheld(connection, layout)

@@ -60,7 +60,7 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
         partition = str(night(context))
         for table in tables:
             gate.break_seal(store.layout, partition, table)
-        with engine(store.layout.work) as connection:
+        with store.layout.locked(), engine(store.layout.work) as connection:
             counts = stage_database(connection, store.layout, store.data_map, purpose, partition)
         for table in tables:
             yield dg.MaterializeResult(
@@ -128,5 +128,6 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
             allow_retries=False,
         )
     rows = {count.table: count.published for count in counts}
-    gate.release(layout, store.data_map, partition, context.run.run_id, rows)
+    with layout.locked():
+        gate.release(layout, store.data_map, partition, context.run.run_id, rows)
     return dg.MaterializeResult(metadata={"reconciliation": _as_table(counts)})

@@ -49,7 +49,8 @@ def canonical_milestones(
     """
     store.require_valid_policy(dt.datetime.now(dt.UTC).date())
     drop = night(context)
-    files = take_in(store.layout, store.data_map, drop, store.key_ring)
+    with store.layout.locked():
+        files = take_in(store.layout, store.data_map, drop, store.key_ring)
     with engine(store.layout.work) as connection:
         rows = records(store.layout, drop)
         rules = connection.sql(
