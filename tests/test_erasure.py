@@ -193,7 +193,7 @@ LEFT_OUT = {
     "roster": ("roster", lambda m: skip_strokes(m, "roster-")),
     "rejected lines": ("quarantine", lambda m: skip_strokes(m, "rejects")),
     "classified": (
-        "classified", lambda m: m.setattr(derived, "classified_strokes", lambda *_: [])),
+        "classified", lambda m: m.setattr(job, "classified_strokes_of_person", lambda *_: [])),
     "pseudonymized": ("pseudonymized", lambda m: m.setattr(derived, "_remake", lambda *_: False)),
     "release": ("releases", lambda m: m.setattr(derived, "publish_survivors", lambda *_: None)),
     "deny-list": ("identity vault", lambda m: m.setattr(derived, "remake_known", lambda *_: None)),

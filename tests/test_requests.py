@@ -14,7 +14,7 @@ import pytest
 from pipeline import door
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
-from pipeline.retained import holds, job
+from pipeline.retained import holds, job, verify
 from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import ErasureError
 from pipeline.subjects import act, register, withheld
@@ -156,7 +156,7 @@ def test_an_erasure_that_was_cut_off_is_carried_on(
         raise ErasureError("power cut")
 
     with monkeypatch.context() as patch:
-        patch.setattr(job, "_verified", dead)
+        patch.setattr(verify, "require_gone", dead)
         with pytest.raises(ErasureError):
             act.carry_out(stand, request.name, NOW)
     assert register.read(stand.layout, request.name).state is State.WAITING

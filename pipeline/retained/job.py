@@ -8,33 +8,23 @@ and it is written only after the stores themselves were asked.
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
-from typing import Any, Protocol
+from typing import Any
 
 import duckdb
 
 from pipeline import landing
 from pipeline.engine import engine, literal
-from pipeline.layout import Layout, settle
+from pipeline.layout import settle
 from pipeline.readers.canonical import PARQUET
 from pipeline.retained import backup, derived, due, holds, housekeeping, plan, receipts, verify
 from pipeline.retained.due import Line
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
-from pipeline.retained.places import place_of
+from pipeline.retained.person import classified_strokes_of_person, strokes_of_person
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
+from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find, references
-from pipeline.retained.sweep import sweep
 from pipeline.subjects import register, tombstones, withheld
-from pipeline.transforms import stored
-
-
-class RunStorage(Protocol):
-    """Where runs, events and logs of the pipeline lie (pipeline/retained/runs.py)."""
-
-    def prune(self, before: dt.datetime) -> int: ...
-    def forget(self, pattern: str) -> int: ...
-    def hits(self, pattern: str) -> int: ...
 
 
 def dry_run(ground: Ground, now: dt.datetime) -> list[Line]:
@@ -66,27 +56,6 @@ def _strokes_of(
             *due.roster_strokes(connection, ground, order.now),
         ]
     return strokes_of_person(ground.layout, subject)
-
-
-def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
-    """One person's rows, and mentions in other people's, of a store or of a copy of it."""
-    learner, named = subject.is_learner(), subject.named("manager_id")
-    texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
-    texts["raw"] = subject.named_in("raw")
-    records = [
-        Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
-               {"manager_id": named, **texts})
-        for path in stored.files(layout, "records")
-    ]  # fmt: skip
-    rosters = [
-        Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
-        for path in stored.files(layout, "roster")
-    ]
-    lines = [
-        Stroke(path, subject.named_in("raw"))
-        for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
-    ]
-    return [*records, *rosters, *lines]
 
 
 def _apply(
@@ -128,13 +97,7 @@ def _erase_stores(
         }
         strokes = derived.classified_strokes(ground, months, gone)
     else:
-        person = literal(subject.person)
-        strokes = derived.classified_strokes(
-            ground, {p.parent.name for p in stored.period_files(layout.classified)},
-            f"person = {person}",
-            {"manager": subject.named("manager"), "department": subject.mentioned("department"),
-             "course_title": subject.mentioned("course_title")},
-        )  # fmt: skip
+        strokes = classified_strokes_of_person(layout, subject)
     _apply(connection, ground, journal, strokes)
     _apply(connection, ground, journal, derived.small_departments(connection, ground))
     months = {
@@ -152,7 +115,7 @@ def _erase_stores(
     derived.publish_survivors(connection, ground, order.name, derived.changed_audiences(ground))
 
 
-def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject | None) -> int:
+def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject | None) -> None:
     """Remove delivered drops: those past their window, or those that name the person.
 
     Raises:
@@ -171,55 +134,6 @@ def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject 
     for drop in drops:
         journal.note(f"raw drop {drop}")
         landing.remove(layout, drop)
-    return len(drops)
-
-
-def _verified(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, journal: Journal,
-    subject: Subject | None, pattern: str, runs: RunStorage | None,
-) -> dict[str, int]:  # fmt: skip
-    """What is left by place, all nought.
-
-    Raises:
-        ErasureError: something is left; the order stays open.
-    """
-    found = Counter(verify.housekeeping(ground))
-    if subject is None:
-        found.update(verify.still_due(connection, ground, order))
-    else:
-        found.update(verify.work_list_left(connection, ground, journal))
-        found.update(sweep(ground.layout, subject, pattern, leave_out=journal.folder))
-        if runs is not None:
-            found.update({"Dagster": runs.hits(pattern)})
-    left = {place: n for place, n in found.items() if n}
-    if left:
-        told = ", ".join(f"{place} {n}" for place, n in sorted(left.items()))
-        raise ErasureError(f"erasure {order.name} is not complete, there is still: {told}")
-    return dict(sorted(found.items()))
-
-
-def _receipt(
-    order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int]
-) -> dict[str, Any]:
-    strokes = journal.strokes()
-    totals: dict[str, dict[str, int]] = {}
-    for one in strokes:
-        place = place_of(one.file)
-        total = totals.setdefault(place.name if place else "?", {"before": 0, "after": 0})
-        total["before"] += one.before
-        total["after"] += one.after
-    return {
-        "kind": order.kind,
-        "as_of": order.as_of,
-        "completed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "rules_sha256": order.rules_sha256,
-        "request": order.request,
-        "plan": order.plan,
-        "rows": totals,
-        "files": [one.as_dict() for one in strokes],
-        "removed_whole": {**cleared, **journal.notes()},
-        "found_afterwards": left,
-    }
 
 
 def _carry_out(
@@ -254,8 +168,8 @@ def _carry_out(
             derived.forget_packages(layout, pattern)
     derived.empty_work(layout)
     with engine(layout.work) as connection:
-        left = _verified(connection, ground, order, journal, subject, pattern, runs)
-    receipts.write(layout, order.name, _receipt(order, journal, cleared, left))
+        left = verify.require_gone(connection, ground, order, journal, subject, pattern, runs)
+    receipts.write(layout, order.name, receipts.told(order, journal, cleared, left))
     journal.close()
     return receipts.read(layout, order.name)
 

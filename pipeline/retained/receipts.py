@@ -5,12 +5,15 @@ Each names the hash of the one before, so that a receipt that is taken out or ch
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.layout import Layout, write_settled
+from pipeline.retained.journal import Journal, Order
+from pipeline.retained.places import place_of
 
 
 def path(layout: Layout, name: str) -> Path:
@@ -19,6 +22,31 @@ def path(layout: Layout, name: str) -> Path:
 
 def _hash(one: Path) -> str:
     return hashlib.sha256(one.read_bytes()).hexdigest()
+
+
+def told(
+    order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int]
+) -> dict[str, Any]:
+    """What a receipt says: rule, counts and hashes before and after, what was found afterwards."""
+    strokes = journal.strokes()
+    totals: dict[str, dict[str, int]] = {}
+    for one in strokes:
+        place = place_of(one.file)
+        total = totals.setdefault(place.name if place else "?", {"before": 0, "after": 0})
+        total["before"] += one.before
+        total["after"] += one.after
+    return {
+        "kind": order.kind,
+        "as_of": order.as_of,
+        "completed_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "rules_sha256": order.rules_sha256,
+        "request": order.request,
+        "plan": order.plan,
+        "rows": totals,
+        "files": [one.as_dict() for one in strokes],
+        "removed_whole": {**cleared, **journal.notes()},
+        "found_afterwards": left,
+    }
 
 
 def newest_first(layout: Layout) -> list[Path]:

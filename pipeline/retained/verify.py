@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import duckdb
 
 from pipeline import gate
@@ -11,7 +13,10 @@ from pipeline.retained import due
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, Order
 from pipeline.retained.places import strangers
-from pipeline.retained.rewrite import affected
+from pipeline.retained.rewrite import ErasureError, affected
+from pipeline.retained.runstorage import RunStorage
+from pipeline.retained.subject import Subject
+from pipeline.retained.sweep import sweep
 from pipeline.transforms import stored
 from pipeline.transforms.classify import MILESTONE
 
@@ -73,3 +78,27 @@ def housekeeping(ground: Ground) -> dict[str, int]:
         )
     found["work"] = sum(p.is_file() for p in layout.work.rglob("*"))
     return found
+
+
+def require_gone(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, journal: Journal,
+    subject: Subject | None, pattern: str, runs: RunStorage | None,
+) -> dict[str, int]:  # fmt: skip
+    """What is left by place, all nought.
+
+    Raises:
+        ErasureError: something is left; the order stays open.
+    """
+    found = Counter(housekeeping(ground))
+    if subject is None:
+        found.update(still_due(connection, ground, order))
+    else:
+        found.update(work_list_left(connection, ground, journal))
+        found.update(sweep(ground.layout, subject, pattern, leave_out=journal.folder))
+        if runs is not None:
+            found.update({"Dagster": runs.hits(pattern)})
+    left = {place: n for place, n in found.items() if n}
+    if left:
+        told = ", ".join(f"{place} {n}" for place, n in sorted(left.items()))
+        raise ErasureError(f"erasure {order.name} is not complete, there is still: {told}")
+    return dict(sorted(found.items()))

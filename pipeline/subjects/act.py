@@ -16,6 +16,7 @@ from pipeline.retained import derived, job
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
+from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find
 from pipeline.subjects import package, register, withheld
 from pipeline.subjects.register import Kind, Request, State
@@ -30,7 +31,7 @@ WINS = 1000  # above any status's rank
 
 
 def carry_out(
-    ground: Ground, name: str, now: dt.datetime, runs: job.RunStorage | None = None
+    ground: Ground, name: str, now: dt.datetime, runs: RunStorage | None = None
 ) -> Request:
     """Do what a request asks; a killed one is carried on by calling this again.
 
@@ -66,7 +67,7 @@ def carry_out(
 
 def _erase(
     ground: Ground, request: Request, now: dt.datetime,
-    runs: job.RunStorage | None,
+    runs: RunStorage | None,
 ) -> Request:  # fmt: skip
     layout = ground.layout
     try:

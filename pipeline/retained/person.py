@@ -1,0 +1,41 @@
+"""One person's rows, and what names them in other people's: what is to happen to each file."""
+
+from __future__ import annotations
+
+from pipeline.engine import literal
+from pipeline.layout import Layout
+from pipeline.retained.rewrite import Stroke
+from pipeline.retained.subject import Subject
+from pipeline.transforms import stored
+
+
+def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
+    """One person's rows, and mentions in other people's, of a store or of a copy of it."""
+    learner, named = subject.is_learner(), subject.named("manager_id")
+    texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
+    texts["raw"] = subject.named_in("raw")
+    records = [
+        Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
+               {"manager_id": named, **texts})
+        for path in stored.files(layout, "records")
+    ]  # fmt: skip
+    rosters = [
+        Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
+        for path in stored.files(layout, "roster")
+    ]
+    lines = [
+        Stroke(path, subject.named_in("raw"))
+        for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
+    ]
+    return [*records, *rosters, *lines]
+
+
+def classified_strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
+    """The same for the classified store, where the person has one identifier."""
+    gone = f"person = {literal(subject.person)}"
+    blank = {
+        "manager": subject.named("manager"),
+        "department": subject.mentioned("department"),
+        "course_title": subject.mentioned("course_title"),
+    }
+    return [Stroke(path, gone, blank) for path in stored.period_files(layout.classified)]
