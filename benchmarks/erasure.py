@@ -112,6 +112,7 @@ def run(home: Path) -> dict[str, Any]:
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "erased": rows["classified"]["before"] - rows["classified"]["after"],
         "files_rewritten": len(told["files"]),
+        "legs": told["seconds"],
         "left": sum(told["found_afterwards"].values()),
     }
 

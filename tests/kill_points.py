@@ -142,8 +142,11 @@ def main(template: Path, work: Path, points: int, share: int, of: int, person: s
     assert in_child(erase) == 0
     seconds = time.monotonic() - start
     print(json.dumps({"changes": changes, "end": looked(home, tell)}), flush=True)
-    moments = [0.9 * seconds * n / (points - changes) for n in range(points - changes)]
-    chosen: list[int | float] = [*range(changes), *moments]
+    # Every change where there is room for all of them, and the rest as moments.
+    spare = max(points - changes, points // 4)
+    moments = [0.9 * seconds * n / spare for n in range(spare)]
+    every = changes if spare == points - changes else points - spare
+    chosen: list[int | float] = [*sorted({n * changes // every for n in range(every)}), *moments]
     for point in chosen[share::of]:
         fresh()
         if isinstance(point, int):

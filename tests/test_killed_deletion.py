@@ -14,7 +14,7 @@ import pytest
 from pipeline.layout import PROJECT
 from tests.conftest import Estate
 
-POINTS = {"": 230, "emp:7700001": 40}
+POINTS = {"": 215, "emp:7700001": 40}
 SHARES = 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.layout import write_settled
@@ -86,21 +86,17 @@ def lines(ground: Ground, now: dt.datetime) -> list[Line]:
     return told
 
 
-def clear(ground: Ground, now: dt.datetime) -> dict[str, int]:
-    """Remove what is past its window; returns how many by rule."""
-    done: dict[str, int] = {}
+def clear(ground: Ground, now: dt.datetime, note: Callable[[str, str, int], None]) -> None:
+    """Remove what is past its window; every removal is noted before it is done."""
     for keeping, path in list(old_paths(ground, now)):
+        note(f"keeping.{keeping}", path.name, 1)
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-        done[f"keeping.{keeping}"] = done.get(f"keeping.{keeping}", 0) + 1
     for rule, path, kept, gone in list(_entries(ground, now)):
+        note(rule, path.name, gone)
         write_settled(path, "".join(f"{line}\n" for line in kept))
-        done[rule] = gone
-    old = ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now))
-    for epoch in old:
+    for epoch in ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now)):
+        note(f"keeping.{Keeping.KEY_EPOCHS}", f"epoch {epoch}", 1)
         ground.ring.destroy(epoch)
-    if old:
-        done[f"keeping.{Keeping.KEY_EPOCHS}"] = len(old)
-    return done

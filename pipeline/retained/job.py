@@ -8,6 +8,7 @@ and it is written only after the stores themselves were asked.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from typing import Any
 
 import duckdb
@@ -111,6 +112,10 @@ def _erase_stores(
         if done.file.startswith("store/classified/")
     }
     derived.remake_pseudonymized(connection, ground, months, order.now, journal)
+
+
+def _publish(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -> None:
+    """The released tables without what went, through the gate."""
     derived.remake_known(connection, ground)
     derived.publish_survivors(connection, ground, order.name, derived.changed_audiences(ground))
 
@@ -132,7 +137,7 @@ def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject 
             "raw drops: never taken in, run their nights first: " + ", ".join(map(str, unread))
         )
     for drop in drops:
-        journal.note(f"raw drop {drop}")
+        journal.note("raw drops", str(drop))
         landing.remove(layout, drop)
 
 
@@ -144,6 +149,8 @@ def _carry_out(
         # Killed between receipt and closing: everything was done and verified.
         journal.close()
         return receipts.read(layout, order.name)
+    seconds = {}
+    start = time.perf_counter()
     with engine(layout.work) as connection:
         subject, pattern = None, ""
         if order.identifier is not None:
@@ -155,21 +162,25 @@ def _carry_out(
         if subject is not None:
             for copy in backup.copies(layout):
                 _apply(connection, ground, journal, strokes_of_person(copy, subject))
+        seconds["stores"] = time.perf_counter() - start
+        _publish(connection, ground, order)
+        seconds["release"] = time.perf_counter() - start - seconds["stores"]
         derived.forget_identities(connection, ground)
         _raw_drops(ground, order, journal, subject)
-        cleared: dict[str, int] = {}
         if subject is None:
-            cleared = housekeeping.clear(ground, order.now)
+            housekeeping.clear(ground, order.now, journal.note)
         if runs is not None:
-            journal.note("Dagster runs", runs.prune(due.runs_before(ground, order.now)))
+            pruned = runs.prune(due.runs_before(ground, order.now))
+            journal.note("Dagster runs", "past their window", pruned)
             if subject is not None:
-                journal.note("Dagster runs", runs.forget(pattern))
+                journal.note("Dagster runs", "naming the person", runs.forget(pattern))
         if subject is not None:
             derived.forget_packages(layout, pattern)
     derived.empty_work(layout)
     with engine(layout.work) as connection:
         left = verify.require_gone(connection, ground, order, journal, subject, pattern, runs)
-    receipts.write(layout, order.name, receipts.told(order, journal, cleared, left))
+    seconds["verification and rest"] = time.perf_counter() - start - sum(seconds.values())
+    receipts.write(layout, order.name, receipts.told(order, journal, left, seconds))
     journal.close()
     return receipts.read(layout, order.name)
 

@@ -93,19 +93,20 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def note(self, what: str, n: int = 1) -> None:
-        """Remember something that was removed whole."""
+    def note(self, what: str, item: str, n: int = 1) -> None:
+        """Remember that something is about to be removed whole; a repeated item counts once."""
         if n:
             with self._notes.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([what, n]) + "\n")
+                stream.write(json.dumps([what, item, n]) + "\n")
                 stream.flush()
                 os.fsync(stream.fileno())
 
     def notes(self) -> dict[str, int]:
+        """How many of what were removed whole."""
+        items = {(what, item): n for what, item, n in _lines(self._notes)}
         told: dict[str, int] = {}
-        for line in _lines(self._notes):
-            what, n = line
-            told[what] = n if what.startswith("raw drop") else told.get(what, 0) + n
+        for (what, _), n in items.items():
+            told[what] = told.get(what, 0) + n
         return told
 
     def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:

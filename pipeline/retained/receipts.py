@@ -25,7 +25,7 @@ def _hash(one: Path) -> str:
 
 
 def told(
-    order: Order, journal: Journal, cleared: dict[str, int], left: dict[str, int]
+    order: Order, journal: Journal, left: dict[str, int], seconds: dict[str, float]
 ) -> dict[str, Any]:
     """What a receipt says: rule, counts and hashes before and after, what was found afterwards."""
     strokes = journal.strokes()
@@ -44,8 +44,9 @@ def told(
         "plan": order.plan,
         "rows": totals,
         "files": [one.as_dict() for one in strokes],
-        "removed_whole": {**cleared, **journal.notes()},
+        "removed_whole": journal.notes(),
         "found_afterwards": left,
+        "seconds": {leg: round(spent, 1) for leg, spent in seconds.items()},
     }
 
 
