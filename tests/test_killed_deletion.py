@@ -14,7 +14,7 @@ import pytest
 from pipeline.layout import PROJECT
 from tests.conftest import Estate
 
-POINTS = {"": 215, "emp:7700001": 40}
+POINTS = {"": 215, "emp:7700001": 24}
 SHARES = 2
 
 
@@ -43,7 +43,7 @@ def test_a_killed_deletion_reaches_the_same_end(
         whole, *points = lines
         told += [{**point, "whole": whole["end"]} for point in points]
     died = [point for point in told if point["code"] == -9]
-    assert len(died) >= (200 if not person else 30)
+    assert len(died) >= (200 if not person else 18)
     for point in told:
         whole, middle, end = point["whole"], point["middle"], point["end"]
         assert "unreadable" not in middle, "readers saw half a release"
