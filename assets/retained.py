@@ -36,8 +36,8 @@ def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         metadata={
             "plan": plan_table(lines),
-            "due": sum(line.due for line in lines if line.place == "canonical records"),
-            "held": sum(line.held for line in lines if line.place == "canonical records"),
+            "records_due": sum(line.due for line in lines if line.by_record),
+            "records_held": sum(line.held for line in lines if line.by_record),
         }
     )
 

@@ -9,25 +9,28 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import gate, landing
+from pipeline.definitions import definitions
 from pipeline.engine import engine
 from pipeline.keys import KeyRing
 from pipeline.landing import take_in
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
+from pipeline.resources import Store
 from pipeline.retained import holds, job, receipts
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis
 from pipeline.transforms.classify import write_classified
 from tests.company import HISTORY, NAME, number, record, write_csv, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground
 from tests.kill_points import records, tables
 
@@ -212,6 +215,27 @@ def test_old_drops_quarantine_and_rosters_go_by_their_own_rules(past: Estate) ->
     # The night of a removed drop can be run again: the store holds it.
     result = past.run(NIGHT)
     assert result.success, errors(result)
+
+
+def test_the_job_shows_plan_and_receipt_in_dagster(past: Estate) -> None:
+    found = definitions(Store(home=str(past.home)))
+    (schedule,) = [s for s in found.schedules or () if s.name == "every_night_deletion"]
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.job_name == "retention"
+    result = found.resolve_job_def("retention").execute_in_process(
+        instance=past.instance, raise_on_error=False, run_config=QUIET
+    )
+    assert result.success, errors(result)
+    plan, told = (
+        result.asset_materializations_for_node(f"retained__{name}")[0].metadata
+        for name in ("deletion_plan", "erasure")
+    )
+    assert plan["records_due"].value == 12
+    (receipt,) = receipts.newest_first(Layout(past.home))
+    assert told["receipt"].value == receipt.stem
+    assert all(check.passed for check in result.get_asset_check_evaluations())
+    events = [event.to_json() for event in past.instance.all_logs(result.run_id)]
+    assert not [e for e in events if NAME in e or number(0) in e]
 
 
 def test_a_store_that_no_night_has_classified_is_not_touched(past: Estate) -> None:

@@ -38,6 +38,11 @@ class Line:
     held: int
     where: str
 
+    @property
+    def by_record(self) -> bool:
+        """Does the line count records, each once, and not stored rows or files?"""
+        return self.rule.startswith(("records.", "overrides."))
+
 
 def day(ground: Ground, keeping: Keeping, now: dt.datetime) -> dt.date:
     """What was made on this day or before is past its window."""

@@ -36,7 +36,7 @@ h2{margin-top:2rem}.note{color:#555}</style>
 <p>Made on {{ made_on }} for request {{ request }}. {{ explanation }}</p>
 {% for section in sections %}<h2>{{ section.title }}</h2><p class="note">{{ section.note }}</p>
 {% if section.rows %}<table>
-<tr>{% for name in section.rows[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+<tr>{% for name in section.rows[0] %}<th>{{ name.replace("_", " ") }}</th>{% endfor %}</tr>
 {% for row in section.rows %}<tr>
 {% for value in row.values() %}<td>{{ "–" if value is none else value }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% else %}<p>Nothing.</p>{% endif %}
@@ -72,8 +72,7 @@ def collect(
         f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {stored.records(layout)} "
         f"WHERE {learner} AND problem IS NULL ORDER BY course_code, revised_at",
     )
-    for row in records:
-        row["kept until"] = _kept_until(ground, row)
+    records = [{"kept until": _kept_until(ground, row), **row} for row in records]
     sections = [
         {"title": "Learning records", "note": "As delivered by the learning systems, every "
          "revision, with the day until which each is kept.", "rows": records},
@@ -119,7 +118,7 @@ def write(
         "erasure or restriction, object, and complain to the supervisory authority.",
         "sections": collect(connection, ground, subject),
     }
-    target = ground.layout.vault / "packages" / f"{now:%Y%m%d}-{request}"
+    target = ground.layout.vault / "packages" / f"{now:%Y%m%d}-for-{request}"
     if target.exists():
         shutil.rmtree(target)
     with built_beside(target, ground.layout.work) as folder:
