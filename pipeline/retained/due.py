@@ -148,7 +148,7 @@ def canonical_strokes(
             gone.append(f"problem IS NULL AND {MILESTONE} IN (FROM leaving_milestones)")
         if landing.DATED.fullmatch(drop) and dt.date.fromisoformat(drop) <= quarantined:
             gone.append("problem IS NOT NULL")
-        if path.stem.split("-")[1] in voiding:
+        if path.stem.removeprefix("records-").rsplit("-", 1)[0] in voiding:
             gone.append(
                 "problem IS NULL AND (source, record_id) IN (SELECT (source, record_id) FROM void)"
             )

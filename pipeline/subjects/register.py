@@ -45,7 +45,7 @@ class State(StrEnum):
 NEXT: dict[State, set[State]] = {
     State.RECEIVED: {State.VERIFIED, State.REFUSED},
     State.VERIFIED: {State.RUNNING, State.REFUSED},
-    State.RUNNING: {State.RUNNING, State.WAITING, State.DONE},
+    State.RUNNING: {State.RUNNING, State.WAITING, State.DONE, State.REFUSED},
     State.WAITING: {State.RUNNING, State.REFUSED},
     State.DONE: set(),
     State.REFUSED: set(),
