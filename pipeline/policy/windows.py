@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from pipeline.engine import literal
 from pipeline.policy.data_map import DataMap, Purpose
@@ -47,24 +48,41 @@ def kept_until(
     return last, name
 
 
-def cutoff(rules: RetentionRules, region: str | None, now: dt.datetime,
-           ends: Callable[[dt.date], dt.date]) -> Cutoff:  # fmt: skip
-    """The latest start that is due at `now` (aware), for a window given by the day it ends."""
-    zone = rules.zone(region)
-    today = now.astimezone(zone).date()
+@lru_cache(maxsize=4096)
+def last_over(duration: Duration, today: dt.date) -> dt.date:
+    """The latest start whose window was over before `today`."""
+    # A window's end never moves back while its start moves on, so the search may halve.
     back = range(REACH)
-    # The window of the day `today - n` is over from some n on.
-    at = bisect_left(back, True, key=lambda n: ends(today - dt.timedelta(days=n)) < today)
-    day = today - dt.timedelta(days=at)
+    at = bisect_left(back, True, key=lambda n: duration.ends(today - dt.timedelta(days=n)) < today)
+    return today - dt.timedelta(days=at)
+
+
+def _cutoff(zone: ZoneInfo, day: dt.date) -> Cutoff:
     after = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), zone)
     return Cutoff(day, after.astimezone(dt.UTC).replace(tzinfo=None))
+
+
+def cutoff(
+    rules: RetentionRules, region: str | None, now: dt.datetime, duration: Duration
+) -> Cutoff:
+    """The latest start that is due at `now` (aware) under a plain window."""
+    zone = rules.zone(region)
+    return _cutoff(zone, last_over(duration, now.astimezone(zone).date()))
 
 
 def record_cutoff(
     rules: RetentionRules, record: RecordType, region: str | None, now: dt.datetime, base: Duration
 ) -> Cutoff:
-    return cutoff(rules, region, now,
-                  lambda day: kept_until(rules, record, region, base, day)[0])  # fmt: skip
+    """The latest start of a record that is due at `now`, legal minima and maxima included.
+
+    The end that `kept_until` gives lies before today if some maximum's does, or if the rule's own
+    and every minimum's do; so the latest start follows from theirs.
+    """
+    zone = rules.zone(region)
+    today = now.astimezone(zone).date()
+    meant = [o for o in rules.overrides if region in o.regions and record in o.records]
+    day = min(last_over(d, today) for d in (base, *(o.duration for o in meant if o.minimum)))
+    return _cutoff(zone, max([day, *(last_over(o.duration, today) for o in meant if o.maximum)]))
 
 
 # The instants that a record can tell, and the drop that first brought it where it tells none.
@@ -99,7 +117,7 @@ def _due_one(
             f"OR {_before(KNOWN, cap)}"
         )
     if table:
-        test += f" OR {_before(KNOWN, cutoff(rules, region, now, table.ends))}"
+        test += f" OR {_before(KNOWN, cutoff(rules, region, now, table))}"
     return f"({test})"
 
 
@@ -146,5 +164,5 @@ def latest_due(
         for region in regions
     ]
     if table:
-        instants += [cutoff(rules, region, now, table.ends).instant for region in regions]
+        instants += [cutoff(rules, region, now, table).instant for region in regions]
     return max(instants)

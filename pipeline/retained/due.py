@@ -46,7 +46,7 @@ class Line:
 
 def day(ground: Ground, keeping: Keeping, now: dt.datetime) -> dt.date:
     """What was made on this day or before is past its window."""
-    return cutoff(ground.rules, None, now, ground.rules.keeping[keeping].duration.ends).day
+    return cutoff(ground.rules, None, now, ground.rules.keeping[keeping].duration).day
 
 
 def months_due(ground: Ground, now: dt.datetime, purpose: Purpose | None = None) -> list[Path]:
@@ -63,7 +63,7 @@ def months_due(ground: Ground, now: dt.datetime, purpose: Purpose | None = None)
 def runs_before(ground: Ground, now: dt.datetime) -> dt.datetime:
     """Dagster runs that were made before this aware instant are past their window."""
     rule = ground.rules.keeping[Keeping.DAGSTER_RUNS]
-    return cutoff(ground.rules, None, now, rule.duration.ends).instant.replace(tzinfo=dt.UTC)
+    return cutoff(ground.rules, None, now, rule.duration).instant.replace(tzinfo=dt.UTC)
 
 
 def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:

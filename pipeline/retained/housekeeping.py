@@ -56,7 +56,7 @@ def _entries(ground: Ground, now: dt.datetime) -> Iterator[tuple[str, Path, list
         if len(kept) < len(told):
             yield f"keeping.{Keeping.TOMBSTONES}", path, [json.dumps(kept)], len(told) - len(kept)
     rule = ground.rules.logs[Log.ACCESS_LOG]
-    oldest = cutoff(ground.rules, None, now, rule.duration.ends).instant.isoformat()
+    oldest = cutoff(ground.rules, None, now, rule.duration).instant.isoformat()
     path = ground.layout.vault / "access.jsonl"
     if path.exists():
         lines = path.read_text("utf-8").splitlines()
