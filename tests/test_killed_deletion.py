@@ -19,10 +19,12 @@ SHARES = 2
 
 
 def killed(template: Path, work: Path, person: str, share: int) -> subprocess.Popen[str]:
+    # Into a file: a pipe that nobody reads yet would hold the process up.
+    told = work.with_suffix(".jsonl")
     arguments = [str(template), str(work), str(POINTS[person]), str(share), str(SHARES)]
     return subprocess.Popen(
         [sys.executable, "-m", "tests.kill_points", *arguments, *filter(None, [person])],
-        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=PROJECT, stdout=told.open("w"), stderr=subprocess.DEVNULL, text=True,
         env=os.environ | {"MILESTONES_THREADS": "1"},
     )  # fmt: skip
 
@@ -37,9 +39,10 @@ def test_a_killed_deletion_reaches_the_same_end(
         killed(with_a_past.home, tmp_path / str(share), person, share) for share in range(SHARES)
     ]
     told: list[dict[str, Any]] = []
-    for process in processes:
-        lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
-        assert process.returncode == 0
+    for share, process in enumerate(processes):
+        assert process.wait() == 0
+        text = (tmp_path / f"{share}.jsonl").read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
         whole, *points = lines
         told += [{**point, "whole": whole["end"]} for point in points]
     died = [point for point in told if point["code"] == -9]
