@@ -237,8 +237,8 @@ def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
                 f"retention_rules.yaml: tables.{twin} and tables.{table} are made from the same "
                 "rows and need the same window"
             )
-        if spec.k:
-            _require_room_for_aggregates(rules, table)
+    for table in (name for name, spec in data_map.published.items() if spec.k):
+        _require_room_for_aggregates(rules, table)
 
 
 def _require_room_for_aggregates(rules: RetentionRules, table: str) -> None:
