@@ -8,7 +8,7 @@ import dagster as dg
 from assets.common import DATA_MAP, night
 from expectations import boundaries
 from expectations.suite import Verdict
-from pipeline import gate, lineage
+from pipeline import lineage
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
 
@@ -41,13 +41,7 @@ def _check(
 
 
 def _sealing(table: str) -> Callable[[Store, str], Verdict]:
-    def judge(store: Store, partition: str) -> Verdict:
-        verdict = boundaries.published(store.layout, store.data_map, partition, table)
-        if verdict.passed:
-            gate.seal(store.layout, store.data_map, partition, table)
-        return verdict
-
-    return judge
+    return lambda store, night: boundaries.sealed(store.layout, store.data_map, night, table)
 
 
 def _purpose(purpose: Purpose) -> Callable[[Store, str], Verdict]:

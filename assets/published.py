@@ -1,6 +1,5 @@
 """Published: the tables staged per audience, and the release through the gate."""
 
-import json
 from collections.abc import Iterator
 
 import dagster as dg
@@ -8,11 +7,10 @@ import dagster as dg
 from assets.common import DATA_MAP, NIGHTS, OWNERS, night
 from pipeline import gate, lineage
 from pipeline.engine import engine
-from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
 from pipeline.transforms.publish import stage_database
-from pipeline.transforms.reconcile import TableCount, reconcile
+from pipeline.transforms.reconcile import TableCount, reconcile, write_story
 
 DESCRIPTIONS = {
     "coaching_team": "Aggregates per team (a manager's reports), k distinct people at the least.",
@@ -117,14 +115,12 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
         counts = reconcile(connection, layout, store.data_map, store.retention, partition)
-    story = [count.as_dict() for count in counts]
-    with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
-        beside.write_text(json.dumps(story, indent=1), "utf-8")
+    write_story(layout, partition, counts)
     torn = [count.table for count in counts if not count.holds]
     if torn:
         raise dg.Failure(
             description=f"records do not reconcile from raw to published: {', '.join(torn)}",
-            metadata={"reconciliation": story},
+            metadata={"reconciliation": [count.as_dict() for count in counts]},
             allow_retries=False,
         )
     rows = {count.table: count.published for count in counts}

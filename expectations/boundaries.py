@@ -15,6 +15,7 @@ from expectations.evidence import (
     table_evidence,
 )
 from expectations.suite import Verdict, judge
+from pipeline import gate
 from pipeline.engine import engine, identifier, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
@@ -149,3 +150,11 @@ def published(layout: Layout, data_map: DataMap, partition: str, table: str) -> 
                 spec.purpose, spec.k,
             )  # fmt: skip
     return judge(table, ["database.unlisted_tables", *declared(columns)], found)
+
+
+def sealed(layout: Layout, data_map: DataMap, partition: str, table: str) -> Verdict:
+    """As `published`; a table that passes gets the seal without which nothing leaves the gate."""
+    verdict = published(layout, data_map, partition, table)
+    if verdict.passed:
+        gate.seal(layout, data_map, partition, table)
+    return verdict

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.layout import Layout
+from pipeline.layout import Layout, append_settled
 
 
 def actor() -> str:
@@ -26,13 +26,7 @@ def note(layout: Layout, table: str, purpose: str, refs: Iterable[str]) -> None:
         "purpose": purpose,
         "people": sorted(set(refs)),
     }
-    layout.vault.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = layout.vault / "access.jsonl"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    with os.fdopen(handle, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    append_settled(layout.vault / "access.jsonl", json.dumps(line))
 
 
 def about(layout: Layout, refs: set[str]) -> list[dict[str, Any]]:

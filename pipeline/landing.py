@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.engine import engine
+from pipeline.gate import digest
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
@@ -68,11 +68,6 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     """Region folder and file name of a path inside a drop.
 
@@ -99,6 +94,16 @@ def landed(layout: Layout, drop: dt.date) -> bool:
     """Does the drop still lie where it was delivered?"""
     system, base = _folder(layout, str(drop))
     return bool(system.isdir(base))
+
+
+def _record(folder: Path) -> Path:
+    """What a drop's folder in the store was read from."""
+    return folder / "drop.json"
+
+
+def taken_in(layout: Layout, drop: dt.date) -> bool:
+    """Does the store hold the drop?"""
+    return _record(layout.canonical / str(drop)).exists()
 
 
 def drops(layout: Layout) -> list[dt.date]:
@@ -177,7 +182,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
             data_map.require_listed(source, name, READERS[data_map.sources[source].reader].columns(
                 path))  # fmt: skip
             seen = _stamp(path)
-            files.append(LandedFile(path, source, region, seen[1], _digest(path), seen))
+            files.append(LandedFile(path, source, region, seen[1], digest(path), seen))
         yield files
         for file in files:
             if _stamp(file.path) != file.seen:
@@ -210,8 +215,8 @@ def take_in(
     Raises:
         PolicyError, MalformedFile: as `admitted`; the store stays as it was.
     """
-    record = layout.canonical / str(drop) / "drop.json"
-    if record.exists() and not landed(layout, drop):
+    if taken_in(layout, drop) and not landed(layout, drop):
+        record = _record(layout.canonical / str(drop))
         stored: list[dict[str, object]] = json.loads(record.read_text("utf-8"))["files"]
         return stored
     with (
@@ -241,5 +246,5 @@ def take_in(
             connection, layout, ring or KeyRing(layout.key_ring), tombstones.stones(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
         )  # fmt: skip
-        (folder / "drop.json").write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
+        _record(folder).write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
         return told(files)

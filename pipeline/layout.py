@@ -138,6 +138,16 @@ def write_settled(path: Path, text: str) -> None:
     settle(path.parent)
 
 
+def append_settled(path: Path, line: str) -> None:
+    """Add a line to a file, mode 0600; it is on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    with os.fdopen(handle, "a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 @contextmanager
 def built_beside(target: Path, work: Path) -> Iterator[Path]:
     """Build a file or folder beside `target` and swap it in only if the block succeeds.

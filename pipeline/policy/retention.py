@@ -183,6 +183,10 @@ class RetentionRules(Strict):
     def zone(self, region: str | None) -> ZoneInfo:
         return ZoneInfo(self.zones.get(region or "default", self.zones["default"]))
 
+    def overrides_of(self, record: RecordType, region: str | None) -> list[Override]:
+        """The legal minima and maxima of a record type in a region."""
+        return [o for o in self.overrides if region in o.regions and record in o.records]
+
     def reviewed(self) -> dict[str, Reviewed]:
         """Every rule of the file by the name that errors and plans call it."""
         return {

@@ -38,7 +38,7 @@ def kept_until(
     The longest legal minimum lengthens the rule's own window, the shortest legal maximum cuts it.
     """
     last, name = base.ends(day), f"records.{record}"
-    meant = [o for o in rules.overrides if region in o.regions and record in o.records]
+    meant = rules.overrides_of(record, region)
     for least in (o for o in meant if o.minimum):
         if least.duration.ends(day) > last:
             last, name = least.duration.ends(day), f"overrides.{least.name}"
@@ -80,7 +80,7 @@ def record_cutoff(
     """
     zone = rules.zone(region)
     today = now.astimezone(zone).date()
-    meant = [o for o in rules.overrides if region in o.regions and record in o.records]
+    meant = rules.overrides_of(record, region)
     day = min(last_over(d, today) for d in (base, *(o.duration for o in meant if o.minimum)))
     return _cutoff(zone, max([day, *(last_over(o.duration, today) for o in meant if o.maximum)]))
 

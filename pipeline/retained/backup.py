@@ -16,7 +16,7 @@ from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import fresh_name
-from pipeline.retained.rewrite import Stroke, rewrite, swap
+from pipeline.retained.rewrite import Stroke, strike
 from pipeline.subjects import tombstones
 
 CASES = ("holds.json", "withheld.json", "tombstones.json")
@@ -77,11 +77,9 @@ def restore(ground: Ground, source: Path) -> int:
             if known - then:
                 for path in files:
                     if path.name.startswith("records"):
-                        made = rewrite(connection, layout, Stroke(
+                        strike(connection, layout, Stroke(
                             path, blank={"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
                         ))  # fmt: skip
-                        if made:
-                            swap(made[1], path)
                 for path in beside.glob("*/*/*.rejects.parquet"):
                     path.unlink()
         if old.aggregates.exists() and not layout.aggregates.exists():

@@ -8,10 +8,10 @@ on any night. What is left equals what a night over the survivors would make.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 import shutil
 import uuid
+from dataclasses import replace
 
 import duckdb
 
@@ -34,7 +34,7 @@ from pipeline.transforms.classify import PERIOD
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import filters, write_period
 from pipeline.transforms.publish import stage_database
-from pipeline.transforms.reconcile import reconcile
+from pipeline.transforms.reconcile import reconcile, write_story
 from pipeline.transforms.stored import CLASSIFIED, parquet
 
 
@@ -116,18 +116,17 @@ def remake_pseudonymized(
     """Make the touched months of every purpose again, then move the store's moment to `now`."""
     layout = ground.layout
     make_withheld(connection, layout)
-    then = basis.read(layout).as_of
+    made = basis.read(layout)
     for purpose in Purpose:
         if not layout.references(purpose).exists():
             # No night has come so far: there is nothing under a pseudonym.
             continue
         due = due_sql(ground.rules, ground.data_map, now, purpose)
-        expired = _expired(connection, ground, purpose, then, now)
+        expired = _expired(connection, ground, purpose, made.as_of, now)
         for period in sorted(months | expired):
             _remake(connection, ground, purpose, due, period, journal)
     fresh = layout.work / "basis.fresh"
-    told = json.loads((layout.classified / basis.NAME).read_text("utf-8"))
-    fresh.write_text(json.dumps(told | {"as_of": now.isoformat()}, indent=1), "utf-8")
+    fresh.write_text(replace(made, as_of=now).text(), "utf-8")
     swap(fresh, layout.classified / basis.NAME)
 
 
@@ -160,9 +159,7 @@ def remake_known(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     settle(layout.vault)
 
 
-def publish_survivors(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, order: str, changed: set[Purpose]
-) -> None:
+def publish_survivors(connection: duckdb.DuckDBPyConnection, ground: Ground, order: str) -> None:
     """Release the survivors through the gate; audiences that lost nothing keep their very file.
 
     Raises:
@@ -171,7 +168,7 @@ def publish_survivors(
     layout, data_map = ground.layout, ground.data_map
     if not (layout.current / gate.MANIFEST).exists():
         return
-    told = gate.manifest(layout)
+    told, changed = gate.manifest(layout), changed_audiences(layout)
     if changed and told.get("erasure") != order:
         partition = str(told["partition"])
         shutil.rmtree(layout.staged(partition), ignore_errors=True)
@@ -180,32 +177,27 @@ def publish_survivors(
             if purpose in changed:
                 stage_database(connection, layout, data_map, purpose, partition)
         gate.carry_over(layout, data_map, partition)
-        failed = []
-        for table in data_map.published:
-            if data_map.published[table].purpose in changed:
-                if boundaries.published(layout, data_map, partition, table).passed:
-                    gate.seal(layout, data_map, partition, table)
-                else:
-                    failed.append(table)
+        failed = [
+            table
+            for table, spec in data_map.published.items()
+            if spec.purpose in changed
+            and not boundaries.sealed(layout, data_map, partition, table).passed
+        ]
         if failed:
             raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")
         counts = reconcile(connection, layout, data_map, ground.rules, partition)
         torn = [one.table for one in counts if not one.holds]
         if torn:
             raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
-        with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
-            beside.write_text(json.dumps([one.as_dict() for one in counts], indent=1), "utf-8")
+        write_story(layout, partition, counts)
         rows = {one.table: one.published for one in counts}
         # A name of its own: the folder that readers have open is never the one being filled.
         gate.release(layout, data_map, partition, uuid.uuid4().hex, rows, erasure=order)
     gate.remove_old(layout)
 
 
-def changed_audiences(ground: Ground) -> set[Purpose]:
+def changed_audiences(layout: Layout) -> set[Purpose]:
     """Purposes whose pseudonymized rows are not those that the release was made from."""
-    layout = ground.layout
-    if not (layout.current / gate.MANIFEST).exists():
-        return set()
     made_from = gate.manifest(layout).get("made_from", {})
     assert isinstance(made_from, dict)
     return {p for p in Purpose if made_from.get(p.value) != gate.made_from(layout, p)}
@@ -222,12 +214,17 @@ def empty_work(layout: Layout) -> None:
         path.unlink()
 
 
-def classified_strokes(ground: Ground, months: set[str], gone: str,
-                       blank: dict[str, str] | None = None) -> list[Stroke]:  # fmt: skip
+def months(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
+    """Folders of the periods that a query of one column gives."""
+    return {f"period={month}" for (month,) in connection.sql(query).fetchall()}
+
+
+def classified_strokes(ground: Ground, touched: set[str], gone: str) -> list[Stroke]:
+    """The files of some months, with the rows that go."""
     return [
-        Stroke(path, gone, blank or {})
+        Stroke(path, gone)
         for path in stored.period_files(ground.layout.classified)
-        if path.parent.name in months
+        if path.parent.name in touched
     ]
 
 

@@ -66,15 +66,20 @@ def runs_before(ground: Ground, now: dt.datetime) -> dt.datetime:
     return cutoff(ground.rules, None, now, rule.duration).instant.replace(tzinfo=dt.UTC)
 
 
-def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
-    """Make the table `due`: milestone, drops, period, record_type, region, person, held."""
-    files = [f for folder in months_due(ground, now) for f in sorted(folder.glob("*.parquet"))]
+def list_due(connection: duckdb.DuckDBPyConnection, rows: str, held: str) -> None:
+    """Make the table `due` of classified rows: milestone, drops, period, record_type, region,
+    person, held."""
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE due AS SELECT milestone, drops, {PERIOD} AS period, "
-        f"record_type, region, person, ({holds.held_sql(ground.layout)}) AS held "
-        f"FROM {parquet(files, CLASSIFIED)} "
-        f"WHERE {due_sql(ground.rules, ground.data_map, now)}"
+        f"record_type, region, person, ({held}) AS held FROM {rows}"
     )
+
+
+def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
+    """Make the table `due` of what is past its window, held or not."""
+    files = [f for folder in months_due(ground, now) for f in sorted(folder.glob("*.parquet"))]
+    rows = f"{parquet(files, CLASSIFIED)} WHERE {due_sql(ground.rules, ground.data_map, now)}"
+    list_due(connection, rows, holds.held_sql(ground.layout))
 
 
 def record_lines(
@@ -112,7 +117,7 @@ def raw_drops(ground: Ground, now: dt.datetime) -> tuple[list[dt.date], list[dt.
     has not, which are kept and told, since nothing else holds what they brought."""
     last = day(ground, Keeping.RAW_DROPS, now)
     old = [drop for drop in landing.drops(ground.layout) if drop <= last]
-    taken = [d for d in old if (ground.layout.canonical / str(d) / "drop.json").exists()]
+    taken = [d for d in old if landing.taken_in(ground.layout, d)]
     return taken, [drop for drop in old if drop not in taken]
 
 
@@ -154,7 +159,7 @@ def canonical_strokes(
             )
         if gone:
             strokes.append(Stroke(path, " OR ".join(f"({test})" for test in gone)))
-    for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet")):
+    for path in stored.reject_files(layout):
         if dt.date.fromisoformat(path.parent.parent.name) <= quarantined:
             strokes.append(Stroke(path, "true"))
     return strokes
@@ -181,6 +186,16 @@ def roster_strokes(
         )
         for path in stored.files(layout, "roster")
         if dt.date.fromisoformat(path.parent.parent.name) <= max(history, whole)
+    ]
+
+
+def strokes(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime
+) -> list[Stroke]:
+    """Everything that is to leave the canonical store; asks `due`."""
+    return [
+        *canonical_strokes(connection, ground, now),
+        *roster_strokes(connection, ground, now),
     ]
 
 

@@ -22,7 +22,7 @@ from pipeline.retained.due import Line
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
 from pipeline.retained.person import classified_strokes_of_person, strokes_of_person
-from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
+from pipeline.retained.rewrite import ErasureError, Stroke, strike
 from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find, references
 from pipeline.subjects import register, tombstones, withheld
@@ -52,10 +52,7 @@ def _strokes_of(
     connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, subject: Subject | None
 ) -> list[Stroke]:
     if subject is None:
-        return [
-            *due.canonical_strokes(connection, ground, order.now),
-            *due.roster_strokes(connection, ground, order.now),
-        ]
+        return due.strokes(connection, ground, order.now)
     return strokes_of_person(ground.layout, subject)
 
 
@@ -63,11 +60,7 @@ def _apply(
     connection: duckdb.DuckDBPyConnection, ground: Ground, journal: Journal, strokes: list[Stroke]
 ) -> None:
     for stroke in strokes:
-        made = rewrite(connection, ground.layout, stroke)
-        if made:
-            done, fresh = made
-            journal.write_down(done)
-            swap(fresh, stroke.path)
+        strike(connection, ground.layout, stroke, journal.write_down)
 
 
 def _select_again(
@@ -92,21 +85,14 @@ def _erase_stores(
     _apply(connection, ground, journal, _strokes_of(connection, ground, order, subject))
     if subject is None:
         gone = "milestone IN (SELECT milestone FROM due WHERE NOT held)"
-        months = {
-            f"period={m}"
-            for (m,) in connection.sql("SELECT DISTINCT period FROM due WHERE NOT held").fetchall()
-        }
-        strokes = derived.classified_strokes(ground, months, gone)
+        touched = derived.months(connection, "SELECT DISTINCT period FROM due WHERE NOT held")
+        strokes = derived.classified_strokes(ground, touched, gone)
     else:
         strokes = classified_strokes_of_person(layout, subject)
     _apply(connection, ground, journal, strokes)
     _apply(connection, ground, journal, derived.small_departments(connection, ground))
-    months = {
-        f"period={month}"
-        for (month,) in connection.sql(
-            f"SELECT DISTINCT period FROM {literal(journal.work_list)}"
-        ).fetchall()
-    } | {
+    listed = f"SELECT DISTINCT period FROM {literal(journal.work_list)}"
+    months = derived.months(connection, listed) | {
         done.file.split("/")[2]
         for done in journal.strokes()
         if done.file.startswith("store/classified/")
@@ -117,7 +103,7 @@ def _erase_stores(
 def _publish(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -> None:
     """The released tables without what went, through the gate."""
     derived.remake_known(connection, ground)
-    derived.publish_survivors(connection, ground, order.name, derived.changed_audiences(ground))
+    derived.publish_survivors(connection, ground, order.name)
 
 
 def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject | None) -> None:
@@ -131,7 +117,7 @@ def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject 
         drops, _ = due.raw_drops(ground, order.now)
     else:
         drops = landing.naming(layout, subject.free_text)
-    unread = [d for d in drops if not (layout.canonical / str(d) / "drop.json").exists()]
+    unread = [d for d in drops if not landing.taken_in(layout, d)]
     if unread:
         raise ErasureError(
             "raw drops: never taken in, run their nights first: " + ", ".join(map(str, unread))

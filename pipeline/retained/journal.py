@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.layout import Layout, settle, write_settled
+from pipeline.layout import Layout, append_settled, settle, write_settled
 from pipeline.policy.data_map import Purpose
 from pipeline.retained.rewrite import Done
 from pipeline.retained.subject import Subject, alone
@@ -87,19 +86,12 @@ class Journal:
 
     def write_down(self, done: Done) -> None:
         """Say what the next swap does, before it does it."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._strokes.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(done.as_dict()) + "\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_settled(self._strokes, json.dumps(done.as_dict()))
 
     def note(self, what: str, item: str, n: int = 1) -> None:
         """Remember that something is about to be removed whole; a repeated item counts once."""
         if n:
-            with self._notes.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([what, item, n]) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
+            append_settled(self._notes, json.dumps([what, item, n]))
 
     def notes(self) -> dict[str, int]:
         """How many of what were removed whole."""
@@ -111,7 +103,6 @@ class Journal:
 
     def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
         """Who the person is, while the stores still tell it: after the first stroke they do not."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
         write_settled(self.folder / "subject.json", text)
 

@@ -23,10 +23,7 @@ def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
         Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
         for path in stored.files(layout, "roster")
     ]
-    lines = [
-        Stroke(path, subject.named_in("raw"))
-        for path in sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
-    ]
+    lines = [Stroke(path, subject.named_in("raw")) for path in stored.reject_files(layout)]
     return [*records, *rosters, *lines]
 
 

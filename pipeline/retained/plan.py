@@ -15,7 +15,6 @@ from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import affected
 from pipeline.retained.subject import Subject
 from pipeline.transforms import basis, stored
-from pipeline.transforms.classify import PERIOD
 
 
 def require_index(ground: Ground) -> None:
@@ -66,15 +65,11 @@ def of_person(
         PolicyError: a legal hold or a restriction keeps some of it, by name.
     """
     require_index(ground)
-    rows = stored.classified(ground.layout)
-    mine = f"FROM {rows} WHERE person = {literal(subject.person)}"
+    mine = f"{stored.classified(ground.layout)} WHERE person = {literal(subject.person)}"
     for hold in holds.live(ground.layout):
-        if count(connection, f"SELECT count(*) {mine} AND {hold.sql()}"):
+        if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
             raise PolicyError(f"erasure: the legal hold {hold.name} keeps records of this person")
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE due AS SELECT milestone, drops, {PERIOD} AS period, "
-        f"record_type, region, person, false AS held {mine}"
-    )
+    due.list_due(connection, mine, "false")
     groups = connection.sql(
         "SELECT record_type, region, count(*), min(period), max(period) FROM due "
         "GROUP BY ALL ORDER BY ALL"

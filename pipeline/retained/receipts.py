@@ -6,11 +6,11 @@ Each names the hash of the one before, so that a receipt that is taken out or ch
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.gate import digest
 from pipeline.layout import Layout, write_settled
 from pipeline.retained.journal import Journal, Order
 from pipeline.retained.places import place_of
@@ -18,10 +18,6 @@ from pipeline.retained.places import place_of
 
 def path(layout: Layout, name: str) -> Path:
     return layout.receipts / f"{name}.json"
-
-
-def _hash(one: Path) -> str:
-    return hashlib.sha256(one.read_bytes()).hexdigest()
 
 
 def told(
@@ -57,7 +53,7 @@ def newest_first(layout: Layout) -> list[Path]:
 def write(layout: Layout, name: str, told: dict[str, Any]) -> None:
     """Store a receipt, once and for all; it is on disk when this returns."""
     last = next(iter(newest_first(layout)), None)
-    chain = {"previous": last.stem if last else None, "previous_sha256": _hash(last) if last
+    chain = {"previous": last.stem if last else None, "previous_sha256": digest(last) if last
              else None}  # fmt: skip
     write_settled(path(layout, name), json.dumps({"receipt": name, **told, **chain}, indent=1))
 
@@ -83,6 +79,6 @@ def broken(layout: Layout) -> list[str]:
     for name in names[1:]:
         told = read(layout, name)
         before = told["previous"]
-        if before not in names or _hash(path(layout, before)) != told["previous_sha256"]:
+        if before not in names or digest(path(layout, before)) != told["previous_sha256"]:
             found.append(name)
     return found

@@ -7,6 +7,7 @@ file. A reader has the old file or the new one; a killed process leaves the old 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,11 @@ class Stroke:
     path: Path
     gone: str = "false"
     blank: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """SQL: the file's rows with their numbers."""
+        return f"read_parquet({literal(self.path)}, file_row_number=true, hive_partitioning=false)"
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int
     Leaves the numbers of the rows that go in the temporary table `leaving`, so that the tests,
     which can be costly, run once.
     """
-    source = f"read_parquet({literal(stroke.path)}, file_row_number=true, hive_partitioning=false)"
+    source = stroke.source
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT file_row_number AS row FROM {source} "
         f"WHERE {stroke.gone}"
@@ -86,8 +92,7 @@ def rewrite(
 ) -> tuple[Done, Path] | None:
     """Build the file anew beside itself; None when nothing in it is due.
 
-    The fresh file is read back: it must hold the survivors, all of them and nothing else. It is
-    swapped in by `swap`, after the caller has written down what is about to happen.
+    The fresh file is read back: it must hold the survivors, all of them and nothing else.
 
     Raises:
         ErasureError: the fresh file is not the survivors.
@@ -95,7 +100,7 @@ def rewrite(
     rows, gone, blanked = affected(connection, stroke)
     if not gone and not blanked:
         return None
-    source = f"read_parquet({literal(stroke.path)}, file_row_number=true, hive_partitioning=false)"
+    source = stroke.source
     columns = connection.sql(f"FROM {source} LIMIT 0").columns
     chosen = ", ".join(
         f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
@@ -131,3 +136,27 @@ def swap(fresh: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.replace(fresh, path)
     settle(path.parent)
+
+
+def strike(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    stroke: Stroke,
+    write_down: Callable[[Done], None] | None = None,
+) -> Done | None:
+    """Rewrite a file and swap it in; None when nothing in it is due.
+
+    Args:
+        write_down: is told what the swap does before it does it.
+
+    Raises:
+        ErasureError: as `rewrite`; nothing was swapped.
+    """
+    made = rewrite(connection, layout, stroke)
+    if made is None:
+        return None
+    done, fresh = made
+    if write_down:
+        write_down(done)
+    swap(fresh, stroke.path)
+    return done

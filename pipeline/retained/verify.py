@@ -27,11 +27,7 @@ def still_due(
     """Everything past its window that is still there and not held, by place."""
     due.select_due(connection, ground, order.now)
     found = {"classified": count(connection, "SELECT count(*) FROM due WHERE NOT held")}
-    strokes = [
-        *due.canonical_strokes(connection, ground, order.now),
-        *due.roster_strokes(connection, ground, order.now),
-    ]
-    for stroke in strokes:
+    for stroke in due.strokes(connection, ground, order.now):
         name = "roster" if stroke.path.name.startswith("roster") else "canonical records"
         found[name] = found.get(name, 0) + affected(connection, stroke)[1]
     taken, _ = due.raw_drops(ground, order.now)

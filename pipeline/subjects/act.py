@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.engine import engine, literal
+from pipeline.engine import count, engine, literal
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
@@ -15,7 +15,7 @@ from pipeline.readers.canonical import COLUMNS, PARQUET, STATUSES
 from pipeline.retained import derived, job
 from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, fresh_name
-from pipeline.retained.rewrite import ErasureError, Stroke, rewrite, swap
+from pipeline.retained.rewrite import ErasureError, Stroke, strike
 from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find
 from pipeline.subjects import package, register, withheld
@@ -103,18 +103,14 @@ def refresh(
     """Make the person's months again and publish, so that a limit on use holds from now on."""
     layout = ground.layout
     with layout.locked():
-        rows = stored.parquet(stored.period_files(layout.classified), stored.CLASSIFIED)
-        months = {
-            f"period={month}"
-            for (month,) in connection.execute(
-                f"SELECT DISTINCT {PERIOD} FROM {rows} WHERE person = $p",
-                {"p": subject.person},
-            ).fetchall()
-        }
+        months = derived.months(
+            connection,
+            f"SELECT DISTINCT {PERIOD} FROM {stored.classified(layout)} "
+            f"WHERE person = {literal(subject.person)}",
+        )
         journal = Journal(layout, fresh_name(now))
         derived.remake_pseudonymized(connection, ground, months, now, journal)
-        name = journal.folder.name
-        derived.publish_survivors(connection, ground, name, derived.changed_audiences(ground))
+        derived.publish_survivors(connection, ground, journal.folder.name)
         if journal.folder.exists():
             journal.close()
 
@@ -157,7 +153,7 @@ def _rectify(
             f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(COLUMNS)} "
             f"FROM ({current_sql()}) WHERE {subject.is_learner()} AND {test}"
         )
-        ((found,),) = connection.sql("SELECT count(*) FROM wrong").fetchall()
+        found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
             raise PolicyError(f"rectification: {found} records match; one must")
         path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
@@ -169,9 +165,7 @@ def _rectify(
             )
         for old in stored.files(layout, "records"):
             if old != path:
-                made = rewrite(connection, layout, Stroke(
+                strike(connection, layout, Stroke(
                     old, f"{MILESTONE} IN (SELECT {MILESTONE} FROM wrong)"
                 ))  # fmt: skip
-                if made:
-                    swap(made[1], old)
     return f"corrected {', '.join(fields)}; published by the next night"

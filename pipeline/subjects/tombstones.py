@@ -17,7 +17,7 @@ from pipeline.engine import literal
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, write_settled
 from pipeline.retained.ground import Ground
-from pipeline.retained.rewrite import Stroke, rewrite, swap
+from pipeline.retained.rewrite import Stroke, strike
 
 
 def _entries(layout: Layout) -> list[dict[str, str]]:
@@ -32,8 +32,7 @@ def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:
     """Set a tombstone for every identifier of an erased person; a repeated call changes nothing."""
     layout = ground.layout
     ground.ring.create()
-    known = {one["hmac"] for one in _entries(layout)}
-    new = sorted(ground.ring.tombstone(identifiers) - known)
+    new = sorted(ground.ring.tombstone(identifiers) - stones(layout))
     if new:
         told = [*_entries(layout), *({"hmac": h, "made_on": today.isoformat()} for h in new)]
         write_settled(layout.vault / "tombstones.json", json.dumps(told))
@@ -77,9 +76,6 @@ def refuse(
             listed = ", ".join(literal(one) for one in ids)
             stroke = Stroke(path, f"learner_id IN ({listed})",
                             {"manager_id": f"manager_id IN ({listed})"})  # fmt: skip
-            made = rewrite(connection, layout, stroke)
-            if made:
-                done, fresh = made
-                swap(fresh, path)
-                gone += done.before - done.after
+            done = strike(connection, layout, stroke)
+            gone += done.before - done.after if done else 0
     return gone

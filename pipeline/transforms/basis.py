@@ -7,11 +7,11 @@ within its window and what is past it, even when the night crosses midnight.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.gate import digest
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 
@@ -25,19 +25,19 @@ class Basis:
     as_of: dt.datetime
     drops: dict[str, str]
 
+    def text(self) -> str:
+        """As it is stored."""
+        return json.dumps({"as_of": self.as_of.isoformat(), "drops": self.drops}, indent=1)
+
 
 def drops(layout: Layout) -> dict[str, str]:
     """The drops that the canonical store holds now, each with the hash of its record."""
-    return {
-        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(layout.canonical.glob("*/drop.json"))
-    }
+    return {path.parent.name: digest(path) for path in sorted(layout.canonical.glob("*/drop.json"))}
 
 
 def write(layout: Layout, folder: Path, as_of: dt.datetime) -> None:
     """Leave the basis beside the classified rows that are being built in `folder`."""
-    told = {"as_of": as_of.isoformat(), "drops": drops(layout)}
-    (folder / NAME).write_text(json.dumps(told, indent=1), "utf-8")
+    (folder / NAME).write_text(Basis(as_of, drops(layout)).text(), "utf-8")
 
 
 def read(layout: Layout) -> Basis:

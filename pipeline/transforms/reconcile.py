@@ -6,12 +6,13 @@ equation can fail, and then the run does.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 
 import duckdb
 
 from pipeline.engine import count, identifier, literal
-from pipeline.layout import Layout
+from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import DataMap, Published, Purpose
 from pipeline.policy.retention import RetentionRules
 from pipeline.policy.windows import due_sql
@@ -45,6 +46,12 @@ class TableCount:
 
     def as_dict(self) -> dict[str, object]:
         return {**asdict(self), "holds": self.holds}
+
+
+def write_story(layout: Layout, partition: str, counts: list[TableCount]) -> None:
+    """Store a night's counts."""
+    with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
+        beside.write_text(json.dumps([one.as_dict() for one in counts], indent=1), "utf-8")
 
 
 def _withheld(

@@ -86,7 +86,12 @@ def period_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("period=*/*.parquet"))
 
 
+def reject_files(layout: Layout) -> list[Path]:
+    """The files of lines that could not be split, of record files and rosters."""
+    return sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
+
+
 def rejects(layout: Layout) -> str:
     """SQL: lines of record files that could not be split into fields."""
-    files = sorted(layout.canonical.glob("*/*/records-*.rejects.parquet"))
-    return parquet(files, REJECTS)
+    found = [path for path in reject_files(layout) if path.name.startswith("records-")]
+    return parquet(found, REJECTS)
