@@ -1,0 +1,174 @@
+"""Which (team, course) cells are told, given the told totals: complementary suppression.
+
+A cell that may not be told is withheld, and with it the cheapest others, so that every cut of the
+withheld cells has k people (pipeline/disclosure/cuts.py). Any told cell has k people by itself,
+so withholding one mends every cut that it lies across: what is looked for is the cheapest set
+that joins what thin cuts part. Cost: the records withheld.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.disclosure.cuts import cycles, shared_weights, thin_cuts
+from pipeline.disclosure.period import Bools, Floats, Ints, Period, Rule, tally
+
+
+@dataclass(frozen=True)
+class Cross:
+    """The graph of one period: every cell is an edge from its team's block to its course's."""
+
+    period: Period
+    points: int
+    tails: Ints
+    heads: Ints
+    people: Ints
+    cost: Ints
+    may_be_told: Bools
+    rule: Rule
+
+    @classmethod
+    def of(cls, period: Period, team_block: Ints, course_block: Ints, rule: Rule) -> Cross:
+        """Number the blocks that cells lie in: teams' first, then courses'."""
+        tails = np.unique(team_block[period.team], return_inverse=True)[1].astype(np.int64)
+        heads = np.unique(course_block[period.course], return_inverse=True)[1].astype(np.int64)
+        told = tally(period, np.arange(period.cells), period.cells)
+        points = int(tails.max(initial=-1)) + 1
+        fine = period.teams.leaf_named[period.team] & told.may_be_told(rule, scores=False)
+        return cls(period, points + int(heads.max(initial=-1)) + 1, tails, heads + points,
+                   told.people, told.records, fine, rule)  # fmt: skip
+
+    def weights(self, unknown: Bools, of: Ints) -> Floats:
+        """Weights of the unknown cells for the cut test (others: 0).
+
+        Args:
+            of: per contribution, the records that the figure is about; none: not in the figure.
+        """
+        period = self.period
+        mine = unknown[period.cell] & (of > 0)
+        people = np.bincount(period.cell[of > 0], minlength=period.cells)
+        solid = unknown & self.may_be_told & (people >= self.rule.k)
+        weights = shared_weights(
+            period.cell[mine], period.person[mine], period.cells, solid, self.rule.k
+        )
+        # A cell of k people that may not be told for another reason must not stand alone.
+        alone = unknown & ~self.may_be_told & (people >= self.rule.k)
+        return np.where(alone, np.minimum(weights, self.rule.k / 2), weights)
+
+    def thin(self, unknown: Bools, of: Ints | None = None) -> list[Bools]:
+        """Thin cuts of the unknown cells."""
+        edges = np.flatnonzero(unknown)
+        weights = self.weights(unknown, self.period.records if of is None else of)
+        return thin_cuts(
+            self.points, self.tails[edges], self.heads[edges], weights[edges], self.rule.k
+        )
+
+    def unsafe(self, told: Bools) -> list[Bools]:
+        """Thin cuts of what the totals leave open: of the cells themselves, and of each outcome
+        after what its bounds (nought and all) give away."""
+        found = self.thin(~told) or self.bad_rests(~told)
+        if found:
+            return found
+        for pinned, adverse, of in self.given_away(told):
+            found = self.thin(~told & ~pinned, of) or [
+                np.isin(np.arange(self.points), [self.tails[at]])
+                for at in np.flatnonzero(pinned & adverse)
+            ]
+            if found:
+                return found
+        return []
+
+    def bad_rests(self, unknown: Bools) -> list[Bools]:
+        """Totals whose rest, less the cells told of it, may not be told."""
+        found = []
+        for ends in (self.tails, self.heads):
+            rests = tally(self.period, np.where(unknown, ends, -1), self.points)
+            bad = (rests.people > 0) & ~rests.may_be_told(self.rule, scores=False)
+            found += [np.arange(self.points) == at for at in np.flatnonzero(bad)]
+        return found
+
+    def given_away(self, told: Bools) -> list[tuple[Bools, Bools, Ints]]:
+        """Of each outcome: withheld cells whose count is pinned to nought or to all, cells of
+        which that would tell something adverse, and the records that the outcome is of."""
+        period = self.period
+        found = []
+        for counts, of in ((period.complete, period.records), (period.on_time, period.due)):
+            value, most = period.per_cell(counts), period.per_cell(of)
+            edges = np.flatnonzero(~told)
+            free = cycles(self.points, self.tails[edges], self.heads[edges],
+                          (value < most)[edges], (value > 0)[edges])  # fmt: skip
+            pinned = np.zeros(period.cells, bool)
+            pinned[edges[~free]] = True
+            # A bridge is left to the cut test; what is known for its bound is known.
+            bound = pinned & ((value == 0) | (value == most))
+            found.append((bound, (value == 0) & (most > 0), of))
+        return found
+
+
+def told_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
+    """Choose the cells that are told.
+
+    Returns:
+        A mask over the cells, and the thin cuts that withholding cells alone cannot mend.
+    """
+    told = cross.may_be_told.copy()
+    added: list[int] = []
+    while True:
+        broken = cross.unsafe(told)
+        if not broken:
+            break
+        path = _cheapest_path(cross, told, broken[0])
+        if path is None:
+            return told, broken
+        told[path] = False
+        added += path
+    for at in sorted(added, key=lambda one: -cross.cost[one]):
+        told[at] = True
+        if cross.unsafe(told):
+            told[at] = False
+    return told, []
+
+
+def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
+    """Told cells of the least cost whose loss joins the cut's side to the rest of its component:
+    a way that may lead through withheld cells elsewhere for nothing."""
+    unknown = np.flatnonzero(~told)
+    rest = np.zeros(cross.points, bool)
+    # Points that the withheld cells reach from the side, without the side itself.
+    touching = side[cross.tails[unknown]] | side[cross.heads[unknown]]
+    rest[cross.tails[unknown[touching]]] = True
+    rest[cross.heads[unknown[touching]]] = True
+    rest &= ~side
+    near: list[list[tuple[int, int]]] = [[] for _ in range(cross.points)]
+    for edge in np.flatnonzero(told).tolist():
+        near[cross.tails[edge]].append((int(cross.heads[edge]), edge))
+        near[cross.heads[edge]].append((int(cross.tails[edge]), edge))
+    solid = np.flatnonzero(~told & cross.may_be_told)
+    for edge in solid.tolist():
+        near[cross.tails[edge]].append((int(cross.heads[edge]), -1))
+        near[cross.heads[edge]].append((int(cross.tails[edge]), -1))
+    best = np.full(cross.points, np.inf)
+    came: dict[int, tuple[int, int]] = {}
+    queue = [(0.0, int(point)) for point in np.flatnonzero(side)]
+    best[side] = 0.0
+    while queue:
+        cost, point = heapq.heappop(queue)
+        if cost > best[point]:
+            continue
+        if rest[point]:
+            path = []
+            while point in came:
+                point, edge = came[point]
+                if edge >= 0:
+                    path.append(edge)
+            return path or None
+        for other, edge in near[point]:
+            total = cost + (float(cross.cost[edge]) if edge >= 0 else 0.0)
+            if total < best[other]:
+                best[other] = total
+                came[other] = (point, edge)
+                heapq.heappush(queue, (total, other))
+    return None

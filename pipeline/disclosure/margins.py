@@ -1,0 +1,115 @@
+"""Which totals of one dimension are told: nothing that can be subtracted may cover too few.
+
+In a tree, all that can be worked out by adding and subtracting is what is left of a told node
+after its told descendants: its rest. So every rest must itself be a figure that may be told. A
+rest that may not be told takes in a sibling: complementary suppression (Willenborg & de Waal,
+Elements of Statistical Disclosure Control, 2001, ch. 4). Every told sibling covers k people, so
+the cheapest one that mends the rest is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tally, Tree, tally
+
+
+@dataclass(frozen=True)
+class Margins:
+    """What of one dimension is told: root, groups, leaves."""
+
+    root: bool
+    groups: Bools
+    leaves: Bools
+
+
+class _Rests:
+    """The cells that are left of every told node after its told descendants."""
+
+    def __init__(
+        self, period: Period, tree: Tree, leaf: Ints, rule: Rule, *, group_scores: bool,
+        leaf_scores: bool,
+    ) -> None:  # fmt: skip
+        self.period, self.tree, self.leaf, self.rule = period, tree, leaf, rule
+        self.leaf_scores = leaf_scores
+        self.of_leaf = tally(period, leaf, len(tree.group))
+        self.of_group = tally(period, tree.group[leaf], len(tree.group_named))
+        self.leaves = tree.leaf_named & self.of_leaf.may_be_told(rule, scores=leaf_scores)
+        self.groups = tree.group_named & self.of_group.may_be_told(rule, scores=group_scores)
+
+    def block(self) -> Ints:
+        """Of every leaf: itself if told, else its group if told, else the root."""
+        return blocks(self.tree, Margins(True, self.groups, self.leaves))
+
+    def bad(self) -> tuple[Ints, Tally]:
+        """Blocks whose rest may not be told: groups, or the root as number 0."""
+        leaves, groups = len(self.tree.group), len(self.tree.group_named)
+        told = tally(self.period, self.block()[self.leaf], leaves + groups + 1)
+        broken = (told.people > 0) & ~told.may_be_told(self.rule, scores=self.leaf_scores)
+        return np.flatnonzero(broken[leaves:]), told
+
+
+def blocks(tree: Tree, told: Margins) -> Ints:
+    """Of every leaf the block it counts in: its own number if it is told, else that of its group
+    (behind the leaves), else that of the root (behind the groups)."""
+    leaves, groups = len(tree.group), len(tree.group_named)
+    rest = np.where(told.groups[tree.group], leaves + tree.group, leaves + groups)
+    return np.where(told.leaves, np.arange(leaves), rest).astype(np.int64)
+
+
+def margins(
+    period: Period, tree: Tree, leaf: Ints, rule: Rule, shut: Margins, *,
+    group_scores: bool, leaf_scores: bool,
+) -> Margins:  # fmt: skip
+    """Choose what of one dimension is told.
+
+    Args:
+        leaf: each cell's leaf.
+        shut: groups and leaves that must not be told for another reason.
+        group_scores, leaf_scores: score bands are told of groups, of leaves.
+    """
+    rests = _Rests(period, tree, leaf, rule, group_scores=group_scores, leaf_scores=leaf_scores)
+    everything = tally(period, np.zeros(period.cells, np.int64), 1)
+    if not everything.may_be_told(rule, scores=group_scores)[0]:
+        return Margins(False, np.zeros_like(rests.groups), np.zeros_like(rests.leaves))
+    rests.leaves &= ~shut.leaves
+    rests.groups &= ~shut.groups
+    groups = len(tree.group_named)
+    while True:
+        broken, _ = rests.bad()
+        if not len(broken):
+            return Margins(True, rests.groups, rests.leaves)
+        for at in broken:
+            _mend(rests, None if at == groups else int(at))
+
+
+def _mend(rests: _Rests, group: int | None) -> None:
+    """Give one rest another leaf: the one of the fewest records that mends it, else of the fewest.
+    A group's rest with no leaf left is the whole group; the root's takes in a group."""
+    tree = rests.tree
+    inside = tree.group == group if group is not None else ~rests.groups[tree.group]
+    open_leaves = np.flatnonzero(inside & rests.leaves)
+    open_leaves = open_leaves[np.argsort(rests.of_leaf.records[open_leaves], kind="stable")]
+    if not len(open_leaves):
+        if group is not None:
+            rests.groups[group] = False
+            return
+        candidates = np.flatnonzero(rests.groups)
+        if len(candidates):
+            cheapest = candidates[np.argmin(rests.of_group.records[candidates])]
+            rests.groups[cheapest] = False
+        else:
+            rests.leaves[:] = False
+        return
+    closed = inside & ~rests.leaves
+    for one in open_leaves:
+        trial = np.full(len(tree.group), -1, np.int64)
+        trial[closed] = 0
+        trial[one] = 0
+        told = tally(rests.period, trial[rests.leaf], 1)
+        if told.may_be_told(rests.rule, scores=rests.leaf_scores)[0]:
+            rests.leaves[one] = False
+            return
+    rests.leaves[open_leaves[0]] = False

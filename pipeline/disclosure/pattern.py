@@ -1,0 +1,113 @@
+"""What is told of one period: totals first, then cells, until nothing can be worked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.disclosure.cross import Cross, told_cells
+from pipeline.disclosure.margins import Margins, blocks, margins
+from pipeline.disclosure.optimum import optimum
+from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """What of one period is told; `cells` over the period's (team, course) cells."""
+
+    teams: Margins
+    courses: Margins
+    cells: Bools
+
+
+def _none(tree: Tree) -> Margins:
+    """No total at all; also: nothing that has to give way."""
+    return Margins(False, np.zeros(len(tree.group_named), bool), np.zeros(len(tree.group), bool))
+
+
+def cross_of(period: Period, teams: Margins, courses: Margins, rule: Rule) -> Cross:
+    """The graph of cells between the blocks that the told totals make."""
+    return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
+
+
+def protect(period: Period, rule: Rule) -> Pattern:
+    """Choose what is told of one period.
+
+    Totals are kept before cells. Where no cell is left to mend a thin cut, the total of the
+    fewest records beside it gives way, and all is chosen anew. Score bands are told of courses,
+    categories and the company; of teams and departments they are not, so they need no test across.
+    """
+    shut_teams, shut_courses = _none(period.teams), _none(period.courses)
+    while True:
+        teams = margins(period, period.teams, period.team, rule, shut_teams,
+                        group_scores=False, leaf_scores=False)  # fmt: skip
+        courses = margins(period, period.courses, period.course, rule, shut_courses,
+                          group_scores=True, leaf_scores=True)  # fmt: skip
+        if not (teams.root and courses.root):
+            return Pattern(_none(period.teams), _none(period.courses), np.zeros(period.cells, bool))
+        cross = cross_of(period, teams, courses, rule)
+        cells, broken = told_cells(cross)
+        if not broken:
+            if (cells != cross.may_be_told).any():
+                best = optimum(cross)
+                cells = cells if best is None else best
+            return Pattern(teams, courses, cells)
+        ways: list[_Way] = []
+        for side in broken:
+            across = np.flatnonzero(~cells & (side[cross.tails] != side[cross.heads]))
+            ways += _ways(period.teams, teams, shut_teams, period.team[across], period.team)
+            ways += _ways(
+                period.courses, courses, shut_courses, period.course[across], period.course
+            )
+        if not ways:
+            shut_teams.leaves[:] = shut_teams.groups[:] = True
+            shut_courses.leaves[:] = shut_courses.groups[:] = True
+            continue
+        cheapest = min(ways, key=lambda way: (way.cost, way.leaf, way.group))
+        cheapest.shut.leaves[cheapest.leaf] = True
+        if cheapest.group >= 0:
+            cheapest.shut.groups[cheapest.group] = True
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A total that can give way: a leaf's, with its group's if `group` is one."""
+
+    cost: int
+    leaf: int
+    group: int
+    shut: Margins
+
+
+def _ways(tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints) -> list[_Way]:
+    """How the blocks of some leaves can take in more: a told leaf by losing its own total, what
+    is left of a group by its smallest told leaf, what is left of the whole by a leaf of an untold
+    group or by a group and its smallest leaf."""
+    size = np.bincount(of_cell, minlength=len(tree.group))
+
+    def smallest(leaves: Bools, group: int = -1) -> list[_Way]:
+        found = np.flatnonzero(leaves)
+        if not len(found):
+            return []
+        leaf = int(found[np.argmin(size[found])])
+        whole = tree.group == group
+        return [_Way(int(size[whole].sum() if group >= 0 else size[leaf]), leaf, group, shut)]
+
+    ways: list[_Way] = []
+    for end in np.unique(ends):
+        group = int(tree.group[end])
+        alone = np.arange(len(tree.group)) == end
+        if told.leaves[end]:
+            ways += smallest(alone)
+        elif told.groups[group]:
+            inside = told.leaves & (tree.group == group)
+            ways += smallest(inside) or smallest(alone, group)
+        else:
+            loose = told.leaves & ~told.groups[tree.group]
+            ways += smallest(loose) or [
+                way
+                for other in np.flatnonzero(told.groups)
+                for way in smallest(tree.group == other, int(other))
+            ]
+    return ways

@@ -1,0 +1,125 @@
+"""One period's records as a table of teams by courses, told by who contributed what.
+
+The finest cells are (team, course); teams roll up to departments and the company, courses to
+categories and all courses. People are counted, never rows: a cell knows its contributors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a figure may be told.
+
+    Attributes:
+        k: it covers at least so many distinct people; so does the share that was in time, of
+            people with a due date, if there are any.
+        but_for: at least so many of them have something else than the adverse outcome (nothing
+            complete; only low scores), so that 'all of them failed' is not told (l-diversity for
+            one sensitive value: Machanavajjhala et al. 2007).
+        dominance: no single person brings more than this share of the records.
+    """
+
+    k: int
+    but_for: int
+    dominance: float
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A dimension: leaves under groups under one root. An unnamed node is never told."""
+
+    group: Ints
+    leaf_named: Bools
+    group_named: Bools
+
+
+@dataclass(frozen=True)
+class Period:
+    """Contributions of people to cells, one row a (cell, person); arrays of equal length.
+
+    `team` and `course` say for every cell where it stands. `complete`, `due`, `on_time` and `low`
+    count records among `records`.
+    """
+
+    teams: Tree
+    courses: Tree
+    team: Ints
+    course: Ints
+    cell: Ints
+    person: Ints
+    records: Ints
+    complete: Ints
+    due: Ints
+    on_time: Ints
+    low: Ints
+
+    @property
+    def cells(self) -> int:
+        return len(self.team)
+
+    def per_cell(self, counts: Ints) -> Ints:
+        """Contributions summed per cell."""
+        return np.bincount(self.cell, counts, self.cells).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Of every group of cells: people, those with a due date, records, people with something
+    complete, people with something else than a low score, and the most records of one person."""
+
+    people: Ints
+    dated: Ints
+    records: Ints
+    completers: Ints
+    not_low: Ints
+    top: Ints
+
+    def may_be_told(self, rule: Rule, *, scores: bool) -> Bools:
+        """Which groups' figures may be told; `scores`: score bands are among them."""
+        fine = (
+            (self.people >= rule.k)
+            & ((self.dated == 0) | (self.dated >= rule.k))
+            & (self.completers >= rule.but_for)
+            & (self.top <= rule.dominance * self.records)
+        )
+        if scores:
+            fine &= self.not_low >= rule.but_for
+        return np.asarray(fine, bool)
+
+
+def tally(period: Period, group: Ints, size: int) -> Tally:
+    """Tally groups of cells; `group` names each cell's, -1 for none."""
+    of = group[period.cell]
+    seen = of >= 0
+    people = int(period.person.max(initial=-1)) + 1
+    pairs, at = np.unique(of[seen] * people + period.person[seen], return_inverse=True)
+
+    def of_person(counts: Ints) -> Ints:
+        return np.bincount(at, counts[seen], len(pairs)).astype(np.int64)
+
+    owner = pairs // max(people, 1)
+    records = of_person(period.records)
+
+    def heads(test: Bools) -> Ints:
+        return np.bincount(owner[test], minlength=size).astype(np.int64)
+
+    top = np.zeros(size, np.int64)
+    np.maximum.at(top, owner, records)
+    return Tally(
+        heads(np.ones(len(pairs), bool)),
+        heads(of_person(period.due) > 0),
+        np.bincount(owner, records, size).astype(np.int64),
+        heads(of_person(period.complete) > 0),
+        heads(records > of_person(period.low)),
+        top,
+    )
