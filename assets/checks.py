@@ -41,7 +41,7 @@ def _check(
 
 
 def _sealing(table: str) -> Callable[[Store, str], Verdict]:
-    return lambda store, night: boundaries.sealed(store.layout, store.data_map, night, table)
+    return lambda store, night: boundaries.sealed(store.ground, night, table)
 
 
 def _purpose(purpose: Purpose) -> Callable[[Store, str], Verdict]:

@@ -71,7 +71,7 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     with layout.locked(), engine(layout.work) as connection:
         with built_beside(layout.known, layout.work) as beside:
-            write_known(connection, layout, store.data_map, beside)
+            write_known(connection, store.ground, beside)
         connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
         ((courses, sensitive, denied),) = connection.sql(
             "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "

@@ -10,7 +10,6 @@ from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.resources import Store
-from pipeline.retained.derived import freeze
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, stored
 from pipeline.transforms.pseudonymize import (
@@ -48,8 +47,6 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
         refs = layout.references(purpose)
         with layout.locked(), engine(layout.work) as connection:
-            if purpose is Purpose.COACHING:
-                freeze(connection, store.ground, basis.read(layout).as_of)
             make_withheld(connection, layout)
             with built_beside(refs, layout.work) as beside:
                 write_references(connection, stored.classified(layout), key, beside)

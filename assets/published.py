@@ -9,14 +9,17 @@ from pipeline import gate, lineage
 from pipeline.engine import engine
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
+from pipeline.transforms import told
 from pipeline.transforms.publish import stage_database
 from pipeline.transforms.reconcile import TableCount, reconcile, write_story
 
 DESCRIPTIONS = {
-    "coaching_team": "Aggregates per team (a manager's reports), k distinct people at the least.",
-    "coaching_course": "Aggregates per course, k distinct people at the least.",
-    "coaching_department": "Aggregates per department, k distinct people at the least.",
-    "coaching_period": "Aggregates per month, k distinct people at the least.",
+    "coaching_period": "The whole company, per period.",
+    "coaching_department": "Aggregates per department and period.",
+    "coaching_team": "Aggregates per team (a manager's reports) and period.",
+    "coaching_category": "Aggregates per category of courses and period, with score bands.",
+    "coaching_course": "Aggregates per course and period, with score bands.",
+    "coaching_team_course": "Aggregates per team, course and period: the finest figures.",
     "manager_extract": "Each manager's reports: course, complete or not, learning outcome. No "
     "time, no score, no sensitive course, no text.",
     "analytics_milestones": "Pseudonymized milestones for analysts; months and score bands.",
@@ -59,7 +62,7 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
         for table in tables:
             gate.break_seal(store.layout, partition, table)
         with store.layout.locked(), engine(store.layout.work) as connection:
-            counts = stage_database(connection, store.layout, store.data_map, purpose, partition)
+            counts = stage_database(connection, store.ground, purpose, partition)
         for table in tables:
             yield dg.MaterializeResult(
                 asset_key=lineage.published_key(table),
@@ -114,7 +117,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     layout, partition = store.layout, str(night(context))
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
-        counts = reconcile(connection, layout, store.data_map, store.retention, partition)
+        counts = reconcile(connection, store.ground, partition)
     write_story(layout, partition, counts)
     torn = [count.table for count in counts if not count.holds]
     if torn:
@@ -125,5 +128,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         )
     rows = {count.table: count.published for count in counts}
     with layout.locked():
+        with engine(layout.work) as connection:
+            told.remember(connection, layout, partition)
         gate.release(layout, store.data_map, partition, context.run.run_id, rows)
     return dg.MaterializeResult(metadata={"reconciliation": _as_table(counts)})

@@ -6,6 +6,7 @@ import datetime as dt
 
 import duckdb
 
+from expectations import telling
 from expectations.domains import NULLABLE, Checked
 from expectations.evidence import (
     Evidence,
@@ -17,18 +18,21 @@ from expectations.evidence import (
 from expectations.suite import Verdict, judge
 from pipeline import gate
 from pipeline.engine import engine, identifier, literal
+from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
 from pipeline.transforms import stored
 from pipeline.transforms.classify import sensitivity_sql
+from pipeline.transforms.coaching import CELL
 from pipeline.transforms.pseudonymize import TABLES
-from pipeline.transforms.publish import CELL
 from pipeline.transforms.stored import CLASSIFIED, records
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
 MOST_QUARANTINED = 0.5
+# Teams that stand in no department, or in one too small to be named.
+NO_DEPARTMENT = {("coaching_team", "department"), ("coaching_team_course", "department")}
 # Kinds and types of the pseudonymized columns that are not published under their name.
 INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days",
          "DOUBLE")}  # fmt: skip
@@ -111,27 +115,33 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
     return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
 
 
+def _may_be_empty(data_map: DataMap, table: str, column: str) -> bool:
+    """A board member reports to nobody; elsewhere a row without its manager has no use. A cell of
+    a coaching table has its name; only a team may stand in no department."""
+    if table == "hr_legal_detail" and column == "manager_ref":
+        return True
+    named = column in ("period", *CELL.get(table, ())) and (table, column) not in NO_DEPARTMENT
+    return data_map.columns[column].rule in NULLABLE and not named
+
+
 def published_columns(data_map: DataMap, table: str) -> list[Checked]:
     """The columns of a published table as the suite sees them."""
     return [
-        Checked(
-            name,
-            data_map.columns[name].rule,
-            (data_map.columns[name].rule in NULLABLE and name != CELL.get(table))
-            # A board member reports to nobody; elsewhere a row without its manager has no use.
-            or (table == "hr_legal_detail" and name == "manager_ref"),
-        )
+        Checked(name, data_map.columns[name].rule, _may_be_empty(data_map, table, name))
         for name in data_map.published[table].columns
     ]
 
 
-def published(layout: Layout, data_map: DataMap, partition: str, table: str) -> Verdict:
-    """One staged table: closed domains, deny-list, k, schema, and no stranger in its file."""
+def published(ground: Ground, partition: str, table: str) -> Verdict:
+    """One staged table: closed domains, deny-list, k, schema, no stranger in its file; and for
+    coaching, nothing told twice and nothing that can be worked out."""
+    layout, data_map = ground.layout, ground.data_map
     spec = data_map.published[table]
     siblings = {n for n, other in data_map.published.items() if other.database == spec.database}
     columns = published_columns(data_map, table)
     types = {name: data_map.columns[name].type for name in spec.columns}
     database = layout.staged(partition) / f"{spec.database}.duckdb"
+    names = ["database.unlisted_tables", *declared(columns)]
     with engine(layout.work) as connection:
         attach_known(connection, layout)
         connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
@@ -144,17 +154,24 @@ def published(layout: Layout, data_map: DataMap, partition: str, table: str) -> 
             ).fetchall()
         }
         found: Evidence = {"database.unlisted_tables": len(tables ^ siblings)}
+        relation = f"staged.{identifier(table)}"
+        whole = table in tables and schema_evidence(connection, relation, types)
+        if spec.k:
+            names += telling.DECLARED[table]
+            if whole and not any(whole.values()):
+                found |= telling.evidence(connection, ground, partition, table, relation)
+                # What was told before was judged when it was told; its courses may be gone by now.
+                relation = telling.FRESH
         if table in tables:
             found |= table_evidence(
-                connection, f"staged.{identifier(table)}", columns, types, layout, data_map,
-                spec.purpose, spec.k,
-            )  # fmt: skip
-    return judge(table, ["database.unlisted_tables", *declared(columns)], found)
+                connection, relation, columns, types, layout, data_map, spec.purpose, spec.k
+            )
+    return judge(table, names, found)
 
 
-def sealed(layout: Layout, data_map: DataMap, partition: str, table: str) -> Verdict:
+def sealed(ground: Ground, partition: str, table: str) -> Verdict:
     """As `published`; a table that passes gets the seal without which nothing leaves the gate."""
-    verdict = published(layout, data_map, partition, table)
+    verdict = published(ground, partition, table)
     if verdict.passed:
-        gate.seal(layout, data_map, partition, table)
+        gate.seal(ground.layout, ground.data_map, partition, table)
     return verdict

@@ -54,6 +54,7 @@ def inside(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None) 
         f"AND NOT {looks_personal(name)}",
         "label": f"length({name}) <= 200 AND NOT {looks_personal(name)} "
         f"AND {name} IN (SELECT title FROM known.title)",
+        "category": f"{name} IN (SELECT category FROM known.category)",
         "region": _one_of(name, tuple(data_map.regions)),
         "source": _one_of(name, tuple(data_map.sources)),
         "month": f"date_trunc('month', {name}) = {name} "

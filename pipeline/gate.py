@@ -123,10 +123,8 @@ def remove_old(layout: Layout) -> None:
 
 
 def made_from(layout: Layout, purpose: Purpose) -> str:
-    """One hash over a purpose's pseudonymized files and, for coaching, the kept aggregates."""
+    """One hash over a purpose's pseudonymized files."""
     files = sorted(layout.pseudonymized_for(purpose).glob("*/*.parquet"))
-    if purpose is Purpose.COACHING and layout.aggregates.exists():
-        files.append(layout.aggregates)
     told = hashlib.sha256()
     for path in files:
         told.update(f"{path.parent.name} {digest(path)}\n".encode())

@@ -130,6 +130,17 @@ class KeyRing:
         told = self._ring().get("retired_on", {})
         return sorted(int(e) for e, day in told.items() if dt.date.fromisoformat(day) <= last)
 
+    def former(self, purpose: Purpose) -> list[PurposeKey]:
+        """The purpose's keys of retired epochs that are not destroyed yet."""
+        if not self._path.exists():
+            return []
+        ring = self._ring()
+        return [
+            PurposeKey(purpose, int(epoch), bytes.fromhex(secret))
+            for epoch, secret in sorted(ring["keys"].get(purpose.value, {}).items())
+            if int(epoch) != int(ring["epoch"])
+        ]
+
     def destroy(self, epoch: int) -> None:
         """Crypto-shredding: destroy an epoch's keys, so that nobody can make or link its
         pseudonyms again. The old file is overwritten before it goes.

@@ -88,9 +88,9 @@ class Layout:
         return self.releases / "current"
 
     @property
-    def aggregates(self) -> Path:
-        """Coaching months whose records were erased, as they were published last."""
-        return self.root / "store" / "aggregates" / "coaching_period.parquet"
+    def told(self) -> Path:
+        """What coaching was told: the published figures, remembered."""
+        return self.root / "store" / "told"
 
     @property
     def erasures(self) -> Path:

@@ -163,6 +163,7 @@ MEASURES = {
     "on_time_rate": ("on_time",),
     "median_days": ("days",),
     **{f"share_{band}": ("score_band",) for band in ("low", "mid", "high", "unscored")},
+    "category": ("course_code",),
 }
 
 

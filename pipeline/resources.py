@@ -8,9 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
+from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
 from pipeline.policy.retention import (
     RetentionRules,
     load_retention,
@@ -18,7 +20,6 @@ from pipeline.policy.retention import (
     require_current,
 )
 from pipeline.retained import holds
-from pipeline.retained.ground import Ground
 
 
 class Store(dg.ConfigurableResource[None]):
@@ -27,7 +28,7 @@ class Store(dg.ConfigurableResource[None]):
     Attributes:
         home: the data folder.
         landing_url: fsspec URL of the drops; empty for <home>/landing.
-        policy_folder: where data_map.yaml and retention_rules.yaml lie.
+        policy_folder: where data_map.yaml, retention_rules.yaml and disclosure_rules.yaml lie.
     """
 
     home: str
@@ -47,9 +48,13 @@ class Store(dg.ConfigurableResource[None]):
         return load_retention(Path(self.policy_folder) / "retention_rules.yaml")
 
     @property
+    def disclosure(self) -> DisclosureRules:
+        return load_disclosure(Path(self.policy_folder) / "disclosure_rules.yaml")
+
+    @property
     def ground(self) -> Ground:
         """What deletions and requests stand on."""
-        return Ground(self.layout, self.data_map, self.retention, self.key_ring)
+        return Ground(self.layout, self.data_map, self.retention, self.disclosure, self.key_ring)
 
     @property
     def key_ring(self) -> KeyRing:
@@ -60,6 +65,7 @@ class Store(dg.ConfigurableResource[None]):
         """Raises PolicyError when a policy file is broken, or a rule or a live legal hold is past
         its review."""
         require_covering(self.retention, self.data_map)
+        require_matching(self.disclosure, self.data_map)
         require_current(self.retention, today)
         holds.require_reviewed(self.layout, today)
 

@@ -87,17 +87,19 @@ def write_drop(
 def company() -> tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str, object]]]:
     """History, roster and statements.
 
-    Sales has twelve people under manager 900 and Legal three (under k) under 901. Everyone took
-    SEC-101 twice over (two assignments), person 0 with a comment; person 1 also took a course on
+    Sales has twelve people under manager 900, Legal three (under k) under 901 and Ops four under
+    902, so that neither of the small ones is what is left of a total. Everyone took SEC-101 twice
+    over (two assignments), person 0 with a comment; person 1 also took a course on
     burnout, a message came to person 2, and one row has a broken score.
     """
-    sales, legal = range(12), range(12, 15)
+    sales, legal, ops = range(12), range(12, 15), range(15, 19)
     people = [person(p) for p in sales]
     people += [person(p, Department="Legal", Manager_ID=number(901)) for p in legal]
-    people += [person(900, Manager_ID=""), person(901, Manager_ID="")]
-    rows = [record(p) for p in (*sales, *legal)]
+    people += [person(p, Department="Ops", Manager_ID=number(902)) for p in ops]
+    people += [person(p, Manager_ID="") for p in (900, 901, 902)]
+    rows = [record(p) for p in (*sales, *legal, *ops)]
     rows += [record(p, Assigned_Date="2026-09-01", Completed_Date="", Status="In Progress",
-                    Score="") for p in (*sales, *legal)]  # fmt: skip
+                    Score="") for p in (*sales, *legal, *ops)]  # fmt: skip
     rows[0]["Comments"] = TEXT
     rows.append(record(1, Course_Code="HLT-404", Course_Title="Living with burnout"))
     rows.append(record(2, Course_Code="MNT-001", Course_Title="Mentor", Item_Type="Message"))

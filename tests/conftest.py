@@ -18,7 +18,7 @@ from pipeline.resources import Store
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past
 
-NIGHT = dt.date(2026, 11, 1)
+NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 

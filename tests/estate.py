@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import load_data_map
+from pipeline.policy.disclosure import load_disclosure
 from pipeline.policy.retention import load_retention
-from pipeline.retained.ground import Ground
 from pipeline.transforms import basis
 from tests.company import company, record
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 OLD = "2023-11-10"  # of a milestone flag, due since 2026-11-11
-BEFORE = dt.datetime(2026, 11, 5, tzinfo=dt.UTC)  # when it was not due
+BEFORE = dt.datetime(2026, 11, 9, tzinfo=dt.UTC)  # when it was not due
 
 
 def ground(home: Path) -> Ground:
@@ -28,6 +29,7 @@ def ground(home: Path) -> Ground:
         layout,
         load_data_map(PROJECT / "data_map.yaml"),
         load_retention(PROJECT / "retention_rules.yaml"),
+        load_disclosure(PROJECT / "disclosure_rules.yaml"),
         KeyRing(layout.key_ring),
     )
 

@@ -25,9 +25,9 @@ import duckdb
 from expectations import boundaries
 from expectations.suite import Verdict
 from pipeline import gate
+from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.retained import job, receipts
-from pipeline.retained.ground import Ground
 from tests.estate import NOW, ground
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}

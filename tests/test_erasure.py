@@ -15,10 +15,10 @@ import duckdb
 import pytest
 
 from pipeline import access, landing
+from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.retained import backup, derived, holds, job, places, receipts, sweep
-from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import ErasureError
 from pipeline.retained.runs import DagsterStorage
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
@@ -138,7 +138,7 @@ def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Ground]]:
 
 
 DECLARED_WITH_CANARIES = {
-    "landing/2026-11-01", "store/canonical", "vault/known.duckdb", "vault/packages",
+    f"landing/{NIGHT}", "store/canonical", "vault/known.duckdb", "vault/packages",
     "backups", "work/left-behind.tmp",
 }  # fmt: skip
 

@@ -18,6 +18,7 @@ from pipeline.policy.data_map import Purpose, load_data_map
 from pipeline.transforms import publish
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
+from tests.estate import ground
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 # What high-risk values look like, by class. The last two are right in themselves and wrong here.
@@ -87,7 +88,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
         clean = file.read_bytes()
         try:
             seed(folder, table, column, value)
-            verdict = boundaries.published(stage.layout, MAP, str(NIGHT), table)
+            verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
         finally:
             file.write_bytes(clean)
         assert len(value) < 5 or value not in repr(verdict)
@@ -98,7 +99,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
 
 @pytest.mark.parametrize("table", MAP.published)
 def test_clean_tables_pass(stage: Estate, table: str) -> None:
-    assert boundaries.published(stage.layout, MAP, str(NIGHT), table).passed
+    assert boundaries.published(ground(stage.home), str(NIGHT), table).passed
 
 
 # The detailed view may name a sensitive course by its code.
@@ -139,7 +140,7 @@ def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> N
     try:
         with duckdb.connect(str(file)) as c:
             c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-        verdict = boundaries.published(stage.layout, MAP, str(NIGHT), table)
+        verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
     finally:
         file.write_bytes(clean)
     assert "schema.unlisted_columns" in verdict.broken
@@ -151,7 +152,7 @@ def test_unlisted_table(stage: Estate) -> None:
     try:
         with duckdb.connect(str(file)) as c:
             c.execute("CREATE TABLE extra AS SELECT 1 AS one")
-        verdict = boundaries.published(stage.layout, MAP, str(NIGHT), "coaching_team")
+        verdict = boundaries.published(ground(stage.home), str(NIGHT), "coaching_team")
     finally:
         file.write_bytes(clean)
     assert "database.unlisted_tables" in verdict.broken

@@ -12,10 +12,10 @@ import duckdb
 import pytest
 
 from pipeline import door
+from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.retained import holds, job, verify
-from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import ErasureError
 from pipeline.subjects import act, register, withheld
 from pipeline.subjects.register import Kind, Request, State

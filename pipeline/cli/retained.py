@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.retained.ground import Ground
+    from pipeline.ground import Ground
 
 Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
 DEFAULT_HOME = Path("data")

@@ -1,7 +1,7 @@
 """Backups, and how erased people stay erased through them.
 
-A backup is a copy of what cannot be made again: the canonical store, the kept aggregates, and the
-vault's cases. Key ring and derived tables are not in it: the one so that destroyed keys stay
+A backup is a copy of what cannot be made again: the canonical store, what coaching was told, and
+the vault's cases. Key ring and derived tables are not in it: the one so that destroyed keys stay
 destroyed, the others because a night makes them.
 """
 
@@ -12,9 +12,9 @@ import shutil
 from pathlib import Path
 
 from pipeline.engine import engine
+from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
-from pipeline.retained.ground import Ground
 from pipeline.retained.journal import fresh_name
 from pipeline.retained.rewrite import Stroke, strike
 from pipeline.subjects import tombstones
@@ -37,9 +37,8 @@ def make(ground: Ground, now: dt.datetime) -> Path:
             copy.vault.mkdir(parents=True, mode=0o700)
             if layout.canonical.exists():
                 shutil.copytree(layout.canonical, copy.canonical)
-            if layout.aggregates.exists():
-                copy.aggregates.parent.mkdir(parents=True)
-                shutil.copy2(layout.aggregates, copy.aggregates)
+            if layout.told.exists():
+                shutil.copytree(layout.told, copy.told)
             for name in CASES:
                 if (layout.vault / name).exists():
                     shutil.copy2(layout.vault / name, copy.vault / name)
@@ -82,7 +81,7 @@ def restore(ground: Ground, source: Path) -> int:
                         ))  # fmt: skip
                 for path in beside.glob("*/*/*.rejects.parquet"):
                     path.unlink()
-        if old.aggregates.exists() and not layout.aggregates.exists():
-            with built_beside(layout.aggregates, layout.work) as fresh:
-                shutil.copy2(old.aggregates, fresh)
+        if old.told.exists() and not layout.told.exists():
+            with built_beside(layout.told, layout.work) as fresh:
+                shutil.copytree(old.told, fresh)
     return gone

@@ -19,18 +19,17 @@ from expectations import boundaries
 from pipeline import gate
 from pipeline.engine import count, literal
 from pipeline.gate import digest
+from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, settle
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
-from pipeline.retained.due import frozen_types, months_due
-from pipeline.retained.ground import Ground
+from pipeline.retained.due import months_due
 from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, swap
 from pipeline.retained.sweep import bytes_with
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, kept, stored
-from pipeline.transforms.classify import PERIOD
+from pipeline.transforms import basis, stored, told
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import filters, write_period
 from pipeline.transforms.publish import stage_database
@@ -52,18 +51,6 @@ def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> 
         Stroke(path, blank={"department": "department IN (FROM fallen)"})
         for path in stored.period_files(ground.layout.classified)
     ]
-
-
-def freeze(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
-    """Keep the coaching months of which some record is past its window, as published last."""
-    files = [f for m in months_due(ground, now, Purpose.COACHING) for f in sorted(m.glob("*"))]
-    kinds = ", ".join(literal(kind) for kind in frozen_types(ground)) or "NULL"
-    due = due_sql(ground.rules, ground.data_map, now, Purpose.COACHING)
-    going = (
-        f"SELECT DISTINCT {PERIOD} FROM {parquet(files, CLASSIFIED)} "
-        f"WHERE record_type IN ({kinds}) AND ({due})"
-    )
-    kept.freeze(connection, ground.layout, going)
 
 
 def _expired(
@@ -133,11 +120,7 @@ def remake_pseudonymized(
 def forget_identities(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     """Drop the vault's entries of people that no classified row names any more."""
     layout = ground.layout
-    rows = stored.classified(layout)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE living AS SELECT DISTINCT person FROM {rows} "
-        f"UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE living AS {stored.living(layout)}")
     for purpose in Purpose:
         path = layout.references(purpose)
         gone = f"SELECT count(*) FROM {literal(path)} WHERE person NOT IN (FROM living)"
@@ -154,7 +137,7 @@ def remake_known(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     """Make the leak checks' comparison file again; its deny-list names people."""
     layout = ground.layout
     with built_beside(layout.known, layout.work) as beside:
-        write_known(connection, layout, ground.data_map, beside)
+        write_known(connection, ground, beside)
         beside.chmod(0o600)
     settle(layout.vault)
 
@@ -168,39 +151,49 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, ground: Ground, ord
     layout, data_map = ground.layout, ground.data_map
     if not (layout.current / gate.MANIFEST).exists():
         return
-    told, changed = gate.manifest(layout), changed_audiences(layout)
-    if changed and told.get("erasure") != order:
-        partition = str(told["partition"])
+    current, changed = gate.manifest(layout), changed_audiences(connection, ground)
+    if changed and current.get("erasure") != order:
+        partition = str(current["partition"])
         shutil.rmtree(layout.staged(partition), ignore_errors=True)
         layout.staged(partition).mkdir(parents=True, mode=0o700)
         for purpose in Purpose:
             if purpose in changed:
-                stage_database(connection, layout, data_map, purpose, partition)
+                stage_database(connection, ground, purpose, partition, tell=False)
         gate.carry_over(layout, data_map, partition)
         failed = [
             table
             for table, spec in data_map.published.items()
-            if spec.purpose in changed
-            and not boundaries.sealed(layout, data_map, partition, table).passed
+            if spec.purpose in changed and not boundaries.sealed(ground, partition, table).passed
         ]
         if failed:
             raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")
-        counts = reconcile(connection, layout, data_map, ground.rules, partition)
+        counts = reconcile(connection, ground, partition)
         torn = [one.table for one in counts if not one.holds]
         if torn:
             raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
         write_story(layout, partition, counts)
         rows = {one.table: one.published for one in counts}
+        if Purpose.COACHING in changed:
+            told.remember(connection, layout, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
         gate.release(layout, data_map, partition, uuid.uuid4().hex, rows, erasure=order)
     gate.remove_old(layout)
 
 
-def changed_audiences(layout: Layout) -> set[Purpose]:
-    """Purposes whose pseudonymized rows are not those that the release was made from."""
+def changed_audiences(connection: duckdb.DuckDBPyConnection, ground: Ground) -> set[Purpose]:
+    """Purposes of which the release shows something that is not to be shown any more: made from
+    other pseudonymized rows, or, for coaching, told of a period or a team that is gone."""
+    layout = ground.layout
     made_from = gate.manifest(layout).get("made_from", {})
     assert isinstance(made_from, dict)
-    return {p for p in Purpose if made_from.get(p.value) != gate.made_from(layout, p)}
+    changed: set[Purpose] = {
+        p
+        for p in Purpose
+        if p is not Purpose.COACHING and made_from.get(p.value) != gate.made_from(layout, p)
+    }
+    if told.outdated(connection, ground):
+        changed.add(Purpose.COACHING)
+    return changed
 
 
 def empty_work(layout: Layout) -> None:

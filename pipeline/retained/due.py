@@ -16,11 +16,11 @@ import duckdb
 
 from pipeline import landing
 from pipeline.engine import literal
+from pipeline.ground import Ground
 from pipeline.policy.data_map import Purpose
-from pipeline.policy.retention import Action, Keeping, RecordType
+from pipeline.policy.retention import Keeping, RecordType
 from pipeline.policy.windows import cutoff, due_sql, kept_until, latest_due, record_cutoff
 from pipeline.retained import holds
-from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import Stroke
 from pipeline.transforms import stored
 from pipeline.transforms.classify import MILESTONE, PERIOD
@@ -196,13 +196,4 @@ def strokes(
     return [
         *canonical_strokes(connection, ground, now),
         *roster_strokes(connection, ground, now),
-    ]
-
-
-def frozen_types(ground: Ground) -> list[RecordType]:
-    """Record types whose months are kept as aggregates when their records go."""
-    return [
-        name
-        for name, rule in ground.rules.records.items()
-        if rule.action is Action.AGGREGATE_THEN_ERASE
     ]

@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.ground import Ground
 from pipeline.layout import write_settled
 from pipeline.policy.retention import Keeping, Log
 from pipeline.policy.windows import cutoff
 from pipeline.retained.due import Line, day
-from pipeline.retained.ground import Ground
 
 # Files and folders that carry the day they were made in front of their name.
 DATED = {

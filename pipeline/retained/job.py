@@ -15,11 +15,11 @@ import duckdb
 
 from pipeline import landing
 from pipeline.engine import engine, literal
+from pipeline.ground import Ground
 from pipeline.layout import settle
 from pipeline.readers.canonical import PARQUET
 from pipeline.retained import backup, derived, due, holds, housekeeping, plan, receipts, verify
 from pipeline.retained.due import Line
-from pipeline.retained.ground import Ground
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
 from pipeline.retained.person import classified_strokes_of_person, strokes_of_person
 from pipeline.retained.rewrite import ErasureError, Stroke, strike
@@ -43,7 +43,6 @@ def _open(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -
         f"TO {literal(journal.work_list)} ({PARQUET})"
     )
     settle(journal.folder)
-    derived.freeze(connection, ground, order.now)
     journal.open(order)
     return journal
 

@@ -7,11 +7,11 @@ import datetime as dt
 import duckdb
 
 from pipeline.engine import count, literal
+from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
 from pipeline.policy.retention import Keeping
 from pipeline.retained import due, holds, housekeeping
 from pipeline.retained.due import Line
-from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import affected
 from pipeline.retained.subject import Subject
 from pipeline.transforms import basis, stored

@@ -8,9 +8,9 @@ import duckdb
 
 from pipeline import gate
 from pipeline.engine import count, literal
+from pipeline.ground import Ground
 from pipeline.readers import canonical
 from pipeline.retained import due
-from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, Order
 from pipeline.retained.places import strangers
 from pipeline.retained.rewrite import ErasureError, affected

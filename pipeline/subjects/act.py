@@ -8,12 +8,12 @@ from typing import Any
 import duckdb
 
 from pipeline.engine import count, engine, literal
+from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.readers.canonical import COLUMNS, PARQUET, STATUSES
 from pipeline.retained import derived, job
-from pipeline.retained.ground import Ground
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.rewrite import ErasureError, Stroke, strike
 from pipeline.retained.runstorage import RunStorage

@@ -16,11 +16,11 @@ from jinja2 import Environment
 
 from pipeline import access
 from pipeline.engine import literal
+from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
-from pipeline.retained.ground import Ground
 from pipeline.retained.subject import Subject, references
 from pipeline.subjects import register, withheld
 from pipeline.transforms import stored

@@ -14,9 +14,9 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
+from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, write_settled
-from pipeline.retained.ground import Ground
 from pipeline.retained.rewrite import Stroke, strike
 
 

@@ -7,6 +7,7 @@ Tables of the file:
     course      course_code, sensitivity (NULL = ordinary)
     title       title
     department  department (of at least k people)
+    category    category of courses
     total       people, records (one row)
     denied      entry: lower-case names, addresses and identifiers of known people
 """
@@ -18,21 +19,18 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
-from pipeline.layout import Layout
-from pipeline.policy.data_map import DataMap
+from pipeline.ground import Ground
+from pipeline.policy.disclosure import OTHER
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.denylist import entries_sql
-from pipeline.transforms.kept import kept
 from pipeline.transforms.stored import classified, records, roster
 
 
-def write_known(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
-) -> None:
+def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path) -> None:
     """Write the file of known values from the records and the roster in the store."""
+    layout, data_map = ground.layout, ground.data_map
     rows = classified(layout)
-    # A kept month can count more people than the store holds by now.
-    once = kept(layout) or "(SELECT 0 AS learners, 0 AS records)"
+    categories = ", ".join(map(literal, [*ground.disclosure.categories, OTHER]))
     connection.execute(f"ATTACH {literal(out)} AS known")
     try:
         connection.execute(f"""
@@ -42,14 +40,12 @@ def write_known(
           FROM told GROUP BY course_code;
         CREATE TABLE known.title AS SELECT DISTINCT course_title AS title FROM told
           WHERE course_title IS NOT NULL;
+        CREATE TABLE known.category AS SELECT unnest([{categories}]) AS category;
         CREATE TABLE known.department AS SELECT department FROM {rows}
           WHERE department IS NOT NULL
           GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
         CREATE TABLE known.total AS
-          SELECT greatest(count(DISTINCT person), any_value(k.learners)) AS people,
-            greatest(count(*), any_value(k.records)) AS records
-          FROM {rows}, (SELECT coalesce(max(learners), 0) AS learners,
-            coalesce(max(records), 0) AS records FROM {once}) k;
+          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {rows};
         CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {rows}
           UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL;
         CREATE TABLE known.denied AS {entries_sql(roster(layout), "person")};

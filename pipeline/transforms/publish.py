@@ -5,90 +5,76 @@ One file per audience means that no SQL in one audience's file can reach another
 
 from __future__ import annotations
 
+import json
+
 import duckdb
 
 from pipeline.engine import identifier, literal
-from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import DataMap, Published, Purpose
-from pipeline.transforms.kept import TABLE, kept, months
+from pipeline.ground import Ground
+from pipeline.layout import built_beside
+from pipeline.policy.data_map import Published, Purpose
+from pipeline.transforms import basis, coaching, told
 from pipeline.transforms.stored import pseudonymized
-
-# A coaching table's cell: the column that names it, and the pseudonymized column behind it.
-CELL = {
-    "coaching_team": "team_ref",
-    "coaching_course": "course_code",
-    "coaching_department": "department",
-    "coaching_period": "period",
-}
-
-
-def _share(band: str) -> str:
-    return f"(count(*) FILTER (score_band = '{band}') / count(*))::DOUBLE AS share_{band}"
-
-
-def coaching_sql(table: str, rows: str, k: int) -> str:
-    """SQL: one coaching table; cells of fewer than k distinct people are withheld.
-
-    Measures: learners (distinct people), records, completion_rate and on_time_rate (0..1, the
-    latter over records with a due date), median_days from assignment to completion, and the
-    share of records in each score band.
-    """
-    cell = CELL[table]
-    return f"""
-    SELECT {cell}, count(DISTINCT learner_ref) AS learners, count(*) AS records,
-      avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
-      median(days) AS median_days,
-      {_share("low")}, {_share("mid")}, {_share("high")}, {_share("unscored")}
-    FROM {rows} WHERE {cell} IS NOT NULL
-    GROUP BY {cell} HAVING count(DISTINCT learner_ref) >= {k} ORDER BY {cell}"""
 
 
 def table_sql(table: str, spec: Published, rows: str) -> str:
     """SQL: the content of one published table."""
-    if spec.purpose is Purpose.COACHING:
-        assert spec.k is not None  # the data map's model demands it
-        return coaching_sql(table, rows, spec.k)
     columns = ", ".join(spec.columns)
+    if spec.purpose is Purpose.COACHING:
+        both = f"FROM kept_{table} UNION ALL ({coaching.table_sql(table)})"
+        return f"SELECT {columns} FROM ({both}) ORDER BY ALL"
     timed = any(name.endswith("_at") for name in spec.columns)
     # Rows lie by month and within it by pseudonym, never in the export's order, which can be that
     # of names. A table that does not tell time must not tell the month by its order either.
     return f"SELECT {columns} FROM {rows}" + ("" if timed else f" ORDER BY {columns}")
 
 
-def with_kept(layout: Layout, table: str, query: str) -> str:
-    """SQL: the query, with the months that are kept as aggregates as they were published last."""
-    found = kept(layout) if table == TABLE else None
-    if found is None:
-        return query
-    return (
-        f"FROM ({query}) WHERE period NOT IN {months(layout)} UNION ALL FROM {found} "
-        "ORDER BY period"
-    )
+def make_coaching(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str, *, tell: bool
+) -> None:
+    """Make what the coaching tables are put together from: what was told before, and, if `tell`,
+    the periods that are to be told now. Leaves the list of those beside the staged tables."""
+    layout, rules = ground.layout, ground.disclosure
+    gone = told.last_gone(ground.rules, basis.read(layout).as_of)
+    told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
+    test = told.to_tell(layout, rules) if tell else "false"
+    coaching.make_rows(
+        connection, pseudonymized(layout, Purpose.COACHING), rules,
+        f"({test} AND {{period}} > DATE '{gone}')",
+    )  # fmt: skip
+    coaching.choose(connection, rules.rule(ground.data_map))
+    new = connection.sql("SELECT DISTINCT period FROM contribution ORDER BY 1").fetchall()
+    path = layout.staged(partition) / told.PERIODS
+    path.write_text(json.dumps([str(period) for (period,) in new]), "utf-8")
 
 
 def stage_database(
-    connection: duckdb.DuckDBPyConnection,
-    layout: Layout,
-    data_map: DataMap,
-    purpose: Purpose,
-    partition: str,
-) -> dict[str, int]:
+    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, partition: str, *,
+    tell: bool = True,
+) -> dict[str, int]:  # fmt: skip
     """Build one audience's DuckDB file among tonight's staged tables.
+
+    Args:
+        tell: coaching may tell periods that were not told so far.
 
     Returns:
         Rows per table.
     """
-    tables = {n: spec for n, spec in data_map.published.items() if spec.purpose is purpose}
+    layout = ground.layout
+    tables = {n: spec for n, spec in ground.data_map.published.items() if spec.purpose is purpose}
     (database,) = {spec.database for spec in tables.values()}
     rows = pseudonymized(layout, purpose)
     counts: dict[str, int] = {}
+    layout.staged(partition).mkdir(parents=True, exist_ok=True, mode=0o700)
     target = layout.staged(partition) / f"{database}.duckdb"
+    if purpose is Purpose.COACHING:
+        make_coaching(connection, ground, partition, tell=tell)
     with built_beside(target, layout.work) as beside:
         connection.execute(f"ATTACH {literal(beside)} AS staged")
         connection.execute("SET preserve_insertion_order = true")
         try:
             for table, spec in tables.items():
-                query = with_kept(layout, table, table_sql(table, spec, rows))
+                query = table_sql(table, spec, rows)
                 connection.execute(f"CREATE TABLE staged.{identifier(table)} AS {query}")
                 (counts[table],) = connection.sql(
                     f"SELECT count(*) FROM staged.{identifier(table)}"

@@ -12,15 +12,15 @@ from dataclasses import asdict, dataclass, field
 import duckdb
 
 from pipeline.engine import count, identifier, literal
+from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import DataMap, Published, Purpose
-from pipeline.policy.retention import RetentionRules
+from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, kept
+from pipeline.transforms import basis, told
 from pipeline.transforms.classify import SUPERSEDED
+from pipeline.transforms.coaching import CELL
 from pipeline.transforms.pseudonymize import filters
-from pipeline.transforms.publish import CELL
 from pipeline.transforms.stored import classified, pseudonymized, records, rejects
 
 
@@ -28,8 +28,8 @@ from pipeline.transforms.stored import classified, pseudonymized, records, rejec
 class TableCount:
     """One table's way from raw to published, in records.
 
-    `suppressed` is by reason: withheld by policy (sensitive course, message, no manager), without
-    a value for the cell, or in a cell of fewer than k people.
+    `suppressed` is by reason: withheld by policy (sensitive course, message, no manager), of a
+    period that was told before or is still open, or in a cell that could give people away.
     """
 
     table: str
@@ -70,35 +70,43 @@ def _withheld(
 
 
 def _cells(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, spec: Published, rows: str
+    connection: duckdb.DuckDBPyConnection, ground: Ground, table: str, partition: str
 ) -> dict[str, int]:
-    cell = CELL[table]
-    told = {}
-    if table == kept.TABLE:
-        apart = f"{cell} IN {kept.months(layout)}"
-        told["month kept as aggregate"] = count(
-            connection, f"SELECT count(*) FROM {rows} WHERE {apart}"
-        )
-        rows = f"(FROM {rows} WHERE NOT coalesce({apart}, false))"
-    return told | {
-        "no cell": count(connection, f"SELECT count(*) FROM {rows} WHERE {cell} IS NULL"),
-        f"fewer than {spec.k} people": count(
+    """Coaching's rows that stay out of one table tonight, by reason."""
+    layout = ground.layout
+    rows = pseudonymized(layout, Purpose.COACHING)
+    period = f"date_trunc('{ground.disclosure.coaching.period}', period)::DATE"
+    tonight = told.new_periods(layout, partition)
+    before = [known for known in told.periods(layout) if known not in tonight]
+
+    def among(days: list[str]) -> str:
+        return f"{period} IN ({', '.join(f'DATE {literal(day)}' for day in days) or 'NULL'})"
+
+    told_now, told_before = (f"coalesce({among(days)}, false)" for days in (tonight, before))
+    key = ("period", *CELL[table])
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in key)
+    return {
+        "no date": count(connection, f"SELECT count(*) FROM {rows} WHERE period IS NULL"),
+        "period told before": count(connection, f"SELECT count(*) FROM {rows} WHERE {told_before}"),
+        "period not closed yet": count(
             connection,
-            f"SELECT sum(n) FROM (SELECT count(*) AS n FROM {rows} "
-            f"WHERE {cell} IS NOT NULL GROUP BY {cell} "
-            f"HAVING count(DISTINCT learner_ref) < {spec.k})",
+            f"SELECT count(*) FROM {rows} WHERE period IS NOT NULL "
+            f"AND NOT {told_before} AND NOT {told_now}",
+        ),
+        "could give people away": count(
+            connection,
+            f"SELECT count(*) FROM (SELECT * REPLACE ({period} AS period), "
+            f"{ground.disclosure.category_sql('course_code')} AS category "
+            f"FROM {rows} WHERE {told_now}) r ANTI JOIN counted.{identifier(table)} t ON {same}",
         ),
     }
 
 
 def reconcile(
-    connection: duckdb.DuckDBPyConnection,
-    layout: Layout,
-    data_map: DataMap,
-    rules: RetentionRules,
-    partition: str,
+    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str
 ) -> list[TableCount]:
     """Count every staged table's way, over all drops in the store."""
+    layout, data_map = ground.layout, ground.data_map
     make_withheld(connection, layout)
     now = basis.read(layout).as_of
     rows = records(layout)
@@ -107,21 +115,20 @@ def reconcile(
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = count(connection, SUPERSEDED.format(rows=rows))
     withheld = {
-        p: _withheld(connection, classified(layout), p, due_sql(rules, data_map, now, p))
+        p: _withheld(connection, classified(layout), p, due_sql(ground.rules, data_map, now, p))
         for p in Purpose
     }
+    new = ", ".join(f"DATE '{day}'" for day in told.new_periods(layout, partition)) or "NULL"
     counts = []
     for table, spec in data_map.published.items():
         suppressed = dict(withheld[spec.purpose])
-        if spec.k:
-            suppressed |= _cells(
-                connection, layout, table, spec, pseudonymized(layout, spec.purpose)
-            )
         database = layout.staged(partition) / f"{spec.database}.duckdb"
-        told = "sum(records)" if spec.k else "count(*)"
         connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
-        own = f"WHERE period NOT IN {kept.months(layout)}" if table == kept.TABLE else ""
-        published = count(connection, f"SELECT {told} FROM counted.{identifier(table)} {own}")
+        what = f"count(*) FROM counted.{identifier(table)}"
+        if spec.k:
+            suppressed |= _cells(connection, ground, table, partition)
+            what = f"sum(records) FROM counted.{identifier(table)} WHERE period IN ({new})"
+        published = count(connection, f"SELECT {what}")
         connection.execute("DETACH counted")
         counts.append(
             TableCount(table, total + lines, bad + lines, superseded, suppressed, published)

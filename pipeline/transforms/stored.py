@@ -69,6 +69,15 @@ def classified(layout: Layout) -> str:
     return parquet(period_files(layout.classified), CLASSIFIED)
 
 
+def living(layout: Layout) -> str:
+    """SQL: everybody that a classified row names, as learner or as manager."""
+    rows = classified(layout)
+    return (
+        f"SELECT DISTINCT person FROM {rows} "
+        f"UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
+    )
+
+
 def pseudonymized(layout: Layout, purpose: Purpose) -> str:
     """SQL: one purpose's pseudonymized rows of all periods.
 

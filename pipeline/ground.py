@@ -9,16 +9,18 @@ from functools import cached_property
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.retention import RetentionRules
 
 
 @dataclass(frozen=True)
 class Ground:
-    """`rules` and `data_map` are validated; `ring` makes and destroys keys."""
+    """`rules`, `data_map` and `disclosure` are validated; `ring` makes and destroys keys."""
 
     layout: Layout
     data_map: DataMap
     rules: RetentionRules
+    disclosure: DisclosureRules
     ring: KeyRing
 
     @cached_property

@@ -1,0 +1,160 @@
+"""What coaching tells tonight: once, and nothing that can be worked out from all of it."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from expectations.evidence import Evidence
+from pipeline.disclosure.attack import Figures, Found, attack
+from pipeline.disclosure.audit import AuditError
+from pipeline.disclosure.period import Ints, Period
+from pipeline.engine import count, identifier
+from pipeline.ground import Ground
+from pipeline.policy.data_map import Purpose
+from pipeline.transforms import basis, coaching, told
+from pipeline.transforms.stored import pseudonymized
+
+FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
+ATTACKED = "coaching_team_course"  # the finest table stands for all of them together
+ONCE = ["told.missing", "told.changed"]
+WORKED_OUT = ["attack.narrowed", "attack.learned", "attack.contradictory"]
+DECLARED = {table: ONCE + (WORKED_OUT if table == ATTACKED else []) for table in coaching.CELL}
+
+
+def evidence(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str, table: str,
+    relation: str,
+) -> Evidence:  # fmt: skip
+    """Rows told before that are missing, rows of a period that is not told tonight; and for the
+    finest table what the attackers get. Makes the table `fresh`."""
+    layout = ground.layout
+    gone = told.last_gone(ground.rules, basis.read(layout).as_of)
+    told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
+        f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
+    )
+    new = told.new_periods(layout, partition)
+    tonight = ", ".join(f"DATE '{day}'" for day in new) or "NULL"
+    found: Evidence = {
+        "told.missing": count(
+            connection,
+            f"SELECT count(*) FROM (FROM kept_{table} EXCEPT ALL SELECT * FROM {relation})",
+        ),
+        "told.changed": count(
+            connection,
+            f"SELECT count(*) FROM {FRESH} WHERE NOT coalesce(period IN ({tonight}), false)",
+        ),
+    }
+    if table == ATTACKED:
+        found |= dict.fromkeys(WORKED_OUT, 0)
+        try:
+            for one in attacks(connection, ground, new).values():
+                found["attack.narrowed"] += one.narrowed
+                found["attack.learned"] += one.learned
+        except AuditError:
+            found["attack.contradictory"] = 1
+    return found
+
+
+def attacks(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, new: list[str]
+) -> dict[str, Found]:
+    """What the attackers get of every new period, from the tables attached as `staged`.
+
+    Raises:
+        AuditError: the staged figures contradict one another.
+    """
+    days = ", ".join(f"DATE '{day}'" for day in new) or "NULL"
+    coaching.make_rows(
+        connection, pseudonymized(ground.layout, Purpose.COACHING), ground.disclosure,
+        f"coalesce({{period}} IN ({days}), false)",
+    )  # fmt: skip
+    k = ground.disclosure.rule(ground.data_map).k
+    return {
+        day: attack(period, figures(connection, period, day), k)
+        for day in new
+        for period in [coaching.period_of(connection, day)]
+    }
+
+
+def figures(connection: duckdb.DuckDBPyConnection, period: Period, day: str) -> Figures:
+    """The staged figures of one period, as counts, over the period's cells."""
+    numbers = {
+        "department": ("department_number", period.teams.group[period.team]),
+        "team_ref": ("team", period.team),
+        "category": ("category_number", period.courses.group[period.course]),
+        "course_code": ("course", period.course),
+    }
+    due = period.per_cell(period.due)
+    members, totals = [], []
+    cells, values = np.zeros(period.cells, bool), {}
+    for table, cell in coaching.CELL.items():
+        # A team says its department, a course its category.
+        names = [n for n in cell if n in ("team_ref", "course_code")] or list(cell)
+        staged = _staged(connection, table, [numbers[name][0] for name in names], day)
+        row = (
+            _rows_of_cells(
+                [numbers[name][1] for name in names], [staged[numbers[name][0]] for name in names]
+            )
+            if names
+            # The whole company: one row, or none in a period of which nothing is told.
+            else np.full(period.cells, len(staged["records"]) - 1)
+        )
+        inside = np.flatnonzero(row >= 0)
+        size = len(staged["records"])
+        on_time = staged["share"] * np.bincount(row[inside], due[inside], size)
+        told = {
+            "records": staged["records"],
+            "complete": staged["complete"],
+            "on_time": np.rint(on_time).astype(np.int64),
+        }
+        if table == ATTACKED:
+            cells[inside] = True
+            for name, counts in told.items():
+                values[name] = np.zeros(period.cells, np.int64)
+                values[name][inside] = counts[row[inside]]
+        else:
+            shape = (size, period.cells)
+            members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
+            totals.append(told)
+    return Figures(
+        csr_array(vstack(members)),
+        {name: np.concatenate([told[name] for told in totals]) for name in values},
+        cells,
+        values,
+    )
+
+
+def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
+    """Of every cell the staged row that tells of it, by the numbers of both; -1 for none."""
+    wide = int(max(*(int(part.max(initial=0)) for part in of_cells), 0)) + 1
+    cell, row = np.zeros_like(of_cells[0]), np.zeros_like(of_rows[0])
+    for of_cell, of_row in zip(of_cells, of_rows, strict=True):
+        cell, row = cell * wide + of_cell, row * wide + of_row
+    order = np.argsort(row)
+    at = np.minimum(np.searchsorted(row[order], cell), max(len(row) - 1, 0))
+    if not len(row):
+        return np.full(len(cell), -1, np.int64)
+    return np.where(row[order][at] == cell, order[at], -1).astype(np.int64)
+
+
+def _staged(
+    connection: duckdb.DuckDBPyConnection, table: str, key: list[str], day: str
+) -> dict[str, Ints]:
+    """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
+    of records in time."""
+    same = " AND ".join(
+        f"c.{name} IS NOT DISTINCT FROM s.{name}" for name in ("period", *coaching.CELL[table])
+    )
+    numbers = "".join(f"c.{name}, " for name in key)
+    found = connection.execute(
+        f"SELECT DISTINCT {numbers}s.records, "
+        "round(s.completion_rate * s.records)::BIGINT AS complete, "
+        f"coalesce(s.on_time_rate, 0) AS share FROM contribution c "
+        f"JOIN staged.{identifier(table)} s ON {same} WHERE c.period = $day",
+        {"day": day},
+    ).fetchnumpy()
+    return {name: np.asarray(column) for name, column in found.items()}

@@ -1,0 +1,105 @@
+"""disclosure_rules.yaml: what may be told in numbers, and of which groups of people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dateutil.relativedelta import relativedelta
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.disclosure.period import Rule
+from pipeline.engine import literal
+from pipeline.policy.base import PolicyError, Strict, load
+from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.duration import Duration
+
+OTHER = "other"  # the category of a course that matches no pattern
+MONTHS = {"month": 1, "quarter": 3, "year": 12}
+
+
+class TableRule(Strict):
+    """How careful one coaching table is, and why."""
+
+    but_for: Annotated[int, Field(ge=1)]
+    dominance: Annotated[float, Field(gt=0, le=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Coaching(Strict):
+    """The coaching tables: what a figure is about, when it is told, and each table's rule."""
+
+    period: Literal["month", "quarter", "year"]
+    grace: str
+    owner: str
+    tables: dict[str, TableRule]
+
+    @field_validator("grace")
+    @classmethod
+    def _duration(cls, grace: str) -> str:
+        Duration.parse(grace)
+        return grace
+
+    def closed_before(self, newest_drop: dt.date) -> dt.date:
+        """Periods that begin before this day and are told by the newest drop: the first day of
+        the first period that is still open, or still waits for late records."""
+        months, grace = MONTHS[self.period], Duration.parse(self.grace)
+        first = dt.date(newest_drop.year, (newest_drop.month - 1) // months * months + 1, 1)
+        # The period before `first` is over, but its grace may not be.
+        while grace.ends(first - dt.timedelta(days=1)) >= newest_drop:
+            first -= relativedelta(months=months)
+        return first
+
+
+class DisclosureRules(Strict):
+    """The whole of disclosure_rules.yaml."""
+
+    version: int
+    coaching: Coaching
+    categories: dict[str, tuple[str, ...]]
+
+    @model_validator(mode="after")
+    def _other_is_taken(self) -> DisclosureRules:
+        if OTHER in self.categories:
+            raise ValueError(f"categories.{OTHER} is what matches no pattern, it has none itself")
+        return self
+
+    def rule(self, data_map: DataMap) -> Rule:
+        """The strictest setting of all coaching tables: it holds for what any of them, together,
+        give away."""
+        tables = self.coaching.tables.values()
+        return Rule(
+            max(spec.k for spec in data_map.published.values() if spec.k),
+            max(one.but_for for one in tables),
+            min(one.dominance for one in tables),
+        )
+
+    def category_sql(self, course: str) -> str:
+        """SQL: the category of a course code; case does not matter."""
+        branches = " ".join(
+            f"WHEN lower({course}) GLOB {literal(pattern.lower())} THEN {literal(name)}"
+            for name, patterns in self.categories.items()
+            for pattern in patterns
+        )
+        return f"CASE {branches} ELSE {literal(OTHER)} END" if branches else literal(OTHER)
+
+
+def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
+    """Stop the run unless every coaching table has a rule, and every rule a table.
+
+    Raises:
+        PolicyError: naming the tables.
+    """
+    tables = {n for n, spec in data_map.published.items() if spec.purpose is Purpose.COACHING}
+    if odd := sorted(tables ^ set(rules.coaching.tables)):
+        raise PolicyError(
+            f"disclosure_rules.yaml: coaching.tables and the data map differ in {', '.join(odd)}"
+        )
+
+
+@cache
+def load_disclosure(path: Path) -> DisclosureRules:
+    """disclosure_rules.yaml; raises PolicyError as `load`."""
+    return load(DisclosureRules, path)
