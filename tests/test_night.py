@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Callable
 
@@ -15,20 +16,36 @@ from tests.conftest import NIGHT, Estate, errors, failed_checks
 Ask = Callable[[str], list[tuple[object, ...]]]
 
 
+OCTOBER = dt.date(2026, 10, 1)
+
+
 def test_coaching_figures_are_those_of_the_company(tables: Ask) -> None:
-    # Twelve in Sales did SEC-101 (45/50 = 90 %, ten days, in time) and began another; six of
-    # them passed the phishing course by xAPI; Legal has three people and stays out.
+    # In October twelve in Sales did SEC-101 (45/50 = 90 %, ten days, in time), six of them passed
+    # the phishing course by xAPI; Legal's three and Ops' four stay out, each and together known
+    # only as what is left of the company.
     (row,) = tables("FROM coaching_db.coaching_department")
-    department, learners, records, completed, on_time, days, *shares = row
-    assert (department, learners, records) == ("Sales", 12, 12 + 12 + 6)
-    assert completed == pytest.approx(18 / 30)
-    assert on_time == pytest.approx(12 / 24)
+    period, department, learners, records, completed, on_time, days = row
+    assert (period, department, learners, records) == (OCTOBER, "Sales", 12, 12 + 6)
+    assert completed == pytest.approx(1)
+    assert on_time == pytest.approx(1)
     assert days == pytest.approx(10)
-    assert shares == pytest.approx([0, 0, 18 / 30, 12 / 30])
-    assert tables("SELECT course_code, learners FROM coaching_db.coaching_course ORDER BY 1") == [
-        ("SEC-101", 15),
-        ("https://lms.example/phishing", 6),
+    (row,) = tables("FROM coaching_db.coaching_period")
+    assert row[:3] == (OCTOBER, 19, 19 + 6)
+    assert row[6:] == pytest.approx((0, 0, 1, 0))
+    told = tables("SELECT category, course_code, learners FROM coaching_db.coaching_course "
+                  "ORDER BY 2")  # fmt: skip
+    assert told == [("security", "SEC-101", 19), ("security", "https://lms.example/phishing", 6)]
+    assert tables("SELECT category, learners FROM coaching_db.coaching_category") == [
+        ("security", 19)
     ]
+    told = tables("SELECT department, course_code, learners FROM coaching_db.coaching_team_course "
+                  "ORDER BY 2")  # fmt: skip
+    assert told == [("Sales", "SEC-101", 12), ("Sales", "https://lms.example/phishing", 6)]
+
+
+def test_a_month_in_which_nobody_finished_is_not_told(tables: Ask) -> None:
+    # In September everybody began a course and nobody completed it.
+    assert tables("SELECT DISTINCT period FROM coaching_db.coaching_period") == [(OCTOBER,)]
 
 
 def test_a_team_under_k_is_not_told(tables: Ask) -> None:
@@ -51,7 +68,7 @@ def test_manager_extract_is_minimal(tables: Ask) -> None:
     assert {row[2] for row in rows} == {"SEC-101", "https://lms.example/phishing"}
     assert {row[3] for row in rows} == {"complete", "incomplete"}
     assert {row[4] for row in rows} == {"none", "passed"}
-    assert len({row[0] for row in rows}) == 2
+    assert len({row[0] for row in rows}) == 3
 
 
 def test_purposes_cannot_be_joined(tables: Ask) -> None:
@@ -60,7 +77,7 @@ def test_purposes_cannot_be_joined(tables: Ask) -> None:
         {row[0] for row in tables(f"SELECT learner_ref FROM {name.split('.')[0]}_db."
                                   f"{name.split('.')[-1]}")} for name in names
     ]  # fmt: skip
-    assert all(len(refs) == 15 for refs in seen)
+    assert all(len(refs) == 19 for refs in seen)
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
 
@@ -90,7 +107,7 @@ def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
     assert [row["table"] for row in told] == list(data_map.published)
     for row in told:
         assert row["holds"]
-        assert row["received"] == len(company()[0]) + len(company()[2]) == 39
+        assert row["received"] == len(company()[0]) + len(company()[2]) == 47
         assert row["quarantined"] == 1
         assert row["received"] == (
             row["quarantined"] + row["superseded"] + sum(row["suppressed"].values())
@@ -122,8 +139,6 @@ def test_the_same_drop_twice_changes_nothing(published: Estate, tables: Ask) -> 
 
 
 def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
-    import datetime as dt
-
     import duckdb
 
     later = NIGHT + dt.timedelta(days=1)
@@ -133,7 +148,7 @@ def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
         found = c.execute("SELECT status, count(*) FROM hr_legal_detail "
                           "WHERE assigned_at > DATE '2026-09-15' AND course_code = 'SEC-101' "
                           "GROUP BY 1 ORDER BY 1").fetchall()  # fmt: skip
-    assert found == [("completed", 14), ("failed", 1)]
+    assert found == [("completed", 18), ("failed", 1)]
 
 
 def test_a_broken_export_is_not_published(published: Estate) -> None:
