@@ -27,7 +27,8 @@ class Cross:
     heads: Ints
     people: Ints
     cost: Ints
-    may_be_told: Bools
+    harmless: Bools  # as a figure, told or worked out
+    may_be_told: Bools  # harmless, and of a team with a name
     rule: Rule
 
     @classmethod
@@ -37,9 +38,10 @@ class Cross:
         heads = np.unique(course_block[period.course], return_inverse=True)[1].astype(np.int64)
         told = tally(period, np.arange(period.cells), period.cells)
         points = int(tails.max(initial=-1)) + 1
-        fine = period.teams.leaf_named[period.team] & told.may_be_told(rule, scores=False)
+        fine = told.may_be_told(rule, scores=False)
         return cls(period, points + int(heads.max(initial=-1)) + 1, tails, heads + points,
-                   told.people, told.records, fine, rule)  # fmt: skip
+                   told.people, told.records, fine,
+                   fine & period.teams.leaf_named[period.team], rule)  # fmt: skip
 
     def weights(self, unknown: Bools, of: Ints) -> Floats:
         """Weights of the unknown cells for the cut test (others: 0).
@@ -50,12 +52,12 @@ class Cross:
         period = self.period
         mine = unknown[period.cell] & (of > 0)
         people = np.bincount(period.cell[of > 0], minlength=period.cells)
-        solid = unknown & self.may_be_told & (people >= self.rule.k)
+        solid = unknown & self.harmless & (people >= self.rule.k)
         weights = shared_weights(
             period.cell[mine], period.person[mine], period.cells, solid, self.rule.k
         )
         # A cell of k people that may not be told for another reason must not stand alone.
-        alone = unknown & ~self.may_be_told & (people >= self.rule.k)
+        alone = unknown & ~self.harmless & (people >= self.rule.k)
         return np.where(alone, np.minimum(weights, self.rule.k / 2), weights)
 
     def thin(self, unknown: Bools, of: Ints | None = None) -> list[Bools]:
@@ -146,7 +148,7 @@ def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
     for edge in np.flatnonzero(told).tolist():
         near[cross.tails[edge]].append((int(cross.heads[edge]), edge))
         near[cross.heads[edge]].append((int(cross.tails[edge]), edge))
-    solid = np.flatnonzero(~told & cross.may_be_told)
+    solid = np.flatnonzero(~told & cross.harmless)
     for edge in solid.tolist():
         near[cross.tails[edge]].append((int(cross.heads[edge]), -1))
         near[cross.heads[edge]].append((int(cross.tails[edge]), -1))
