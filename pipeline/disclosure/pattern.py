@@ -31,12 +31,15 @@ def cross_of(period: Period, teams: Margins, courses: Margins, rule: Rule) -> Cr
     return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
 
 
-def protect(period: Period, rule: Rule) -> Pattern:
+def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
     """Choose what is told of one period.
 
     Totals are kept before cells. Where no cell is left to mend a thin cut, the total of the
     fewest records beside it gives way, and all is chosen anew. Score bands are told of courses,
     categories and the company; of teams and departments they are not, so they need no test across.
+
+    Args:
+        exact: look for the cheapest cells to withhold where the period is small enough.
     """
     shut_teams, shut_courses = _none(period.teams), _none(period.courses)
     while True:
@@ -49,7 +52,7 @@ def protect(period: Period, rule: Rule) -> Pattern:
         cross = cross_of(period, teams, courses, rule)
         cells, broken = told_cells(cross)
         if not broken:
-            if (cells != cross.may_be_told).any():
+            if exact and (cells != cross.may_be_told).any():
                 best = optimum(cross)
                 cells = cells if best is None else best
             return Pattern(teams, courses, cells)

@@ -1,0 +1,289 @@
+"""What is told cannot be turned back into people: attackers with everything that was told."""
+
+from __future__ import annotations
+
+import multiprocessing
+from itertools import combinations
+
+import duckdb
+import numpy as np
+import pytest
+
+from pipeline.disclosure.attack import attack
+from pipeline.disclosure.audit import AuditError
+from pipeline.disclosure.cuts import shared_weights, thin_cuts
+from pipeline.disclosure.pattern import cross_of, protect
+from pipeline.disclosure.period import tally
+from pipeline.layout import PROJECT
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
+from tests.company import record, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import ground
+from tests.tables import RULE, period_of, plain, random_period, solved, worked_out
+
+TABLES = 10_000
+SEQUENCES = 1_000
+WORKERS = 2
+
+
+def _attack_tables(seed: int) -> np.ndarray:
+    """Recoveries from protected tables: narrowed, learned, worked out."""
+    rng = np.random.default_rng(seed)
+    got = np.zeros(3, int)
+    for _ in range(TABLES // WORKERS):
+        period = random_period(rng)
+        pattern = protect(period, RULE, exact=False)
+        found = solved(period, pattern)
+        got += (found.narrowed, found.learned, worked_out(period, pattern))
+    return got
+
+
+def test_ten_thousand_tables_give_nobody_away() -> None:
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        assert sum(pool.map(_attack_tables, range(WORKERS))).tolist() == [0, 0, 0]
+
+
+def test_the_same_attackers_win_against_plain_thresholding() -> None:
+    rng = np.random.default_rng(0)
+    got = np.zeros(3, int)
+    for _ in range(50):
+        period = random_period(rng)
+        pattern = plain(period, RULE.k)
+        found = solved(period, pattern)
+        got += (found.narrowed, found.learned, worked_out(period, pattern))
+    assert (got > 25).all()
+
+
+def test_told_figures_keep_the_rule_themselves() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        period = random_period(rng)
+        pattern = protect(period, RULE)
+        told = tally(period, np.where(pattern.cells, np.arange(period.cells), -1), period.cells)
+        assert told.may_be_told(RULE, scores=False)[pattern.cells].all()
+        teams = tally(period, period.team, len(period.teams.group))
+        assert teams.may_be_told(RULE, scores=False)[pattern.teams.leaves].all()
+        courses = tally(period, period.course, len(period.courses.group))
+        assert courses.may_be_told(RULE, scores=True)[pattern.courses.leaves].all()
+
+
+def test_small_periods_withhold_the_least() -> None:
+    """Against every subset, tried one by one."""
+    rng = np.random.default_rng(3)
+    seen = 0
+    while seen < 40:
+        period = random_period(rng)
+        pattern = protect(period, RULE)
+        cross = cross_of(period, pattern.teams, pattern.courses, RULE)
+        able = np.flatnonzero(cross.may_be_told)
+        if not pattern.teams.root or not 3 <= len(able) <= 11:
+            continue
+        if not cross.unsafe(cross.may_be_told):
+            continue
+        seen += 1
+        costs = []
+        for size in range(len(able) + 1):
+            for gone in combinations(able, size):
+                told = cross.may_be_told.copy()
+                told[list(gone)] = False
+                if not cross.unsafe(told):
+                    costs.append(cross.cost[list(gone)].sum() if gone else 0)
+        assert cross.cost[cross.may_be_told & ~pattern.cells].sum() == min(costs)
+
+
+def test_thin_cuts_are_those_of_all_cuts() -> None:
+    """Against every way to part the points of small graphs."""
+    rng = np.random.default_rng(5)
+    for _ in range(300):
+        points = int(rng.integers(2, 8))
+        edges = int(rng.integers(1, 14))
+        tails, heads = rng.integers(0, points, (2, edges))
+        weights = rng.choice([0.5, 1.0, 2.0, 3.0, np.inf], edges)
+        found = thin_cuts(points, tails, heads, weights, 5)
+        thin = set()
+        for mask in range(1, 2**points - 1):
+            side = np.array([mask >> point & 1 for point in range(points)], bool)
+            across = side[tails] != side[heads]
+            if across.any() and weights[across].sum() < 5:
+                thin.add(side.tobytes())
+        assert bool(found) == bool(thin)
+        for side in found:
+            assert side.tobytes() in thin
+
+
+def test_shared_weights_never_count_a_person_twice() -> None:
+    edge, person = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 2, 0])
+    weights = shared_weights(edge, person, 3, np.zeros(3, bool), 5)
+    assert weights.sum() == pytest.approx(3)
+    assert weights[2] == pytest.approx(1 / 3)
+
+
+class _Company:
+    """People who join, leave, take courses and finish them, night by night."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.team = rng.integers(0, 5, 60)
+        self.here = np.ones(60, bool)
+        self.took: dict[tuple[int, int], list[int]] = {}
+
+    def night(self, at: int) -> None:
+        rng = self.rng
+        for _ in range(int(rng.integers(0, 3))):
+            self.here[rng.integers(0, len(self.here))] = False
+        if rng.random() < 0.6:
+            self.team = np.append(self.team, rng.integers(0, 5))
+            self.here = np.append(self.here, True)
+        for who in rng.choice(np.flatnonzero(self.here), 12):
+            self.took.setdefault((int(who), int(rng.integers(0, 4))), [at, 0])
+        for one in self.took.values():
+            one[1] |= int(rng.random() < 0.2)
+
+    def rows(self, first: int, last: int) -> tuple[np.ndarray, ...]:
+        told = [(who, course, done) for (who, course), (at, done) in self.took.items()
+                if first <= at < last and self.here[who]]  # fmt: skip
+        return tuple(np.array(part, np.int64) for part in zip(*told, strict=True))
+
+
+def _attack_sequences(seed: int) -> np.ndarray:
+    """Differences of two nights that show fewer than k people: of tables told once, and of tables
+    told anew each night."""
+    rng = np.random.default_rng(seed)
+    got = np.zeros(2, int)
+    for _ in range(SEQUENCES // WORKERS):
+        company = _Company(rng)
+        last: dict[tuple[int, int], frozenset[tuple[int, int]]] = {}
+        for night in range(30):
+            company.night(night)
+            who, course, done = company.rows(0, 30)
+            now = {}
+            for team in range(5):
+                for one in range(4):
+                    cell = (company.team[who] == team) & (course == one)
+                    if len(set(who[cell])) >= RULE.k:
+                        now[team, one] = frozenset(zip(who[cell], done[cell], strict=True))
+            got[1] += sum(
+                0 < len({w for w, _ in now[cell] ^ last[cell]}) < RULE.k
+                for cell in now.keys() & last.keys()
+            )
+            last = now
+            if night % 10 == 9:  # the period is over: told now and never again
+                who, course, done = company.rows(night - 9, night + 1)
+                ones = np.ones(len(who), np.int64)
+                counts = {"records": ones, "complete": done, "due": 0 * ones,
+                          "on_time": 0 * ones, "low": 0 * ones}  # fmt: skip
+                period = period_of(company.team[who], course, who, counts,
+                                   np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 1]))  # fmt: skip
+                pattern = protect(period, RULE, exact=False)
+                found = solved(period, pattern)
+                got[0] += found.narrowed + found.learned + worked_out(period, pattern)
+    return got
+
+
+def test_joiners_and_leavers_of_thirty_nights_stay_hidden() -> None:
+    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+        once, nightly = sum(pool.map(_attack_sequences, range(WORKERS)))
+    assert once == 0
+    assert nightly > SEQUENCES
+
+
+def test_the_audit_refuses_figures_that_no_table_has() -> None:
+    rng = np.random.default_rng(1)
+    period = random_period(rng)
+    pattern = plain(period, 1)
+    from scipy.sparse import csr_array
+
+    from pipeline.disclosure.attack import Figures
+    from tests.tables import totals
+
+    members = csr_array(totals(period, pattern).astype(float))
+    values = {n: period.per_cell(getattr(period, n)) for n in ("records", "complete", "on_time")}
+    told = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
+    told["records"][0] += 1
+    hidden = pattern.cells.copy()
+    hidden[0] = False
+    with pytest.raises(AuditError):
+        attack(period, Figures(members, told, hidden, values), RULE.k)
+
+
+# And the pipeline itself.
+COACHING = ("coaching_period", "coaching_department", "coaching_team", "coaching_category",
+            "coaching_course", "coaching_team_course")  # fmt: skip
+
+
+def told_tables(estate: Estate) -> dict[str, list[tuple[object, ...]]]:
+    with duckdb.connect(str(estate.layout.current / "coaching.duckdb"), read_only=True) as c:
+        return {name: c.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in COACHING}
+
+
+def test_a_month_is_told_once_whatever_comes_later(published: Estate) -> None:
+    import datetime as dt
+
+    before = told_tables(published)
+    later = NIGHT + dt.timedelta(days=1)
+    # A joiner, a correction to failure, and a late record, all in October.
+    write_drop(published.drop(later), [
+        record(40), record(0, Status="Failed", Score="1"), record(1, Course_Code="SQL-220"),
+    ])  # fmt: skip
+    result = published.run(later)
+    assert result.success, errors(result)
+    assert told_tables(published) == before
+
+
+def test_a_small_rest_takes_its_neighbour_with_it(estate: Estate) -> None:
+    """Twelve in Sales, three in Legal: Sales could be subtracted from the company."""
+    rows = [record(p) for p in range(12)]
+    rows += [record(p, Department="Legal", Manager_ID="7700902") for p in range(12, 15)]
+    write_drop(estate.drop(), rows)
+    result = estate.run()
+    assert result.success, errors(result)
+    told = told_tables(estate)
+    assert [row[1] for row in told["coaching_period"]] == [15]
+    assert told["coaching_department"] == []
+    assert told["coaching_team"] == []
+
+
+def test_a_team_where_everybody_failed_is_not_told(estate: Estate) -> None:
+    rows = [record(p) for p in range(24)]
+    rows += [record(p, Manager_ID="7700902", Status="Failed", Score="5") for p in range(24, 36)]
+    write_drop(estate.drop(), rows)
+    result = estate.run()
+    assert result.success, errors(result)
+    told = told_tables(estate)
+    assert [row[1] for row in told["coaching_period"]] == [36]
+    # Nor can the other team be told, which would leave it.
+    assert told["coaching_team"] == []
+
+
+def test_a_figure_too_many_fails_the_attack_and_is_not_published(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.transforms import coaching
+
+    monkeypatch.setattr(coaching, "protect", lambda period, rule: plain(period, rule.k))
+    rows = [record(p) for p in range(12)]
+    rows += [record(p, Department="Legal", Manager_ID="7700902", Status="Failed")
+             for p in range(12, 15)]  # fmt: skip
+    write_drop(estate.drop(), rows)
+    result = estate.run()
+    assert not result.success
+    broken = [
+        e.metadata["broken_rules"].value
+        for e in result.get_asset_check_evaluations()
+        if not e.passed
+    ]
+    assert broken == [["attack.narrowed", "attack.learned"]]
+    assert not estate.layout.current.exists()
+
+
+def test_every_coaching_table_has_its_rule() -> None:
+    data_map = load_data_map(PROJECT / "data_map.yaml")
+    rules = load_disclosure(PROJECT / "disclosure_rules.yaml")
+    require_matching(rules, data_map)
+    raw = rules.model_dump()
+    del raw["coaching"]["tables"]["coaching_team"]
+    with pytest.raises(PolicyError, match="coaching_team"):
+        require_matching(DisclosureRules.model_validate(raw), data_map)
+    assert ground(PROJECT).disclosure.rule(data_map) == RULE
