@@ -176,7 +176,7 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Groun
         people = c.execute(
             f"SELECT count(DISTINCT person) FROM '{home}/store/classified/*/*.parquet'"
         ).fetchall()[0][0]
-    assert people == 14
+    assert people == 18
     assert not places.strangers(stand.layout)
 
 
