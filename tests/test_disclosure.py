@@ -274,7 +274,7 @@ def test_a_figure_too_many_fails_the_attack_and_is_not_published(
         for e in result.get_asset_check_evaluations()
         if not e.passed
     ]
-    assert broken == [["attack.narrowed", "attack.learned"]]
+    assert [list(rules) for rules in broken] == [["attack.narrowed", "attack.learned"]]
     assert not estate.layout.current.exists()
 
 
