@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
 
 import duckdb
@@ -21,11 +22,15 @@ from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require
 from tests.company import record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground
-from tests.tables import RULE, period_of, plain, random_period, solved, worked_out
+from tests.tables import RULE, period_of, plain, random_period, solved, totals, worked_out
 
 TABLES = 10_000
 SEQUENCES = 1_000
 WORKERS = 2
+
+
+def _workers() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _attack_tables(seed: int) -> np.ndarray:
@@ -41,7 +46,7 @@ def _attack_tables(seed: int) -> np.ndarray:
 
 
 def test_ten_thousand_tables_give_nobody_away() -> None:
-    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+    with _workers() as pool:
         assert sum(pool.map(_attack_tables, range(WORKERS))).tolist() == [0, 0, 0]
 
 
@@ -54,6 +59,19 @@ def test_the_same_attackers_win_against_plain_thresholding() -> None:
         found = solved(period, pattern)
         got += (found.narrowed, found.learned, worked_out(period, pattern))
     assert (got > 25).all()
+
+
+def test_a_period_of_which_no_total_is_safe_is_not_told() -> None:
+    """Two teams with one course: too few have a due date in the one, too few are in the other."""
+    people = np.arange(9)
+    first = (people < 7).astype(np.int64)
+    ones = np.ones(9, np.int64)
+    counts = {"records": ones, "complete": ones, "due": np.array([1, 1, 1, 1, 0, 0, 0, 1, 1]),
+              "on_time": 0 * ones, "low": 0 * ones}  # fmt: skip
+    period = period_of(1 - first, 0 * ones, people, counts, np.array([0, 1]), np.array([0]))
+    pattern = protect(period, RULE)
+    assert not totals(period, pattern).any()
+    assert not pattern.cells.any()
 
 
 def test_told_figures_keep_the_rule_themselves() -> None:
@@ -183,7 +201,7 @@ def _attack_sequences(seed: int) -> np.ndarray:
 
 
 def test_joiners_and_leavers_of_thirty_nights_stay_hidden() -> None:
-    with multiprocessing.get_context("spawn").Pool(WORKERS) as pool:
+    with _workers() as pool:
         once, nightly = sum(pool.map(_attack_sequences, range(WORKERS)))
     assert once == 0
     assert nightly > SEQUENCES
@@ -196,7 +214,6 @@ def test_the_audit_refuses_figures_that_no_table_has() -> None:
     from scipy.sparse import csr_array
 
     from pipeline.disclosure.attack import Figures
-    from tests.tables import totals
 
     members = csr_array(totals(period, pattern).astype(float))
     values = {n: period.per_cell(getattr(period, n)) for n in ("records", "complete", "on_time")}

@@ -26,6 +26,10 @@ def _none(tree: Tree) -> Margins:
     return Margins(False, np.zeros(len(tree.group_named), bool), np.zeros(len(tree.group), bool))
 
 
+def _nothing(period: Period) -> Pattern:
+    return Pattern(_none(period.teams), _none(period.courses), np.zeros(period.cells, bool))
+
+
 def cross_of(period: Period, teams: Margins, courses: Margins, rule: Rule) -> Cross:
     """The graph of cells between the blocks that the told totals make."""
     return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
@@ -35,7 +39,8 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
     """Choose what is told of one period.
 
     Totals are kept before cells. Where no cell is left to mend a thin cut, the total of the
-    fewest records beside it gives way, and all is chosen anew. Score bands are told of courses,
+    fewest records beside it gives way, and all is chosen anew; a period of which not even the
+    company's total is safe is not told. Score bands are told of courses,
     categories and the company; of teams and departments they are not, so they need no test across.
 
     Args:
@@ -48,7 +53,7 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
         courses = margins(period, period.courses, period.course, rule, shut_courses,
                           group_scores=True, leaf_scores=True)  # fmt: skip
         if not (teams.root and courses.root):
-            return Pattern(_none(period.teams), _none(period.courses), np.zeros(period.cells, bool))
+            return _nothing(period)
         cross = cross_of(period, teams, courses, rule)
         cells, broken = told_cells(cross)
         if not broken:
@@ -64,6 +69,8 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
                 period.courses, courses, shut_courses, period.course[across], period.course
             )
         if not ways:
+            if shut_teams.leaves.all() and shut_courses.leaves.all():
+                return _nothing(period)
             shut_teams.leaves[:] = shut_teams.groups[:] = True
             shut_courses.leaves[:] = shut_courses.groups[:] = True
             continue
