@@ -22,7 +22,8 @@ DESCRIPTIONS = {
     "coaching_team_course": "Aggregates per team, course and period: the finest figures.",
     "manager_extract": "Each manager's reports: course, complete or not, learning outcome. No "
     "time, no score, no sensitive course, no text.",
-    "analytics_milestones": "Pseudonymized milestones for analysts; months and score bands.",
+    "analytics_milestones": "Pseudonymized milestones for analysts: score bands, and dates, "
+    "courses, departments and regions as coarse as k people in every class need.",
     "hr_legal_detail": "The detailed view for HR and legal, closed by default.",
 }
 

@@ -17,12 +17,12 @@ from expectations.evidence import (
 )
 from expectations.suite import Verdict, judge
 from pipeline import gate
-from pipeline.engine import engine, identifier, literal
+from pipeline.engine import count, engine, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
-from pipeline.transforms import stored
+from pipeline.transforms import classes, stored
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.coaching import CELL
 from pipeline.transforms.pseudonymize import TABLES
@@ -31,11 +31,14 @@ from pipeline.transforms.stored import CLASSIFIED, records
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
 MOST_QUARANTINED = 0.5
+SMALL = "classes.too_small"
 # Teams that stand in no department, or in one too small to be named.
 NO_DEPARTMENT = {("coaching_team", "department"), ("coaching_team_course", "department")}
 # Kinds and types of the pseudonymized columns that are not published under their name.
-INNER = {"complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days",
-         "DOUBLE")}  # fmt: skip
+INNER = {
+    "complete": ("flag", "BOOLEAN"), "on_time": ("flag", "BOOLEAN"), "days": ("days", "DOUBLE"),
+    "event_month": ("month", "DATE"),
+}  # fmt: skip
 
 
 def _count(connection: duckdb.DuckDBPyConnection, relation: str, tests: dict[str, str]) -> Evidence:
@@ -117,8 +120,11 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
 
 def _may_be_empty(data_map: DataMap, table: str, column: str) -> bool:
     """A board member reports to nobody; elsewhere a row without its manager has no use. A cell of
-    a coaching table has its name; only a team may stand in no department."""
+    a coaching table has its name; only a team may stand in no department. Of a class anything may
+    be left out that can be made coarser."""
     if table == "hr_legal_detail" and column == "manager_ref":
+        return True
+    if data_map.published[table].purpose is Purpose.ANALYTICS and column in classes.LEFT_OUT:
         return True
     named = column in ("period", *CELL.get(table, ())) and (table, column) not in NO_DEPARTMENT
     return data_map.columns[column].rule in NULLABLE and not named
@@ -133,8 +139,8 @@ def published_columns(data_map: DataMap, table: str) -> list[Checked]:
 
 
 def published(ground: Ground, partition: str, table: str) -> Verdict:
-    """One staged table: closed domains, deny-list, k, schema, no stranger in its file; and for
-    coaching, nothing told twice and nothing that can be worked out."""
+    """One staged table: closed domains, deny-list, k, schema, no stranger in its file; for coaching
+    nothing told twice and nothing that can be worked out, for analysts no class too small."""
     layout, data_map = ground.layout, ground.data_map
     spec = data_map.published[table]
     siblings = {n for n, other in data_map.published.items() if other.database == spec.database}
@@ -156,12 +162,17 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
         found: Evidence = {"database.unlisted_tables": len(tables ^ siblings)}
         relation = f"staged.{identifier(table)}"
         whole = table in tables and schema_evidence(connection, relation, types)
-        if spec.k:
+        if spec.purpose is Purpose.COACHING:
             names += telling.DECLARED[table]
             if whole and not any(whole.values()):
                 found |= telling.evidence(connection, ground, partition, table, relation)
                 # What was told before was judged when it was told; its courses may be gone by now.
                 relation = telling.FRESH
+        if spec.purpose is Purpose.ANALYTICS:
+            names.append(SMALL)
+            if whole and not any(whole.values()):
+                rule = ground.disclosure.classes[table]
+                found[SMALL] = count(connection, classes.small_sql(relation, rule))
         if table in tables:
             found |= table_evidence(
                 connection, relation, columns, types, layout, data_map, spec.purpose, spec.k

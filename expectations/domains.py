@@ -9,7 +9,9 @@ from pipeline.engine import literal
 from pipeline.keys import PURPOSE_LETTER, SCHEME
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.policy.detect import looks_personal
+from pipeline.policy.disclosure import Step
 from pipeline.readers.canonical import RECORD_TYPES, STATUSES
+from pipeline.transforms.classes import FULL
 
 MAX_DAYS = 3660  # ten years between assignment and completion; more is a broken clock
 # Which kinds may be empty. A pseudonym may be so only where a person need not have one.
@@ -65,6 +67,7 @@ def inside(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None) 
         "status": _one_of(name, STATUSES),
         "completion": _one_of(name, ("complete", "incomplete")),
         "outcome": _one_of(name, ("passed", "failed", "none")),
+        "detail": _one_of(name, (FULL, *Step)),
         "score_band": _one_of(name, ("low", "mid", "high", "unscored")),
         "sensitivity": _one_of(name, tuple(sorted(kinds))),
         "people": f"{name} BETWEEN {k or 1} AND (SELECT people FROM known.total)",

@@ -164,6 +164,9 @@ MEASURES = {
     "median_days": ("days",),
     **{f"share_{band}": ("score_band",) for band in ("low", "mid", "high", "unscored")},
     "category": ("course_code",),
+    # What rows of analysts are told by.
+    "event_period": ("event_month",),
+    "detail": ("region", "department", "course_code", "event_month"),
 }
 
 

@@ -37,7 +37,7 @@ SHORT = {
     "completion_rate": "complete", "on_time_rate": "on time", "median_days": "days",
     "share_low": "low", "share_mid": "mid", "share_high": "high", "share_unscored": "none",
     "learners": "people", "course_code": "course",
-    "record_type": "type", "event_month": "month", "score_band": "score",
+    "record_type": "type", "event_period": "from", "score_band": "score",
 }  # fmt: skip
 REFERENCE = 11  # characters of a pseudonym that tell rows apart on a screen
 
@@ -50,7 +50,7 @@ def _cell(column: str, value: object) -> str:
     text = str(value)
     if column.endswith("_ref"):
         return text[:REFERENCE] + "…"
-    return text[:7] if column in ("period", "event_month") else text
+    return text[:7] if column in ("period", "event_period") else text
 
 
 def _grid(title: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,11 +54,52 @@ class Coaching(Strict):
         return first
 
 
+class Step(StrEnum):
+    """What is taken away of a row's quasi-identifiers."""
+
+    QUARTER = "quarter"
+    YEAR = "year"
+    DATE = "date"
+    CATEGORY = "category"
+    COURSE = "course"
+    DEPARTMENT = "department"
+    REGION = "region"
+
+
+# A step that takes away less than another of the same quasi-identifier comes before it.
+LADDERS = ((Step.QUARTER, Step.YEAR, Step.DATE), (Step.CATEGORY, Step.COURSE))
+
+
+class ClassRule(Strict):
+    """How many people share the quasi-identifiers of every row of one row-level table.
+
+    `k`: so many people at least; `but_for`: so many of them have a row that is not adverse.
+    """
+
+    k: Annotated[int, Field(ge=2)]
+    but_for: Annotated[int, Field(ge=1)]
+    coarsen: tuple[Step, ...]
+    owner: str
+    reason: Annotated[str, Field(min_length=1)]
+
+    @field_validator("coarsen")
+    @classmethod
+    def _in_order(cls, coarsen: tuple[Step, ...]) -> tuple[Step, ...]:
+        if len(set(coarsen)) < len(coarsen):
+            raise ValueError("a step is named twice")
+        for ladder in LADDERS:
+            at = [coarsen.index(step) for step in ladder if step in coarsen]
+            if at != sorted(at):
+                raise ValueError(f"the order is {', '.join(ladder)}")
+        return coarsen
+
+
 class DisclosureRules(Strict):
     """The whole of disclosure_rules.yaml."""
 
     version: int
     coaching: Coaching
+    classes: dict[str, ClassRule]
     categories: dict[str, tuple[str, ...]]
 
     @model_validator(mode="after")
@@ -87,16 +129,21 @@ class DisclosureRules(Strict):
 
 
 def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
-    """Stop the run unless every coaching table has a rule, and every rule a table.
+    """Stop the run unless every coaching table and every analysts' table has a rule, and every
+    rule a table.
 
     Raises:
         PolicyError: naming the tables.
     """
-    tables = {n for n, spec in data_map.published.items() if spec.purpose is Purpose.COACHING}
-    if odd := sorted(tables ^ set(rules.coaching.tables)):
-        raise PolicyError(
-            f"disclosure_rules.yaml: coaching.tables and the data map differ in {', '.join(odd)}"
-        )
+    for where, purpose, ruled in (
+        ("coaching.tables", Purpose.COACHING, set(rules.coaching.tables)),
+        ("classes", Purpose.ANALYTICS, set(rules.classes)),
+    ):
+        tables = {n for n, spec in data_map.published.items() if spec.purpose is purpose}
+        if odd := sorted(tables ^ ruled):
+            raise PolicyError(
+                f"disclosure_rules.yaml: {where} and the data map differ in {', '.join(odd)}"
+            )
 
 
 @cache

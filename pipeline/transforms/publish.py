@@ -13,7 +13,7 @@ from pipeline.engine import identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.data_map import Published, Purpose
-from pipeline.transforms import basis, coaching, told
+from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import pseudonymized
 
 
@@ -24,6 +24,8 @@ def table_sql(table: str, spec: Published, rows: str) -> str:
         both = f"FROM kept_{table} UNION ALL ({coaching.table_sql(table)})"
         return f"SELECT {columns} FROM ({both}) ORDER BY ALL"
     timed = any(name.endswith("_at") for name in spec.columns)
+    if spec.purpose is Purpose.ANALYTICS:
+        rows = f"({classes.placed_sql(rows)})"
     # Rows lie by month and within it by pseudonym, never in the export's order, which can be that
     # of names. A table that does not tell time must not tell the month by its order either.
     return f"SELECT {columns} FROM {rows}" + ("" if timed else f" ORDER BY {columns}")
@@ -69,6 +71,9 @@ def stage_database(
     target = layout.staged(partition) / f"{database}.duckdb"
     if purpose is Purpose.COACHING:
         make_coaching(connection, ground, partition, tell=tell)
+    if purpose is Purpose.ANALYTICS:
+        (rule,) = ground.disclosure.classes.values()
+        classes.make_classes(connection, rows, ground.disclosure, rule)
     with built_beside(target, layout.work) as beside:
         connection.execute(f"ATTACH {literal(beside)} AS staged")
         connection.execute("SET preserve_insertion_order = true")

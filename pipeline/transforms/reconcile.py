@@ -17,7 +17,7 @@ from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, told
+from pipeline.transforms import basis, classes, told
 from pipeline.transforms.classify import SUPERSEDED
 from pipeline.transforms.coaching import CELL
 from pipeline.transforms.pseudonymize import filters
@@ -125,7 +125,13 @@ def reconcile(
         database = layout.staged(partition) / f"{spec.database}.duckdb"
         connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
         what = f"count(*) FROM counted.{identifier(table)}"
-        if spec.k:
+        if spec.purpose is Purpose.ANALYTICS:
+            suppressed["could give people away"] = count(
+                connection,
+                classes.withheld_sql(pseudonymized(layout, spec.purpose),
+                                     f"counted.{identifier(table)}"),
+            )  # fmt: skip
+        if spec.purpose is Purpose.COACHING:
             suppressed |= _cells(connection, ground, table, partition)
             what = f"sum(records) FROM counted.{identifier(table)} WHERE period IN ({new})"
         published = count(connection, f"SELECT {what}")
