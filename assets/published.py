@@ -1,11 +1,13 @@
 """Published: the tables staged per audience, and the release through the gate."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import dagster as dg
 
 from assets.common import DATA_MAP, NIGHTS, OWNERS, night
 from pipeline import gate, lineage
+from pipeline.disclosure import report, risk
 from pipeline.engine import engine
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
@@ -101,6 +103,27 @@ def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
     )
 
 
+def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
+    """The risk report as the UI shows and plots it over nights; the page is beside the tables."""
+    told: dict[str, dg.MetadataValue] = {
+        "coaching risk": dg.MetadataValue.table(
+            [
+                dg.TableRecord({n: "–" if v is None else v for n, v in asdict(one).items()})
+                for one in found.aggregates
+            ]
+        )
+    }
+    for one in found.classes:
+        for name, value in asdict(one).items():
+            if isinstance(value, int | float):
+                told[f"{one.table}/{name}"] = (
+                    dg.MetadataValue.int(value)
+                    if isinstance(value, int)
+                    else dg.MetadataValue.float(value)
+                )
+    return told
+
+
 @dg.asset(
     key=dg.AssetKey(["published", "release"]),
     group_name="published",
@@ -119,7 +142,9 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
         counts = reconcile(connection, store.ground, partition)
+        found = risk.measure(connection, store.ground, partition, counts)
     write_story(layout, partition, counts)
+    report.write(found, store.disclosure, partition, layout.staged(partition))
     torn = [count.table for count in counts if not count.holds]
     if torn:
         raise dg.Failure(
@@ -132,4 +157,6 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         with engine(layout.work) as connection:
             told.remember(connection, layout, partition)
         gate.release(layout, store.data_map, partition, context.run.run_id, rows)
-    return dg.MaterializeResult(metadata={"reconciliation": _as_table(counts)})
+    return dg.MaterializeResult(
+        metadata={"reconciliation": _as_table(counts), **_as_metadata(found)}
+    )

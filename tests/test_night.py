@@ -125,7 +125,9 @@ def test_no_planted_value_is_published_or_told(
     events = good_night.instance.all_logs(good_result.run_id)
     told = "\n".join(event.to_json() for event in events)
     assert not [p for p in planted if p in told]
-    for path in good_night.layout.releases.rglob("*.json"):
+    texts = [p for p in good_night.layout.releases.rglob("*.*") if p.suffix in (".json", ".html")]
+    assert {path.name for path in texts} >= {"release.json", "risk.html", "risk.json"}
+    for path in texts:
         assert not [p for p in planted if p in path.read_text()]
 
 

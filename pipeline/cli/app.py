@@ -97,6 +97,15 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; default al
         raise typer.Exit(1)
 
 
+@app.command()
+def risk(home: Home = DEFAULT_HOME) -> None:
+    """How safe the published numbers are, and how much of the detail was taken away."""
+    from pipeline.cli import views
+
+    if not views.risk(home):
+        raise typer.Exit(1)
+
+
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)

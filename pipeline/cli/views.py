@@ -147,6 +147,38 @@ def status(home: Path) -> bool:
     return True
 
 
+def risk(home: Path) -> bool:
+    """Print the risk report of what is published, and where its page is."""
+    from pipeline.disclosure import report  # brings the plotting library, which loads slowly
+
+    layout = Layout(home.absolute())
+    try:
+        told = gate.manifest(layout)
+    except PolicyError as error:
+        warn(str(error))
+        return False
+    found = json.loads((layout.current / report.NUMBERS).read_text("utf-8"))
+    grid = _grid(f"Coaching figures, all told periods, night of {told['partition']}")
+    grid.add_column("table", no_wrap=True)
+    for name in ("figures", "k", "l", "told", "withheld"):
+        grid.add_column(name, justify="right")
+    for row in found["aggregates"]:
+        counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
+        grid.add_row(row["table"], *counts, *map(report.percent, (row["told"], row["withheld"])))
+    console.print(grid)
+    for row in found["classes"]:
+        grid = _grid(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
+        grid.add_column("measure", no_wrap=True)
+        grid.add_column("value", justify="right")
+        for name in ("k", "l"):
+            grid.add_row(name, "–" if row[name] is None else str(row[name]))
+        for name in ("prosecutor", "journalist", "marketer", "withheld", "loss"):
+            grid.add_row(name, report.percent(row[name]))
+        console.print(grid)
+    say(f"the page with plots: {home / 'releases' / 'current' / report.PAGE}")
+    return True
+
+
 def admission(home: Path, day: dt.date) -> bool:
     """Print whether a drop would be admitted."""
     from pipeline.landing import admitted

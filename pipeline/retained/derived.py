@@ -17,6 +17,7 @@ import duckdb
 
 from expectations import boundaries
 from pipeline import gate
+from pipeline.disclosure import report, risk
 from pipeline.engine import count, literal
 from pipeline.gate import digest
 from pipeline.ground import Ground
@@ -172,6 +173,8 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, ground: Ground, ord
         if torn:
             raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
         write_story(layout, partition, counts)
+        found = risk.measure(connection, ground, partition, counts)
+        report.write(found, ground.disclosure, partition, layout.staged(partition))
         rows = {one.table: one.published for one in counts}
         if Purpose.COACHING in changed:
             told.remember(connection, layout, partition)

@@ -1,0 +1,78 @@
+"""The risk report: its numbers by hand, its page without a value."""
+
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+
+from pipeline.disclosure import report
+from pipeline.disclosure.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
+from pipeline.transforms import classes
+from tests.conftest import Estate
+from tests.estate import ground
+from tests.test_classes import RULE
+from tests.test_command import milestones
+
+
+def numbers(estate: Estate) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = json.loads(
+        (estate.layout.current / report.NUMBERS).read_text()
+    )
+    return found
+
+
+def test_coaching_numbers_by_hand(good_night: Estate) -> None:
+    told = {str(row["table"]): row for row in numbers(good_night)["aggregates"]}
+    # October is told: SEC-101 of 19 people and the phishing course of 6 of them, 25 records.
+    assert (told["coaching_period"]["figures"], told["coaching_period"]["k"]) == (1, 19)
+    # Sales is told with 12 people: 18 of the 25 records, and who is in neither small team.
+    assert told["coaching_team"]["k"] == 12
+    assert told["coaching_team"]["told"] == 18 / 25
+    # Of the finest cells the six who took the phishing course are the smallest.
+    assert told["coaching_team_course"]["k"] == 6
+    # September was not told: 19 of the 44 records of both months stayed out.
+    assert told["coaching_period"]["withheld"] == 19 / 44
+
+
+def test_analytics_numbers_by_hand(good_night: Estate) -> None:
+    (told,) = numbers(good_night)["classes"]
+    # Sales: 12 completions, 12 without a date, 6 by xAPI. The small departments are none, so their
+    # 7 people stand together, with and without a date.
+    assert (told["rows"], told["people"], told["classes"]) == (44, 19, 5)
+    assert (told["k"], told["prosecutor"]) == (6, 1 / 6)
+    assert told["by_detail"] == dict.fromkeys(classes.loss_of(RULE), 0) | {"full": 44}
+    assert told["by_size"] == dict.fromkeys(BAND_NAMES, 0) | {"5–9": 20, "10–19": 24}
+    # The message of one person can never be one of k: 1 of 45 rows, which loses all.
+    assert told["withheld"] == told["loss"] == 1 / 45
+    # A row of Sales could be any of 12 people, one of no department any of 7.
+    assert abs(float(str(told["marketer"])) - (30 / 12 + 14 / 7) / 44) < 1e-9
+    assert told["journalist"] == 1 / 7
+
+
+def test_the_ui_has_the_numbers(good_result: dg.ExecuteInProcessResult) -> None:
+    (event,) = [
+        e for e in good_result.get_asset_materialization_events()
+        if e.asset_key == dg.AssetKey(["published", "release"])
+    ]  # fmt: skip
+    told = event.materialization.metadata
+    assert told["analytics_milestones/k"].value == 6
+    assert isinstance(told["coaching risk"], dg.TableMetadataValue)
+
+
+def test_the_command_prints_it(good_night: Estate) -> None:
+    done = milestones(good_night.home, "risk")
+    assert done.returncode == 0, done.stderr
+    assert "coaching_team_course" in done.stdout
+    assert "prosecutor" in done.stdout
+
+
+def test_a_release_of_nothing_has_a_report(good_night: Estate) -> None:
+    nothing = Risk(
+        (AggregateRisk("coaching_period", 0, None, None, None, None),),
+        (ClassRisk("analytics_milestones", 0, 0, 0, None, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
+                   {"full": 0}, {"5–9": 0}),),
+    )  # fmt: skip
+    page = report.page(nothing, ground(good_night.home).disclosure, "2026-11-08")
+    assert "None" not in page
+    assert page.count("<svg") == 3
