@@ -55,8 +55,8 @@ def _cell(column: str, value: object) -> str:
 
 def _grid(title: str) -> Table:
     """A table that fits a narrow terminal."""
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
-                 pad_edge=False)  # fmt: skip
+    return Table(title=title, title_justify="left", min_width=min(len(title), 78),
+                 box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
 
 
 def reconciliation(home: Path, night: str) -> None:
@@ -84,20 +84,34 @@ def reconciliation(home: Path, night: str) -> None:
         say("in = quarantined + superseded + suppressed + published: holds for every table")
 
 
+# Left out on a screen where the other column says more.
+IMPLIED = {"category": "course_code", "department": "team_ref"}
+
+
+def _shown(columns: tuple[str, ...]) -> list[int]:
+    """Which columns a screen has room for: of rows in classes not where they came from, else none
+    that another one implies."""
+    if "detail" in columns:
+        return [at for at, name in enumerate(columns) if name not in ("record_type", "source")]
+    return [at for at, name in enumerate(columns) if IMPLIED.get(name) not in columns]
+
+
 def _page(title: str, page: door.Page) -> None:
-    grid = _grid(title)
-    for at, column in enumerate(page.columns):
-        heading = SHORT.get(column, column)
+    shown = _shown(page.columns)
+    left_out = [page.columns[at] for at in range(len(page.columns)) if at not in shown]
+    grid = _grid(title + (f", without {', '.join(left_out)}" if left_out else ""))
+    for at in shown:
+        heading = SHORT.get(page.columns[at], page.columns[at])
         number = any(isinstance(row[at], int | float) for row in page.rows)
         # Figures are never cut; texts give way on a narrow screen.
         grid.add_column(
             heading,
             justify="right" if number else "left",
             no_wrap=True,
-            min_width=max(len(heading), 4) if number else 6,
+            min_width=max(len(heading), 4) if number else 7,
         )
     for row in page.rows:
-        grid.add_row(*map(_cell, page.columns, row))
+        grid.add_row(*(_cell(page.columns[at], row[at]) for at in shown))
     console.print(grid)
 
 
