@@ -73,15 +73,22 @@ def attacks(
         f"coalesce({{period}} IN ({days}), false)",
     )  # fmt: skip
     k = ground.disclosure.rule(ground.data_map).k
+    exact = [table for table in coaching.CELL if table not in ground.disclosure.coaching.noise]
     return {
-        day: attack(period, figures(connection, period, day), k)
+        day: attack(period, figures(connection, period, day, exact), k)
         for day in new
         for period in [coaching.period_of(connection, day)]
     }
 
 
-def figures(connection: duckdb.DuckDBPyConnection, period: Period, day: str) -> Figures:
-    """The staged figures of one period, as counts, over the period's cells."""
+def figures(
+    connection: duckdb.DuckDBPyConnection, period: Period, day: str, exact: list[str]
+) -> Figures:
+    """The staged figures of one period, as counts, over the period's cells.
+
+    Args:
+        exact: tables whose figures have no noise; no others say anything for certain.
+    """
     numbers = {
         "department": ("department_number", period.teams.group[period.team]),
         "team_ref": ("team", period.team),
@@ -90,8 +97,10 @@ def figures(connection: duckdb.DuckDBPyConnection, period: Period, day: str) -> 
     }
     due = period.per_cell(period.due)
     members, totals = [], []
-    cells, values = np.zeros(period.cells, bool), {}
-    for table, cell in coaching.CELL.items():
+    cells = np.zeros(period.cells, bool)
+    values = {n: np.zeros(period.cells, np.int64) for n in ("records", "complete", "on_time")}
+    for table in exact:
+        cell = coaching.CELL[table]
         # A team says its department, a course its category.
         names = [n for n in cell if n in ("team_ref", "course_code")] or list(cell)
         staged = _staged(connection, table, [numbers[name][0] for name in names], day)
@@ -114,15 +123,17 @@ def figures(connection: duckdb.DuckDBPyConnection, period: Period, day: str) -> 
         if table == ATTACKED:
             cells[inside] = True
             for name, counts in told.items():
-                values[name] = np.zeros(period.cells, np.int64)
                 values[name][inside] = counts[row[inside]]
         else:
             shape = (size, period.cells)
             members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
             totals.append(told)
     return Figures(
-        csr_array(vstack(members)),
-        {name: np.concatenate([told[name] for told in totals]) for name in values},
+        csr_array(vstack([csr_array((0, period.cells)), *members])),
+        {
+            name: np.concatenate([np.empty(0, np.int64), *(told[name] for told in totals)])
+            for name in values
+        },
         cells,
         values,
     )

@@ -28,6 +28,7 @@ class Estate:
 
     home: Path
     instance: dg.DagsterInstance
+    policy: Path = PROJECT
 
     @property
     def layout(self) -> Layout:
@@ -40,7 +41,9 @@ class Estate:
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run the nightly job, or some of its assets with their checks."""
-        job = definitions(Store(home=str(self.home))).resolve_job_def("nightly")
+        job = definitions(
+            Store(home=str(self.home), policy_folder=str(self.policy))
+        ).resolve_job_def("nightly")
         return job.execute_in_process(
             partition_key=str(night),
             instance=self.instance,

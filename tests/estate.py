@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
@@ -32,6 +34,18 @@ def ground(home: Path) -> Ground:
         load_disclosure(PROJECT / "disclosure_rules.yaml"),
         KeyRing(layout.key_ring),
     )
+
+
+def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) -> Path:
+    """A copy of the policy files in which some keys of some sections of one file are changed."""
+    folder.mkdir()
+    for path in PROJECT.glob("*_*.yaml"):
+        shutil.copy(path, folder)
+    found = yaml.safe_load((folder / file).read_text())
+    for section, keys in changes.items():
+        found[section] |= keys
+    (folder / file).write_text(yaml.safe_dump(found))
+    return folder
 
 
 def old_records() -> list[dict[str, str]]:

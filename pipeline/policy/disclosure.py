@@ -29,6 +29,27 @@ class TableRule(Strict):
     reason: Annotated[str, Field(min_length=1)]
 
 
+class Noise(Strict):
+    """Differential privacy of one table: each period costs `epsilon`, and at most `at_most` of a
+    person's records count in it."""
+
+    epsilon: Annotated[float, Field(gt=0)]
+    at_most: Annotated[int, Field(ge=1)]
+
+
+class Budget(Strict):
+    """How much epsilon all tables together may spend on periods that begin within `per`."""
+
+    epsilon: Annotated[float, Field(gt=0)]
+    per: str
+
+    @field_validator("per")
+    @classmethod
+    def _duration(cls, per: str) -> str:
+        Duration.parse(per)
+        return per
+
+
 class Coaching(Strict):
     """The coaching tables: what a figure is about, when it is told, and each table's rule."""
 
@@ -36,6 +57,16 @@ class Coaching(Strict):
     grace: str
     owner: str
     tables: dict[str, TableRule]
+    noise: dict[str, Noise] = Field(default_factory=dict)
+    budget: Budget | None = None
+
+    @model_validator(mode="after")
+    def _noise_has_a_budget(self) -> Coaching:
+        if self.noise and self.budget is None:
+            raise ValueError("noise needs a budget")
+        if odd := sorted(set(self.noise) - set(self.tables)):
+            raise ValueError(f"noise names no coaching table: {', '.join(odd)}")
+        return self
 
     @field_validator("grace")
     @classmethod

@@ -9,6 +9,7 @@ import json
 
 import duckdb
 
+from pipeline.disclosure import noise
 from pipeline.engine import identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import built_beside
@@ -17,11 +18,12 @@ from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import pseudonymized
 
 
-def table_sql(table: str, spec: Published, rows: str) -> str:
-    """SQL: the content of one published table."""
+def table_sql(table: str, spec: Published, rows: str, *, noisy: bool) -> str:
+    """SQL: the content of one published table; `noisy`: its new figures have noise."""
     columns = ", ".join(spec.columns)
     if spec.purpose is Purpose.COACHING:
-        both = f"FROM kept_{table} UNION ALL ({coaching.table_sql(table)})"
+        fresh = f"SELECT {columns} FROM noisy_{table}" if noisy else coaching.table_sql(table)
+        both = f"FROM kept_{table} UNION ALL ({fresh})"
         return f"SELECT {columns} FROM ({both}) ORDER BY ALL"
     timed = any(name.endswith("_at") for name in spec.columns)
     if spec.purpose is Purpose.ANALYTICS:
@@ -48,6 +50,27 @@ def make_coaching(
     new = connection.sql("SELECT DISTINCT period FROM contribution ORDER BY 1").fetchall()
     path = layout.staged(partition) / told.PERIODS
     path.write_text(json.dumps([str(period) for (period,) in new]), "utf-8")
+    _add_noise(connection, ground, partition)
+
+
+def _add_noise(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) -> None:
+    """Make the figures of tables that policy wants noise on, and the ledger as it will be; periods
+    that cannot be afforded any more are told no figure of."""
+    spent = noise.read_ledger(ground.layout.told)
+    rules = ground.disclosure.coaching
+    for table, asked in rules.noise.items():
+        chosen = connection.sql(f"SELECT DISTINCT period FROM chosen_{table} ORDER BY 1").fetchall()
+        planned = [*spent]
+        for (period,) in chosen:
+            if noise.affordable(planned, rules, table, period):
+                planned.append(noise.Spent(partition, table, str(period), asked.epsilon, 0, ""))
+            else:
+                connection.execute(
+                    f"DELETE FROM chosen_{table} WHERE period = $period", {"period": period}
+                )
+        k = ground.data_map.published[table].k or 0
+        spent += noise.add_noise(connection, table, coaching.CELL[table], asked, k, partition)
+    noise.write_ledger(ground.layout.staged(partition), spent)
 
 
 def stage_database(
@@ -79,7 +102,8 @@ def stage_database(
         connection.execute("SET preserve_insertion_order = true")
         try:
             for table, spec in tables.items():
-                query = table_sql(table, spec, rows)
+                noisy = table in ground.disclosure.coaching.noise
+                query = table_sql(table, spec, rows, noisy=noisy)
                 connection.execute(f"CREATE TABLE staged.{identifier(table)} AS {query}")
                 (counts[table],) = connection.sql(
                     f"SELECT count(*) FROM staged.{identifier(table)}"

@@ -7,6 +7,7 @@ published and nothing else.
 
 The folder:
     <table>.parquet  the published rows of one coaching table
+    ledger.json      what noise on the figures has cost (pipeline/disclosure/noise.py)
     periods.json     period to the night that told it; a period stays here when its rows go
 """
 
@@ -17,6 +18,7 @@ import json
 
 import duckdb
 
+from pipeline.disclosure import noise
 from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
@@ -123,6 +125,8 @@ def remember(connection: duckdb.DuckDBPyConnection, layout: Layout, partition: s
                     f"COPY (FROM {rows} ORDER BY ALL) "
                     f"TO {literal(beside / f'{table}.parquet')} ({PARQUET})"
                 )
+            staged = noise.read_ledger(layout.staged(partition))
+            noise.write_ledger(beside, staged or noise.read_ledger(layout.told))
             for period in new_periods(layout, partition):
                 known.setdefault(period, partition)
             (beside / PERIODS).write_text(json.dumps(known, indent=1, sort_keys=True), "utf-8")

@@ -1,0 +1,121 @@
+"""Differential privacy of a coaching table: proven epsilon, spent once, within a budget."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+
+from pipeline.disclosure import noise
+from pipeline.layout import PROJECT
+from pipeline.policy.base import PolicyError
+from pipeline.policy.disclosure import Budget, Coaching, Noise, load_disclosure
+from tests.company import company, record, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import policy_with
+
+FINEST = "coaching_team_course"
+ASKED = {FINEST: {"epsilon": 1.0, "at_most": 2}}
+
+
+def rules(epsilon: float) -> Coaching:
+    asked = load_disclosure(PROJECT / "disclosure_rules.yaml").coaching
+    return asked.model_copy(update={"noise": {FINEST: Noise(epsilon=1.0, at_most=2)},
+                                    "budget": Budget(epsilon=epsilon, per="P1Y")})  # fmt: skip
+
+
+def private(estate: Estate, tmp_path: Path, epsilon: float) -> Estate:
+    """The same estate under a policy that wants noise on the finest table."""
+    folder = policy_with(tmp_path / "policy", "disclosure_rules.yaml", {
+        "coaching": {"noise": ASKED, "budget": {"epsilon": epsilon, "per": "P1Y"}}
+    })  # fmt: skip
+    return Estate(estate.home, estate.instance, folder)
+
+
+def figures(estate: Estate, table: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(estate.layout.current / "coaching.duckdb"), read_only=True) as c:
+        return c.execute(f"FROM {table} ORDER BY ALL").fetchall()
+
+
+def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
+    made, epsilon = noise.mechanism(Noise(epsilon=0.5, at_most=3), 18)
+    assert epsilon == pytest.approx(0.5, rel=1e-6)
+    drawn = np.array(made([1000] * 4000))
+    # Integer Laplace of scale 36: the mean absolute deviation is its scale; 4,000 draws tell it to
+    # a few per cent, and a fifth off does not happen by chance.
+    assert np.abs(drawn - 1000).mean() == pytest.approx(36, rel=0.2)
+
+
+def test_noise_is_off_by_default(good_night: Estate) -> None:
+    assert noise.read_ledger(good_night.layout.told) == []
+    assert not load_disclosure(PROJECT / "disclosure_rules.yaml").coaching.noise
+
+
+def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
+    estate: Estate, good_night: Estate, tmp_path: Path
+) -> None:
+    estate = private(estate, tmp_path, 4.0)
+    write_drop(estate.drop(), *company())
+    result = estate.run()
+    assert result.success, errors(result)
+    (spent,) = noise.read_ledger(estate.layout.told)
+    assert (spent.table, spent.period, spent.at_most) == (FINEST, "2026-10-01", 2)
+    assert spent.epsilon == pytest.approx(1.0, rel=1e-6)
+    exact = ("coaching_period", "coaching_course", "coaching_category")
+    assert [figures(estate, t) for t in exact] == [figures(good_night, t) for t in exact]
+    told = figures(estate, FINEST)
+    # Which cells are told is as without noise; 16 numbers with noise of scale 12 are not the same.
+    assert len(told) == len(figures(good_night, FINEST)) == 2
+    assert [row[4:7] for row in told] != [row[4:7] for row in figures(good_night, FINEST)]
+    assert all(row[4] >= 5 and row[8] is None for row in told)  # type: ignore[operator]
+    # A later night tells the same numbers and pays nothing.
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(estate.drop(later), [record(20)])
+    assert estate.run(later).success
+    assert figures(estate, FINEST) == told
+    assert noise.read_ledger(estate.layout.told) == [spent]
+    for row in json.loads((estate.layout.reconciliation / f"{later}.json").read_text()):
+        assert row["holds"]
+
+
+def test_a_period_that_the_budget_does_not_cover_is_not_told(
+    estate: Estate, tmp_path: Path
+) -> None:
+    estate = private(estate, tmp_path, 0.5)
+    write_drop(estate.drop(), *company())
+    result = estate.run()
+    assert result.success, errors(result)
+    assert figures(estate, FINEST) == []
+    assert figures(estate, "coaching_course")
+    assert noise.read_ledger(estate.layout.told) == []
+
+
+def test_the_budget_counts_the_periods_around() -> None:
+    def spent(period: str) -> noise.Spent:
+        return noise.Spent("2026-11-08", FINEST, period, 1.0, 2, "")
+
+    ledger = [spent("2025-09-01"), spent("2026-01-01"), spent("2026-02-01")]
+    # A year before October 2026 nothing of September 2025 counts any more.
+    assert noise.affordable(ledger, rules(3.0), FINEST, dt.date(2026, 10, 1))
+    assert not noise.affordable(ledger, rules(2.9), FINEST, dt.date(2026, 10, 1))
+    assert not noise.affordable(ledger, rules(3.0), FINEST, dt.date(2026, 8, 1))
+    # One that was told before its predecessor counts as well.
+    assert not noise.affordable([spent("2026-12-01")], rules(1.5), FINEST, dt.date(2026, 10, 1))
+
+
+def test_noise_without_a_budget_or_on_no_table_is_refused() -> None:
+    asked = load_disclosure(PROJECT / "disclosure_rules.yaml").coaching.model_dump()
+    for wrong in ({"noise": ASKED}, {"noise": {"nothing": ASKED[FINEST]},
+                                     "budget": {"epsilon": 1, "per": "P1Y"}}):  # fmt: skip
+        with pytest.raises(ValueError, match=r"budget|no coaching table"):
+            Coaching.model_validate(asked | wrong)
+
+
+def test_without_opendp_the_run_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "opendp.prelude", None)
+    with pytest.raises(PolicyError, match=r"lms-milestones\[privacy\]"):
+        noise.mechanism(Noise(epsilon=1, at_most=1), 6)
