@@ -106,7 +106,8 @@ def add_noise(
     # Every chosen cell has a row, also one of which no record counts.
     counted: pa.Table = connection.sql(f"""
     WITH counting AS (SELECT * FROM coaching_row QUALIFY row_number() OVER (
-        PARTITION BY period, learner_ref ORDER BY hash(course_code, days, score_band)) <= {noise.at_most}),
+        PARTITION BY period, learner_ref ORDER BY hash(course_code, days, score_band)
+      ) <= {noise.at_most}),
     counts AS (SELECT {key}, count(*) AS records, count(*) FILTER (complete) AS complete,
         count(on_time) AS due, count(*) FILTER (on_time) AS on_time,
         count(DISTINCT learner_ref) AS learners, {bands} FROM counting GROUP BY ALL)
