@@ -15,16 +15,24 @@ LONGEST_NAME = 4  # words
 BETWEEN_WORDS = r"""[\s,;:()"/]+"""
 
 
+def folded(text: str) -> str:
+    """SQL: a text without case and accents, so that BJORN YILMAZ is Björn Yılmaz."""
+    return f"replace(lower(strip_accents({text})), 'ı', 'i')"
+
+
 def entries_sql(roster: str, people: str) -> str:
-    """SQL: one column `entry` in lower case.
+    """SQL: one column `entry`, folded.
 
     Args:
         roster: relation with name and email.
         people: relation with one column `person`, a namespaced identifier; its bare part counts.
     """
-    return f"""
-    SELECT DISTINCT lower(entry) AS entry FROM (
-      SELECT name AS entry FROM {roster} WHERE length(name) >= {SHORTEST_NAME}
+    # As grams come: without what stands between words. Last names come first in some texts.
+    words = f"array_to_string(regexp_split_to_array(name, {literal(BETWEEN_WORDS)}), ' ')"
+    return rf"""
+    SELECT DISTINCT {folded("entry")} AS entry FROM (
+      SELECT unnest([name, regexp_replace(name, '^(.+) (\S+)$', '\2 \1')]) AS entry FROM (
+        SELECT {words} AS name FROM {roster} WHERE length(name) >= {SHORTEST_NAME})
       UNION SELECT email FROM {roster} WHERE email IS NOT NULL
       UNION SELECT bare FROM (
         SELECT regexp_extract(person, '([^:#/]+)/*$', 1) AS bare FROM {people})
@@ -32,7 +40,7 @@ def entries_sql(roster: str, people: str) -> str:
 
 
 def grams_sql(texts: str) -> str:
-    """SQL: columns text, gram: every run of one to four words of each text, in lower case.
+    """SQL: columns text, gram: every run of one to four words of each text, folded.
 
     Args:
         texts: relation with one column `text`.
@@ -44,6 +52,6 @@ def grams_sql(texts: str) -> str:
     )
     return f"""
     WITH words AS MATERIALIZED (
-      SELECT text, regexp_split_to_array(lower(text), {literal(BETWEEN_WORDS)}) AS words
+      SELECT text, regexp_split_to_array({folded("text")}, {literal(BETWEEN_WORDS)}) AS words
       FROM {texts} WHERE text IS NOT NULL)
     SELECT DISTINCT text, gram FROM ({runs})"""

@@ -9,7 +9,7 @@ Tables of the file:
     department  department (of at least k people)
     category    category of courses
     total       people, records (one row)
-    denied      entry: lower-case names, addresses and identifiers of known people
+    denied      entry: folded names, addresses and identifiers of known people
 """
 
 from __future__ import annotations
