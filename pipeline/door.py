@@ -31,6 +31,7 @@ def read(
     """
     spec = _open(layout, data_map, table)
     if spec.purpose is Purpose.MANAGER and manager is None:
+        access.note(layout, table, spec.purpose.value, (), decision="refused: no manager named")
         raise PolicyError(f"{table}: holds one manager's reports at a time; name the manager_ref")
     chosen = "WHERE manager_ref = $manager" if spec.purpose is Purpose.MANAGER else ""
     bound = {"manager": manager} if chosen else {}
@@ -44,7 +45,8 @@ def read(
         ).fetchall()
     if spec.k is None:
         at = spec.columns.index("learner_ref")
-        access.note(layout, table, spec.purpose.value, (str(row[at]) for row in rows))
+        refs = (str(row[at]) for row in rows)
+        access.note(layout, table, spec.purpose.value, refs, fields=spec.columns, rows=len(rows))
     return Page(spec.columns, rows, int(total))
 
 
@@ -69,6 +71,7 @@ def _open(layout: Layout, data_map: DataMap, table: str) -> Published:
         raise PolicyError(f"no published table of that name; there are "
                           f"{', '.join(data_map.published)}")  # fmt: skip
     if spec.purpose is Purpose.HR_LEGAL:
+        access.note(layout, table, spec.purpose.value, (), decision="refused: closed")
         raise PolicyError(f"{table}: closed. It opens only to a stated purpose with a sign-off.")
     if not (layout.current / f"{spec.database}.duckdb").exists():
         raise PolicyError("nothing is published yet")

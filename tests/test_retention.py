@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 import threading
 from pathlib import Path
@@ -16,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import gate, landing
+from pipeline.access.log import AccessLog
+from pipeline.access.verify import verify
 from pipeline.definitions import definitions
 from pipeline.engine import engine
 from pipeline.keys import KeyRing
@@ -25,6 +26,7 @@ from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
 from pipeline.retained import holds, job, receipts
+from pipeline.retained.housekeeping import expired_before
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis
@@ -335,14 +337,14 @@ def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
     for name, text in made.items():
         (past.home / name).parent.mkdir(parents=True, exist_ok=True)
         (past.home / name).write_text(text)
-    log = past.home / "vault" / "access.jsonl"
-    log.write_text("".join(
-        json.dumps({"at": at, "actor": "a", "table": "t", "purpose": "p", "people": []}) + "\n"
-        for at in ("2024-11-01T00:00:00.000", "2026-11-01T00:00:00.000")
-    ))  # fmt: skip
+    log = AccessLog(stand.layout)
+    for day in (dt.date(2024, 11, 1), dt.date(2026, 11, 1)):
+        log.append({"at": f"{day}T00:00:00.000", "people": []}, today=day)
     (told,) = job.retain(stand, NOW)
     assert not [name for name in made if (past.home / name).exists()]
-    assert len(log.read_text().splitlines()) == 1
+    assert [path.stem for path in log.segments()] == ["2026-11-01"]
+    assert verify(log, expired_before(stand, NOW)).entries == 1
+    assert verify(log, expired_before(stand, NOW)).broken is None
     assert told["removed_whole"] == {
         "keeping.receipts": 1, "keeping.packages": 1, "keeping.reconciliation": 1,
         "keeping.backups": 1, "logs.access_log": 1,

@@ -109,6 +109,7 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
+app.add_typer(retained.access, name="access")
 app.add_typer(retained.hold, name="hold")
 app.add_typer(retained.request, name="request")
 app.add_typer(retained.keys, name="keys")

@@ -1,4 +1,4 @@
-"""Commands of retention and erasure: plan, erase, hold, request, backup, keys."""
+"""Commands of retention, erasure and access: plan, erase, hold, request, backup, keys, access."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ hold = typer.Typer(help="Legal holds: what must be kept although its window is o
                    no_args_is_help=True)  # fmt: skip
 request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).",
                       no_args_is_help=True)  # fmt: skip
+access = typer.Typer(help="The log of who read single rows.", no_args_is_help=True)
 keys = typer.Typer(help="Pseudonym keys and their epochs.", no_args_is_help=True)
 
 
@@ -51,6 +52,28 @@ def _ground(home: Path) -> Iterator[Ground]:
     except ValidationError as error:
         views.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
         raise typer.Exit(1) from None
+
+
+@access.command()
+def verify(
+    home: Home = DEFAULT_HOME,
+    key: Annotated[Path | None, typer.Option(help="The auditor's copy of the public key.")] = None,
+) -> None:
+    """Does the access log hold? Names the first entry that was tampered with."""
+    from pipeline.access.log import AccessLog, load_public_key
+    from pipeline.access.verify import verify as check
+    from pipeline.cli import views
+    from pipeline.retained.housekeeping import expired_before
+
+    with _ground(home) as ground:
+        found = check(
+            AccessLog(ground.layout), expired_before(ground, now()),
+            load_public_key(key.read_bytes()) if key else None,
+        )  # fmt: skip
+    if found.broken is not None:
+        views.warn(f"broken: {found.broken}")
+        raise typer.Exit(1)
+    views.say(f"{found.entries} entries hold")
 
 
 def plan(home: Home = DEFAULT_HOME) -> None:

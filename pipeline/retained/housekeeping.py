@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pipeline.access.log import AccessLog
 from pipeline.ground import Ground
 from pipeline.layout import write_settled
 from pipeline.policy.retention import Keeping, Log
@@ -55,14 +56,18 @@ def _entries(ground: Ground, now: dt.datetime) -> Iterator[tuple[str, Path, list
         kept = [one for one in told if dt.date.fromisoformat(one["made_on"]) > last]
         if len(kept) < len(told):
             yield f"keeping.{Keeping.TOMBSTONES}", path, [json.dumps(kept)], len(told) - len(kept)
+
+
+def expired_before(ground: Ground, now: dt.datetime) -> dt.date:
+    """Segments of the access log of earlier days are past their window."""
     rule = ground.rules.logs[Log.ACCESS_LOG]
-    oldest = cutoff(ground.rules, None, now, rule.duration).instant.isoformat()
-    path = ground.layout.vault / "access.jsonl"
-    if path.exists():
-        lines = path.read_text("utf-8").splitlines()
-        kept = [line for line in lines if json.loads(line)["at"] >= oldest]
-        if len(kept) < len(lines):
-            yield f"logs.{Log.ACCESS_LOG}", path, kept, len(lines) - len(kept)
+    return cutoff(ground.rules, None, now, rule.duration).day + dt.timedelta(days=1)
+
+
+def _segments(ground: Ground, now: dt.datetime) -> list[Path]:
+    """Segments of the access log past their window."""
+    first = expired_before(ground, now).isoformat()
+    return [path for path in AccessLog(ground.layout).segments() if path.stem < first]
 
 
 def lines(ground: Ground, now: dt.datetime) -> list[Line]:
@@ -79,6 +84,9 @@ def lines(ground: Ground, now: dt.datetime) -> list[Line]:
         Line(path.stem, "old entries", rule, gone, 0, f"vault/{path.name}")
         for rule, path, _, gone in _entries(ground, now)
     ]
+    if segments := _segments(ground, now):
+        told.append(Line("access log", "old segments, whole", f"logs.{Log.ACCESS_LOG}",
+                         len(segments), 0, "vault/access"))  # fmt: skip
     old = ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now))
     if old:
         told.append(Line("key ring", "retired epochs", f"keeping.{Keeping.KEY_EPOCHS}", len(old), 0,
@@ -97,6 +105,9 @@ def clear(ground: Ground, now: dt.datetime, note: Callable[[str, str, int], None
     for rule, path, kept, gone in list(_entries(ground, now)):
         note(rule, path.name, gone)
         write_settled(path, "".join(f"{line}\n" for line in kept))
+    for path in _segments(ground, now):
+        note(f"logs.{Log.ACCESS_LOG}", path.name, 1)
+        AccessLog(ground.layout).expire(path)
     for epoch in ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now)):
         note(f"keeping.{Keeping.KEY_EPOCHS}", f"epoch {epoch}", 1)
         ground.ring.destroy(epoch)

@@ -1,0 +1,251 @@
+"""The access log: append-only, tamper-evident, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import access, door
+from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
+from pipeline.access.verify import verify
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap
+from tests.conftest import Estate
+from tests.test_command import milestones
+
+LONG_AGO = dt.date(2020, 1, 1)
+DAYS = [dt.date(2026, 11, day) for day in (20, 21, 23)]
+TAMPERINGS = 10_000
+
+
+def entry(number: int) -> dict[str, object]:
+    return {"at": "2026-11-20T10:00:00.000", "actor": f"a{number % 7}", "table": "manager_extract",
+            "purpose": "manager", "people": [f"v1m1_{number:032x}"], "number": number}  # fmt: skip
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AccessLog:
+    """Three segments of twenty entries."""
+    made = AccessLog(Layout(tmp_path))
+    for at, day in enumerate(DAYS):
+        for number in range(20):
+            made.append(entry(20 * at + number), today=day)
+    return made
+
+
+def edit(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    at = rng.randrange(len(lines))
+    byte = rng.randrange(len(lines[at]))
+    changed = bytearray(lines[at])
+    changed[byte] ^= 1 << rng.randrange(7)
+    lines[at] = bytes(changed)
+    return at
+
+
+def drop(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    at = rng.randrange(len(lines))
+    del lines[at : at + rng.randint(1, 3)]
+    return at
+
+
+def swap(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    one, two = sorted(rng.sample(range(len(lines)), 2))
+    lines[one], lines[two] = lines[two], lines[one]
+    return one
+
+
+def truncate(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    at = rng.randrange(len(lines))
+    lines[at:] = [lines[at][: rng.randrange(1, len(lines[at]))]] if rng.random() < 0.5 else []
+    return at
+
+
+def splice(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    at = rng.randrange(len(lines) + 1)
+    lines.insert(at, rng.choice(others))
+    return at
+
+
+def replay(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
+    at = rng.randrange(1, len(lines) + 1)
+    again = rng.randrange(at)
+    lines[at:at] = lines[again : again + rng.randint(1, 3)]
+    return at
+
+
+TRICKS: list[Callable[[random.Random, list[bytes], list[bytes]], int]] = [
+    edit, drop, swap, truncate, splice, replay,
+]  # fmt: skip
+
+
+def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: AccessLog) -> None:
+    honest = {path: path.read_bytes() for path in log.segments()}
+    assert verify(log, LONG_AGO).broken is None
+    rng, missed, misnamed = random.Random(6), 0, 0
+    for number in range(TAMPERINGS):
+        path = rng.choice(list(honest))
+        lines = honest[path].splitlines(keepends=True)
+        others = [x for p in honest for x in honest[p].splitlines(keepends=True) if p != path]
+        at = TRICKS[number % len(TRICKS)](rng, lines, others)
+        path.write_bytes(b"".join(lines))
+        broken = verify(log, LONG_AGO).broken
+        path.write_bytes(honest[path])
+        missed += broken is None
+        # The first entry that is not as it was; what is cut off shows at the segment's end, or
+        # where the next one begins.
+        named = re.search(r"segment (\S+), line (\d+)", broken or "")
+        if named and named[1] == path.stem:
+            misnamed += int(named[2]) not in (at + 1, at + 2)
+    assert missed == 0
+    # A flipped line end joins two lines into one; all else is named to the line.
+    assert misnamed == 0
+
+
+def test_a_whole_segment_cannot_go_or_come_back(log: AccessLog) -> None:
+    first, second, third = log.segments()
+    kept = second.read_bytes()
+    second.unlink()
+    assert verify(log, LONG_AGO).broken == f"segment {second.stem}: is missing"
+    second.write_bytes(first.read_bytes())
+    assert str(verify(log, LONG_AGO).broken).startswith(f"segment {second.stem}, line 1")
+    second.write_bytes(kept)
+    third.unlink()
+    assert verify(log, LONG_AGO).broken == f"segment {third.stem}: is missing"
+
+
+def test_nobody_writes_an_entry_without_the_key(log: AccessLog, tmp_path: Path) -> None:
+    stranger = AccessLog(Layout(tmp_path / "stranger"))
+    stranger.append(entry(1))
+    last = log.segments()[-1]
+    end = Entry.parse(last.read_bytes().splitlines()[-1]).end
+    body = json.dumps(entry(99)).encode()
+    made = link(end, body)
+    forged = made + stranger._key().sign(made).hex().encode()
+    with last.open("ab") as stream:
+        stream.write(Entry(forged, body).line())
+    assert (
+        verify(log, LONG_AGO).broken == f"segment {last.stem}, line 21: not signed by the log's key"
+    )
+    # Nor by making everything anew, anchor and public key included, if the auditor has the key.
+    audited = log.public_key()
+    for path in (*log.segments(), log.anchor, log.key_path, log.public_path):
+        path.unlink()
+    log.append(*[entry(n) for n in range(60)], today=DAYS[0])
+    assert verify(log, LONG_AGO).broken is None
+    assert "not signed" in str(verify(log, LONG_AGO, audited).broken)
+
+
+def test_a_segment_expires_whole_and_the_rest_still_verifies(log: AccessLog) -> None:
+    first, *_ = log.segments()
+    log.expire(first)
+    assert verify(log, DAYS[1]) == verify(log, dt.date(2027, 1, 1))
+    assert verify(log, DAYS[1]).broken is None
+    assert verify(log, DAYS[1]).entries == 40
+    # It may not be gone before its time.
+    assert verify(log, DAYS[0]).broken == f"segment {first.stem}: is missing"
+    for path in log.segments():
+        log.expire(path)
+    log.append(entry(60), today=dt.date(2026, 11, 25))
+    assert verify(log, dt.date(2026, 11, 24)).broken is None
+
+
+def test_a_clock_set_back_does_not_reopen_an_older_segment(log: AccessLog) -> None:
+    log.append(entry(60), today=DAYS[0])
+    assert [p.read_bytes().count(b"\n") for p in log.segments()] == [20, 20, 21]
+    assert verify(log, LONG_AGO).broken is None
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from pipeline.access.log import AccessLog
+from pipeline.layout import Layout
+log = AccessLog(Layout(Path(sys.argv[1])))
+for number in range(int(sys.argv[2])):
+    log.append({"writer": sys.argv[3], "number": number})
+    print(number, flush=True)
+"""
+
+
+def writer(home: Path, entries: int, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(home), str(entries), name],
+                            cwd=PROJECT, stdout=subprocess.PIPE, text=True)  # fmt: skip
+
+
+def told(home: Path) -> list[tuple[str, int]]:
+    return [(one["writer"], one["number"]) for one in
+            (json.loads(e.body) for e in AccessLog(Layout(home)).entries())]  # fmt: skip
+
+
+def test_writers_take_turns(tmp_path: Path) -> None:
+    running = [writer(tmp_path, 40, str(n)) for n in range(4)]
+    assert [process.wait(120) for process in running] == [0] * 4
+    assert sorted(told(tmp_path)) == [(str(n), at) for n in range(4) for at in range(40)]
+    assert verify(AccessLog(Layout(tmp_path)), LONG_AGO).broken is None
+
+
+def test_a_crash_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """SIGKILL in the middle of appending, twelve times over, on the same log."""
+    rng = random.Random(1)
+    for crash in range(12):
+        process = writer(tmp_path, 1_000_000, str(crash))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(rng.random() * 0.2)
+        os.kill(process.pid, signal.SIGKILL)
+        acknowledged = 1 + len(process.stdout.read().splitlines())
+        process.wait()
+        log = AccessLog(Layout(tmp_path))
+        written = [number for name, number in told(tmp_path) if name == str(crash)]
+        assert written == list(range(len(written)))
+        assert len(written) >= acknowledged
+        assert verify(log, LONG_AGO).broken is None
+
+
+def test_a_torn_line_is_cut_and_the_log_goes_on(log: AccessLog) -> None:
+    last = log.segments()[-1]
+    with last.open("ab") as stream:
+        stream.write(b"0123456789" * 30)
+    assert verify(log, LONG_AGO).broken is None
+    log.append(entry(60), today=DAYS[-1])
+    assert verify(log, LONG_AGO).entries == 61
+    assert Entry.parse(last.read_bytes().splitlines()[-1]).end != GENESIS[:END]
+
+
+def test_reads_and_refusals_are_in_the_log(published: Estate, data_map: DataMap) -> None:
+    layout = published.layout
+    ref = door.managers(layout, data_map, "manager_extract")[0]
+    page = door.read(layout, data_map, "manager_extract", 5, ref)
+    for table, manager in (("hr_legal_detail", None), ("manager_extract", None)):
+        with pytest.raises(PolicyError):
+            door.read(layout, data_map, table, 5, manager)
+    entries = [json.loads(one.body) for one in AccessLog(layout).entries()]
+    assert [one["decision"] for one in entries] == [
+        "granted", "refused: closed", "refused: no manager named",
+    ]  # fmt: skip
+    assert entries[0]["rows"] == len(page.rows) == 5
+    assert entries[0]["fields"] == list(page.columns)
+    assert {one["actor"] for one in entries} == {access.actor()}
+
+
+def test_the_command_verifies(published: Estate) -> None:
+    access.note(published.layout, "manager_extract", "manager", ["v1m1_x"])
+    done = milestones(published.home, "access", "verify")
+    assert (done.returncode, "1 entries hold" in done.stdout) == (0, True), done.stdout
+    (path,) = AccessLog(published.layout).segments()
+    path.write_bytes(path.read_bytes().replace(b"granted", b"denied!"))
+    done = milestones(published.home, "access", "verify")
+    assert done.returncode == 1
+    assert f"segment {path.stem}, line 1" in done.stderr
