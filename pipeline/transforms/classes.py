@@ -96,7 +96,7 @@ def make_classes(
         key = ", ".join(f"told_{name}" for name in coarse)
         into = "INSERT INTO class_of" if made else "CREATE OR REPLACE TEMP TABLE class_of AS"
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE coarse AS SELECT *, {told} FROM unplaced;"
+            f"CREATE OR REPLACE TEMP VIEW coarse AS SELECT *, {told} FROM unplaced;"
             f"CREATE OR REPLACE TEMP TABLE enough AS "
             f"SELECT {key} FROM coarse GROUP BY ALL HAVING {enough};"
         )
@@ -109,7 +109,7 @@ def make_classes(
             "CREATE OR REPLACE TEMP TABLE unplaced AS "
             f"FROM unplaced u ANTI JOIN class_of c ON {same}"
         )
-    connection.execute("DROP TABLE unplaced; DROP TABLE coarse; DROP TABLE enough")
+    connection.execute("DROP VIEW coarse; DROP TABLE unplaced; DROP TABLE enough")
 
 
 def placed_sql(rows: str) -> str:
