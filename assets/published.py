@@ -93,13 +93,29 @@ def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
                     "superseded": count.superseded,
                     "suppressed": sum(count.suppressed.values()),
                     "published": count.published,
-                    "why suppressed": ", ".join(
-                        f"{reason} {n}" for reason, n in count.suppressed.items() if n
-                    ),
                 }
             )
             for count in counts
         ]
+    )
+
+
+def _suppressed(counts: list[TableCount]) -> dg.TableMetadataValue:
+    """Why records were suppressed, one row a table and reason."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord({"table": count.table, "reason": reason, "records": n})
+            for count in counts
+            for reason, n in count.suppressed.items()
+            if n
+        ],
+        dg.TableSchema(
+            [
+                dg.TableColumn("table"),
+                dg.TableColumn("reason"),
+                dg.TableColumn("records", "int"),
+            ]
+        ),
     )
 
 
@@ -158,5 +174,9 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
             told.remember(connection, layout, partition)
         gate.release(layout, store.data_map, partition, context.run.run_id, rows)
     return dg.MaterializeResult(
-        metadata={"reconciliation": _as_table(counts), **_as_metadata(found)}
+        metadata={
+            "reconciliation": _as_table(counts),
+            "suppressed": _suppressed(counts),
+            **_as_metadata(found),
+        }
     )
