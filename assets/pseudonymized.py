@@ -6,6 +6,7 @@ from assets.common import DATA_MAP, NIGHTS, OWNERS
 from expectations.boundaries import inner_columns
 from pipeline import lineage
 from pipeline.engine import count, engine
+from pipeline.governed.lawful import require_flows_of
 from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
@@ -47,6 +48,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
         refs = layout.references(purpose)
         with layout.locked(), engine(layout.work) as connection:
+            require_flows_of(connection, store.ground, purpose)
             make_withheld(connection, layout)
             with built_beside(refs, layout.work) as beside:
                 write_references(connection, stored.classified(layout), key, beside)

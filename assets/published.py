@@ -172,7 +172,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     with layout.locked():
         with engine(layout.work) as connection:
             told.remember(connection, layout, partition)
-        gate.release(layout, store.data_map, partition, context.run.run_id, rows)
+        gate.release(store.ground, partition, context.run.run_id, rows)
     return dg.MaterializeResult(
         metadata={
             "reconciliation": _as_table(counts),

@@ -47,7 +47,7 @@ def canonical_milestones(
     Free text stays outside, only the fact that there was some comes along. An unlisted file or
     column stops the run before anything is written.
     """
-    store.require_valid_policy(dt.datetime.now(dt.UTC).date())
+    store.require_lawful_use(dt.datetime.now(dt.UTC).date())
     drop = night(context)
     with store.layout.locked():
         files = take_in(store.layout, store.data_map, drop, store.key_ring)

@@ -1,14 +1,21 @@
-"""The one place where published tables are read. The detailed view is closed by default."""
+"""The one place where published tables are read: nothing without a role and a purpose."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime as dt
+from dataclasses import dataclass, replace
 
 from pipeline import access
-from pipeline.engine import engine, identifier
-from pipeline.layout import Layout
+from pipeline.access import signoff, staff
+from pipeline.access.decide import Ask, Refused, decide, pseudonyms
+from pipeline.engine import engine, identifier, literal
+from pipeline.governed import approval
+from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Published, Purpose
+from pipeline.policy.data_map import Purpose
+from pipeline.policy.detect import PATTERNS
+from pipeline.retained.subject import find, references
+from pipeline.transforms.denylist import grams_sql
 
 
 @dataclass(frozen=True)
@@ -20,59 +27,87 @@ class Page:
     total: int
 
 
-def read(
-    layout: Layout, data_map: DataMap, table: str, limit: int, manager: str | None = None
-) -> Page:
-    """The first rows of one published table; of a manager's extract, that manager's rows only.
+def reference(ground: Ground, person: str | None, audience: Purpose | None) -> str | None:
+    """A person's pseudonym in an audience; None if there is none."""
+    if person is None or audience is None:
+        return None
+    with engine(ground.layout.work) as connection:
+        subject = find(connection, ground.layout, person)
+        return references(connection, ground.layout, subject).get(audience)
+
+
+def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
+    """Rows of one published table that open to the asker. The access log has the reading, or the
+    refusal, on disk before anything is returned.
 
     Raises:
-        PolicyError: unknown table, nothing published, an extract without its manager, or the
-            HR/legal detail, which has no opening without a stated purpose and a sign-off.
+        Refused: with the reason.
+        PolicyError: nothing is published.
     """
-    spec = _open(layout, data_map, table)
-    if spec.purpose is Purpose.MANAGER and manager is None:
-        access.note(layout, table, spec.purpose.value, (), decision="refused: no manager named")
-        raise PolicyError(f"{table}: holds one manager's reports at a time; name the manager_ref")
-    chosen = "WHERE manager_ref = $manager" if spec.purpose is Purpose.MANAGER else ""
-    bound = {"manager": manager} if chosen else {}
-    database = layout.current / f"{spec.database}.duckdb"
-    columns = ", ".join(identifier(column) for column in spec.columns)
-    with engine(layout.work, database, read_only=True) as connection:
-        relation = f"FROM {identifier(table)} {chosen}"
+    now = dt.datetime.now(dt.UTC)
+    spec = ground.data_map.published.get(ask.table)
+    member = staff.find(ground.layout, ask.actor)
+    audience = spec.purpose if spec else None
+    own_ref = reference(ground, member.person if member else None, audience)
+    signer = staff.find(ground.layout, ask.sign_off.leave.signer) if ask.sign_off else None
+    signer_ref = reference(ground, signer.person if signer else None, audience)
+    try:
+        approval.require_approved(ground.layout, ground.access, ground.version)
+        grant = decide(ground, ask, member, own_ref, signer, signer_ref, now)
+        require_plain_note(ground, ask.note)
+        database = ground.layout.current / f"{ground.data_map.published[ask.table].database}.duckdb"
+        if not database.exists():
+            raise PolicyError("nothing is published yet")
+        if grant.spends is not None:
+            signoff.spend(ground.layout, grant.spends.leave, now)
+    except PolicyError as refusal:
+        # A note that was refused may be what named somebody.
+        access.note(ground, replace(ask, note=""), pseudonyms(ask.people),
+                    decision=f"refused: {refusal}")  # fmt: skip
+        raise
+    tests = ["true"]
+    bound: dict[str, object] = {}
+    if grant.own_reports:
+        tests.append("manager_ref = $own")
+        bound["own"] = own_ref
+    if ask.people:
+        tests.append("learner_ref IN (SELECT unnest($people))")
+        bound["people"] = list(ask.people)
+    if grant.only_null is not None:
+        tests.append(f"{identifier(grant.only_null)} IS NULL")
+    columns = ", ".join(identifier(column) for column in grant.fields)
+    single = "learner_ref" in ground.data_map.published[ask.table].columns
+    with engine(ground.layout.work, database, read_only=True) as connection:
+        relation = f"FROM {identifier(ask.table)} WHERE {' AND '.join(tests)}"
         ((total,),) = connection.execute(f"SELECT count(*) {relation}", bound).fetchall()
+        most = "" if limit is None else f" LIMIT {int(limit)}"
         rows = connection.execute(
-            f"SELECT {columns} {relation} LIMIT {int(limit)}", bound
+            f"SELECT {'learner_ref' if single else 'NULL'}, {columns} {relation}{most}", bound
         ).fetchall()
-    if spec.k is None:
-        at = spec.columns.index("learner_ref")
-        refs = (str(row[at]) for row in rows)
-        access.note(layout, table, spec.purpose.value, refs, fields=spec.columns, rows=len(rows))
-    return Page(spec.columns, rows, int(total))
+    refs = {*ask.people, *(str(row[0]) for row in rows if single)}
+    access.note(ground, ask, refs, fields=grant.fields, rows=len(rows))
+    return Page(grant.fields, [row[1:] for row in rows], int(total))
 
 
-def managers(layout: Layout, data_map: DataMap, table: str) -> list[str]:
-    """The references of all managers who have an extract, those with most reports first.
+def require_plain_note(ground: Ground, note: str) -> None:
+    """Refuse a note that names somebody: the log must not become a second place of raw values.
 
     Raises:
-        PolicyError: as `read`.
+        Refused: without what was found.
     """
-    spec = _open(layout, data_map, table)
-    with engine(layout.work, layout.current / f"{spec.database}.duckdb", read_only=True) as c:
-        found = c.sql(
-            f"SELECT manager_ref FROM {identifier(table)} GROUP BY manager_ref "
-            "ORDER BY count(DISTINCT learner_ref) DESC, manager_ref"
-        ).fetchall()
-    return [str(ref) for (ref,) in found]
-
-
-def _open(layout: Layout, data_map: DataMap, table: str) -> Published:
-    spec = data_map.published.get(table)
-    if spec is None:
-        raise PolicyError(f"no published table of that name; there are "
-                          f"{', '.join(data_map.published)}")  # fmt: skip
-    if spec.purpose is Purpose.HR_LEGAL:
-        access.note(layout, table, spec.purpose.value, (), decision="refused: closed")
-        raise PolicyError(f"{table}: closed. It opens only to a stated purpose with a sign-off.")
-    if not (layout.current / f"{spec.database}.duckdb").exists():
-        raise PolicyError("nothing is published yet")
-    return spec
+    if not note:
+        return
+    pattern = "|".join(f"(?:{one})" for one in PATTERNS.values())
+    with engine(ground.layout.work) as connection:
+        (found,) = connection.execute(
+            "SELECT regexp_matches($note, $pattern)", {"note": note, "pattern": pattern}
+        ).fetchall()[0]
+        if not found and ground.layout.known.exists():
+            connection.execute(f"ATTACH {literal(ground.layout.known)} AS known (READ_ONLY)")
+            connection.execute("CREATE TEMP TABLE given (text VARCHAR)")
+            connection.execute("INSERT INTO given VALUES ($note)", {"note": note})
+            ((found,),) = connection.sql(
+                f"SELECT count(*) > 0 FROM ({grams_sql('given')}) JOIN known.denied ON gram = entry"
+            ).fetchall()
+    if found:
+        raise Refused("the note names or numbers a person; refer to a case instead")

@@ -14,6 +14,8 @@ import shutil
 import uuid
 from pathlib import Path
 
+from pipeline import exports
+from pipeline.ground import Ground
 from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
@@ -67,12 +69,7 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
 
 
 def release(
-    layout: Layout,
-    data_map: DataMap,
-    partition: str,
-    run_id: str,
-    rows: dict[str, int],
-    erasure: str | None = None,
+    ground: Ground, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
 ) -> Path:
     """Publish the staged tables: move them beside the old release, then turn one link.
 
@@ -85,8 +82,10 @@ def release(
     Raises:
         PolicyError: as `require_seals`; the published release stays as it was.
     """
+    layout, data_map = ground.layout, ground.data_map
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
+    exports.write(ground, staged)
     for table in data_map.published:
         break_seal(layout, partition, table)
     manifest = {
@@ -94,6 +93,7 @@ def release(
         "run_id": run_id,
         "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "erasure": erasure,
+        "policy": ground.version,
         "rows": rows,
         "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
         "sha256": {path.name: digest(path) for path in sorted(staged.glob("*.duckdb"))},

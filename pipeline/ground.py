@@ -1,4 +1,5 @@
-"""What an erasure stands on: one data folder and the policy that rules over it."""
+"""What everything beyond a single transform stands on: one data folder, and the policy that rules
+over it."""
 
 from __future__ import annotations
 
@@ -8,20 +9,26 @@ from functools import cached_property
 
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout
+from pipeline.policy.access import AccessRules
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.governance import Governance
 from pipeline.policy.retention import RetentionRules
 
 
 @dataclass(frozen=True)
 class Ground:
-    """`rules`, `data_map` and `disclosure` are validated; `ring` makes and destroys keys."""
+    """The policy files, validated; `ring` makes and destroys keys, `version` is the SHA-256 that
+    legal and HR sign."""
 
     layout: Layout
     data_map: DataMap
     rules: RetentionRules
     disclosure: DisclosureRules
     ring: KeyRing
+    access: AccessRules
+    governance: Governance
+    version: str
 
     @cached_property
     def rules_sha256(self) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
+from pipeline.policy import access, governance
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
 from pipeline.policy.retention import (
@@ -28,7 +30,7 @@ class Store(dg.ConfigurableResource[None]):
     Attributes:
         home: the data folder.
         landing_url: fsspec URL of the drops; empty for <home>/landing.
-        policy_folder: where data_map.yaml, retention_rules.yaml and disclosure_rules.yaml lie.
+        policy_folder: where the policy files lie (pipeline/governed/approval.py lists them).
     """
 
     home: str
@@ -53,8 +55,14 @@ class Store(dg.ConfigurableResource[None]):
 
     @property
     def ground(self) -> Ground:
-        """What deletions and requests stand on."""
-        return Ground(self.layout, self.data_map, self.retention, self.disclosure, self.key_ring)
+        """Data folder, policy and keys together."""
+        folder = Path(self.policy_folder)
+        return Ground(
+            self.layout, self.data_map, self.retention, self.disclosure, self.key_ring,
+            access.load_access(folder / "access_rules.yaml"),
+            governance.load_governance(folder / "governance.yaml"),
+            approval.version(folder),
+        )  # fmt: skip
 
     @property
     def key_ring(self) -> KeyRing:
@@ -62,12 +70,23 @@ class Store(dg.ConfigurableResource[None]):
         return KeyRing(Path(ring) if ring else self.layout.key_ring)
 
     def require_valid_policy(self, today: dt.date) -> None:
-        """Raises PolicyError when a policy file is broken, or a rule or a live legal hold is past
-        its review."""
-        require_covering(self.retention, self.data_map)
-        require_matching(self.disclosure, self.data_map)
-        require_current(self.retention, today)
-        holds.require_reviewed(self.layout, today)
+        """Raises PolicyError when a policy file is broken or contradicts another one, a rule or a
+        live legal hold is past its review, or legal and HR have not signed the files as they
+        are."""
+        ground = self.ground
+        require_covering(ground.rules, ground.data_map)
+        require_matching(ground.disclosure, ground.data_map)
+        governance.require_grounds(ground.governance, ground.data_map)
+        access.require_consistent(ground.access, ground.data_map, ground.governance)
+        require_current(ground.rules, today)
+        holds.require_reviewed(ground.layout, today)
+        approval.require_approved(ground.layout, ground.access, ground.version)
+
+    def require_lawful_use(self, today: dt.date) -> None:
+        """Raises PolicyError as `require_valid_policy`, and when a purpose, contract or transfer
+        has expired. Deletions do not ask this: what may not be used must still be erased."""
+        self.require_valid_policy(today)
+        governance.require_current(self.ground.governance, today)
 
 
 def store_from_environment() -> Store:

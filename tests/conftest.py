@@ -16,7 +16,7 @@ from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.resources import Store
 from tests.company import company, write_drop
-from tests.estate import BEFORE, as_of, company_with_a_past
+from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
 
 NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -40,7 +40,8 @@ class Estate:
     def run(
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
-        """Run the nightly job, or some of its assets with their checks."""
+        """Run the nightly job, or some of its assets with their checks, under a signed policy."""
+        sign_policy(self.home, self.policy)
         job = definitions(
             Store(home=str(self.home), policy_folder=str(self.policy))
         ).resolve_job_def("nightly")

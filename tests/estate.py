@@ -10,18 +10,31 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pipeline import signing
+from pipeline.access import staff
+from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
+from pipeline.policy.access import Role, load_access
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.disclosure import load_disclosure
+from pipeline.policy.governance import load_governance
 from pipeline.policy.retention import load_retention
 from pipeline.transforms import basis
-from tests.company import company, record
+from tests.company import company, number, record
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 OLD = "2023-11-10"  # of a milestone flag, due since 2026-11-11
+# Who works there: actor, role, the actor's own identifier. Manager 900 has Sales, 901 has Legal.
+STAFF = {
+    "ana": (Role.ANALYST, None), "max": (Role.MANAGER, 900), "mia": (Role.MANAGER, 901),
+    "idle": (Role.MANAGER, 3), "hana": (Role.HR, 5), "henry": (Role.HR, 6), "lea": (Role.LEGAL, 7),
+    "audrey": (Role.AUDITOR, None), "eddy": (Role.DATA_ENGINEER, None), "dora": (Role.DPO, None),
+}  # fmt: skip
+KEYS = {actor: Ed25519PrivateKey.generate() for actor in ("hana", "henry", "lea")}
 BEFORE = dt.datetime(2026, 11, 9, tzinfo=dt.UTC)  # when it was not due
 
 
@@ -33,14 +46,30 @@ def ground(home: Path) -> Ground:
         load_retention(PROJECT / "retention_rules.yaml"),
         load_disclosure(PROJECT / "disclosure_rules.yaml"),
         KeyRing(layout.key_ring),
+        load_access(PROJECT / "access_rules.yaml"),
+        load_governance(PROJECT / "governance.yaml"),
+        approval.version(PROJECT),
     )
+
+
+def sign_policy(home: Path, folder: Path = PROJECT) -> None:
+    """The company's staff; its legal and HR sign the policy files as they are."""
+    layout, rules = Layout(home), load_access(folder / "access_rules.yaml")
+    for actor, (role, at) in STAFF.items():
+        key = signing.public_pem(KEYS[actor]) if actor in KEYS else None
+        staff.put(layout, staff.Member(
+            actor=actor, roles=(role,), person=at and f"emp:{number(at)}", key=key
+        ))  # fmt: skip
+    for actor in ("lea", "hana"):
+        approval.sign(layout, folder, rules, actor, STAFF[actor][0], KEYS[actor],
+                      dt.datetime.now(dt.UTC))  # fmt: skip
 
 
 def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) -> Path:
     """A copy of the policy files in which some keys of some sections of one file are changed."""
     folder.mkdir()
-    for path in PROJECT.glob("*_*.yaml"):
-        shutil.copy(path, folder)
+    for name in approval.FILES:
+        shutil.copy(PROJECT / name, folder)
     found = yaml.safe_load((folder / file).read_text())
     for section, keys in changes.items():
         found[section] |= keys

@@ -17,12 +17,15 @@ from pathlib import Path
 import pytest
 
 from pipeline import access, door
+from pipeline.access.decide import Ask
 from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
 from pipeline.access.verify import verify
 from pipeline.layout import PROJECT, Layout
+from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap
+from tests.company import NAME
 from tests.conftest import Estate
+from tests.estate import ground
 from tests.test_command import milestones
 
 LONG_AGO = dt.date(2020, 1, 1)
@@ -224,24 +227,31 @@ def test_a_torn_line_is_cut_and_the_log_goes_on(log: AccessLog) -> None:
     assert Entry.parse(last.read_bytes().splitlines()[-1]).end != GENESIS[:END]
 
 
-def test_reads_and_refusals_are_in_the_log(published: Estate, data_map: DataMap) -> None:
-    layout = published.layout
-    ref = door.managers(layout, data_map, "manager_extract")[0]
-    page = door.read(layout, data_map, "manager_extract", 5, ref)
-    for table, manager in (("hr_legal_detail", None), ("manager_extract", None)):
+def test_reads_and_refusals_are_in_the_log(published: Estate) -> None:
+    stand = ground(published.home)
+    page = door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"), 5)
+    for ask in (
+        Ask("max", Role.MANAGER, "one_to_one", "hr_legal_detail"),
+        Ask("nobody", Role.HR, NAME, NAME, people=(NAME,), fields=(NAME,), note=NAME),
+    ):
         with pytest.raises(PolicyError):
-            door.read(layout, data_map, table, 5, manager)
-    entries = [json.loads(one.body) for one in AccessLog(layout).entries()]
+            door.read(stand, ask, 5)
+    entries = [json.loads(one.body) for one in AccessLog(published.layout).entries()]
     assert [one["decision"] for one in entries] == [
-        "granted", "refused: closed", "refused: no manager named",
-    ]  # fmt: skip
+        "granted",
+        "refused: hr_legal_detail is not for the purpose one_to_one",
+        "refused: the actor has not the role hr",
+    ]
     assert entries[0]["rows"] == len(page.rows) == 5
     assert entries[0]["fields"] == list(page.columns)
-    assert {one["actor"] for one in entries} == {access.actor()}
+    assert [one["actor"] for one in entries] == ["max", "max", "nobody"]
+    assert {one["policy"] for one in entries} == {stand.version[:16]}
+    assert NAME not in str(entries), "what a refused asker typed is not written down"
 
 
 def test_the_command_verifies(published: Estate) -> None:
-    access.note(published.layout, "manager_extract", "manager", ["v1m1_x"])
+    access.note(ground(published.home), Ask("max", Role.MANAGER, "one_to_one", "manager_extract"),
+                ["v1m1_x"])  # fmt: skip
     done = milestones(published.home, "access", "verify")
     assert (done.returncode, "1 entries hold" in done.stdout) == (0, True), done.stdout
     (path,) = AccessLog(published.layout).segments()

@@ -15,10 +15,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.cli import views
+from pipeline.cli.app import app
 from pipeline.layout import PROJECT, Layout
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import NIGHT, Estate
+from tests.estate import sign_policy
 
 Show = Callable[..., tuple[bool, str]]
 COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
@@ -56,6 +57,7 @@ def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
 
 def test_a_failed_night_says_why_and_exits_with_one(tmp_path: Path) -> None:
     folder = write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
+    sign_policy(tmp_path)
     text = (folder / "learning_history.csv").read_text()
     (folder / "learning_history.csv").write_text(text.replace("Location", "Salary", 1))
     done = milestones(tmp_path, "run", "--date", str(NIGHT))
@@ -69,6 +71,7 @@ def test_a_failed_night_says_why_and_exits_with_one(tmp_path: Path) -> None:
 
 
 def test_no_drop_is_an_error(tmp_path: Path) -> None:
+    sign_policy(tmp_path)
     done = milestones(tmp_path, "check", "--date", "2026-11-05")
     assert done.returncode == 1
     assert "no drop for 2026-11-05" in done.stderr
@@ -76,42 +79,55 @@ def test_no_drop_is_an_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def shown(
-    good_night: Estate, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[bool, str]]:
-    def show(table: str, manager: str | None = None) -> tuple[bool, str]:
-        done = views.table(good_night.home, table, 50, manager)
+    published: Estate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Show:
+    """The command `show`, in this process, as some actor."""
+
+    def show(actor: str, *arguments: str) -> tuple[bool, str]:
+        monkeypatch.setenv("MILESTONES_ACTOR", actor)
+        with pytest.raises(SystemExit) as ended:
+            app(["show", *arguments, "--home", str(published.home)])
         told = capsys.readouterr()
-        return done, told.out + told.err
+        return ended.value.code == 0, told.out + told.err
 
     return show
 
 
-def test_the_detail_is_closed(shown: Show) -> None:
-    done, told = shown("hr_legal_detail")
+def test_nothing_is_shown_to_nobody(shown: Show) -> None:
+    done, told = shown("stranger", "--purpose", "team_coaching")
     assert not done
-    assert "closed" in told
+    assert "no role" in told
+
+
+def test_a_role_sees_the_tables_of_its_purpose(shown: Show) -> None:
+    done, told = shown("ana", "--purpose", "team_coaching")
+    assert done, told
+    assert "coaching_team_course" in told
+    assert "analytics" not in told
+    done, told = shown("ana", "--purpose", "misconduct_case")
+    assert not done
+    assert "may not state" in told
 
 
 @pytest.mark.parametrize("name", ["nothing", "../vault", "x'; DROP TABLE coaching_team; --"])
 def test_an_unknown_table_is_refused(shown: Show, name: str) -> None:
-    done, told = shown(name)
+    done, told = shown("ana", name, "--purpose", "team_coaching")
     assert not done
     assert "no published table" in told
 
 
-def test_an_extract_opens_for_one_manager_only(shown: Show, good_night: Estate) -> None:
-    done, told = shown("manager_extract")
-    assert not done
-    assert "one manager" in told
+def test_a_manager_sees_their_own_reports_only(shown: Show, good_night: Estate) -> None:
     with duckdb.connect(str(good_night.layout.current / "manager_extract.duckdb")) as c:
-        counts = dict(c.execute("SELECT manager_ref, count(*) FROM manager_extract "
-                                "GROUP BY 1").fetchall())  # fmt: skip
+        counts = c.execute("SELECT count(*) FROM manager_extract GROUP BY manager_ref "
+                           "ORDER BY 1 DESC").fetchall()  # fmt: skip
     assert len(counts) == 3
-    for ref, count in counts.items():
-        done, told = shown("manager_extract", ref)
-        assert done
+    for actor, (count,) in (("max", counts[0]), ("mia", counts[2])):
+        done, told = shown(actor, "--purpose", "one_to_one")
+        assert done, told
         assert f"({count:,} rows" in told
-    assert shown("manager_extract", "' OR true --")[1].count("v1m1_") == 0
+    done, told = shown("idle", "--purpose", "one_to_one")
+    assert done
+    assert "(0 rows" in told
 
 
 @pytest.mark.parametrize("after", [1.0, 4.0, 5.0, 6.0, 7.0, 8.0])

@@ -15,8 +15,10 @@ import duckdb
 import pytest
 
 from pipeline import access, landing
+from pipeline.access import staff
+from pipeline.access.decide import Ask
 from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.retained import backup, derived, holds, job, places, receipts, sweep
 from pipeline.retained.rewrite import ErasureError
@@ -27,6 +29,7 @@ from tests.estate import NOW, ground
 
 CANARIES = re.compile(rb"(?i)quentin|zzyzx|(?<![0-9])" + NUMBER.encode() + rb"(?![0-9])")
 PERSON = f"emp:{NUMBER}"
+ASK = Ask("someone", Role.HR, "misconduct_case", "hr_legal_detail")
 
 
 def seen_by_bytes(root: Path) -> set[str]:
@@ -107,7 +110,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         backup.make(ground(home), NOW)
         (home / "vault" / "packages" / "20261120-x").mkdir(parents=True)
         (home / "vault" / "packages" / "20261120-x" / "package.json").write_text(f'"{EMAIL}"')
-        access.note(Layout(home), "manager_extract", "manager", references(home))
+        staff.put(estate.layout, staff.Member(actor="quentin", roles=(Role.HR,), person=PERSON))
+        access.note(ground(home), ASK, references(home))
         (home / "work" / "left-behind.tmp").write_text(NAME)
         _careless_run(instance)
     return base

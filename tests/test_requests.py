@@ -12,8 +12,10 @@ import duckdb
 import pytest
 
 from pipeline import door
+from pipeline.access.decide import Ask
 from pipeline.ground import Ground
 from pipeline.layout import Layout
+from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.retained import holds, job, verify
 from pipeline.retained.rewrite import ErasureError
@@ -90,8 +92,7 @@ def test_states_follow_each_other(tmp_path: Path) -> None:
 def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     stand = ground(past.home)
     mine = ref(past.home, "manager")
-    (manager,) = {row[0] for row in tables(past.home)["manager_extract"] if row[1] == mine}
-    door.read(stand.layout, stand.data_map, "manager_extract", 1000, str(manager))
+    door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
     done = act.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
     assert done.state is State.DONE
     (folder,) = (past.home / "vault" / "packages").iterdir()

@@ -6,13 +6,21 @@ import datetime as dt
 import getpass
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import Any
 
-from pipeline.access.log import AccessLog
-from pipeline.layout import Layout
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-SHOWN = ("at", "actor", "table", "purpose", "decision")
+from pipeline import signing
+from pipeline.access.decide import Ask
+from pipeline.access.log import AccessLog
+from pipeline.ground import Ground
+from pipeline.layout import Layout
+from pipeline.policy.access import Role
+from pipeline.policy.base import PolicyError
+
+SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
 
 
 def actor() -> str:
@@ -20,24 +28,83 @@ def actor() -> str:
     return os.environ.get("MILESTONES_ACTOR") or getpass.getuser()
 
 
+def role_named(text: str) -> Role:
+    """A role by its name.
+
+    Raises:
+        PolicyError: there is no such role.
+    """
+    try:
+        return Role(text)
+    except ValueError:
+        raise PolicyError(f"no such role; there are {', '.join(Role)}") from None
+
+
+def new_key_pair(path: Path) -> str:
+    """Make an Ed25519 key pair: the private key in a new file, mode 0600; returns the public one.
+
+    Raises:
+        PolicyError: the file exists.
+    """
+    made = Ed25519PrivateKey.generate()
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        raise PolicyError("the file for the private key exists already") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(signing.private_pem(made))
+    return signing.public_pem(made)
+
+
+def _append(ground: Ground, body: dict[str, Any]) -> None:
+    at = dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    AccessLog(ground.layout).append({"at": at, **body, "policy": ground.version[:16]})
+
+
 def note(
-    layout: Layout, table: str, purpose: str, refs: Iterable[str], *, fields: Iterable[str] = (),
-    rows: int = 0, decision: str = "granted",
+    ground: Ground, ask: Ask, refs: Iterable[str], *, fields: Collection[str] = (), rows: int = 0,
+    decision: str = "granted", everybody: bool = False,
 ) -> None:  # fmt: skip
-    """Write down a read of some people's rows, by pseudonym, or a refusal with its rule."""
-    AccessLog(layout).append({
-        "at": dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
-        "actor": actor(),
-        "table": table,
-        "purpose": purpose,
+    """Write down a read of some people's rows, by pseudonym, or a refusal with its reason.
+
+    Args:
+        everybody: all people of the table's audience, not listed one by one.
+    """
+    known = ask.table in ground.data_map.published
+    _append(ground, {
+        "actor": ask.actor,
+        "role": ask.role.value,
+        # What is not a name of ours may be anything, a person's name too.
+        "table": ask.table if known else "(unknown)",
+        "purpose": ask.purpose if ask.purpose in ground.governance.purposes else "(unknown)",
         "people": sorted(set(refs)),
+        "everybody": everybody,
         "fields": list(fields),
         "rows": rows,
+        "note": ask.note,
+        "sign_off": ask.sign_off.leave.name if ask.sign_off else None,
         "decision": decision,
     })  # fmt: skip
 
 
-def about(layout: Layout, refs: set[str]) -> list[dict[str, Any]]:
+def note_change(ground: Ground, what: str) -> None:
+    """Write down a change of roles or policy."""
+    _append(ground, {
+        "actor": actor(), "role": None, "table": None, "purpose": "governance", "people": [],
+        "everybody": False, "fields": [], "rows": 0, "note": what, "sign_off": None,
+        "decision": "changed",
+    })  # fmt: skip
+
+
+def bodies(layout: Layout) -> Iterable[dict[str, Any]]:
+    """What all entries say, oldest first."""
+    return (json.loads(entry.body) for entry in AccessLog(layout).entries())
+
+
+def about(ground: Ground, refs: Collection[str]) -> list[dict[str, Any]]:
     """Reads that showed one of these pseudonyms, oldest first."""
-    told = (json.loads(entry.body) for entry in AccessLog(layout).entries())
-    return [{name: one[name] for name in SHOWN} for one in told if refs & set(one["people"])]
+    return [
+        {name: one[name] for name in SHOWN}
+        for one in bodies(ground.layout)
+        if one["decision"] == "granted" and (one["everybody"] or set(refs) & set(one["people"]))
+    ]

@@ -24,18 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 from filelock import FileLock
 
+from pipeline import signing
 from pipeline.layout import Layout, settle, write_settled
-from pipeline.policy.base import PolicyError
 
 LINK, END = 64, 192  # characters of a link; of a link and a signature
 GENESIS = b"0" * END
@@ -100,19 +92,9 @@ def _append(path: Path, line: bytes) -> None:
         settle(path.parent)
 
 
-def load_public_key(pem: bytes) -> Ed25519PublicKey:
-    """A public key from its PEM file."""
-    found = load_pem_public_key(pem)
-    if not isinstance(found, Ed25519PublicKey):
-        raise PolicyError("access log: the key is not an Ed25519 public key")
-    return found
-
-
 @lru_cache(maxsize=4)
 def _loaded(pem: bytes) -> Ed25519PrivateKey:
-    found = load_pem_private_key(pem, None)
-    assert isinstance(found, Ed25519PrivateKey)
-    return found
+    return signing.load_private_key(pem)
 
 
 class AccessLog:
@@ -139,16 +121,14 @@ class AccessLog:
 
     def public_key(self) -> Ed25519PublicKey:
         """What verifies the signatures; hand it to the auditor."""
-        return load_public_key(self.public_path.read_bytes())
+        return signing.load_public_key(self.public_path.read_bytes())
 
     def _key(self) -> Ed25519PrivateKey:
         """The signing key; made at the first use."""
         if not self.key_path.exists():
             made = Ed25519PrivateKey.generate()
-            write_settled(self.public_path, made.public_key().public_bytes(
-                Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())  # fmt: skip
-            write_settled(self.key_path, made.private_bytes(
-                Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())  # fmt: skip
+            write_settled(self.public_path, signing.public_pem(made))
+            write_settled(self.key_path, signing.private_pem(made))
         return _loaded(self.key_path.read_bytes())
 
     def append(self, *bodies: dict[str, object], today: dt.date | None = None) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import retained
+from pipeline.cli import governed, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -36,13 +36,20 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
          seed: Seed = 7) -> None:  # fmt: skip
     """Make a demo drop, run its two nights end to end, and show what was published."""
     from pipeline.cli import night, views
+    from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
+    from pipeline.resources import store_from_environment
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, views.say)
-    for day in days:
-        if not night.run(home, day):
+    with retained.ground_of(home, valid=False) as ground:
+        if staff.hire(ground, Path(store_from_environment().policy_folder), retained.now()):
+            views.say("staff: somebody for every role; legal and HR have signed the policy")
+        for day in days:
+            if not night.run(home, day):
+                raise typer.Exit(1)
+            staff.seat_manager(ground)
+        if not views.demo(ground, 6):
             raise typer.Exit(1)
-    views.published(home, 6)
 
 
 @app.command()
@@ -85,19 +92,6 @@ def status(home: Home = DEFAULT_HOME) -> None:
 
 
 @app.command()
-def show(table: Annotated[str | None, typer.Argument(help="One table; default all.")] = None,
-         home: Home = DEFAULT_HOME, limit: int = 10,
-         manager: Annotated[str | None, typer.Option(help="manager_ref of an extract.")] = None,
-         ) -> None:  # fmt: skip
-    """Show published tables. The detailed HR/legal view stays closed."""
-    from pipeline.cli import views
-
-    shown = views.table(home, table, limit, manager) if table else views.published(home, limit)
-    if not shown:
-        raise typer.Exit(1)
-
-
-@app.command()
 def risk(home: Home = DEFAULT_HOME) -> None:
     """How safe the published numbers are, and how much of the detail was taken away."""
     from pipeline.cli import views
@@ -109,6 +103,11 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
+app.command()(governed.show)
+app.command()(governed.receive)
+app.command()(governed.sign_off)
+app.add_typer(governed.policy, name="policy")
+app.add_typer(governed.staff, name="staff")
 app.add_typer(retained.access, name="access")
 app.add_typer(retained.hold, name="hold")
 app.add_typer(retained.request, name="request")

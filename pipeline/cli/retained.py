@@ -32,8 +32,12 @@ def now() -> dt.datetime:
 
 
 @contextmanager
-def _ground(home: Path) -> Iterator[Ground]:
-    """The ground of a command; policy errors become a message and exit code 1."""
+def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
+    """The ground of a command; policy errors become a message and exit code 1.
+
+    Args:
+        valid: the policy must be signed and current, as for everything but governing itself.
+    """
     from pydantic import ValidationError
 
     from pipeline.cli import views
@@ -44,7 +48,8 @@ def _ground(home: Path) -> Iterator[Ground]:
 
     store = store_from_environment().model_copy(update={"home": str(home)})
     try:
-        store.require_valid_policy(now().date())
+        if valid:
+            store.require_valid_policy(now().date())
         yield store.ground
     except (PolicyError, ErasureError, EngineError) as error:
         views.warn(str(error))
@@ -60,12 +65,13 @@ def verify(
     key: Annotated[Path | None, typer.Option(help="The auditor's copy of the public key.")] = None,
 ) -> None:
     """Does the access log hold? Names the first entry that was tampered with."""
-    from pipeline.access.log import AccessLog, load_public_key
+    from pipeline.access.log import AccessLog
     from pipeline.access.verify import verify as check
     from pipeline.cli import views
     from pipeline.retained.housekeeping import expired_before
+    from pipeline.signing import load_public_key
 
-    with _ground(home) as ground:
+    with ground_of(home, valid=False) as ground:
         found = check(
             AccessLog(ground.layout), expired_before(ground, now()),
             load_public_key(key.read_bytes()) if key else None,
@@ -81,7 +87,7 @@ def plan(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.retained import job
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         views.plan(job.dry_run(ground, now()))
 
 
@@ -90,7 +96,7 @@ def erase(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import night, views
     from pipeline.retained import receipts
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         before = set(receipts.newest_first(ground.layout))
         if not night.run_job(home, "retention", None):
             raise typer.Exit(1)
@@ -105,7 +111,7 @@ def receipt(name: Annotated[str | None, typer.Argument()] = None,
     from pipeline.policy.base import PolicyError
     from pipeline.retained import receipts
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         names = [path.stem for path in receipts.newest_first(ground.layout)]
         if not names or (name is not None and name not in names):
             raise PolicyError("no such receipt")
@@ -125,7 +131,7 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
     from pipeline.cli import views
     from pipeline.retained import holds
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         holds.place(ground.layout, holds.Hold.model_validate({
             "name": name, "reason": reason, "owner": owner, "placed_on": now().date(),
             "review_by": review_by, "people": tuple(person or ()), "courses": tuple(course or ()),
@@ -140,7 +146,7 @@ def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
     """Lift a hold; what it kept is due again."""
     from pipeline.retained import holds
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         holds.lift(ground.layout, name, now().date())
 
 
@@ -150,7 +156,7 @@ def hold_list(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.retained import holds
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         views.holds(holds.live(ground.layout))
 
 
@@ -163,7 +169,7 @@ def request_receive(kind: str, person: str,
     from pipeline.cli import views
     from pipeline.subjects import register
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
         if purpose:
             details["purposes"] = purpose
@@ -180,7 +186,7 @@ def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
     """Say who verified that the sender is the person."""
     from pipeline.subjects import register
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         register.verify_identity(ground.layout, name, by)
 
 
@@ -190,7 +196,7 @@ def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.subjects import register
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         made = register.extend(ground.layout, name, because, now().date())
         views.say(f"answer due by {made.deadline}")
 
@@ -200,7 +206,7 @@ def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     """Refuse a request, with the reason that the person is told."""
     from pipeline.subjects import register
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         register.refuse(ground.layout, name, because)
 
 
@@ -211,7 +217,7 @@ def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
     from pipeline.retained.runs import DagsterStorage
     from pipeline.subjects import act
 
-    with _ground(home) as ground, night.instance(home) as instance:
+    with ground_of(home) as ground, night.instance(home) as instance:
         done = act.carry_out(ground, name, now(), DagsterStorage(instance))
         views.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
@@ -221,7 +227,7 @@ def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
     """End a person's limit on use: `restricted` or `objected`."""
     from pipeline.subjects import act
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         act.lift(ground, person, kind, now())
 
 
@@ -231,7 +237,7 @@ def request_list(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.subjects import register
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         views.requests(register.every(ground.layout), now().date())
 
 
@@ -240,7 +246,7 @@ def backup(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.retained import backup as backups
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         views.say(f"backup {backups.make(ground, now()).name}")
 
 
@@ -249,7 +255,7 @@ def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.retained import backup as backups
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         gone = backups.restore(ground, source.absolute())
         views.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
 
@@ -259,6 +265,6 @@ def keys_rotate(home: Home = DEFAULT_HOME) -> None:
     """Start a new key epoch; the next night makes every pseudonym anew."""
     from pipeline.cli import views
 
-    with _ground(home) as ground:
+    with ground_of(home) as ground:
         epoch = ground.ring.rotate(now().date())
         views.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import door, gate
+from pipeline.access.decide import Ask
+from pipeline.access.staff import Member
+from pipeline.demo import people
+from pipeline.ground import Ground
 from pipeline.layout import Layout
+from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
 from pipeline.resources import store_from_environment
 from pipeline.retained.due import Line
 from pipeline.retained.holds import Hold
@@ -46,7 +51,8 @@ def _cell(column: str, value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.1f}" if column == "median_days" else f"{value:.0%}"
+        share = column.endswith("_rate") or column.startswith("share_")
+        return f"{value:.0%}" if share else f"{value:.1f}"
     text = str(value)
     if column.endswith("_ref"):
         return text[:REFERENCE] + "…"
@@ -115,37 +121,53 @@ def _page(title: str, page: door.Page) -> None:
     console.print(grid)
 
 
-def table(home: Path, name: str, limit: int, manager: str | None = None) -> bool:
-    """Print one published table; of the extract, one manager's part."""
-    layout, data_map = Layout(home.absolute()), store_from_environment().data_map
+def table(ground: Ground, ask: Ask, limit: int) -> bool:
+    """Print what opens of one published table to the asker."""
     try:
-        page = door.read(layout, data_map, name, limit, manager)
+        page = door.read(ground, ask, limit)
     except PolicyError as error:
         warn(str(error))
         return False
-    whose = f", reports of {_cell('manager_ref', manager)}" if manager else ""
-    _page(f"{name} ({page.total:,} rows{whose})", page)
+    _page(f"{ask.table} ({page.total:,} rows for {ask.actor}, {ask.purpose})", page)
     return True
 
 
-def published(home: Path, limit: int) -> bool:
-    """Print the published tables, and of the extract the part of the largest team's manager."""
-    layout, data_map = Layout(home.absolute()), store_from_environment().data_map
-    for name, spec in data_map.published.items():
-        if spec.purpose is Purpose.HR_LEGAL:
-            say(f"{name}: closed; it opens only to a stated purpose with a sign-off")
-            continue
-        try:
-            extract = spec.purpose is Purpose.MANAGER
-            refs = door.managers(layout, data_map, name) if extract else []
-        except PolicyError as error:
-            warn(str(error))
+def published(ground: Ground, actor: str, role: Role, purpose: str, limit: int) -> bool:
+    """Print every table that a role receives for a purpose."""
+    audience = ground.governance.purposes.get(purpose)
+    tables = [
+        name
+        for name, spec in ground.data_map.published.items()
+        if audience is not None and spec.purpose is audience.audience
+    ]
+    if not tables:
+        warn("the purpose is not in the register; see governance.yaml")
+    asks = [Ask(actor, role, purpose, name) for name in tables]
+    return bool(asks) and all(table(ground, ask, limit) for ask in asks)
+
+
+def demo(ground: Ground, limit: int) -> bool:
+    """Print what the demo's analyst and its manager get to see."""
+    for role, purpose in (
+        (Role.ANALYST, "team_coaching"),
+        (Role.MANAGER, "one_to_one"),
+        (Role.ANALYST, "training_quality"),
+    ):
+        if not published(ground, people.name(role), role, purpose, limit):
             return False
-        if extract and not refs:
-            say(f"{name}: no manager has reports")
-        elif not table(home, name, limit, refs[0] if refs else None):
-            return False
+    say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
+        "raw records to a sign-off")  # fmt: skip
     return True
+
+
+def staff(members: Iterable[Member]) -> None:
+    """Print actors and roles; whose records are theirs is not shown."""
+    grid = _grid("Staff")
+    for name in ("actor", "roles", "signs"):
+        grid.add_column(name)
+    for one in members:
+        grid.add_row(one.actor, ", ".join(one.roles), "yes" if one.key else "no")
+    console.print(grid)
 
 
 def status(home: Path) -> bool:
@@ -198,8 +220,8 @@ def admission(home: Path, day: dt.date) -> bool:
     from pipeline.landing import admitted
     from pipeline.readers.base import MalformedFile
 
-    store = store_from_environment()
-    layout = Layout(home.absolute(), store.landing_url or None)
+    store = store_from_environment().model_copy(update={"home": str(home)})
+    layout = store.layout
     try:
         store.require_valid_policy(dt.datetime.now(dt.UTC).date())
         with admitted(layout, store.data_map, day) as files:

@@ -56,6 +56,8 @@ class Keeping(StrEnum):
     RECEIPTS = "receipts"
     DAGSTER_RUNS = "dagster_runs"
     KEY_EPOCHS = "key_epochs"
+    APPROVALS = "approvals"
+    STAFF = "staff"
 
 
 class Log(StrEnum):

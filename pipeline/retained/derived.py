@@ -179,7 +179,7 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, ground: Ground, ord
         if Purpose.COACHING in changed:
             told.remember(connection, layout, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
-        gate.release(layout, data_map, partition, uuid.uuid4().hex, rows, erasure=order)
+        gate.release(ground, partition, uuid.uuid4().hex, rows, erasure=order)
     gate.remove_old(layout)
 
 

@@ -21,6 +21,7 @@ DATED = {
     Keeping.RECEIPTS: "receipts/*.json",
     Keeping.BACKUPS: "backups/*",
     Keeping.PACKAGES: "vault/packages/*",
+    Keeping.APPROVALS: "governance/*",
 }
 
 

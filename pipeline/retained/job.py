@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 
 from pipeline import landing
+from pipeline.access import staff
 from pipeline.engine import engine, literal
 from pipeline.ground import Ground
 from pipeline.layout import settle
@@ -143,6 +144,7 @@ def _carry_out(
             tombstones.add(ground, subject.ids, clock.date())
             withheld.release(layout, subject.person)
             register.forget(layout, subject.ids)
+            staff.forget(layout, subject.ids)
         _erase_stores(connection, ground, order, journal, subject)
         if subject is not None:
             for copy in backup.copies(layout):

@@ -101,7 +101,7 @@ def collect(
         {"title": "Your requests", "note": "", "rows": [
             {"request": r.name, "state": r.state, "answer due": r.deadline} for r in mine]},
         {"title": "Who looked, and why", "note": "Reads of single rows through the query door.",
-         "rows": access.about(layout, set(refs.values()))},
+         "rows": access.about(ground, set(refs.values()))},
     ]  # fmt: skip
     return sections
 

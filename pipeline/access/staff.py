@@ -1,0 +1,97 @@
+"""Who works with the data, in which roles: the directory behind every read and signature.
+
+It lies in the vault, apart from the policy files, so that who may change a policy cannot name its
+signers too. Every change of it is an entry of the access log.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import field_validator
+
+from pipeline import signing
+from pipeline.layout import Layout, write_settled
+from pipeline.policy.access import Role
+from pipeline.policy.base import PolicyError, Strict
+
+
+class Member(Strict):
+    """One actor.
+
+    Attributes:
+        actor: the name that reads are logged under.
+        roles: what the actor may act as.
+        person: the actor's own raw identifier, as in the store (`emp:4711`): whose reports a
+            manager sees, and how a look at one's own records is known. None for outsiders.
+        key: public Ed25519 key (PEM) of who signs.
+    """
+
+    actor: str
+    roles: tuple[Role, ...]
+    person: str | None = None
+    key: str | None = None
+
+    @field_validator("actor")
+    @classmethod
+    def _plain(cls, actor: str) -> str:
+        if not re.fullmatch(r"[a-z][a-z0-9._-]{0,63}", actor):
+            raise ValueError("an actor's name is of small letters, digits, dots and dashes")
+        return actor
+
+    @field_validator("key")
+    @classmethod
+    def _is_key(cls, key: str | None) -> str | None:
+        if key is not None:
+            signing.load_public_key(key.encode())
+        return key
+
+
+def path(layout: Layout) -> Path:
+    return layout.vault / "staff.json"
+
+
+def everyone(layout: Layout) -> dict[str, Member]:
+    """All members by actor."""
+    if not path(layout).exists():
+        return {}
+    told = json.loads(path(layout).read_text("utf-8"))
+    return {one["actor"]: Member.model_validate(one) for one in told}
+
+
+def find(layout: Layout, actor: str) -> Member | None:
+    return everyone(layout).get(actor)
+
+
+def _write(layout: Layout, members: dict[str, Member]) -> None:
+    told = [members[actor].model_dump(mode="json") for actor in sorted(members)]
+    write_settled(path(layout), json.dumps(told))
+
+
+def put(layout: Layout, member: Member) -> None:
+    """Add a member, or replace what is known of one."""
+    with layout.locked():
+        _write(layout, everyone(layout) | {member.actor: member})
+
+
+def remove(layout: Layout, actor: str) -> None:
+    """Take an actor's roles away.
+
+    Raises:
+        PolicyError: no such actor.
+    """
+    with layout.locked():
+        members = everyone(layout)
+        if members.pop(actor, None) is None:
+            raise PolicyError("staff: no such actor")
+        _write(layout, members)
+
+
+def forget(layout: Layout, ids: tuple[str, ...]) -> None:
+    """Remove whoever is an erased person; the caller holds the lock."""
+    members = everyone(layout)
+    kept = {actor: one for actor, one in members.items() if one.person not in ids}
+    if len(kept) < len(members):
+        _write(layout, kept)

@@ -1,0 +1,227 @@
+"""Commands of access and governance: show, receive, sign-off, staff, policy."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of, now
+
+if TYPE_CHECKING:
+    from pipeline.ground import Ground
+    from pipeline.policy.access import Role
+
+policy = typer.Typer(help="The policy files: are they signed, what would a change do.",
+                     no_args_is_help=True)  # fmt: skip
+staff = typer.Typer(help="Who works with the data, in which roles.", no_args_is_help=True)
+Roles = Annotated[list[str], typer.Option("--role", help="Repeatable.")]
+Purpose = Annotated[str, typer.Option(help="One of the register in governance.yaml.")]
+As = Annotated[str | None, typer.Option("--role", help="Needed by who has several.")]
+Persons = Annotated[list[str] | None, typer.Option("--person", help="Raw identifier, emp:4711; "
+                                                   "repeatable.")]  # fmt: skip
+Fields = Annotated[list[str] | None, typer.Option("--field", help="Repeatable.")]
+Key = Annotated[Path, typer.Option(help="The private key that staff knows the actor by.")]
+
+
+def acting(ground: Ground, role: str | None) -> tuple[str, Role]:
+    """Who is at the keyboard, and in which role.
+
+    Raises:
+        PolicyError: the actor has no role, or several and named none.
+    """
+    from pipeline import access
+    from pipeline.access import staff as directory
+    from pipeline.policy.base import PolicyError
+
+    actor = access.actor()
+    if role is not None:
+        return actor, access.role_named(role)
+    member = directory.find(ground.layout, actor)
+    if member is None:
+        raise PolicyError("the actor has no role here; set MILESTONES_ACTOR, or see `staff put`")
+    if len(member.roles) != 1:
+        raise PolicyError(f"name a --role: {', '.join(member.roles)}")
+    return actor, member.roles[0]
+
+
+def references(ground: Ground, table: str, persons: list[str] | None) -> tuple[str, ...]:
+    """Pseudonyms of some people in a table's audience.
+
+    Raises:
+        PolicyError: somebody has none there.
+    """
+    from pipeline import door
+    from pipeline.policy.base import PolicyError
+
+    spec = ground.data_map.published.get(table)
+    audience = spec.purpose if spec else None
+    found = [door.reference(ground, one, audience) for one in persons or ()]
+    if None in found:
+        raise PolicyError(f"{table}: not all of these people are in it")
+    return tuple(ref for ref in found if ref is not None)
+
+
+def show(table: Annotated[str | None, typer.Argument(help="One table; default all of the "
+                                                     "purpose.")] = None, *,
+         purpose: Purpose, role: As = None, person: Persons = None, field: Fields = None,
+         note: Annotated[str, typer.Option(help="Why; naming a case, not a person.")] = "",
+         sign_off: Annotated[Path | None, typer.Option(help="For raw records.")] = None,
+         limit: int = 10, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Read published tables at the door: by role, for a purpose; every reading is logged."""
+    from pipeline.access import signoff
+    from pipeline.access.decide import Ask
+    from pipeline.cli import views
+
+    with ground_of(home) as ground:
+        actor, acts_as = acting(ground, role)
+        if table is None:
+            shown = views.published(ground, actor, acts_as, purpose, limit)
+        else:
+            shown = views.table(ground, Ask(
+                actor, acts_as, purpose, table, references(ground, table, person),
+                tuple(field or ()), note, signoff.read(sign_off) if sign_off else None,
+            ), limit)  # fmt: skip
+    if not shown:
+        raise typer.Exit(1)
+
+
+def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *,
+            purpose: Purpose, role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Get one's role's DuckDB files for a purpose; logged like a reading."""
+    from pipeline import door, exports
+    from pipeline.access.decide import Ask
+    from pipeline.access.staff import find
+    from pipeline.cli import views
+    from pipeline.policy.base import PolicyError
+
+    with ground_of(home) as ground:
+        actor, acts_as = acting(ground, role)
+        registered = ground.governance.purposes.get(purpose)
+        if registered is None:
+            raise PolicyError("the purpose is not in the register; see governance.yaml")
+        table = next(n for n, spec in ground.data_map.published.items()
+                     if spec.purpose is registered.audience)  # fmt: skip
+        member = find(ground.layout, actor)
+        own = door.reference(ground, member.person if member else None, registered.audience)
+        for path in exports.receive(ground, Ask(actor, acts_as, purpose, table), own, to):
+            views.say(str(path))
+
+
+def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table: str,
+             out: Annotated[Path, typer.Argument(help="New file, for the asker.")], *,
+             person: Persons, field: Fields, purpose: Purpose, key: Key,
+             days: Annotated[int | None, typer.Option(help="How long it holds; default as long "
+                             "as policy allows.")] = None,
+             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Sign somebody else's reading of raw records: once, for these people, fields and purpose."""
+    from pipeline import access, signing
+    from pipeline.access import signoff
+    from pipeline.cli import views
+    from pipeline.policy.base import PolicyError
+
+    with ground_of(home) as ground:
+        spec = ground.data_map.published.get(table)
+        detail = ground.access.detail.get(spec.purpose) if spec else None
+        if detail is None:
+            raise PolicyError("no table of that name opens to a sign-off")
+        until = now() + dt.timedelta(days=days) if days is not None else None
+        made = signoff.issue(
+            signing.load_private_key(key.read_bytes()), detail.sign_off, asker=asker,
+            signer=access.actor(), table=table, people=references(ground, table, person),
+            fields=tuple(field or ()), purpose=purpose, version=ground.version, now=now(),
+            until=until,
+        )  # fmt: skip
+        signoff.write(made, out)
+        access.note_change(ground, f"sign-off {made.leave.name} given to {asker}")
+        views.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")
+
+
+@policy.command("status")
+def policy_status(home: Home = DEFAULT_HOME) -> None:
+    """The policy's version, who signed it, and what of it has expired."""
+    from pipeline.cli import views
+    from pipeline.governed import approval
+    from pipeline.policy.governance import documents
+
+    with ground_of(home, valid=False) as ground:
+        views.say(f"policy {ground.version[:12]}")
+        for one in approval.approvals(ground.layout, ground.access, ground.version):
+            views.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
+        left = approval.missing(ground.layout, ground.access, ground.version)
+        late = [name for name, day in documents(ground.governance) if day < now().date()]
+        if left:
+            views.warn(f"not signed by {' and '.join(left)}: no night will run")
+        if late:
+            views.warn(f"expired: {', '.join(late)}: no night will run")
+    if left or late:
+        raise typer.Exit(1)
+
+
+@policy.command("sign")
+def policy_sign(role: Annotated[str, typer.Option()], key: Key,
+                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Sign the policy files as they are, as legal or as HR."""
+    from pipeline import access, signing
+    from pipeline.cli import views
+    from pipeline.governed import approval
+    from pipeline.resources import store_from_environment
+
+    with ground_of(home, valid=False) as ground:
+        hash_ = approval.sign(
+            ground.layout, Path(store_from_environment().policy_folder), ground.access,
+            access.actor(), access.role_named(role), signing.load_private_key(key.read_bytes()),
+            now(),
+        )  # fmt: skip
+        access.note_change(ground, f"policy {hash_[:12]} signed as {role}")
+        views.say(f"policy {hash_[:12]} is signed by {role}")
+
+
+@staff.command("put")
+def staff_put(actor: str, role: Roles,
+              person: Annotated[str | None, typer.Option(help="The actor's own raw identifier, "
+              "emp:4711.")] = None,
+              key: Annotated[Path | None, typer.Option(help="Public key (PEM).")] = None,
+              new_key: Annotated[Path | None, typer.Option(help="Make a key pair: the private key "
+              "goes to this new file.")] = None,
+              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Give an actor roles; replaces what was known of the actor."""
+    from pipeline import access
+    from pipeline.access import staff as directory
+    from pipeline.cli import views
+
+    with ground_of(home, valid=False) as ground:
+        pem = access.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        member = directory.Member(
+            actor=actor, roles=tuple(map(access.role_named, role)), person=person, key=pem
+        )
+        directory.put(ground.layout, member)
+        access.note_change(ground, f"{actor} may act as {', '.join(role)}")
+        views.say(f"{actor}: {', '.join(role)}")
+
+
+@staff.command("remove")
+def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
+    """Take all of an actor's roles away."""
+    from pipeline import access, door, exports
+    from pipeline.access import staff as directory
+
+    with ground_of(home, valid=False) as ground:
+        member = directory.find(ground.layout, actor)
+        directory.remove(ground.layout, actor)
+        person = member.person if member else None
+        for audience in ground.access.own_reports:
+            exports.withdraw(ground, door.reference(ground, person, audience))
+        access.note_change(ground, f"{actor} may act no more")
+
+
+@staff.command("list")
+def staff_list(home: Home = DEFAULT_HOME) -> None:
+    """Actors and their roles."""
+    from pipeline.access import staff as directory
+    from pipeline.cli import views
+
+    with ground_of(home, valid=False) as ground:
+        views.staff(directory.everyone(ground.layout).values())

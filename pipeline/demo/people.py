@@ -1,0 +1,58 @@
+"""The demo's staff: somebody for every role, and the signatures of its legal and HR.
+
+Only an empty staff list is filled, so that a real one is never added to.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+from pipeline import access, signing
+from pipeline.access import staff
+from pipeline.engine import engine, literal
+from pipeline.governed import approval
+from pipeline.ground import Ground
+from pipeline.policy.access import Role
+from pipeline.policy.data_map import Purpose
+from pipeline.transforms import stored
+
+SIGNERS = (Role.LEGAL, Role.HR)
+
+
+def name(role: Role, second: bool = False) -> str:
+    return f"demo-{role.value.replace('_', '-')}{'-2' if second else ''}"
+
+
+def hire(ground: Ground, policy_folder: Path, now: dt.datetime) -> bool:
+    """Fill the staff list and have the policy signed; false if there is staff already."""
+    if staff.everyone(ground.layout):
+        return False
+    keys = ground.layout.vault / "demo-keys"
+    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Two for HR, since nobody signs for themselves.
+    for role, second in [*((role, False) for role in Role), (Role.HR, True)]:
+        actor = name(role, second)
+        public = access.new_key_pair(keys / f"{actor}.pem") if role in SIGNERS else None
+        staff.put(ground.layout, staff.Member(actor=actor, roles=(role,), key=public))
+    for role in SIGNERS:
+        key = signing.load_private_key((keys / f"{name(role)}.pem").read_bytes())
+        approval.sign(ground.layout, policy_folder, ground.access, name(role), role, key, now)
+    access.note_change(ground, "the demo's staff")
+    return True
+
+
+def seat_manager(ground: Ground) -> None:
+    """Let the demo's manager be whoever has the most reports, so that there is an extract."""
+    rows = stored.pseudonymized(ground.layout, Purpose.MANAGER)
+    refs = ground.layout.references(Purpose.MANAGER)
+    with engine(ground.layout.work) as connection:
+        found = connection.sql(
+            f"SELECT person FROM {literal(refs)} JOIN (SELECT manager_ref AS ref, "
+            f"count(DISTINCT learner_ref) AS n FROM {rows} GROUP BY 1) "
+            "USING (ref) ORDER BY n DESC, ref LIMIT 1"
+        ).fetchall()
+    actor = name(Role.MANAGER)
+    if found and staff.find(ground.layout, actor) is not None:
+        staff.put(ground.layout, staff.Member(
+            actor=actor, roles=(Role.MANAGER,), person=str(found[0][0])))  # fmt: skip

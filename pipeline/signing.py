@@ -1,0 +1,73 @@
+"""Ed25519 (RFC 8032) keys and signed statements, for people and for the access log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from pipeline.policy.base import PolicyError
+
+
+def private_pem(key: Ed25519PrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def public_pem(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes(
+        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
+    ).decode()  # fmt: skip
+
+
+def load_private_key(pem: bytes) -> Ed25519PrivateKey:
+    """A private key from PEM; raises PolicyError on anything else."""
+    try:
+        found = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise PolicyError("not a private key in PEM without a passphrase") from None
+    if not isinstance(found, Ed25519PrivateKey):
+        raise PolicyError("not an Ed25519 private key")
+    return found
+
+
+def load_public_key(pem: bytes) -> Ed25519PublicKey:
+    """A public key from PEM; raises PolicyError on anything else."""
+    try:
+        found = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise PolicyError("not a public key in PEM") from None
+    if not isinstance(found, Ed25519PublicKey):
+        raise PolicyError("not an Ed25519 public key")
+    return found
+
+
+def _bytes(kind: str, statement: Mapping[str, object]) -> bytes:
+    # The kind stands in front, so that a signature under one kind of statement is none under
+    # another.
+    return f"milestones {kind}\n".encode() + json.dumps(statement, sort_keys=True).encode()
+
+
+def sign(key: Ed25519PrivateKey, kind: str, statement: Mapping[str, object]) -> str:
+    """Sign a statement; the signature in hexadecimal."""
+    return key.sign(_bytes(kind, statement)).hex()
+
+
+def signed(pem: str, kind: str, statement: Mapping[str, object], signature: object) -> bool:
+    """Does the signature hold over the statement, by the key of that PEM?"""
+    try:
+        load_public_key(pem.encode()).verify(
+            bytes.fromhex(str(signature)), _bytes(kind, statement)
+        )  # fmt: skip
+    except (InvalidSignature, ValueError):
+        return False
+    return True
