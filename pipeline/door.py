@@ -46,10 +46,13 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
     """
     now = dt.datetime.now(dt.UTC)
     spec = ground.data_map.published.get(ask.table)
-    member = staff.find(ground.layout, ask.actor)
-    audience = spec.purpose if spec else None
+    members = staff.everyone(ground.layout)
+    member = members.get(ask.actor)
+    signer = members.get(ask.sign_off.leave.signer) if ask.sign_off else None
+    # Whose records are the actor's own matters where single people open.
+    single = {*ground.access.own_reports, *ground.access.detail}
+    audience = spec.purpose if spec and spec.purpose in single else None
     own_ref = reference(ground, member.person if member else None, audience)
-    signer = staff.find(ground.layout, ask.sign_off.leave.signer) if ask.sign_off else None
     signer_ref = reference(ground, signer.person if signer else None, audience)
     try:
         approval.require_approved(ground.layout, ground.access, ground.version)
@@ -76,15 +79,15 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
     if grant.only_null is not None:
         tests.append(f"{identifier(grant.only_null)} IS NULL")
     columns = ", ".join(identifier(column) for column in grant.fields)
-    single = "learner_ref" in ground.data_map.published[ask.table].columns
+    tells = "learner_ref" in ground.data_map.published[ask.table].columns
     with engine(ground.layout.work, database, read_only=True) as connection:
         relation = f"FROM {identifier(ask.table)} WHERE {' AND '.join(tests)}"
         ((total,),) = connection.execute(f"SELECT count(*) {relation}", bound).fetchall()
         most = "" if limit is None else f" LIMIT {int(limit)}"
         rows = connection.execute(
-            f"SELECT {'learner_ref' if single else 'NULL'}, {columns} {relation}{most}", bound
+            f"SELECT {'learner_ref' if tells else 'NULL'}, {columns} {relation}{most}", bound
         ).fetchall()
-    refs = {*ask.people, *(str(row[0]) for row in rows if single)}
+    refs = {*ask.people, *(str(row[0]) for row in rows if tells)}
     access.note(ground, ask, refs, fields=grant.fields, rows=len(rows))
     return Page(grant.fields, [row[1:] for row in rows], int(total))
 

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from pipeline.definitions import definitions
+from pipeline.ground import Ground
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.resources import Store
@@ -33,6 +34,10 @@ class Estate:
     @property
     def layout(self) -> Layout:
         return Layout(self.home)
+
+    @property
+    def ground(self) -> Ground:
+        return Store(home=str(self.home), policy_folder=str(self.policy)).ground
 
     def drop(self, night: dt.date = NIGHT) -> Path:
         return self.home / "landing" / str(night)

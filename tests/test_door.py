@@ -1,0 +1,336 @@
+"""The door: role x table x purpose x sign-off, the four eyes, and what a role's files hold."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipeline import door, exports, gate
+from pipeline.access import bodies, signoff, staff
+from pipeline.access.decide import Ask, Refused
+from pipeline.access.signoff import SignOff
+from pipeline.ground import Ground
+from pipeline.policy.access import Role
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, Purpose
+from tests.company import EMAIL, NAME, number
+from tests.conftest import Estate
+from tests.estate import KEYS, STAFF, ground, policy_with, sign_policy
+
+DETAIL, CASE = "hr_legal_detail", "case 2026-17, works council told"
+RAW = {"course_title", "sensitivity", "assigned_at", "started_at", "event_at", "event_zone",
+       "due_at", "score", "attempts", "has_comment"}  # fmt: skip
+# What each role sees, by purpose, written down by hand: the policy is tested against this, and
+# whatever is not here is refused.
+COACHING = {"coaching_period", "coaching_department", "coaching_team", "coaching_category",
+            "coaching_course", "coaching_team_course"}  # fmt: skip
+OPEN: dict[tuple[str, str], set[str]] = {
+    ("analyst", "team_coaching"): COACHING,
+    ("analyst", "training_quality"): {"analytics_milestones"},
+    ("manager", "team_coaching"): COACHING,
+    ("manager", "one_to_one"): {"manager_extract"},
+    ("hr", "team_coaching"): COACHING,
+    ("hr", "misconduct_case"): {DETAIL},
+    ("hr", "legal_claim"): {DETAIL},
+    ("legal", "team_coaching"): COACHING,
+    ("legal", "legal_claim"): {DETAIL},
+    ("dpo", "team_coaching"): COACHING,
+}  # fmt: skip
+ACTOR = {"analyst": "ana", "manager": "max", "hr": "hana", "legal": "lea", "auditor": "audrey",
+         "data_engineer": "eddy", "dpo": "dora"}  # fmt: skip
+
+
+@pytest.fixture
+def stand(published: Estate) -> Ground:
+    return ground(published.home)
+
+
+def subject(stand: Ground, at: int = 1) -> str:
+    found = door.reference(stand, f"emp:{number(at)}", Purpose.HR_LEGAL)
+    assert found is not None
+    return found
+
+
+def detail_ask(stand: Ground, **changes: Any) -> Ask:
+    told = Ask("hana", Role.HR, "misconduct_case", DETAIL, (subject(stand),), note=CASE)
+    return replace(told, **changes)
+
+
+def leave(stand: Ground, **changes: Any) -> SignOff:
+    """Henry's sign-off for what `detail_ask` asks."""
+    signer = changes.pop("signer", "henry")
+    given: dict[str, Any] = {
+        "asker": "hana", "signer": signer, "table": DETAIL,
+        "people": changes.get("people") or (subject(stand),),
+        "fields": tuple(RAW), "purpose": "misconduct_case", "version": stand.version,
+        "now": dt.datetime.now(dt.UTC),
+    } | changes  # fmt: skip
+    return signoff.issue(KEYS.get(signer, KEYS["henry"]),
+                         stand.access.detail[Purpose.HR_LEGAL].sign_off, **given)  # fmt: skip
+
+
+def test_the_whole_matrix(stand: Ground) -> None:
+    """Every role with every table, purpose and kind of sign-off; 0 open that are not in OPEN."""
+    purposes = [*stand.governance.purposes, "", "one_to_one' OR true --"]
+    kinds = ("none", "valid", "another's", "forged")
+    person, tried = subject(stand), 0
+    for role, table, purpose, kind in itertools.product(
+        Role, stand.data_map.published, purposes, kinds
+    ):
+        made = None
+        if kind != "none":
+            asker = "someone" if kind == "another's" else ACTOR[role]
+            signer = "audrey" if kind == "forged" else "henry"
+            made = leave(stand, asker=asker, purpose=purpose, signer=signer, people=(person,))
+        single = table == DETAIL
+        ask = Ask(ACTOR[role], role, purpose, table, (person,) if single else (),
+                  note=CASE if single else "", sign_off=made)  # fmt: skip
+        expected = table in OPEN.get((role.value, purpose), set()) and (
+            not single or kind in ("none", "valid")
+        )
+        try:
+            page = door.read(stand, ask, 3)
+            opened = True
+        except Refused:
+            opened = False
+        assert opened == expected, (role, table, purpose, kind)
+        if opened and single:
+            assert bool(RAW & set(page.columns)) == (kind == "valid")
+        tried += 1
+    assert tried == 7 * 9 * 7 * 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"actor": "stranger"}, "has not the role"),
+        ({"actor": "ana"}, "has not the role"),
+        ({"people": ()}, "named people only"),
+        ({"people": (f"emp:{number(1)}",)}, "by their pseudonyms"),
+        ({"people": ("v1h1_' OR true --",)}, "by their pseudonyms"),
+        ({"note": "because"}, "note of 12"),
+        ({"note": " " * 40}, "note of 12"),
+        ({"note": f"about {EMAIL}"}, "names or numbers a person"),
+        ({"note": f"about {NAME} of Sales"}, "names or numbers a person"),
+        ({"note": f"about person {number(1)}"}, "names or numbers a person"),
+        ({"fields": ("score",)}, "to a sign-off only"),
+        ({"fields": ("score; DROP TABLE hr_legal_detail",)}, "not all of these fields"),
+        ({"table": "../vault/known"}, "no published table"),
+        ({"table": "hr_legal_detail; --"}, "no published table"),
+        ({"purpose": "curiosity"}, "not in the register"),
+    ],
+)
+def test_the_detail_is_refused(stand: Ground, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        door.read(stand, detail_ask(stand, **changes))
+    last = list(bodies(stand.layout))[-1]
+    assert last["decision"].startswith("refused: ")
+    assert last["rows"] == 0
+    assert not [one for one in (NAME, EMAIL, number(1), "DROP") if one in json.dumps(last)]
+
+
+def test_without_a_sign_off_nothing_raw_or_sensitive_opens(stand: Ground) -> None:
+    """Person 1 took a course on burnout: neither it nor a score, a date or a title shows."""
+    page = door.read(stand, detail_ask(stand))
+    assert page.rows
+    assert not RAW & set(page.columns)
+    assert "HLT-404" not in {row[page.columns.index("course_code")] for row in page.rows}
+    found = door.read(stand, detail_ask(stand, sign_off=leave(stand)))
+    assert set(found.columns) > RAW
+    assert "HLT-404" in {row[found.columns.index("course_code")] for row in found.rows}
+    assert found.total == page.total + 1
+    # A sign-off for scores alone does not show that there is a sensitive course.
+    scores = detail_ask(stand, sign_off=leave(stand, fields=("score",)))
+    assert door.read(stand, scores).total == page.total
+
+
+NOW = dt.datetime.now(dt.UTC)
+LATER, EARLIER = NOW + dt.timedelta(days=1), NOW - dt.timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"signer": "hana"}, "signed by who asks"),
+        ({"signer": "lea"}, "signs no raw records"),
+        ({"signer": "stranger"}, "signs no raw records"),
+        ({"asker": "lea"}, "for somebody else"),
+        ({"table": "coaching_team"}, "for another table"),
+        ({"purpose": "legal_claim"}, "for another purpose"),
+        ({"people": ()}, "does not name all of these people"),
+        ({"fields": ("attempts",), "ask": {"fields": ("score",)}}, "not name all of these fields"),
+        ({"version": "0" * 64}, "under another policy"),
+        ({"now": LATER}, "not in force yet"),
+        ({"now": EARLIER}, "has expired"),
+        ({"until": NOW + dt.timedelta(days=60)}, "for longer than one may"),
+    ],
+)
+def test_a_sign_off_is_bound(stand: Ground, changes: dict[str, Any], why: str) -> None:
+    asked = changes.pop("ask", {})
+    with pytest.raises(Refused, match=why):
+        door.read(stand, detail_ask(stand, sign_off=leave(stand, **changes), **asked))
+
+
+def test_nobody_signs_or_looks_up_their_own_records(stand: Ground) -> None:
+    own = subject(stand, 6)  # Henry's
+    with pytest.raises(Refused, match="about its signer"):
+        door.read(stand, detail_ask(stand, people=(own,), sign_off=leave(stand, people=(own,))))
+    with pytest.raises(Refused, match="access request"):
+        door.read(stand, detail_ask(stand, people=(subject(stand, 5),)))
+
+
+def test_every_change_of_a_sign_off_breaks_its_signature(stand: Ground) -> None:
+    """Whoever has a sign-off and edits any part of it has none."""
+    honest = leave(stand, fields=("score",), people=(subject(stand), subject(stand, 2)))
+    told = honest.leave.model_dump()
+    for name, value in told.items():
+        if name in ("signer", "asker", "table", "purpose", "version", "name"):
+            changed: Any = "hana" if name == "asker" else value[:-1] + ("0" if value[-1] != "0"
+                                                                        else "1")  # fmt: skip
+        elif isinstance(value, tuple):
+            changed = (*value, "attempts") if name == "fields" else (*value, subject(stand, 3))
+        else:
+            changed = value + dt.timedelta(minutes=1)
+        forged = SignOff(leave=honest.leave.model_copy(update={name: changed}),
+                         signature=honest.signature)  # fmt: skip
+        if forged.leave != honest.leave:
+            with pytest.raises(Refused):
+                door.read(stand, detail_ask(stand, fields=("score",), sign_off=forged))
+    assert door.read(stand, detail_ask(stand, fields=("score",), sign_off=honest)).rows
+
+
+def test_a_sign_off_opens_once(stand: Ground, tmp_path: Path) -> None:
+    signoff.write(leave(stand), tmp_path / "leave.json")
+    ask = detail_ask(stand, sign_off=signoff.read(tmp_path / "leave.json"))
+    assert door.read(stand, ask).rows
+    with pytest.raises(PolicyError, match="used before"):
+        door.read(stand, ask)
+    decisions = [one["decision"] for one in bodies(stand.layout)]
+    assert decisions == ["granted", "refused: sign-off: it was used before; one opens one reading"]
+    (tmp_path / "leave.json").write_text('{"leave": {"name": "../../x"}}')
+    with pytest.raises(PolicyError, match="not a sign-off"):
+        signoff.read(tmp_path / "leave.json")
+
+
+def test_marks_of_expired_sign_offs_do_not_pile_up(stand: Ground) -> None:
+    one, two = leave(stand).leave, leave(stand).leave
+    signoff.spend(stand.layout, one, NOW)
+    signoff.spend(stand.layout, two, one.expires_at + dt.timedelta(days=1))
+    (mark,) = (stand.layout.vault / "signed-off").iterdir()
+    assert two.name in mark.name
+
+
+def test_a_role_that_was_taken_away_opens_nothing(stand: Ground) -> None:
+    ask = Ask("max", Role.MANAGER, "one_to_one", "manager_extract")
+    assert door.read(stand, ask).rows
+    staff.remove(stand.layout, "max")
+    with pytest.raises(Refused, match="has not the role"):
+        door.read(stand, ask)
+
+
+def test_an_expired_purpose_opens_nothing(published: Estate, tmp_path: Path) -> None:
+    purposes = {"one_to_one": _one_to_one() | {"review_by": "2026-11-01"}}
+    folder = policy_with(tmp_path / "policy", "governance.yaml", {"purposes": purposes})
+    stand = Estate(published.home, published.instance, folder).ground
+    with pytest.raises(PolicyError, match="not signed by legal and hr"):
+        door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+    sign_policy(published.home, folder)
+    with pytest.raises(Refused, match="has expired"):
+        door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+
+
+def _one_to_one() -> dict[str, Any]:
+    import yaml
+
+    from pipeline.layout import PROJECT
+
+    told: dict[str, Any] = yaml.safe_load((PROJECT / "governance.yaml").read_text())
+    found: dict[str, Any] = told["purposes"]["one_to_one"]
+    return found
+
+
+def everything_in(path: Path) -> dict[str, tuple[set[str], list[tuple[object, ...]]]]:
+    """Every table of a DuckDB file, views and other schemas included: columns and rows."""
+    with duckdb.connect(str(path), read_only=True) as c:
+        names = c.execute("SELECT table_schema, table_name FROM information_schema.tables "
+                          "WHERE table_catalog NOT IN ('system', 'temp')").fetchall()  # fmt: skip
+        return {
+            table: (
+                {str(row[0]) for row in c.execute(f'DESCRIBE "{schema}"."{table}"').fetchall()},
+                c.execute(f'FROM "{schema}"."{table}"').fetchall(),
+            )
+            for schema, table in names
+        }
+
+
+def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: DataMap) -> None:
+    """Every column and row of every file that a role gets, against what it may have."""
+    root = stand.layout.current / exports.FOLDER
+    allowed = {
+        role.value: set().union(*(t for (r, _), t in OPEN.items() if r == role.value)) - {DETAIL}
+        for role in Role
+    }
+    assert {path.name for path in root.iterdir()} == {role.value for role in Role}
+    for role, tables in allowed.items():
+        seen: set[str] = set()
+        for path in (root / role).iterdir():
+            for table, (columns, _) in everything_in(path).items():
+                assert table in tables, (role, path.name, table)
+                assert columns <= set(data_map.published[table].columns)
+                seen.add(table)
+        assert seen == tables, role
+    own = {actor: door.reference(stand, f"emp:{number(at)}", Purpose.MANAGER)
+           for actor, (role, at) in STAFF.items() if role is Role.MANAGER and at}  # fmt: skip
+    files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}
+    # Staff who are known to the night, managers or not, have a file; others' rows are in none.
+    assert {own["max"], own["mia"]} <= set(files)
+    for ref, path in files.items():
+        assert {row[0] for row in everything_in(path)["manager_extract"][1]} <= {ref}
+    whole = everything_in(stand.layout.current / "manager_extract.duckdb")["manager_extract"][1]
+    (mine,) = (everything_in(files[str(own["max"])])["manager_extract"][1],)
+    assert sorted(map(str, mine)) == sorted(str(r) for r in whole if r[0] == own["max"])
+    assert not everything_in(files[str(own["idle"])])["manager_extract"][1]
+
+
+def test_a_role_receives_its_files_and_no_others(stand: Ground, tmp_path: Path) -> None:
+    def get(actor: str, role: Role, purpose: str, table: str, own: str | None = None) -> list[Path]:
+        ask = Ask(actor, role, purpose, table)
+        return exports.receive(stand, ask, own, tmp_path / actor / purpose)
+
+    (path,) = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    assert gate.digest(path) == gate.digest(stand.layout.current / "analytics.duckdb")
+    with pytest.raises(PolicyError, match="has a file of that name"):
+        get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    own = door.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)
+    assert {row[0] for row in everything_in(path)["manager_extract"][1]} == {own}
+    entries = list(bodies(stand.layout))
+    assert entries[0]["everybody"]
+    assert len(entries[-1]["people"]) == 12
+    refused: list[Callable[[], object]] = [
+        lambda: get("max", Role.MANAGER, "one_to_one", "manager_extract"),
+        lambda: get("max", Role.MANAGER, "training_quality", "analytics_milestones"),
+        lambda: get("eddy", Role.DATA_ENGINEER, "team_coaching", "coaching_team"),
+        lambda: get("hana", Role.HR, "misconduct_case", DETAIL),
+        lambda: get("hana", Role.ANALYST, "training_quality", "analytics_milestones"),
+    ]
+    for attempt in refused:
+        with pytest.raises(Refused):
+            attempt()
+    assert [one["decision"][:7] for one in list(bodies(stand.layout))[-5:]] == ["refused"] * 5
+
+
+def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
+    own = door.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    path = stand.layout.current / exports.FOLDER / "manager" / f"{own}.duckdb"
+    assert path.exists()
+    exports.withdraw(stand, own)
+    assert not path.exists()
