@@ -49,7 +49,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         refs = layout.references(purpose)
         with layout.locked(), engine(layout.work) as connection:
             require_flows_of(connection, store.ground, purpose)
-            make_withheld(connection, layout)
+            make_withheld(connection, store.ground)
             with built_beside(refs, layout.work) as beside:
                 write_references(connection, stored.classified(layout), key, beside)
             refs.chmod(0o600)

@@ -398,7 +398,7 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         rows += delivered
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
-        make_withheld(connection, stand.layout)
+        make_withheld(connection, stand)
     basis.write(stand.layout, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
         holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}

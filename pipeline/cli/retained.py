@@ -231,6 +231,17 @@ def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
         act.lift(ground, person, kind, now())
 
 
+@request.command("consent")
+def request_consent(person: str, purpose: str,
+                    withdraw: Annotated[bool, typer.Option(help="End it.")] = False,
+                    home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Take a consent down, or its withdrawal; for purposes that rest on consent (Art. 7)."""
+    from pipeline.subjects import act
+
+    with ground_of(home) as ground:
+        act.consent(ground, person, purpose, now(), given=not withdraw)
+
+
 @request.command("list")
 def request_list(home: Home = DEFAULT_HOME) -> None:
     """All requests with state and deadline; identifiers are not shown."""

@@ -241,6 +241,9 @@ def require_grounds(governance: Governance, data_map: DataMap) -> None:
         if bare:
             raise PolicyError(f"governance.yaml: {', '.join(bare)}: shows special-category data "
                               "without a condition of GDPR Art. 9(2)")  # fmt: skip
+        if len({one.basis is Basis.CONSENT for one in purposes.values()}) > 1:
+            raise PolicyError(f"governance.yaml: {audience.value}: rests on consent for one "
+                              "purpose and not for another; its rows cannot be both")  # fmt: skip
         if not any(audience in one.audiences for one in governance.recipients):
             raise PolicyError(f"governance.yaml: no recipient holds the audience {audience.value}")
     moves = governance.transfers

@@ -19,7 +19,7 @@ from pipeline.retained.journal import fresh_name
 from pipeline.retained.rewrite import Stroke, strike
 from pipeline.subjects import tombstones
 
-CASES = ("holds.json", "withheld.json", "tombstones.json")
+CASES = ("holds.json", "withheld.json", "consents.json", "tombstones.json")
 
 
 def copies(layout: Layout) -> list[Layout]:

@@ -103,7 +103,7 @@ def remake_pseudonymized(
 ) -> None:  # fmt: skip
     """Make the touched months of every purpose again, then move the store's moment to `now`."""
     layout = ground.layout
-    make_withheld(connection, layout)
+    make_withheld(connection, ground)
     made = basis.read(layout)
     for purpose in Purpose:
         if not layout.references(purpose).exists():

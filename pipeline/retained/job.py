@@ -143,6 +143,7 @@ def _carry_out(
             subject, pattern = journal.subject()
             tombstones.add(ground, subject.ids, clock.date())
             withheld.release(layout, subject.person)
+            withheld.withdraw(layout, subject.person)
             register.forget(layout, subject.ids)
             staff.forget(layout, subject.ids)
         _erase_stores(connection, ground, order, journal, subject)

@@ -12,6 +12,7 @@ from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
+from pipeline.policy.governance import Basis
 from pipeline.readers.canonical import COLUMNS, PARQUET, STATUSES
 from pipeline.retained import derived, job
 from pipeline.retained.journal import Journal, fresh_name
@@ -94,6 +95,25 @@ def lift(ground: Ground, identifier: str, kind: str, now: dt.datetime) -> None:
     with engine(ground.layout.work) as connection:
         subject = find(connection, ground.layout, identifier)
         withheld.release(ground.layout, subject.person, kind)
+        refresh(connection, ground, subject, now)
+
+
+def consent(
+    ground: Ground, identifier: str, purpose: str, now: dt.datetime, *, given: bool
+) -> None:
+    """Take down that a person consents to a registered purpose, or withdraws it (GDPR Art. 7);
+    it holds at once.
+
+    Raises:
+        PolicyError: the purpose does not rest on consent.
+    """
+    registered = ground.governance.purposes.get(purpose)
+    if registered is None or registered.basis is not Basis.CONSENT:
+        raise PolicyError("the register has no such purpose that rests on consent")
+    with engine(ground.layout.work) as connection:
+        subject = find(connection, ground.layout, identifier)
+        change = withheld.consent if given else withheld.withdraw
+        change(ground.layout, subject.person, purpose)
         refresh(connection, ground, subject, now)
 
 

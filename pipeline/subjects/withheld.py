@@ -1,7 +1,9 @@
-"""Whose records are kept but not used: restriction (GDPR Art. 18) and objection (Art. 21).
+"""Whose records are kept but not used: restriction (GDPR Art. 18), objection (Art. 21), and, where
+a purpose rests on consent, everybody who has not given it or has withdrawn it (Art. 7(3)).
 
-One list in the vault, of entries person (raw identifier), purpose, and kind. The night leaves
-these people out of the purpose's tables; retention does not erase restricted people's records.
+Two lists in the vault: of entries person (raw identifier), purpose, and kind; and of consents. The
+night leaves these people out of the purpose's tables; retention does not erase restricted people's
+records.
 """
 
 from __future__ import annotations
@@ -12,8 +14,11 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.ground import Ground
 from pipeline.layout import Layout, write_settled
 from pipeline.policy.data_map import Purpose
+from pipeline.policy.governance import Basis
+from pipeline.transforms.stored import classified
 
 RESTRICTED = "restricted"
 OBJECTED = "objected"
@@ -41,15 +46,49 @@ def withhold(layout: Layout, person: str, purposes: Iterable[Purpose], kind: str
     write_settled(path(layout), json.dumps(sorted(set(entries(layout)) | wanted)))
 
 
+def consents(layout: Layout) -> dict[str, set[str]]:
+    """Registered purpose to who has given consent to it and not withdrawn it."""
+    file = layout.vault / "consents.json"
+    return {n: set(p) for n, p in json.loads(file.read_text()).items()} if file.exists() else {}
+
+
+def _write_consents(layout: Layout, told: dict[str, set[str]]) -> None:
+    file = layout.vault / "consents.json"
+    if told or file.exists():
+        write_settled(file, json.dumps({n: sorted(people) for n, people in sorted(told.items())}))
+
+
+def consent(layout: Layout, person: str, purpose: str) -> None:
+    """Take a consent down."""
+    told = consents(layout)
+    _write_consents(layout, told | {purpose: told.get(purpose, set()) | {person}})
+
+
+def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
+    """Forget a consent, or all of a person's; as easy as giving it."""
+    _write_consents(layout, {
+        name: people - {person} if purpose in (None, name) else people
+        for name, people in consents(layout).items()
+    })  # fmt: skip
+
+
 def release(layout: Layout, person: str, kind: str | None = None) -> None:
     """Forget a person's restrictions, objections, or both."""
     kept = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]
     write_settled(path(layout), json.dumps(kept))
 
 
-def make_withheld(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+def make_withheld(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     """Create the temporary table `withheld` (person, purpose) that `filters` asks."""
+    layout, given = ground.layout, consents(ground.layout)
     connection.execute("CREATE OR REPLACE TEMP TABLE withheld (person VARCHAR, purpose VARCHAR)")
     rows = [(who, purpose) for who, purpose, _ in entries(layout)]
     if rows:
         connection.executemany("INSERT INTO withheld VALUES (?, ?)", rows)
+    for name, purpose in ground.governance.purposes.items():
+        if purpose.basis is Basis.CONSENT:
+            connection.execute(
+                f"INSERT INTO withheld SELECT DISTINCT person, $audience "
+                f"FROM {classified(layout)} WHERE person NOT IN (SELECT unnest($given))",
+                {"audience": purpose.audience.value, "given": sorted(given.get(name, []))},
+            )

@@ -150,7 +150,7 @@ def filters(purpose: Purpose, due: str) -> dict[str, str]:
     """
     return {
         "past its window": f"NOT ({due})",
-        "restricted or objected": f"person NOT IN (SELECT person FROM withheld "
+        "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM withheld "
         f"WHERE purpose = {literal(purpose.value)})",
         **FILTERS[purpose],
     }

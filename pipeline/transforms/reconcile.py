@@ -121,7 +121,7 @@ def reconcile(
 ) -> list[TableCount]:
     """Count every staged table's way, over all drops in the store."""
     layout, data_map = ground.layout, ground.data_map
-    make_withheld(connection, layout)
+    make_withheld(connection, ground)
     now = basis.read(layout).as_of
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")

@@ -1,0 +1,315 @@
+"""Policy as law: unsigned, expired, groundless or without a way abroad, and the night stops."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pipeline.access import staff
+from pipeline.governed import approval
+from pipeline.layout import PROJECT
+from pipeline.policy import access, governance
+from pipeline.policy.access import AccessRules, Role, load_access
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.governance import Governance, load_governance
+from pipeline.resources import Store
+from pipeline.subjects import act
+from tests.company import company, number, record, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import KEYS, ground, sign_policy
+
+TODAY = dt.datetime.now(dt.UTC).date()
+RULES = load_access(PROJECT / "access_rules.yaml")
+# Dates of the plan tell its state and expire nothing.
+DATES = {"review_by", "valid_until", "assessed_on", "signed_on", "decided_on"}
+
+
+def told(name: str = "governance.yaml") -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((PROJECT / name).read_text())
+    # Shared parts of the file become separate, so that one of them can be changed alone.
+    return copy.deepcopy(json.loads(json.dumps(found, default=str)))
+
+
+def dates(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to all dates of a policy file but those of its plan."""
+    pairs = (
+        node.items() if isinstance(node, dict)
+        else enumerate(node) if isinstance(node, list) else ()
+    )  # fmt: skip
+    for key, value in pairs:
+        if key in DATES:
+            yield (*path, key)
+        elif key != "plan":
+            yield from dates(value, (*path, key))
+
+
+def policy(folder: Path, changed: dict[str, Any], name: str = "governance.yaml") -> Path:
+    folder.mkdir()
+    for file in approval.FILES:
+        shutil.copy(PROJECT / file, folder)
+    (folder / name).write_text(yaml.safe_dump(changed, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize("path", list(dates(told())), ids=lambda path: ".".join(map(str, path)))
+def test_every_date_in_the_file_stops_the_night(path: tuple[Any, ...], tmp_path: Path) -> None:
+    """Whatever ends, ended yesterday; whatever begins, begins tomorrow. A date that the code does
+    not ask for would let the night through, and fail here."""
+    changed = told()
+    *parents, leaf = path
+    at = changed
+    for key in parents:
+        at = at[key]
+    ends = leaf in ("review_by", "valid_until")
+    at[leaf] = str(TODAY + dt.timedelta(days=-1 if ends else 1))
+    folder = policy(tmp_path / "policy", changed)
+    sign_policy(tmp_path / "home", folder)
+    store = Store(home=str(tmp_path / "home"), policy_folder=str(folder))
+    store.require_valid_policy(TODAY)  # what must be erased is erased all the same
+    with pytest.raises(PolicyError, match="expired" if ends else "not in force"):
+        store.require_lawful_use(TODAY)
+    at[leaf] = str(TODAY)
+    (folder / "governance.yaml").write_text(yaml.safe_dump(changed))
+    sign_policy(tmp_path / "home", folder)
+    store.require_lawful_use(TODAY)
+
+
+def test_an_expired_contract_stops_a_real_night(published: Estate, tmp_path: Path) -> None:
+    changed = told()
+    changed["recipients"][1]["processor"]["valid_until"] = "2026-11-01"
+    stand = Estate(published.home, published.instance, policy(tmp_path / "policy", changed))
+    before = stand.layout.current.resolve()
+    result = stand.run()
+    assert not result.success
+    assert "expired: contract DPA-2025-017 (2026-11-01)" in errors(result)
+    assert stand.layout.current.resolve() == before
+
+
+def test_an_unsigned_policy_stops_the_night_before_anything_is_written(estate: Estate) -> None:
+    write_drop(estate.drop(), *company())
+    store = Store(home=str(estate.home))
+    with pytest.raises(PolicyError, match="not signed by legal and hr"):
+        store.require_lawful_use(TODAY)
+    sign_policy(estate.home)
+    store.require_lawful_use(TODAY)
+
+
+@pytest.mark.parametrize("name", approval.FILES)
+def test_one_changed_byte_needs_both_signatures_again(name: str, tmp_path: Path) -> None:
+    folder = policy(tmp_path / "policy", told())
+    sign_policy(tmp_path / "home", folder)
+    Store(home=str(tmp_path / "home"), policy_folder=str(folder)).require_valid_policy(TODAY)
+    (folder / name).write_bytes((folder / name).read_bytes() + b"#")
+    with pytest.raises(PolicyError, match="not signed by legal and hr"):
+        Store(home=str(tmp_path / "home"), policy_folder=str(folder)).require_valid_policy(TODAY)
+    (folder / name).unlink()
+    with pytest.raises(PolicyError, match=f"{name}: missing"):
+        approval.version(folder)
+
+
+def left(home: Path) -> list[Role]:
+    return approval.missing(ground(home).layout, RULES, approval.version(PROJECT))
+
+
+def test_a_signature_counts_by_role_key_and_person(tmp_path: Path) -> None:
+    layout, now = ground(tmp_path).layout, dt.datetime.now(dt.UTC)
+    sign_policy(tmp_path)
+    assert left(tmp_path) == []
+
+    def sign(actor: str, role: Role, key: Ed25519PrivateKey) -> None:
+        approval.sign(layout, PROJECT, RULES, actor, role, key, now)
+
+    for actor, role, key, why in (
+        ("stranger", Role.HR, KEYS["hana"], "has not the role"),
+        ("hana", Role.LEGAL, KEYS["hana"], "has not the role"),
+        ("dora", Role.DPO, KEYS["hana"], "does not sign policies"),
+        ("hana", Role.HR, KEYS["henry"], "not the one"),
+        ("hana", Role.HR, Ed25519PrivateKey.generate(), "not the one"),
+    ):
+        with pytest.raises(PolicyError, match=why):
+            sign(actor, role, key)
+    # One person with both roles is still one pair of eyes.
+    both = staff.everyone(layout)["hana"].model_copy(update={"roles": (Role.HR, Role.LEGAL)})
+    staff.put(layout, both)
+    sign("hana", Role.LEGAL, KEYS["hana"])
+    assert left(tmp_path) == [Role.HR]
+    sign_policy(tmp_path)
+    assert left(tmp_path) == []
+    # Who left has signed nothing any more.
+    staff.remove(layout, "lea")
+    assert left(tmp_path) == [Role.LEGAL]
+
+
+def test_a_forged_or_moved_signature_counts_for_nothing(tmp_path: Path) -> None:
+    sign_policy(tmp_path)
+    layout = ground(tmp_path).layout
+    folder = approval.copy_of(layout, approval.version(PROJECT))
+    assert folder is not None
+    path = folder / "legal.json"
+    honest = json.loads(path.read_text())
+    for name, value in (("actor", "hana"), ("role", "hr"), ("signed_at", "2026-01-01"),
+                        ("version", "0" * 64)):  # fmt: skip
+        path.write_text(json.dumps(honest | {"statement": honest["statement"] | {name: value}}))
+        assert Role.LEGAL in left(tmp_path), name
+    path.write_text(json.dumps(honest | {"signature": "00" * 64}))
+    assert left(tmp_path) == [Role.LEGAL]
+    path.write_text(json.dumps(honest))
+    assert left(tmp_path) == []
+
+
+def test_what_was_signed_is_kept_beside_its_signatures(tmp_path: Path) -> None:
+    sign_policy(tmp_path)
+    folder = approval.copy_of(ground(tmp_path).layout, approval.version(PROJECT))
+    assert folder is not None
+    assert approval.version(folder) == approval.version(PROJECT)
+
+
+def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) -> None:
+    rows, people, statements = company()
+    rows += [record(p, Country="JP", Course_Code="SEC-102") for p in range(6)]
+    people[0]["Country"] = "JP"
+    write_drop(estate.drop(), rows, people, statements)
+    changed = told()
+    changed["transfers"]["scc"] = []
+    stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))
+    result = stand.run()
+    assert not result.success
+    assert "nothing lets data of APAC go to Example AG" in errors(result)
+    assert not (stand.layout.pseudonymized_for(Purpose.COACHING)).exists()
+    assert not stand.layout.current.exists()
+    assert estate.run().success
+
+
+@pytest.mark.parametrize(
+    ("region", "country", "way"),
+    [
+        ("EU", "IE", "within the region"), ("UK", "GB", "within the region"),
+        ("UK", "DE", "adequacy"),
+        ("US", "DE", "unrestricted"), ("APAC", "DE", "scc"), ("EU", "US", None), ("EU", "GB", None),
+        ("UK", "FR", None), ("APAC", "US", None),
+    ],
+)  # fmt: skip
+def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataMap) -> None:
+    found = load_governance(PROJECT / "governance.yaml")
+    assert governance.mechanism(found, data_map, region, country) == way
+
+
+def change(path: str, value: Any) -> dict[str, Any]:
+    changed = told()
+    at = changed
+    *parents, leaf = path.split(".")
+    for key in parents:
+        at = at[int(key)] if isinstance(at, list) else at[key]
+    if value is None:
+        del at[leaf]
+    else:
+        at[leaf] = value
+    return changed
+
+
+CONSENT = {"basis": "6(1)(a)", "freely_given": "a study outside work, with no effect on it"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (change("sector", "public"), "public authority"),
+        (change("sector", "health"), "condition of Art. 9"),
+        (change("purposes.one_to_one.balancing", None), "balancing test"),
+        (change("purposes.one_to_one.basis", "6(1)(d)"), "basis"),
+        (change("purposes.one_to_one.basis", "6(1)(a)"), "balancing test"),
+        (change("purposes.legal_claim.basis", "6(1)(a)"), "imbalance of power"),
+        (change("purposes.legal_claim.freely_given", "yes"), "6\\(1\\)\\(a\\) only"),
+        (change("purposes.misconduct_case.special", None), "Art. 9\\(2\\)"),
+        (change("purposes.legal_claim",
+                told()["purposes"]["legal_claim"] | CONSENT), "cannot be both"),
+        (change("purposes.one_to_one", None), "manager has no purpose"),
+        (change("recipients.0.audiences", ["coaching"]), "no recipient holds"),
+        (change("transfers.home.APAC", None), "home lacks APAC"),
+        (change("transfers.unknown_region", "MARS"), "MARS"),
+        (change("transfers.scc.0.module", 5), "less than or equal to 4"),
+        (change("purposes.one_to_one.source", " "), "pattern"),
+        (change("escalation", []), "at least 1"),
+        (change("wishes", "more"), "Extra inputs"),
+    ],
+)  # fmt: skip
+def test_a_groundless_policy_is_refused(
+    changed: dict[str, Any], why: str, data_map: DataMap
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        governance.require_grounds(Governance.model_validate(changed), data_map)
+
+
+def rules(path: str, value: Any) -> dict[str, Any]:
+    changed = told("access_rules.yaml")
+    at = changed
+    *parents, leaf = path.split(".")
+    for key in parents:
+        at = at[key]
+    at[leaf] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (rules("roles.analyst.purposes", ["curiosity"]), "not in the register"),
+        (rules("roles.analyst.receives", ["manager"]), "no purpose for the audience manager"),
+        (rules("roles.hr.receives", ["coaching", "hr_legal"]), "it is not received"),
+        (rules("detail", {}), "does not say how hr_legal opens"),
+        (rules("detail.hr_legal.raw", ["salary"]), "has no salary"),
+        (rules("detail.hr_legal.sign_off.by", "dpo"), "dpo does not sign"),
+        (rules("detail.hr_legal.sign_off.within", "a week"), "ISO-8601"),
+        (rules("own_reports", ["analytics"]), "whose reports"),
+        (rules("roles.janitor", {}), "analyst"),
+        (rules("version", 2), "1"),
+    ],
+)
+def test_contradicting_access_rules_are_refused(
+    changed: dict[str, Any], why: str, data_map: DataMap
+) -> None:
+    found = load_governance(PROJECT / "governance.yaml")
+    with pytest.raises(ValueError, match=why):
+        access.require_consistent(AccessRules.model_validate(changed), data_map, found)
+
+
+def analysed(estate: Estate) -> dict[str, int]:
+    """Rows of each person in the analysts' table."""
+    with duckdb.connect(str(estate.layout.current / "analytics.duckdb"), read_only=True) as c:
+        return dict(
+            c.execute("SELECT learner_ref, count(*) FROM analytics_milestones GROUP BY 1")
+            .fetchall()
+        )  # fmt: skip
+
+
+def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
+    estate: Estate, tmp_path: Path
+) -> None:
+    changed = told()
+    del changed["purposes"]["training_quality"]["balancing"]
+    changed["purposes"]["training_quality"] |= CONSENT
+    stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))
+    write_drop(stand.drop(), *company())
+    assert stand.run().success
+    assert analysed(stand) == {}
+    now = dt.datetime.now(dt.UTC)
+    for at in range(10):
+        act.consent(stand.ground, f"emp:{number(at)}", "training_quality", now, given=True)
+    assert len(analysed(stand)) == 10
+    assert stand.run(NIGHT).success
+    assert len(analysed(stand)) == 10
+    act.consent(stand.ground, f"emp:{number(9)}", "training_quality", now, given=False)
+    assert len(analysed(stand)) == 9
+    with pytest.raises(PolicyError, match="rests on consent"):
+        act.consent(stand.ground, f"emp:{number(9)}", "one_to_one", now, given=True)
