@@ -55,7 +55,7 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
     own_ref = reference(ground, member.person if member else None, audience)
     signer_ref = reference(ground, signer.person if signer else None, audience)
     try:
-        approval.require_approved(ground.layout, ground.access, ground.version)
+        approval.require_open(ground.layout, ground.access, ground.version)
         grant = decide(ground, ask, member, own_ref, signer, signer_ref, now)
         require_plain_note(ground, ask.note)
         database = ground.layout.current / f"{ground.data_map.published[ask.table].database}.duckdb"

@@ -119,7 +119,7 @@ def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Pat
     """
     member = staff.find(ground.layout, ask.actor)
     try:
-        approval.require_approved(ground.layout, ground.access, ground.version)
+        approval.require_open(ground.layout, ground.access, ground.version)
         if member is None or ask.role not in member.roles:
             raise Refused(f"the actor has not the role {ask.role.value}")
         rule = ground.access.roles.get(ask.role, RoleRule())

@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 from pipeline import exports
+from pipeline.governed import documents
 from pipeline.ground import Ground
 from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
@@ -86,6 +87,7 @@ def release(
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
     exports.write(ground, staged)
+    documents.write(ground, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)
     manifest = {

@@ -83,10 +83,13 @@ class Store(dg.ConfigurableResource[None]):
         approval.require_approved(ground.layout, ground.access, ground.version)
 
     def require_lawful_use(self, today: dt.date) -> None:
-        """Raises PolicyError as `require_valid_policy`, and when a purpose, contract or transfer
-        has expired. Deletions do not ask this: what may not be used must still be erased."""
+        """Raises PolicyError as `require_valid_policy`, when a purpose, contract or transfer has
+        expired, and while an incident has frozen everything. Deletions do not ask this: what may
+        not be used must still be erased."""
         self.require_valid_policy(today)
-        governance.require_current(self.ground.governance, today)
+        ground = self.ground
+        approval.require_open(ground.layout, ground.access, ground.version)
+        governance.require_current(ground.governance, today)
 
 
 def store_from_environment() -> Store:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import governed, retained
+from pipeline.cli import doors, governed, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -103,9 +103,12 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
-app.command()(governed.show)
-app.command()(governed.receive)
-app.command()(governed.sign_off)
+app.command()(doors.show)
+app.command()(doors.receive)
+app.command()(doors.sign_off)
+app.command()(governed.documents)
+app.command()(governed.may_share)
+app.add_typer(governed.incident, name="incident")
 app.add_typer(governed.policy, name="policy")
 app.add_typer(governed.staff, name="staff")
 app.add_typer(retained.access, name="access")

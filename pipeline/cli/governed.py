@@ -1,142 +1,22 @@
-"""Commands of access and governance: show, receive, sign-off, staff, policy."""
+"""Commands of governance: staff, policy, documents, may-share, incident, and the log's review."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of, now
+from pipeline.cli.doors import As, Key, Purpose, acting
+from pipeline.cli.retained import DEFAULT_HOME, Home, access, ground_of, now
 
-if TYPE_CHECKING:
-    from pipeline.ground import Ground
-    from pipeline.policy.access import Role
-
+incident = typer.Typer(help="When something has gone wrong: how far, stop it, go on.",
+                       no_args_is_help=True)  # fmt: skip
 policy = typer.Typer(help="The policy files: are they signed, what would a change do.",
                      no_args_is_help=True)  # fmt: skip
 staff = typer.Typer(help="Who works with the data, in which roles.", no_args_is_help=True)
 Roles = Annotated[list[str], typer.Option("--role", help="Repeatable.")]
-Purpose = Annotated[str, typer.Option(help="One of the register in governance.yaml.")]
-As = Annotated[str | None, typer.Option("--role", help="Needed by who has several.")]
-Persons = Annotated[list[str] | None, typer.Option("--person", help="Raw identifier, emp:4711; "
-                                                   "repeatable.")]  # fmt: skip
-Fields = Annotated[list[str] | None, typer.Option("--field", help="Repeatable.")]
-Key = Annotated[Path, typer.Option(help="The private key that staff knows the actor by.")]
-
-
-def acting(ground: Ground, role: str | None) -> tuple[str, Role]:
-    """Who is at the keyboard, and in which role.
-
-    Raises:
-        PolicyError: the actor has no role, or several and named none.
-    """
-    from pipeline import access
-    from pipeline.access import staff as directory
-    from pipeline.policy.base import PolicyError
-
-    actor = access.actor()
-    if role is not None:
-        return actor, access.role_named(role)
-    member = directory.find(ground.layout, actor)
-    if member is None:
-        raise PolicyError("the actor has no role here; set MILESTONES_ACTOR, or see `staff put`")
-    if len(member.roles) != 1:
-        raise PolicyError(f"name a --role: {', '.join(member.roles)}")
-    return actor, member.roles[0]
-
-
-def references(ground: Ground, table: str, persons: list[str] | None) -> tuple[str, ...]:
-    """Pseudonyms of some people in a table's audience.
-
-    Raises:
-        PolicyError: somebody has none there.
-    """
-    from pipeline import door
-    from pipeline.policy.base import PolicyError
-
-    spec = ground.data_map.published.get(table)
-    audience = spec.purpose if spec else None
-    found = [door.reference(ground, one, audience) for one in persons or ()]
-    if None in found:
-        raise PolicyError(f"{table}: not all of these people are in it")
-    return tuple(ref for ref in found if ref is not None)
-
-
-def show(table: Annotated[str | None, typer.Argument(help="One table; default all of the "
-                                                     "purpose.")] = None, *,
-         purpose: Purpose, role: As = None, person: Persons = None, field: Fields = None,
-         note: Annotated[str, typer.Option(help="Why; naming a case, not a person.")] = "",
-         sign_off: Annotated[Path | None, typer.Option(help="For raw records.")] = None,
-         limit: int = 10, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Read published tables at the door: by role, for a purpose; every reading is logged."""
-    from pipeline.access import signoff
-    from pipeline.access.decide import Ask
-    from pipeline.cli import views
-
-    with ground_of(home) as ground:
-        actor, acts_as = acting(ground, role)
-        if table is None:
-            shown = views.published(ground, actor, acts_as, purpose, limit)
-        else:
-            shown = views.table(ground, Ask(
-                actor, acts_as, purpose, table, references(ground, table, person),
-                tuple(field or ()), note, signoff.read(sign_off) if sign_off else None,
-            ), limit)  # fmt: skip
-    if not shown:
-        raise typer.Exit(1)
-
-
-def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *,
-            purpose: Purpose, role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Get one's role's DuckDB files for a purpose; logged like a reading."""
-    from pipeline import door, exports
-    from pipeline.access.decide import Ask
-    from pipeline.access.staff import find
-    from pipeline.cli import views
-    from pipeline.policy.base import PolicyError
-
-    with ground_of(home) as ground:
-        actor, acts_as = acting(ground, role)
-        registered = ground.governance.purposes.get(purpose)
-        if registered is None:
-            raise PolicyError("the purpose is not in the register; see governance.yaml")
-        table = next(n for n, spec in ground.data_map.published.items()
-                     if spec.purpose is registered.audience)  # fmt: skip
-        member = find(ground.layout, actor)
-        own = door.reference(ground, member.person if member else None, registered.audience)
-        for path in exports.receive(ground, Ask(actor, acts_as, purpose, table), own, to):
-            views.say(str(path))
-
-
-def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table: str,
-             out: Annotated[Path, typer.Argument(help="New file, for the asker.")], *,
-             person: Persons, field: Fields, purpose: Purpose, key: Key,
-             days: Annotated[int | None, typer.Option(help="How long it holds; default as long "
-                             "as policy allows.")] = None,
-             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Sign somebody else's reading of raw records: once, for these people, fields and purpose."""
-    from pipeline import access, signing
-    from pipeline.access import signoff
-    from pipeline.cli import views
-    from pipeline.policy.base import PolicyError
-
-    with ground_of(home) as ground:
-        spec = ground.data_map.published.get(table)
-        detail = ground.access.detail.get(spec.purpose) if spec else None
-        if detail is None:
-            raise PolicyError("no table of that name opens to a sign-off")
-        until = now() + dt.timedelta(days=days) if days is not None else None
-        made = signoff.issue(
-            signing.load_private_key(key.read_bytes()), detail.sign_off, asker=asker,
-            signer=access.actor(), table=table, people=references(ground, table, person),
-            fields=tuple(field or ()), purpose=purpose, version=ground.version, now=now(),
-            until=until,
-        )  # fmt: skip
-        signoff.write(made, out)
-        access.note_change(ground, f"sign-off {made.leave.name} given to {asker}")
-        views.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")
 
 
 @policy.command("status")
@@ -225,3 +105,122 @@ def staff_list(home: Home = DEFAULT_HOME) -> None:
 
     with ground_of(home, valid=False) as ground:
         views.staff(directory.everyone(ground.layout).values())
+
+
+def documents(home: Home = DEFAULT_HOME) -> None:
+    """Where the documents are that were made with the release: record of processing, notices."""
+    from pipeline import gate
+    from pipeline.cli import views
+    from pipeline.governed import documents as made
+
+    with ground_of(home, valid=False) as ground:
+        gate.manifest(ground.layout)
+        for path in sorted((ground.layout.current / made.FOLDER).glob("*.html")):
+            views.say(str(path))
+
+
+def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option()],
+              recipient: Annotated[str, typer.Option(help="As governance.yaml names it.")],
+              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """May this table be handed on? Says yes or no, question by question."""
+    from pipeline.access import role_named
+    from pipeline.cli import views
+    from pipeline.governed import share
+
+    with ground_of(home, valid=False) as ground:
+        answers = share.checklist(ground, table, role_named(role), purpose, recipient, now())
+        views.answers(answers)
+    if not all(one.yes for one in answers):
+        raise typer.Exit(1)
+
+
+def _require_log(home: Path, role: str | None) -> str:
+    """The actor, if the role may read the access log."""
+    from pipeline.policy.base import PolicyError
+
+    with ground_of(home, valid=False) as ground:
+        actor, acts_as = acting(ground, role)
+        if not ground.access.roles[acts_as].log:
+            raise PolicyError(f"{acts_as.value} does not read the access log")
+        return actor
+
+
+@access.command("review")
+def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; default where the "
+                                                            "last review ended.")] = None,
+                  finding: Annotated[str | None, typer.Option(help="Record that you have read it, "
+                                                              "and what you found.")] = None,
+                  role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """What a reviewer should look at in the access log; with a finding, that it was reviewed."""
+    from pipeline.access import review as reviews
+    from pipeline.cli import views
+
+    actor = _require_log(home, role)
+    with ground_of(home, valid=False) as ground:
+        start = reviews.last_reviewed(ground) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+        if since is not None:
+            start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
+        found = reviews.review(ground, start, now())
+        views.review(found)
+        if finding is not None:
+            reviews.record(ground, found, actor, finding, now())
+            views.say("recorded")
+        elif reviews.overdue(ground, now()):
+            views.warn("overdue: nobody has recorded a review in time")
+
+
+@incident.command("scope")
+def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *,
+                   until: Annotated[str | None, typer.Option(help="Default now.")] = None,
+                   known: Annotated[str | None, typer.Option(help="When it became known; default "
+                                                             "now.")] = None,
+                   actor: Annotated[str | None, typer.Option(help="One actor only.")] = None,
+                   table: Annotated[str | None, typer.Option(help="One table only.")] = None,
+                   whole: Annotated[bool, typer.Option(help="The table's file got out.")] = False,
+                   nature: str = "", measures: str = "",
+                   drafts: Annotated[Path | None, typer.Option(help="Folder for drafts of the "
+                                                               "notices.")] = None,
+                   role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Who and which fields were exposed, and until when the authority must know."""
+    from pipeline.access import incident as incidents
+    from pipeline.cli import views
+
+    def moment(text: str | None) -> dt.datetime:
+        if text is None:
+            return now()
+        try:
+            return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+        except ValueError:
+            raise typer.BadParameter("expected a date or a moment of ISO 8601") from None
+
+    _require_log(home, role)
+    with ground_of(home, valid=False) as ground:
+        found = incidents.scope(ground, moment(since), moment(until), actor=actor, table=table,
+                                whole=whole)  # fmt: skip
+        views.exposure(found, incidents.deadline(moment(known)), now())
+        if drafts is not None:
+            told = incidents.notices(ground, found, moment(known), nature, measures)
+            incidents.write_notices(told, drafts)
+            views.say(f"drafts in {drafts}")
+
+
+@incident.command("freeze")
+def incident_freeze(because: Annotated[str, typer.Option()], home: Home = DEFAULT_HOME) -> None:
+    """Stop all reading and publishing, and take every role's files away."""
+    from pipeline.access import actor, note_change
+    from pipeline.governed import freeze
+
+    with ground_of(home, valid=False) as ground:
+        freeze.freeze(ground, because, actor(), now())
+        note_change(ground, "frozen")
+
+
+@incident.command("thaw")
+def incident_thaw(home: Home = DEFAULT_HOME) -> None:
+    """Let reading and publishing go on; the next night makes the roles' files again."""
+    from pipeline.access import note_change
+    from pipeline.governed import freeze
+
+    with ground_of(home, valid=False) as ground:
+        freeze.thaw(ground)
+        note_change(ground, "thawed")

@@ -14,8 +14,11 @@ from rich.table import Table
 
 from pipeline import door, gate
 from pipeline.access.decide import Ask
+from pipeline.access.incident import Scope
+from pipeline.access.review import Review
 from pipeline.access.staff import Member
 from pipeline.demo import people
+from pipeline.governed.share import Answer
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.access import Role
@@ -168,6 +171,57 @@ def staff(members: Iterable[Member]) -> None:
     for one in members:
         grid.add_row(one.actor, ", ".join(one.roles), "yes" if one.key else "no")
     console.print(grid)
+
+
+def answers(found: list[Answer]) -> None:
+    """Print a checklist and its sum."""
+    grid = _grid("Before it is shared")
+    for name in ("question", "", "why"):
+        grid.add_column(name, overflow="fold")
+    for one in found:
+        grid.add_row(one.question, "yes" if one.yes else "NO", one.why)
+    console.print(grid)
+    if all(one.yes for one in found):
+        say("yes: it may be shared")
+    else:
+        warn("no: do not share it")
+
+
+def review(found: Review) -> None:
+    """Print what a reviewer of the access log should look at."""
+    grid = _grid(f"Access log, {found.since} to {found.until} UTC: {found.entries} entries")
+    for name in ("actor", "role"):
+        grid.add_column(name)
+    for name in ("readings", "people", "raw", "odd hours", "refused"):
+        grid.add_column(name, justify="right")
+    grid.add_column("look at", overflow="fold")
+    for one in found.lines:
+        counts = (one.readings, one.people, one.raw, one.odd_hours, one.refused)
+        grid.add_row(one.actor, one.role, *map(str, counts), "; ".join(one.signs) or "–")
+    console.print(grid)
+    for one in found.lines:
+        mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
+        console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
+
+
+def exposure(found: Scope, deadline: dt.datetime, now: dt.datetime) -> None:
+    """Print how far an incident went."""
+    say(f"{found.readings} readings by {len(found.actors)} actors, {found.rows:,} rows of "
+        f"{found.people:,} people; {found.refused} refused")  # fmt: skip
+    grid = _grid("What was exposed")
+    for name in ("table", "field", "made from", "class", "risk"):
+        grid.add_column(name, overflow="fold")
+    for one in found.fields:
+        grid.add_row(one.table, one.name, ", ".join(one.origin),
+                     ", ".join(one.classes).replace("_", " "), one.risk)  # fmt: skip
+    console.print(grid)
+    figures = [name for name in found.tables if name not in {one.table for one in found.fields}]
+    if figures:
+        say(f"figures of groups, of nobody alone: {', '.join(figures)}")
+    if found.special:
+        warn("special-category data are among them (GDPR Art. 9)")
+    hours = (deadline - now).total_seconds() / 3600
+    warn(f"the authority must know by {deadline:%Y-%m-%d %H:%M} UTC ({hours:.0f} hours left)")
 
 
 def status(home: Path) -> bool:

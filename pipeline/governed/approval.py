@@ -89,6 +89,23 @@ def missing(layout: Layout, rules: AccessRules, hash_: str) -> list[Role]:
     return left
 
 
+def frozen(layout: Layout) -> Path:
+    """The file that is there while everything is frozen (pipeline/governed/freeze.py)."""
+    return layout.governance / "frozen.json"
+
+
+def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
+    """What everybody asks who reads or publishes: signed, and not frozen by an incident.
+
+    Raises:
+        PolicyError: as `require_approved`, or since when and why it is frozen.
+    """
+    if frozen(layout).exists():
+        told = json.loads(frozen(layout).read_text("utf-8"))
+        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
+    require_approved(layout, rules, hash_)
+
+
 def require_approved(layout: Layout, rules: AccessRules, hash_: str) -> None:
     """Stop on a policy that legal and HR have not signed as it is.
 

@@ -218,7 +218,7 @@ class Governance(Strict):
         return self
 
     def purposes_of(self, audience: Purpose) -> dict[str, RegisteredPurpose]:
-        return {n: one for n, one in self.purposes.items() if one.audience is audience}
+        return {n: one for n, one in self.purposes.items() if one.audience == audience}
 
 
 def require_grounds(governance: Governance, data_map: DataMap) -> None:

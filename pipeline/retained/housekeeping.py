@@ -17,11 +17,12 @@ from pipeline.retained.due import Line, day
 
 # Files and folders that carry the day they were made in front of their name.
 DATED = {
-    Keeping.RECONCILIATION: "store/reconciliation/*.json",
-    Keeping.RECEIPTS: "receipts/*.json",
-    Keeping.BACKUPS: "backups/*",
-    Keeping.PACKAGES: "vault/packages/*",
-    Keeping.APPROVALS: "governance/*",
+    "store/reconciliation/*.json": Keeping.RECONCILIATION,
+    "receipts/*.json": Keeping.RECEIPTS,
+    "backups/*": Keeping.BACKUPS,
+    "vault/packages/*": Keeping.PACKAGES,
+    "governance/*": Keeping.APPROVALS,
+    "governance/reviews/*.json": Keeping.APPROVALS,
 }
 
 
@@ -35,7 +36,7 @@ def _made_on(path: Path) -> dt.date | None:
 
 def old_paths(ground: Ground, now: dt.datetime) -> Iterator[tuple[Keeping, Path]]:
     """Whole files and folders past their window."""
-    for keeping, pattern in DATED.items():
+    for pattern, keeping in DATED.items():
         last = day(ground, keeping, now)
         for path in sorted(ground.layout.root.glob(pattern)):
             made = _made_on(path)
@@ -78,7 +79,7 @@ def lines(ground: Ground, now: dt.datetime) -> list[Line]:
         found[keeping] = found.get(keeping, 0) + 1
     told = [
         Line(keeping.replace("_", " "), "old ones, whole", f"keeping.{keeping}", n, 0,
-             DATED.get(keeping, "vault/requests"))
+             ", ".join(p for p, k in DATED.items() if k is keeping) or "vault/requests")
         for keeping, n in found.items()
     ]  # fmt: skip
     told += [

@@ -1,0 +1,125 @@
+"""The checklist before something is shared, as a function that says yes or no with reasons."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+
+from pipeline import gate
+from pipeline.access.log import AccessLog
+from pipeline.access.verify import verify
+from pipeline.disclosure.report import NUMBERS
+from pipeline.governed import approval
+from pipeline.ground import Ground
+from pipeline.policy.access import Role, RoleRule
+from pipeline.policy.base import PolicyError
+from pipeline.policy.governance import documents, require_flows
+from pipeline.retained import holds
+from pipeline.retained.housekeeping import expired_before
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question of the checklist; `why` says what was found."""
+
+    question: str
+    yes: bool
+    why: str
+
+
+def _asked(question: str, fault: str | None, good: str) -> Answer:
+    return Answer(question, fault is None, fault or good)
+
+
+def _policy(ground: Ground, today: dt.date) -> str | None:
+    try:
+        approval.require_open(ground.layout, ground.access, ground.version)
+        holds.require_reviewed(ground.layout, today)
+    except PolicyError as error:
+        return str(error)
+    late = [name for name, day in documents(ground.governance) if day < today]
+    return f"expired: {', '.join(late)}" if late else None
+
+
+def _released(ground: Ground, database: str) -> str | None:
+    """Is the file the one that passed the checks?"""
+    try:
+        told = gate.manifest(ground.layout)
+    except PolicyError as error:
+        return str(error)
+    assert isinstance(told["sha256"], dict)
+    path = ground.layout.current / f"{database}.duckdb"
+    if not path.exists() or told["sha256"].get(path.name) != gate.digest(path):
+        return "the file is not the one that passed the checks"
+    if told.get("policy") != ground.version:
+        return "it was published under another policy; run a night"
+    return None
+
+
+def _recipient(ground: Ground, name: str, table: str) -> str | None:
+    audience = ground.data_map.published[table].purpose
+    found = [one for one in ground.governance.recipients if one.name == name]
+    if not found:
+        return "governance.yaml names no such recipient"
+    if audience not in found[0].audiences:
+        return f"the recipient may not have the audience {audience.value}"
+    only = ground.governance.model_copy(update={"recipients": tuple(found)})
+    try:
+        require_flows(only, ground.data_map, audience, ground.data_map.regions)
+    except PolicyError as error:
+        return str(error)
+    return None
+
+
+def _role(ground: Ground, role: Role, purpose: str, table: str) -> str | None:
+    rule, audience = ground.access.roles.get(role, RoleRule()), None
+    audience = ground.data_map.published[table].purpose
+    if audience not in rule.receives:
+        return f"{role.value} does not receive {audience.value}"
+    if purpose not in rule.purposes or purpose not in ground.governance.purposes_of(audience):
+        return f"{role.value} may not have {table} for {purpose}"
+    return None
+
+
+def _people(ground: Ground, table: str) -> str | None:
+    """Of figures and classes: are they of enough people, by the release's own risk report?"""
+    path = ground.layout.current / NUMBERS
+    if not path.exists():
+        return "the release has no risk report"
+    told = json.loads(path.read_text("utf-8"))
+    for one in (*told["aggregates"], *told["classes"]):
+        spec = ground.data_map.published[table]
+        least = spec.k or next(
+            (rule.k for name, rule in ground.disclosure.classes.items() if name == table), None
+        )
+        if one["table"] == table and one["k"] is not None and least and one["k"] < least:
+            return f"some of it is of {one['k']} people, not {least}"
+    return None
+
+
+def checklist(
+    ground: Ground, table: str, role: Role, purpose: str, recipient: str, now: dt.datetime
+) -> list[Answer]:
+    """May this published table be handed to that role at that recipient, for the purpose?
+
+    Raises:
+        PolicyError: no published table of that name.
+    """
+    spec = ground.data_map.published.get(table)
+    if spec is None:
+        raise PolicyError("no published table of that name")
+    broken = verify(AccessLog(ground.layout), expired_before(ground, now)).broken
+    return [
+        _asked("Is the policy signed, current and not frozen?", _policy(ground, now.date()),
+               f"policy {ground.version[:12]}"),
+        _asked("Is it what passed the checks?", _released(ground, spec.database),
+               "the file's hash is that of the release"),
+        _asked("May the role have it for this purpose?", _role(ground, role, purpose, table),
+               f"{role.value}, {purpose}"),
+        _asked("May it go to the recipient, and to that country?",
+               _recipient(ground, recipient, table), recipient),
+        _asked("Is it of enough people?", _people(ground, table),
+               f"k of {spec.k}" if spec.k else "as its rules ask"),
+        _asked("Is the access log whole?", broken, "every entry holds"),
+    ]  # fmt: skip
