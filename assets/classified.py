@@ -7,11 +7,8 @@ import dagster as dg
 from assets.common import NIGHTS, OWNERS
 from pipeline import lineage
 from pipeline.engine import engine, literal
-from pipeline.layout import built_beside
 from pipeline.resources import Store
-from pipeline.transforms import basis
-from pipeline.transforms.classify import write_classified
-from pipeline.transforms.known import write_known
+from pipeline.transforms import night as steps
 from pipeline.transforms.stored import CLASSIFIED, classified
 
 
@@ -37,10 +34,8 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     result depends on the set of drops only, so repeated and late drops change nothing else.
     """
     layout = store.layout
-    with layout.locked(), engine(layout.work) as connection:
-        with built_beside(layout.classified, layout.work) as beside:
-            write_classified(connection, layout, store.data_map, beside)
-            basis.write(layout, beside, dt.datetime.now(dt.UTC))
+    steps.classify(store.ground, dt.datetime.now(dt.UTC))
+    with engine(layout.work) as connection:
         ((rows, people, sensitive),) = connection.sql(
             f"SELECT count(*), count(DISTINCT person), count(sensitivity) FROM {classified(layout)}"
         ).fetchall()
@@ -69,15 +64,13 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     Lies in the vault, since the deny-list is made of raw identifiers.
     """
     layout = store.layout
-    with layout.locked(), engine(layout.work) as connection:
-        with built_beside(layout.known, layout.work) as beside:
-            write_known(connection, store.ground, beside)
+    steps.know(store.ground)
+    with engine(layout.work) as connection:
         connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
         ((courses, sensitive, denied),) = connection.sql(
             "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "
             "known.course), (SELECT count(*) FROM known.denied)"
         ).fetchall()
-    layout.known.chmod(0o600)
     return dg.MaterializeResult(
         metadata={"courses": courses, "sensitive_courses": sensitive, "deny_list": denied}
     )

@@ -6,19 +6,11 @@ from assets.common import DATA_MAP, NIGHTS, OWNERS
 from expectations.boundaries import inner_columns
 from pipeline import lineage
 from pipeline.engine import count, engine
-from pipeline.governed.lawful import require_flows_of
-from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
-from pipeline.policy.windows import due_sql
 from pipeline.resources import Store
-from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, stored
-from pipeline.transforms.pseudonymize import (
-    TABLES,
-    check_against,
-    write_pseudonymized,
-    write_references,
-)
+from pipeline.transforms import night as steps
+from pipeline.transforms import stored
+from pipeline.transforms.pseudonymize import TABLES
 
 
 def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
@@ -41,22 +33,11 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
-        layout = store.layout
-        check_against(store.data_map, purpose)
         store.key_ring.create()
-        key = store.key_ring.key(purpose)
-        due = due_sql(store.retention, store.data_map, basis.read(layout).as_of, purpose)
-        refs = layout.references(purpose)
-        with layout.locked(), engine(layout.work) as connection:
-            require_flows_of(connection, store.ground, purpose)
-            make_withheld(connection, store.ground)
-            with built_beside(refs, layout.work) as beside:
-                write_references(connection, stored.classified(layout), key, beside)
-            refs.chmod(0o600)
-            with built_beside(layout.pseudonymized_for(purpose), layout.work) as beside:
-                write_pseudonymized(connection, layout, purpose, due, beside)
+        key = steps.pseudonymize(store.ground, purpose)
+        with engine(store.layout.work) as connection:
             rows = count(
-                connection, f"SELECT count(*) FROM {stored.pseudonymized(layout, purpose)}"
+                connection, f"SELECT count(*) FROM {stored.pseudonymized(store.layout, purpose)}"
             )
         return dg.MaterializeResult(
             metadata={

@@ -110,6 +110,8 @@ def release(
     point_link(layout.current, target)
     settle(layout.releases)
     remove_old(layout)
+    # A pilot's files show rows of the release before this one.
+    shutil.rmtree(layout.pilot, ignore_errors=True)
     return target
 
 

@@ -8,6 +8,7 @@ vault/                             who is behind a pseudonym; key ring; mode 070
 vault/erasures/<id>/               the work list of an erasure under way
 releases/<id>/*.duckdb             published tables; `current` points at one release
 receipts/                          proofs of erasure
+pilot/<version>/<actor>/           files of a pilot group, made under a changed policy
 governance/<day>-<version>/        policies as they were signed, with their signatures
 backups/<stamp>/                   copies of store and vault
 store/reconciliation/              counts from raw to published, per run
@@ -92,6 +93,11 @@ class Layout:
     def told(self) -> Path:
         """What coaching was told: the published figures, remembered."""
         return self.root / "store" / "told"
+
+    @property
+    def pilot(self) -> Path:
+        """Files of a pilot group, made under a changed policy."""
+        return self.root / "pilot"
 
     @property
     def governance(self) -> Path:

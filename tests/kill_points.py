@@ -152,7 +152,10 @@ def main(template: Path, work: Path, points: int, share: int, of: int, person: s
         if isinstance(point, int):
             code = in_child(partial(counted, erase, point, tell))
         else:
-            code = in_child(erase, point)
+            # It can be over sooner than the one that was measured: then it is killed earlier.
+            while (code := in_child(erase, point)) == 0:
+                fresh()
+                point /= 2
         middle = looked(home, tell)
         again = in_child(erase)
         print(json.dumps({"point": point, "code": code, "middle": middle, "again": again,

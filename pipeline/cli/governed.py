@@ -40,6 +40,40 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
         raise typer.Exit(1)
 
 
+@policy.command("diff")
+def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
+                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """What changed policy files would change, in keys, rows, columns and people."""
+    from pipeline.cli import views
+    from pipeline.governed import preview
+    from pipeline.resources import store_from_environment
+
+    with ground_of(home, valid=False) as ground:
+        store = store_from_environment().model_copy(update={"home": str(home)})
+        changed = store.model_copy(update={"policy_folder": str(folder)})
+        found = preview.preview(ground, Path(store.policy_folder), changed.ground, folder, now())
+        views.preview(found)
+    if found.stopped_by:
+        raise typer.Exit(1)
+
+
+@policy.command("pilot")
+def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the signed, changed policy "
+                                                        "files.")],
+                 actor: Annotated[list[str], typer.Option(help="Repeatable.")],
+                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Give a pilot group its files under a changed policy; nobody else's change."""
+    from pipeline.cli import views
+    from pipeline.governed import pilot
+    from pipeline.resources import store_from_environment
+
+    with ground_of(home):
+        store = store_from_environment().model_copy(update={"home": str(home)})
+        changed = store.model_copy(update={"policy_folder": str(folder)})
+        changed.require_lawful_use(now().date())
+        views.say(f"pilot in {pilot.start(changed.ground, tuple(actor), now())}")
+
+
 @policy.command("sign")
 def policy_sign(role: Annotated[str, typer.Option()], key: Key,
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -27,6 +27,10 @@ from pipeline.resources import store_from_environment
 from pipeline.retained.due import Line
 from pipeline.retained.holds import Hold
 from pipeline.subjects.register import Request
+
+if TYPE_CHECKING:
+    # Brings Great Expectations, which loads for seconds.
+    from pipeline.governed.preview import Preview
 
 console = Console()
 errors = Console(stderr=True)
@@ -202,6 +206,28 @@ def review(found: Review) -> None:
     for one in found.lines:
         mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
         console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
+
+
+def preview(found: Preview) -> None:
+    """Print what another policy would change."""
+    for key in found.keys:
+        console.print(key, highlight=False, markup=False)
+    if not found.keys:
+        say("the files say the same")
+    grid = _grid("What would be published")
+    grid.add_column("table", no_wrap=True)
+    for name in ("rows", "after", "gone", "new", "people", "after", "touched"):
+        grid.add_column(name, justify="right")
+    grid.add_column("columns", overflow="fold")
+    for one in found.changes:
+        counts = (one.rows_before, one.rows_after, one.rows_gone, one.rows_new, one.people_before,
+                  one.people_after, one.people_touched)  # fmt: skip
+        columns = [*(f"-{c}" for c in one.columns_gone), *(f"+{c}" for c in one.columns_new)]
+        grid.add_row(one.table, *("–" if n is None else f"{n:,}" for n in counts),
+                     " ".join(columns))  # fmt: skip
+    console.print(grid)
+    for table, rules in found.stopped_by.items():
+        warn(f"the night would stop at {table}: {', '.join(rules)}")
 
 
 def exposure(found: Scope, deadline: dt.datetime, now: dt.datetime) -> None:

@@ -66,10 +66,10 @@ def expired_before(ground: Ground, now: dt.datetime) -> dt.date:
     return cutoff(ground.rules, None, now, rule.duration).day + dt.timedelta(days=1)
 
 
-def _segments(ground: Ground, now: dt.datetime) -> list[Path]:
+def _segments(ground: Ground, now: dt.datetime) -> list[str]:
     """Segments of the access log past their window."""
     first = expired_before(ground, now).isoformat()
-    return [path for path in AccessLog(ground.layout).segments() if path.stem < first]
+    return [day for day in AccessLog(ground.layout).kept.days() if day < first]
 
 
 def lines(ground: Ground, now: dt.datetime) -> list[Line]:
@@ -107,9 +107,9 @@ def clear(ground: Ground, now: dt.datetime, note: Callable[[str, str, int], None
     for rule, path, kept, gone in list(_entries(ground, now)):
         note(rule, path.name, gone)
         write_settled(path, "".join(f"{line}\n" for line in kept))
-    for path in _segments(ground, now):
-        note(f"logs.{Log.ACCESS_LOG}", path.name, 1)
-        AccessLog(ground.layout).expire(path)
+    for segment in _segments(ground, now):
+        note(f"logs.{Log.ACCESS_LOG}", segment, 1)
+        AccessLog(ground.layout).expire(segment)
     for epoch in ground.ring.retired(day(ground, Keeping.KEY_EPOCHS, now)):
         note(f"keeping.{Keeping.KEY_EPOCHS}", f"epoch {epoch}", 1)
         ground.ring.destroy(epoch)

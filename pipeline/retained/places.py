@@ -94,6 +94,8 @@ PLACES = (
           "logs.access_log", "kept as long as the log"),
     Place("releases", ("releases/*",), "published tables, one DuckDB file per audience",
           "tables.*", "survivors are written to a fresh file, the old one is removed"),
+    Place("pilots", ("pilot/*",), "files of a pilot group, made under a changed policy",
+          "tables.*", "removed whole with every release"),
     Place("receipts", ("receipts/*.json",), "proofs of erasure; counts and hashes",
           "keeping.receipts", "old ones are removed"),
     Place("backups", ("backups/*",), "copies of store and vault", "keeping.backups",

@@ -1,0 +1,174 @@
+"""Where the access log's lines are kept: files in the vault, or a table in PostgreSQL.
+
+Both keep lines and nothing else: what a line must be is the log's business, so that a log proves
+itself the same way wherever it lies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import psycopg2
+
+from pipeline.layout import settle
+
+TAIL = 1 << 13  # bytes that are read to find a file's last line; longer lines read it whole
+
+
+class Segments(Protocol):
+    """One segment a day, of whole lines with their ends."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Writers in any number of processes take turns; a dead one's turn ends by itself."""
+
+    def days(self) -> list[str]:
+        """Days that have a segment, oldest first."""
+
+    def content(self, day: str) -> bytes:
+        """The whole segment."""
+
+    def last(self, day: str) -> bytes | None:
+        """Its last whole line, without the end; None for none."""
+
+    def append(self, day: str, lines: bytes) -> None:
+        """Add whole lines; they are on the disk when this returns."""
+
+    def remove(self, day: str) -> None:
+        """Remove the segment."""
+
+
+def last_line(path: Path) -> bytes | None:
+    """The last whole line of a file; None for none. A torn one at the end was never whole."""
+    if not path.exists():
+        return None
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - TAIL))
+        tail = stream.read()
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if whole.count(b"\n") < 2 and size > TAIL:
+            stream.seek(0)
+            tail = stream.read()
+            whole = tail[: tail.rfind(b"\n") + 1]
+    return whole.splitlines()[-1] if whole else None
+
+
+def append_lines(path: Path, lines: bytes) -> None:
+    """Add lines to a file, after cutting off what a crash tore: it was never acknowledged."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            size = path.read_bytes().rfind(b"\n") + 1
+            os.ftruncate(handle, size)
+        os.pwrite(handle, lines, size)
+        os.fdatasync(handle)
+    finally:
+        os.close(handle)
+    if not size:
+        settle(path.parent)
+
+
+class Files:
+    """`<folder>/<day>.log`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, day: str) -> Path:
+        return self.folder / f"{day}.log"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def days(self) -> list[str]:
+        if not self.folder.exists():
+            return []
+        return sorted(n.removesuffix(".log") for n in os.listdir(self.folder) if n.endswith(".log"))
+
+    def content(self, day: str) -> bytes:
+        return self.path(day).read_bytes()
+
+    def last(self, day: str) -> bytes | None:
+        return last_line(self.path(day))
+
+    def append(self, day: str, lines: bytes) -> None:
+        append_lines(self.path(day), lines)
+
+    def remove(self, day: str) -> None:
+        self.path(day).unlink()
+        settle(self.folder)
+
+
+class Postgres:
+    """The table `access_log`: day, number, line. For many machines with one log.
+
+    The role that writes needs INSERT and SELECT; DELETE is for the one that expires segments.
+    """
+
+    TABLE = """
+    CREATE TABLE IF NOT EXISTS access_log (
+      day text NOT NULL, number bigserial PRIMARY KEY, line bytea NOT NULL);
+    CREATE INDEX IF NOT EXISTS access_log_day ON access_log (day, number)"""
+    LOCK = 0x6D696C65  # one number for one log in a database
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg2.extensions.connection | None = None
+
+    def _ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """One statement, committed when this returns. A lost connection is an error, so that nobody
+        reads what was not logged; the next call connects anew."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg2.connect(self._url)
+            self._connection.autocommit = True
+            with self._connection.cursor() as cursor:
+                cursor.execute("SET synchronous_commit = on")
+                cursor.execute("SELECT to_regclass('access_log') IS NULL")
+                if cursor.fetchall()[0][0]:
+                    cursor.execute(self.TABLE)
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        # Of the session: the server ends it when the writer dies.
+        self._ask("SELECT pg_advisory_lock(%s)", self.LOCK)
+        try:
+            yield
+        finally:
+            self._ask("SELECT pg_advisory_unlock(%s)", self.LOCK)
+
+    def days(self) -> list[str]:
+        return [str(day) for (day,) in self._ask("SELECT DISTINCT day FROM access_log ORDER BY 1")]
+
+    def content(self, day: str) -> bytes:
+        rows = self._ask("SELECT line FROM access_log WHERE day = %s ORDER BY number", day)
+        return b"".join(bytes(line) + b"\n" for (line,) in rows)  # type: ignore[call-overload]
+
+    def last(self, day: str) -> bytes | None:
+        rows = self._ask(
+            "SELECT line FROM access_log WHERE day = %s ORDER BY number DESC LIMIT 1", day
+        )
+        return bytes(rows[0][0]) if rows else None  # type: ignore[call-overload]
+
+    def append(self, day: str, lines: bytes) -> None:
+        whole = [line for line in lines.split(b"\n") if line]
+        self._ask("INSERT INTO access_log (day, line) SELECT %s, unnest(%s)", day,
+                  [psycopg2.Binary(line) for line in whole])  # fmt: skip
+
+    def remove(self, day: str) -> None:
+        self._ask("DELETE FROM access_log WHERE day = %s", day)
