@@ -23,10 +23,12 @@ def private_pem(key: Ed25519PrivateKey) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
+def public_bytes(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def public_pem(key: Ed25519PrivateKey) -> str:
-    return key.public_key().public_bytes(
-        Encoding.PEM, PublicFormat.SubjectPublicKeyInfo
-    ).decode()  # fmt: skip
+    return public_bytes(key.public_key()).decode()
 
 
 def load_private_key(pem: bytes) -> Ed25519PrivateKey:

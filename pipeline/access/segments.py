@@ -128,6 +128,10 @@ class Postgres:
         self._url = url
         self._connection: psycopg2.extensions.connection | None = None
 
+    def __reduce__(self) -> tuple[type[Postgres], tuple[str]]:
+        # To another process without the connection.
+        return Postgres, (self._url,)
+
     def _ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """One statement, committed when this returns. A lost connection is an error, so that nobody
         reads what was not logged; the next call connects anew."""
@@ -138,7 +142,10 @@ class Postgres:
                 cursor.execute("SET synchronous_commit = on")
                 cursor.execute("SELECT to_regclass('access_log') IS NULL")
                 if cursor.fetchall()[0][0]:
+                    # Two that find no table would both make it.
+                    cursor.execute("SELECT pg_advisory_lock(%s)", (self.LOCK,))
                     cursor.execute(self.TABLE)
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", (self.LOCK,))
         with self._connection.cursor() as cursor:
             cursor.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
