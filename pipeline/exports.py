@@ -100,7 +100,11 @@ def _files(ground: Ground, ask: Ask, own_ref: str | None) -> Iterator[tuple[Path
     folder = ground.layout.current / FOLDER / ask.role.value
     for database in _databases(ground, audience):
         own = audience in ground.access.own_reports
-        yield folder / f"{own_ref if own else database}.duckdb", f"{database}.duckdb"
+        name = f"{database}.duckdb"
+        # Who is in a pilot gets the pilot's file (pipeline/governed/pilot.py).
+        piloted = sorted(ground.layout.pilot.glob(f"*/{ask.actor}/{ask.role.value}/{name}"))
+        usual = folder / f"{own_ref if own else database}.duckdb"
+        yield (piloted[-1] if piloted else usual), name
 
 
 def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Path]:

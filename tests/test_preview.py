@@ -12,13 +12,17 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline import access, gate
+from pipeline import access, door, exports, gate
+from pipeline.access.decide import Ask
 from pipeline.governed import pilot, preview
 from pipeline.governed.preview import Change
 from pipeline.layout import PROJECT
+from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
+from tests.company import number
 from tests.conftest import Estate, errors
-from tests.estate import policy_with, sign_policy
+from tests.estate import STAFF, policy_with, sign_policy
 from tests.test_governance import policy, told
 
 NOW = dt.datetime.now(dt.UTC)
@@ -127,13 +131,20 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
     proof = json.loads((target / "pilot.json").read_text())
     assert proof["release_before"] == proof["release_after"] == before
     assert {p.name for p in target.iterdir()} == {"max", "ana", "pilot.json"}
-    columns, mine = rows(target / "max")["manager_extract"]
+    columns, mine = rows(target / "max" / "manager")["manager_extract"]
     assert columns == [c for c in was["manager_extract"][0] if c != "outcome"]
     assert len({row[0] for row in mine}) == 1
-    assert set(rows(target / "ana")) == {*was} - {"manager_extract", "hr_legal_detail"}
+    assert set(rows(target / "ana" / "analyst")) == {*was} - {"manager_extract", "hr_legal_detail"}
     assert list(access.bodies(layout))[-1]["note"].endswith("for ana, max")
+    for actor, role in (("max", Role.MANAGER), ("mia", Role.MANAGER)):
+        ref = door.reference(published.ground, f"emp:{number(STAFF[actor][1] or 0)}",
+                             Purpose.MANAGER)  # fmt: skip
+        ask = Ask(actor, role, "one_to_one", "manager_extract")
+        exports.receive(published.ground, ask, ref, tmp_path / actor)
+    assert "outcome" not in rows(tmp_path / "max")["manager_extract"][0]
+    assert "outcome" in rows(tmp_path / "mia")["manager_extract"][0]
     # What the pilot got is what the night then publishes, and the pilot ends with it.
-    piloted = rows(target / "ana")["analytics_milestones"]
+    piloted = rows(target / "ana" / "analyst")["analytics_milestones"]
     assert candidate.run().success
     assert rows(layout.current)["analytics_milestones"] == piloted
     assert not layout.pilot.exists()

@@ -73,30 +73,42 @@ def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, bytes]:
 
 def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
     """Walk one segment; returns its number of entries."""
-    day, before = walk.day, walk.before
-    anchored = [walk.anchored[at : at + END] for at in range(0, len(walk.anchored), END)]
-    if walk.newest and len(anchored) <= content.count(b"\n"):
-        content = content[: content.rfind(b"\n") + 1]  # torn by a crash, never acknowledged
-    lines = content.split(b"\n")
-    if lines.pop():
-        raise _BrokenError(f"segment {day}, line {len(lines) + 1}: torn")
-    number, sha256, waiting = 0, hashlib.sha256, set(anchored)
-    for number, line in enumerate(lines, 1):
-        if sha256(before + line[END:]).hexdigest().encode() != line[:LINK]:
-            raise _BrokenError(f"segment {day}, line {number}: does not follow from the one "
-                               "before", number - 1)  # fmt: skip
-        before = line[:END]
-        if before in waiting:
-            waiting.remove(before)
+    day, before, ends = walk.day, walk.before, list[bytes]()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        lines, anchored = content.count(b"\n"), len(walk.anchored) // END
+        if not walk.newest or anchored > lines:
+            raise _BrokenError(f"segment {day}, line {lines + 1}: torn")
+        # Torn by a crash, never acknowledged.
+    sha256, find, at = hashlib.sha256, content.find, 0
+    while at < whole:
+        stop = find(b"\n", at)
+        end = content[at : at + END]
+        if sha256(before + content[at + END : stop]).hexdigest().encode() != end[:LINK]:
+            raise _BrokenError(f"segment {day}, line {len(ends) + 1}: does not follow from the one "
+                               "before", len(ends))  # fmt: skip
+        ends.append(end)
+        before, at = end, stop + 1
+    if ends:
+        _signed(key, before, f"segment {day}, line {len(ends)}")
+    if b"".join(ends) != walk.anchored:
+        _compare(day, ends, walk.anchored, key)
+    return len(ends)
+
+
+def _compare(day: str, ends: list[bytes], joined: bytes, key: Ed25519PublicKey) -> None:
+    """A segment whose entries are not exactly the anchor's: more of them prove themselves by their
+    signature (a crash kept them from the anchor), fewer have been cut off."""
+    anchored = [joined[at : at + END] for at in range(0, len(joined), END)]
+    waiting = set(anchored)
+    for number, end in enumerate(ends, 1):
+        if end in waiting:
+            waiting.remove(end)
         else:
-            # An entry that a crash kept from the anchor proves itself.
-            _signed(key, before, f"segment {day}, line {number}")
-    if lines:
-        _signed(key, before, f"segment {day}, line {number}")
+            _signed(key, end, f"segment {day}, line {number}")
     if waiting:
         lost = next(at for at, end in enumerate(anchored, 1) if end in waiting)
-        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is not here", number)
-    return number
+        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is not here", len(ends))
 
 
 @dataclass(frozen=True)

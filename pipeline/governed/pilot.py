@@ -1,7 +1,7 @@
 """A changed policy, first for a pilot group: their files are made under it, nobody else's change.
 
-pilot/<version>/<actor>/<database>.duckdb, and pilot.json with the hashes that prove it. A pilot
-ends with the next release, whatever its policy.
+pilot/<version>/<actor>/<role>/<database>.duckdb, and pilot.json with the hashes that prove it. A
+pilot ends with the next release, whatever its policy.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def start(candidate: Ground, actors: tuple[str, ...], now: dt.datetime) -> Path:
 
 def _hand_out(trial: Ground, staged: Path, member: staff.Member, folder: Path) -> None:
     """Copy the files that one member's roles receive."""
-    folder.mkdir(mode=0o700)
     for role in member.roles:
+        (folder / role.value).mkdir(parents=True, mode=0o700)
         rule = trial.access.roles.get(role, RoleRule())
         for audience in rule.receives:
             own = audience in trial.access.own_reports
@@ -75,4 +75,4 @@ def _hand_out(trial: Ground, staged: Path, member: staff.Member, folder: Path) -
             for spec in trial.data_map.published.values():
                 if spec.purpose is audience and (ref or not own):
                     source = staged / exports.FOLDER / role.value / f"{ref or spec.database}.duckdb"
-                    shutil.copyfile(source, folder / f"{spec.database}.duckdb")
+                    shutil.copyfile(source, folder / role.value / f"{spec.database}.duckdb")
