@@ -67,11 +67,13 @@ def build(home: Path, due: int, kept: int) -> None:
     import dagster as dg
 
     from pipeline.definitions import definitions
+    from pipeline.demo import people
     from pipeline.landing import take_in
     from pipeline.resources import Store
     from pipeline.transforms import basis
 
     store = Store(home=str(home))
+    people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
     for first in months[:-1]:
         drop = first + dt.timedelta(days=27)

@@ -5,6 +5,7 @@ Prints one JSON object: seconds per stage, from Dagster's own step events.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import sys
@@ -16,7 +17,11 @@ from benchmarks.data import NIGHT
 def main(landing: Path, home: Path) -> None:
     os.environ["MILESTONES_LANDING"] = str(landing)
     from pipeline.cli import night
+    from pipeline.demo import people
+    from pipeline.resources import Store
 
+    store = Store(home=str(home.absolute()))
+    people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
     if not night.run(home, NIGHT):
         raise SystemExit(1)
     import dagster as dg
