@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 from highspy._core import _Highs
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from pipeline.disclosure.period import Bools, Floats, Ints
 
-WITNESSES = 6  # random directions that are tried on all targets at once
+WITNESSES = 2  # random directions that are tried on all targets at once
+ROUNDS = 50  # of arithmetic; its bounds can come closer without end
+FEW = 4  # targets that a round must settle to be worth another one
 EXACT = 1e-6
 
 
@@ -74,6 +76,43 @@ class _Solver:
         return np.asarray(self._highs.getSolution().col_value, np.float64)
 
 
+def pinned(told: Told) -> tuple[Floats, Floats]:
+    """Bounds that every cell keeps to in all tables, by arithmetic alone: what a total leaves when
+    the others in it are as small, or as large, as they can be. Outer bounds, perhaps not tight."""
+    low, high = np.zeros(len(told.most)), told.most.copy()
+    entries = told.members.tocoo()
+    rows, columns = entries.coords
+    for _ in range(ROUNDS):
+        least, most = told.members @ low, told.members @ high
+        tighter_high, tighter_low = high.copy(), low.copy()
+        np.minimum.at(tighter_high, columns, (told.rest - least)[rows] + low[columns])
+        np.maximum.at(tighter_low, columns, (told.rest - most)[rows] + high[columns])
+        if np.allclose(tighter_high, high) and np.allclose(tighter_low, low):
+            break
+        low, high = tighter_low, tighter_high
+    return low, high
+
+
+class _Spread:
+    """The same tables, sought where as many cells as can be hold as much as matters at once.
+
+    A vertex of the tables has no more cells that are not nought than there are totals, so it tells
+    of few. Every cell is split into what counts, up to `cap`, and the rest, and only the first is
+    sought: that is spread over many cells.
+    """
+
+    def __init__(self, told: Told, cap: Floats) -> None:
+        self._cells = len(cap)
+        self._solver = _Solver(Told(
+            csr_array(hstack([told.members, told.members])), told.rest,
+            np.concatenate([cap, told.most - cap]),
+        ))  # fmt: skip
+
+    def farthest(self, direction: Floats) -> Floats:
+        found = self._solver.farthest(np.concatenate([direction, np.zeros(self._cells)]))
+        return found[: self._cells] + found[self._cells :]
+
+
 def bounds(told: Told, targets: csr_array, wide: Floats, seed: int = 0) -> tuple[Floats, Floats]:
     """Between which values every target must lie, as far as it matters.
 
@@ -89,12 +128,16 @@ def bounds(told: Told, targets: csr_array, wide: Floats, seed: int = 0) -> tuple
     """
     random = np.random.default_rng(seed)
     low, high = np.full(targets.shape[0], np.inf), np.full(targets.shape[0], -np.inf)
-    solver = _Solver(told)
+    solver, wide = _Solver(told), wide.copy()
 
-    def see(direction: Floats) -> None:
-        seen = targets @ solver.farthest(direction)
+    def see(table: Floats) -> None:
+        seen = targets @ table
         np.minimum(low, seen, out=low)
         np.maximum(high, seen, out=high)
+
+    def both_ways(where: _Solver | _Spread, direction: Floats) -> None:
+        see(where.farthest(direction))
+        see(where.farthest(-direction))
 
     def stuck() -> Ints:
         return np.flatnonzero(high - low < wide - EXACT)
@@ -103,22 +146,31 @@ def bounds(told: Told, targets: csr_array, wide: Floats, seed: int = 0) -> tuple
         mixed: Floats = targets[rows, :].T @ weights
         return mixed
 
-    see(np.zeros(len(told.most)))
+    see(solver.farthest(np.zeros(len(told.most))))
+    # What arithmetic pins down needs no solver.
+    least, most = pinned(told)
+    wide[targets @ (most - least) < EXACT] = 0.0
     # One table that is far out for many targets at once tells of all of them.
     for _ in range(WITNESSES):
         rows = stuck()
-        if not len(rows):
-            return low, high
         for weights in (np.ones(len(rows)), random.standard_normal(len(rows))):
-            see(together(rows, weights))
-            see(together(rows, -weights))
+            both_ways(solver, together(rows, weights))
+    single = np.flatnonzero(np.diff(targets.indptr) == 1)
+    cells = targets.indices[targets.indptr[single]]
+    cap = np.zeros(len(told.most))
+    np.maximum.at(cap, cells, wide[single])
+    spread = _Spread(told, np.minimum(cap, told.most))
+    settled = FEW
+    while settled >= FEW and len(rows := stuck()):
+        direction = np.zeros(len(told.most))
+        direction[cells[np.isin(single, rows)]] = 1.0
+        both_ways(spread, direction)
+        settled = len(rows) - len(stuck())
     while len(rows := stuck()):
         row = rows[:1]
-        see(together(row, np.ones(1)))
-        see(together(row, -np.ones(1)))
+        both_ways(solver, together(row, np.ones(1)))
         # What is narrow now is so for good: these bounds are exact.
         if high[row[0]] - low[row[0]] < wide[row[0]] - EXACT:
-            wide = wide.copy()
             wide[row[0]] = 0.0
     return low, high
 
