@@ -44,7 +44,7 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
 def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """What changed policy files would change, in keys, rows, columns and people."""
-    from pipeline.cli import views
+    from pipeline.cli import oversight
     from pipeline.governed import preview
     from pipeline.resources import store_from_environment
 
@@ -52,7 +52,7 @@ def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the chang
         store = store_from_environment().model_copy(update={"home": str(home)})
         changed = store.model_copy(update={"policy_folder": str(folder)})
         found = preview.preview(ground, Path(store.policy_folder), changed.ground, folder, now())
-        views.preview(found)
+        oversight.preview(found)
     if found.stopped_by:
         raise typer.Exit(1)
 
@@ -135,10 +135,10 @@ def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
 def staff_list(home: Home = DEFAULT_HOME) -> None:
     """Actors and their roles."""
     from pipeline.access import staff as directory
-    from pipeline.cli import views
+    from pipeline.cli import oversight
 
     with ground_of(home, valid=False) as ground:
-        views.staff(directory.everyone(ground.layout).values())
+        oversight.staff(directory.everyone(ground.layout).values())
 
 
 def documents(home: Home = DEFAULT_HOME) -> None:
@@ -158,12 +158,12 @@ def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option
               home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """May this table be handed on? Says yes or no, question by question."""
     from pipeline.access import role_named
-    from pipeline.cli import views
+    from pipeline.cli import oversight
     from pipeline.governed import share
 
     with ground_of(home, valid=False) as ground:
         answers = share.checklist(ground, table, role_named(role), purpose, recipient, now())
-        views.answers(answers)
+        oversight.answers(answers)
     if not all(one.yes for one in answers):
         raise typer.Exit(1)
 
@@ -187,7 +187,7 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
                   role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """What a reviewer should look at in the access log; with a finding, that it was reviewed."""
     from pipeline.access import review as reviews
-    from pipeline.cli import views
+    from pipeline.cli import oversight, views
 
     actor = _require_log(home, role)
     with ground_of(home, valid=False) as ground:
@@ -195,7 +195,7 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
         if since is not None:
             start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
         found = reviews.review(ground, start, now())
-        views.review(found)
+        oversight.review(found)
         if finding is not None:
             reviews.record(ground, found, actor, finding, now())
             views.say("recorded")
@@ -217,7 +217,7 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
                    role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Who and which fields were exposed, and until when the authority must know."""
     from pipeline.access import incident as incidents
-    from pipeline.cli import views
+    from pipeline.cli import oversight, views
 
     def moment(text: str | None) -> dt.datetime:
         if text is None:
@@ -231,7 +231,7 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
     with ground_of(home, valid=False) as ground:
         found = incidents.scope(ground, moment(since), moment(until), actor=actor, table=table,
                                 whole=whole)  # fmt: skip
-        views.exposure(found, incidents.deadline(moment(known)), now())
+        oversight.exposure(found, incidents.deadline(moment(known)), now())
         if drafts is not None:
             told = incidents.notices(ground, found, moment(known), nature, measures)
             incidents.write_notices(told, drafts)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,11 +13,7 @@ from rich.table import Table
 
 from pipeline import door, gate
 from pipeline.access.decide import Ask
-from pipeline.access.incident import Scope
-from pipeline.access.review import Review
-from pipeline.access.staff import Member
 from pipeline.demo import people
-from pipeline.governed.share import Answer
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.access import Role
@@ -27,10 +22,6 @@ from pipeline.resources import store_from_environment
 from pipeline.retained.due import Line
 from pipeline.retained.holds import Hold
 from pipeline.subjects.register import Request
-
-if TYPE_CHECKING:
-    # Brings Great Expectations, which loads for seconds.
-    from pipeline.governed.preview import Preview
 
 console = Console()
 errors = Console(stderr=True)
@@ -66,7 +57,7 @@ def _cell(column: str, value: object) -> str:
     return text[:7] if column in ("period", "event_period") else text
 
 
-def _grid(title: str) -> Table:
+def grid_of(title: str) -> Table:
     """A table that fits a narrow terminal."""
     return Table(title=title, title_justify="left", min_width=min(len(title), 78),
                  box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
@@ -75,7 +66,7 @@ def _grid(title: str) -> Table:
 def reconciliation(home: Path, night: str) -> None:
     """Print one night's counts from raw to published."""
     path = Layout(home.absolute()).reconciliation / f"{night}.json"
-    grid = _grid(f"From raw to published, night of {night} (records, all drops so far)")
+    grid = grid_of(f"From raw to published, night of {night} (records, all drops so far)")
     grid.add_column("table", no_wrap=True)
     for name in ("in", "quarantined", "superseded", "suppressed", "published"):
         grid.add_column(name, justify="right")
@@ -112,7 +103,7 @@ def _shown(columns: tuple[str, ...]) -> list[int]:
 def _page(title: str, page: door.Page) -> None:
     shown = _shown(page.columns)
     left_out = [page.columns[at] for at in range(len(page.columns)) if at not in shown]
-    grid = _grid(title + (f", without {', '.join(left_out)}" if left_out else ""))
+    grid = grid_of(title + (f", without {', '.join(left_out)}" if left_out else ""))
     for at in shown:
         heading = SHORT.get(page.columns[at], page.columns[at])
         number = any(isinstance(row[at], int | float) for row in page.rows)
@@ -167,89 +158,6 @@ def demo(ground: Ground, limit: int) -> bool:
     return True
 
 
-def staff(members: Iterable[Member]) -> None:
-    """Print actors and roles; whose records are theirs is not shown."""
-    grid = _grid("Staff")
-    for name in ("actor", "roles", "signs"):
-        grid.add_column(name)
-    for one in members:
-        grid.add_row(one.actor, ", ".join(one.roles), "yes" if one.key else "no")
-    console.print(grid)
-
-
-def answers(found: list[Answer]) -> None:
-    """Print a checklist and its sum."""
-    grid = _grid("Before it is shared")
-    for name in ("question", "", "why"):
-        grid.add_column(name, overflow="fold")
-    for one in found:
-        grid.add_row(one.question, "yes" if one.yes else "NO", one.why)
-    console.print(grid)
-    if all(one.yes for one in found):
-        say("yes: it may be shared")
-    else:
-        warn("no: do not share it")
-
-
-def review(found: Review) -> None:
-    """Print what a reviewer of the access log should look at."""
-    grid = _grid(f"Access log, {found.since} to {found.until} UTC: {found.entries} entries")
-    for name in ("actor", "role"):
-        grid.add_column(name)
-    for name in ("readings", "people", "raw", "odd hours", "refused"):
-        grid.add_column(name, justify="right")
-    grid.add_column("look at", overflow="fold")
-    for one in found.lines:
-        counts = (one.readings, one.people, one.raw, one.odd_hours, one.refused)
-        grid.add_row(one.actor, one.role, *map(str, counts), "; ".join(one.signs) or "–")
-    console.print(grid)
-    for one in found.lines:
-        mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
-        console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
-
-
-def preview(found: Preview) -> None:
-    """Print what another policy would change."""
-    for key in found.keys:
-        console.print(key, highlight=False, markup=False)
-    if not found.keys:
-        say("the files say the same")
-    grid = _grid("What would be published")
-    grid.add_column("table", no_wrap=True)
-    for name in ("rows", "after", "gone", "new", "people", "after", "touched"):
-        grid.add_column(name, justify="right")
-    grid.add_column("columns", overflow="fold")
-    for one in found.changes:
-        counts = (one.rows_before, one.rows_after, one.rows_gone, one.rows_new, one.people_before,
-                  one.people_after, one.people_touched)  # fmt: skip
-        columns = [*(f"-{c}" for c in one.columns_gone), *(f"+{c}" for c in one.columns_new)]
-        grid.add_row(one.table, *("–" if n is None else f"{n:,}" for n in counts),
-                     " ".join(columns))  # fmt: skip
-    console.print(grid)
-    for table, rules in found.stopped_by.items():
-        warn(f"the night would stop at {table}: {', '.join(rules)}")
-
-
-def exposure(found: Scope, deadline: dt.datetime, now: dt.datetime) -> None:
-    """Print how far an incident went."""
-    say(f"{found.readings} readings by {len(found.actors)} actors, {found.rows:,} rows of "
-        f"{found.people:,} people; {found.refused} refused")  # fmt: skip
-    grid = _grid("What was exposed")
-    for name in ("table", "field", "made from", "class", "risk"):
-        grid.add_column(name, overflow="fold")
-    for one in found.fields:
-        grid.add_row(one.table, one.name, ", ".join(one.origin),
-                     ", ".join(one.classes).replace("_", " "), one.risk)  # fmt: skip
-    console.print(grid)
-    figures = [name for name in found.tables if name not in {one.table for one in found.fields}]
-    if figures:
-        say(f"figures of groups, of nobody alone: {', '.join(figures)}")
-    if found.special:
-        warn("special-category data are among them (GDPR Art. 9)")
-    hours = (deadline - now).total_seconds() / 3600
-    warn(f"the authority must know by {deadline:%Y-%m-%d %H:%M} UTC ({hours:.0f} hours left)")
-
-
 def status(home: Path) -> bool:
     """Print what is published now."""
     try:
@@ -274,7 +182,7 @@ def risk(home: Path) -> bool:
         warn(str(error))
         return False
     found = json.loads((layout.current / report.NUMBERS).read_text("utf-8"))
-    grid = _grid(f"Coaching figures, all told periods, night of {told['partition']}")
+    grid = grid_of(f"Coaching figures, all told periods, night of {told['partition']}")
     grid.add_column("table", no_wrap=True)
     for name in ("figures", "k", "l", "told", "withheld"):
         grid.add_column(name, justify="right")
@@ -283,7 +191,7 @@ def risk(home: Path) -> bool:
         grid.add_row(row["table"], *counts, *map(report.percent, (row["told"], row["withheld"])))
     console.print(grid)
     for row in found["classes"]:
-        grid = _grid(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
+        grid = grid_of(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
         grid.add_column("measure", no_wrap=True)
         grid.add_column("value", justify="right")
         for name in ("k", "l"):
@@ -318,7 +226,7 @@ def plan(lines: list[Line]) -> None:
     if not lines:
         say("nothing is past its window")
         return
-    grid = _grid("Past its window")
+    grid = grid_of("Past its window")
     for name in ("what", "rule", "where"):
         grid.add_column(name, overflow="fold")
     for name in ("due", "held"):
@@ -332,7 +240,7 @@ def plan(lines: list[Line]) -> None:
 def receipt(told: dict[str, Any]) -> None:
     """Print one receipt."""
     say(f"receipt {told['receipt']} ({told['kind']}), completed {told['completed_at']}")
-    grid = _grid(f"Rows, {len(told['files'])} files rewritten")
+    grid = grid_of(f"Rows, {len(told['files'])} files rewritten")
     for name in ("place", "before", "after", "erased"):
         grid.add_column(name, justify="left" if name == "place" else "right")
     for place, rows in told["rows"].items():
@@ -347,7 +255,7 @@ def receipt(told: dict[str, Any]) -> None:
 
 def holds(found: list[Hold]) -> None:
     """Print holds; people are counted, not named."""
-    grid = _grid("Legal holds in force")
+    grid = grid_of("Legal holds in force")
     for name in ("name", "reason", "owner", "review by", "people", "scope"):
         grid.add_column(name)
     for one in found:
@@ -359,7 +267,7 @@ def holds(found: list[Hold]) -> None:
 
 def requests(found: list[Request], today: dt.date) -> None:
     """Print requests with state and deadline; identifiers are not shown."""
-    grid = _grid("Requests of data subjects")
+    grid = grid_of("Requests of data subjects")
     for name in ("request", "state", "identity verified", "answer due", ""):
         grid.add_column(name)
     for one in found:

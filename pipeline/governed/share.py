@@ -73,7 +73,7 @@ def _recipient(ground: Ground, name: str, table: str) -> str | None:
 
 
 def _role(ground: Ground, role: Role, purpose: str, table: str) -> str | None:
-    rule, audience = ground.access.roles.get(role, RoleRule()), None
+    rule = ground.access.roles.get(role, RoleRule())
     audience = ground.data_map.published[table].purpose
     if audience not in rule.receives:
         return f"{role.value} does not receive {audience.value}"

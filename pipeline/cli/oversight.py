@@ -1,0 +1,113 @@
+"""What the commands of governance print."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pipeline.access.incident import Scope
+from pipeline.access.review import Review
+from pipeline.access.staff import Member
+from pipeline.cli.views import console, grid_of, say, warn
+from pipeline.governed.share import Answer
+
+if TYPE_CHECKING:
+    # Brings Great Expectations, which loads for seconds.
+    from pipeline.governed.preview import Change, Preview
+
+
+def staff(members: Iterable[Member]) -> None:
+    """Print actors and roles; whose records are theirs is not shown."""
+    grid = grid_of("Staff")
+    for name in ("actor", "roles", "signs"):
+        grid.add_column(name)
+    for one in members:
+        grid.add_row(one.actor, ", ".join(one.roles), "yes" if one.key else "no")
+    console.print(grid)
+
+
+def answers(found: list[Answer]) -> None:
+    """Print a checklist and its sum."""
+    grid = grid_of("Before it is shared")
+    for name in ("question", "", "why"):
+        grid.add_column(name, overflow="fold")
+    for one in found:
+        grid.add_row(one.question, "yes" if one.yes else "NO", one.why)
+    console.print(grid)
+    if all(one.yes for one in found):
+        say("yes: it may be shared")
+    else:
+        warn("no: do not share it")
+
+
+def review(found: Review) -> None:
+    """Print what a reviewer of the access log should look at."""
+    grid = grid_of(f"Access log, {found.since} to {found.until} UTC: {found.entries} entries")
+    for name in ("actor", "role"):
+        grid.add_column(name)
+    for name in ("readings", "people", "raw", "odd hours", "refused"):
+        grid.add_column(name, justify="right")
+    grid.add_column("look at", overflow="fold")
+    for one in found.lines:
+        counts = (one.readings, one.people, one.raw, one.odd_hours, one.refused)
+        grid.add_row(one.actor, one.role, *map(str, counts), "; ".join(one.signs) or "–")
+    console.print(grid)
+    for one in found.lines:
+        mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
+        console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
+
+
+def touches(change: Change) -> bool:
+    """Would the table be another one?"""
+    return bool(change.rows_gone or change.rows_new or change.columns_gone or change.columns_new)
+
+
+def preview(found: Preview) -> None:
+    """Print what another policy would change."""
+    for key in found.keys:
+        console.print(key, highlight=False, markup=False)
+    if not found.keys:
+        say("the files say the same")
+    same = [one.table for one in found.changes if not touches(one)]
+    grid = grid_of("What would be published")
+    grid.add_column("table", no_wrap=True)
+    for name in ("rows", "gone", "new", "people", "touched"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    grid.add_column("columns", overflow="fold")
+    for one in found.changes:
+        if touches(one):
+            people = (one.people_before, one.people_after)
+            columns = [*(f"-{c}" for c in one.columns_gone), *(f"+{c}" for c in one.columns_new)]
+            grid.add_row(
+                one.table, f"{one.rows_before:,} → {one.rows_after:,}", f"{one.rows_gone:,}",
+                f"{one.rows_new:,}", " → ".join("–" if n is None else f"{n:,}" for n in people),
+                "–" if one.people_touched is None else f"{one.people_touched:,}",
+                " ".join(columns) or "–",
+            )  # fmt: skip
+    if len(same) < len(found.changes):
+        console.print(grid)
+    if same:
+        say(f"as they are: {', '.join(same)}")
+    for table, rules in found.stopped_by.items():
+        warn(f"the night would stop at {table}: {', '.join(rules)}")
+
+
+def exposure(found: Scope, deadline: dt.datetime, now: dt.datetime) -> None:
+    """Print how far an incident went."""
+    say(f"{found.readings} readings by {len(found.actors)} actors, {found.rows:,} rows of "
+        f"{found.people:,} people; {found.refused} refused")  # fmt: skip
+    grid = grid_of("What was exposed")
+    for name in ("table", "field", "made from", "class", "risk"):
+        grid.add_column(name, overflow="fold")
+    for one in found.fields:
+        grid.add_row(one.table, one.name, ", ".join(one.origin),
+                     ", ".join(one.classes).replace("_", " "), one.risk)  # fmt: skip
+    console.print(grid)
+    figures = [name for name in found.tables if name not in {one.table for one in found.fields}]
+    if figures:
+        say(f"figures of groups, of nobody alone: {', '.join(figures)}")
+    if found.special:
+        warn("special-category data are among them (GDPR Art. 9)")
+    hours = (deadline - now).total_seconds() / 3600
+    warn(f"the authority must know by {deadline:%Y-%m-%d %H:%M} UTC ({hours:.0f} hours left)")
