@@ -334,3 +334,51 @@ def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
     assert path.exists()
     exports.withdraw(stand, own)
     assert not path.exists()
+
+
+HOSTILE = (
+    "../../../etc/passwd", "..\\..\\vault", "/etc/passwd", "x\0y", "'; DROP TABLE t; --",
+    '" UNION SELECT * FROM known.denied --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
+    "read_text('/etc/passwd')", "ATTACH 'vault/known.duckdb'", NAME, EMAIL, f"emp:{number(1)}",
+)  # fmt: skip
+
+
+def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
+    """Every argument of a reading, with paths, SQL and names in it: refused, or answered as if it
+    were not there; nothing is written but the log, and the log repeats none of it."""
+    honest = {
+        "coaching": Ask("ana", Role.ANALYST, "team_coaching", "coaching_team"),
+        "own": Ask("max", Role.MANAGER, "one_to_one", "manager_extract"),
+        "detail": detail_ask(stand, sign_off=leave(stand)),
+    }
+    allowed = {name: set(map(str, door.read(stand, ask).rows)) for name, ask in honest.items()}
+    files = {p for p in stand.layout.root.rglob("*") if "access" not in p.parts}
+    tried = 0
+    for (name, ask), text in itertools.product(honest.items(), HOSTILE):
+        changes: list[dict[str, Any]] = [
+            {"actor": text}, {"purpose": text}, {"table": text}, {"people": (text,)},
+            {"fields": (text,)}, {"note": text},
+        ]  # fmt: skip
+        for change in changes:
+            # The honest sign-off is used up: whatever opens, opens without it.
+            page, told = None, ""
+            try:
+                page = door.read(stand, replace(ask, **change))
+            except PolicyError as refusal:
+                told = str(refusal)
+            assert text.strip() in ("", "*") or text not in told
+            if page is not None:
+                assert set(change) == {"note"}
+                assert set(map(str, page.rows)) <= allowed[name]
+            tried += 1
+        own = door.reference(stand, text, Purpose.MANAGER) if name == "own" else text
+        with pytest.raises(PolicyError):
+            exports.receive(stand, replace(ask, purpose=text), own, tmp_path / "files")
+    assert tried == 3 * 6 * len(HOSTILE)
+    assert {p for p in stand.layout.root.rglob("*") if "access" not in p.parts} == files
+    assert not (tmp_path / "files").exists()
+    log = "".join(str(one) for one in bodies(stand.layout))
+    assert not [text for text in (NAME, EMAIL, number(1)) if text in log]
+    for text in HOSTILE:
+        with pytest.raises(ValueError, match="an actor's name"):
+            staff.Member(actor=text, roles=(Role.HR,))

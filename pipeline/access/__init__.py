@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pipeline import signing
 from pipeline.access.decide import Ask
 from pipeline.access.log import AccessLog
+from pipeline.access.staff import is_name
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.access import Role
@@ -72,9 +73,9 @@ def note(
     """
     known = ask.table in ground.data_map.published
     _append(ground, {
-        "actor": ask.actor,
-        "role": ask.role.value,
         # What is not a name of ours may be anything, a person's name too.
+        "actor": ask.actor if is_name(ask.actor) else "(unfit)",
+        "role": ask.role.value,
         "table": ask.table if known else "(unknown)",
         "purpose": ask.purpose if ask.purpose in ground.governance.purposes else "(unknown)",
         "people": sorted(set(refs)),

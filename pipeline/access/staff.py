@@ -18,6 +18,11 @@ from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError, Strict
 
 
+def is_name(actor: str) -> bool:
+    """Could that be an actor's name? Anything else may be anything, and is not written down."""
+    return re.fullmatch(r"[a-z][a-z0-9._-]{0,63}", actor) is not None
+
+
 class Member(Strict):
     """One actor.
 
@@ -37,7 +42,7 @@ class Member(Strict):
     @field_validator("actor")
     @classmethod
     def _plain(cls, actor: str) -> str:
-        if not re.fullmatch(r"[a-z][a-z0-9._-]{0,63}", actor):
+        if not is_name(actor):
             raise ValueError("an actor's name is of small letters, digits, dots and dashes")
         return actor
 
