@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pipeline import access
 from pipeline.access import signoff, staff
-from pipeline.access.decide import Ask, Refused, decide, pseudonyms
+from pipeline.access.decide import Ask, Grant, Refused, decide, pseudonyms
 from pipeline.engine import engine, identifier, literal
 from pipeline.governed import approval
 from pipeline.ground import Ground
@@ -42,9 +42,40 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
 
     Raises:
         Refused: with the reason.
-        PolicyError: nothing is published.
+        PolicyError: nothing is published, or nobody may read now.
     """
-    now = dt.datetime.now(dt.UTC)
+    try:
+        grant, own_ref = _granted(ground, ask, dt.datetime.now(dt.UTC))
+    except PolicyError as refusal:
+        # A note that was refused may be what named somebody.
+        access.note(ground, replace(ask, note=""), pseudonyms(ask.people),
+                    decision=f"refused: {refusal}")  # fmt: skip
+        raise
+    spec = ground.data_map.published[ask.table]
+    tests = {
+        "manager_ref = $own": grant.own_reports,
+        "learner_ref IN (SELECT unnest($people))": bool(ask.people),
+        f"{identifier(grant.only_null or '')} IS NULL": grant.only_null is not None,
+    }
+    given = {"own": own_ref} if grant.own_reports else {}
+    bound: dict[str, object] = given | ({"people": list(ask.people)} if ask.people else {})
+    relation = f"FROM {identifier(ask.table)} WHERE " + " AND ".join(
+        ["true", *(test for test, asked in tests.items() if asked)]
+    )
+    whose = "learner_ref" if "learner_ref" in spec.columns else "NULL"
+    columns = ", ".join([whose, *map(identifier, grant.fields)])
+    most = "" if limit is None else f" LIMIT {int(limit)}"
+    database = ground.layout.current / f"{spec.database}.duckdb"
+    with engine(ground.layout.work, database, read_only=True) as connection:
+        ((total,),) = connection.execute(f"SELECT count(*) {relation}", bound).fetchall()
+        rows = connection.execute(f"SELECT {columns} {relation}{most}", bound).fetchall()
+    refs = {*ask.people, *(str(row[0]) for row in rows if row[0] is not None)}
+    access.note(ground, ask, refs, fields=grant.fields, rows=len(rows))
+    return Page(grant.fields, [row[1:] for row in rows], int(total))
+
+
+def _granted(ground: Ground, ask: Ask, now: dt.datetime) -> tuple[Grant, str | None]:
+    """What opens, and the asker's own pseudonym; a sign-off is used up by this."""
     spec = ground.data_map.published.get(ask.table)
     members = staff.everyone(ground.layout)
     member = members.get(ask.actor)
@@ -54,42 +85,14 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
     audience = spec.purpose if spec and spec.purpose in single else None
     own_ref = reference(ground, member.person if member else None, audience)
     signer_ref = reference(ground, signer.person if signer else None, audience)
-    try:
-        approval.require_open(ground.layout, ground.access, ground.version)
-        grant = decide(ground, ask, member, own_ref, signer, signer_ref, now)
-        require_plain_note(ground, ask.note)
-        database = ground.layout.current / f"{ground.data_map.published[ask.table].database}.duckdb"
-        if not database.exists():
-            raise PolicyError("nothing is published yet")
-        if grant.spends is not None:
-            signoff.spend(ground.layout, grant.spends.leave, now)
-    except PolicyError as refusal:
-        # A note that was refused may be what named somebody.
-        access.note(ground, replace(ask, note=""), pseudonyms(ask.people),
-                    decision=f"refused: {refusal}")  # fmt: skip
-        raise
-    tests = ["true"]
-    bound: dict[str, object] = {}
-    if grant.own_reports:
-        tests.append("manager_ref = $own")
-        bound["own"] = own_ref
-    if ask.people:
-        tests.append("learner_ref IN (SELECT unnest($people))")
-        bound["people"] = list(ask.people)
-    if grant.only_null is not None:
-        tests.append(f"{identifier(grant.only_null)} IS NULL")
-    columns = ", ".join(identifier(column) for column in grant.fields)
-    tells = "learner_ref" in ground.data_map.published[ask.table].columns
-    with engine(ground.layout.work, database, read_only=True) as connection:
-        relation = f"FROM {identifier(ask.table)} WHERE {' AND '.join(tests)}"
-        ((total,),) = connection.execute(f"SELECT count(*) {relation}", bound).fetchall()
-        most = "" if limit is None else f" LIMIT {int(limit)}"
-        rows = connection.execute(
-            f"SELECT {'learner_ref' if tells else 'NULL'}, {columns} {relation}{most}", bound
-        ).fetchall()
-    refs = {*ask.people, *(str(row[0]) for row in rows if tells)}
-    access.note(ground, ask, refs, fields=grant.fields, rows=len(rows))
-    return Page(grant.fields, [row[1:] for row in rows], int(total))
+    approval.require_open(ground.layout, ground.access, ground.version)
+    grant = decide(ground, ask, member, own_ref, signer, signer_ref, now)
+    require_plain_note(ground, ask.note)
+    if spec is None or not (ground.layout.current / f"{spec.database}.duckdb").exists():
+        raise PolicyError("nothing is published yet")
+    if grant.spends is not None:
+        signoff.spend(ground.layout, grant.spends.leave, now)
+    return grant, own_ref
 
 
 def require_plain_note(ground: Ground, note: str) -> None:

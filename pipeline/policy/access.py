@@ -11,12 +11,20 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.policy.base import PolicyError, Strict, load
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.policy.duration import Duration
 from pipeline.policy.governance import Governance
+
+
+def _is_duration(text: str) -> str:
+    Duration.parse(text)
+    return text
+
+
+Span = Annotated[str, AfterValidator(_is_duration)]
 
 
 class Role(StrEnum):
@@ -48,14 +56,8 @@ class SignOffRule(Strict):
     """Who signs the reading of raw records, for how long at most, and for how many people."""
 
     by: Role
-    within: str
+    within: Span
     people: Annotated[int, Field(ge=1)]
-
-    @field_validator("within")
-    @classmethod
-    def _is_duration(cls, text: str) -> str:
-        Duration.parse(text)
-        return text
 
     @cached_property
     def duration(self) -> Duration:
@@ -87,14 +89,8 @@ class Hours(Strict):
 
 
 class Review(Strict):
-    every: str
+    every: Span
     owner: str
-
-    @field_validator("every")
-    @classmethod
-    def _is_duration(cls, text: str) -> str:
-        Duration.parse(text)
-        return text
 
     @cached_property
     def duration(self) -> Duration:
