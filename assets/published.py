@@ -31,7 +31,7 @@ DESCRIPTIONS = {
 
 
 def _staged(purpose: Purpose) -> dg.AssetsDefinition:
-    tables = [name for name, spec in DATA_MAP.published.items() if spec.purpose is purpose]
+    tables = list(DATA_MAP.tables_of(purpose))
 
     @dg.multi_asset(
         name=f"staged_for_{purpose.value}",

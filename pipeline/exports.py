@@ -19,12 +19,11 @@ import duckdb
 
 from pipeline import access
 from pipeline.access import staff
-from pipeline.access.decide import Ask, Refused, require_purpose
+from pipeline.access.decide import Ask, Refused, entitled, own_reports
 from pipeline.engine import engine, identifier, literal
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.layout import built_beside
-from pipeline.policy.access import RoleRule
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 
@@ -34,9 +33,8 @@ FOLDER = "exports"
 def _databases(ground: Ground, audience: Purpose) -> dict[str, list[str]]:
     """Database to its tables, of one audience."""
     found: dict[str, list[str]] = {}
-    for table, spec in ground.data_map.published.items():
-        if spec.purpose is audience:
-            found.setdefault(spec.database, []).append(table)
+    for table, spec in ground.data_map.tables_of(audience).items():
+        found.setdefault(spec.database, []).append(table)
     return found
 
 
@@ -124,15 +122,10 @@ def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Pat
     member = staff.find(ground.layout, ask.actor)
     try:
         approval.require_open(ground.layout, ground.access, ground.version)
-        if member is None or ask.role not in member.roles:
-            raise Refused(f"the actor has not the role {ask.role.value}")
-        rule = ground.access.roles.get(ask.role, RoleRule())
-        audience = require_purpose(ground, rule, ask, dt.datetime.now(dt.UTC))
+        rule, audience = entitled(ground, ask, member, dt.datetime.now(dt.UTC))
         if audience not in rule.receives:
             raise Refused(f"{ask.role.value} does not receive {audience.value}")
-        own = audience in ground.access.own_reports
-        if own and own_ref is None:
-            raise Refused("nobody reports to the actor")
+        own = own_reports(ground, audience, own_ref)
         files = list(_files(ground, ask, own_ref))
         if not all(path.exists() for path, _ in files):
             raise PolicyError("there is no such file yet; the next night makes it")

@@ -88,7 +88,7 @@ class Store(dg.ConfigurableResource[None]):
         not be used must still be erased."""
         self.require_valid_policy(today)
         ground = self.ground
-        approval.require_open(ground.layout, ground.access, ground.version)
+        approval.require_thawed(ground.layout)
         governance.require_current(ground.governance, today)
 
 

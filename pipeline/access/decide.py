@@ -56,8 +56,14 @@ class Grant:
     spends: SignOff | None = None
 
 
-def require_purpose(ground: Ground, rule: RoleRule, ask: Ask, now: dt.datetime) -> Purpose:
-    """The audience of the table, if the stated purpose is one of it and of the role."""
+def entitled(
+    ground: Ground, ask: Ask, member: Member | None, now: dt.datetime
+) -> tuple[RoleRule, Purpose]:
+    """The rule of the asker's role, and the audience of the table, if the actor has that role and
+    the stated purpose is one of both."""
+    if member is None or ask.role not in member.roles:
+        raise Refused(f"the actor has not the role {ask.role.value}")
+    rule = ground.access.roles.get(ask.role, RoleRule())
     spec = ground.data_map.published.get(ask.table)
     if spec is None:
         raise Refused("no published table of that name")
@@ -70,7 +76,15 @@ def require_purpose(ground: Ground, rule: RoleRule, ask: Ask, now: dt.datetime) 
         raise Refused(f"{ask.table} is not for the purpose {ask.purpose}")
     if purpose.review_by < now.date():
         raise Refused(f"the purpose {ask.purpose} has expired")
-    return spec.purpose
+    return rule, spec.purpose
+
+
+def own_reports(ground: Ground, audience: Purpose, own_ref: str | None) -> bool:
+    """Does the audience show the actor's own reports only? Refused to who has none."""
+    own = audience in ground.access.own_reports
+    if own and own_ref is None:
+        raise Refused("nobody reports to the actor")
+    return own
 
 
 def pseudonyms(people: tuple[str, ...]) -> tuple[str, ...]:
@@ -92,10 +106,7 @@ def decide(
     Raises:
         Refused: with the first reason against it.
     """
-    if member is None or ask.role not in member.roles:
-        raise Refused(f"the actor has not the role {ask.role.value}")
-    rule = ground.access.roles.get(ask.role, RoleRule())
-    audience = require_purpose(ground, rule, ask, now)
+    rule, audience = entitled(ground, ask, member, now)
     columns = ground.data_map.published[ask.table].columns
     if not set(ask.fields) <= set(columns):
         raise Refused(f"{ask.table} has not all of these fields")
@@ -104,9 +115,7 @@ def decide(
     if ask.people and "learner_ref" not in columns:
         raise Refused(f"{ask.table} tells of nobody alone")
     if audience in rule.receives:
-        own = audience in ground.access.own_reports
-        if own and own_ref is None:
-            raise Refused("nobody reports to the actor")
+        own = own_reports(ground, audience, own_ref)
         return Grant(ask.fields or columns, own_reports=own)
     if audience not in rule.opens:
         raise Refused(f"{ask.table} does not open to {ask.role.value}")

@@ -98,8 +98,7 @@ def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *
         registered = ground.governance.purposes.get(purpose)
         if registered is None:
             raise PolicyError("the purpose is not in the register; see governance.yaml")
-        table = next(n for n, spec in ground.data_map.published.items()
-                     if spec.purpose is registered.audience)  # fmt: skip
+        table = next(iter(ground.data_map.tables_of(registered.audience)))
         member = find(ground.layout, actor)
         own = door.reference(ground, member.person if member else None, registered.audience)
         for path in exports.receive(ground, Ask(actor, acts_as, purpose, table), own, to):

@@ -132,16 +132,12 @@ def table(ground: Ground, ask: Ask, limit: int) -> bool:
 
 def published(ground: Ground, actor: str, role: Role, purpose: str, limit: int) -> bool:
     """Print every table that a role receives for a purpose."""
-    audience = ground.governance.purposes.get(purpose)
-    tables = [
-        name
-        for name, spec in ground.data_map.published.items()
-        if audience is not None and spec.purpose is audience.audience
-    ]
-    if not tables:
+    registered = ground.governance.purposes.get(purpose)
+    if registered is None:
         warn("the purpose is not in the register; see governance.yaml")
-    asks = [Ask(actor, role, purpose, name) for name in tables]
-    return bool(asks) and all(table(ground, ask, limit) for ask in asks)
+        return False
+    tables = ground.data_map.tables_of(registered.audience)
+    return all(table(ground, Ask(actor, role, purpose, name), limit) for name in tables)
 
 
 def demo(ground: Ground, limit: int) -> bool:

@@ -94,15 +94,20 @@ def frozen(layout: Layout) -> Path:
     return layout.governance / "frozen.json"
 
 
+def require_thawed(layout: Layout) -> None:
+    """Raises PolicyError while an incident has frozen everything: since when, and why."""
+    if frozen(layout).exists():
+        told = json.loads(frozen(layout).read_text("utf-8"))
+        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
+
+
 def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
     """What everybody asks who reads or publishes: signed, and not frozen by an incident.
 
     Raises:
-        PolicyError: as `require_approved`, or since when and why it is frozen.
+        PolicyError: as `require_thawed` and `require_approved`.
     """
-    if frozen(layout).exists():
-        told = json.loads(frozen(layout).read_text("utf-8"))
-        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
+    require_thawed(layout)
     require_approved(layout, rules, hash_)
 
 

@@ -72,8 +72,7 @@ class _Told:
         self._ground = ground
 
     def tables(self, audience: Purpose) -> list[str]:
-        published = self._ground.data_map.published
-        return [name for name, spec in published.items() if spec.purpose is audience]
+        return list(self._ground.data_map.tables_of(audience))
 
     def fields(self, audience: Purpose) -> list[str]:
         """What of a record the audience's tables are made of, and how it is treated."""

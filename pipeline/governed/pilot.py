@@ -72,7 +72,8 @@ def _hand_out(trial: Ground, staged: Path, member: staff.Member, folder: Path) -
         for audience in rule.receives:
             own = audience in trial.access.own_reports
             ref = door.reference(trial, member.person, audience) if own else None
-            for spec in trial.data_map.published.values():
-                if spec.purpose is audience and (ref or not own):
-                    source = staged / exports.FOLDER / role.value / f"{ref or spec.database}.duckdb"
-                    shutil.copyfile(source, folder / role.value / f"{spec.database}.duckdb")
+            if own and ref is None:
+                continue
+            for database in {spec.database for spec in trial.data_map.tables_of(audience).values()}:
+                source = staged / exports.FOLDER / role.value / f"{ref or database}.duckdb"
+                shutil.copyfile(source, folder / role.value / f"{database}.duckdb")

@@ -88,11 +88,9 @@ def _people(ground: Ground, table: str) -> str | None:
     if not path.exists():
         return "the release has no risk report"
     told = json.loads(path.read_text("utf-8"))
+    rule = ground.disclosure.classes.get(table)
+    least = ground.data_map.published[table].k or (rule.k if rule else None)
     for one in (*told["aggregates"], *told["classes"]):
-        spec = ground.data_map.published[table]
-        least = spec.k or next(
-            (rule.k for name, rule in ground.disclosure.classes.items() if name == table), None
-        )
         if one["table"] == table and one["k"] is not None and least and one["k"] < least:
             return f"some of it is of {one['k']} people, not {least}"
     return None

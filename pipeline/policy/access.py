@@ -132,17 +132,16 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
             if audience in rules.detail:
                 raise deny(f"{role.value}: {audience.value} opens at the door, it is not received")
     for audience, detail in rules.detail.items():
-        for table, spec in data_map.published.items():
-            if spec.purpose is audience:
-                strange = sorted({*detail.raw, detail.raw_rows} - set(spec.columns))
-                if strange:
-                    raise deny(f"detail.{audience.value}: {table} has no {', '.join(strange)}")
+        for table, spec in data_map.tables_of(audience).items():
+            strange = sorted({*detail.raw, detail.raw_rows} - set(spec.columns))
+            if strange:
+                raise deny(f"detail.{audience.value}: {table} has no {', '.join(strange)}")
         signer = rules.roles.get(detail.sign_off.by, RoleRule())
         if Signing.RAW_RECORDS not in signer.signs:
             raise deny(f"detail.{audience.value}: {detail.sign_off.by.value} does not sign")
     for audience in rules.own_reports:
-        for table, spec in data_map.published.items():
-            if spec.purpose is audience and "manager_ref" not in spec.columns:
+        for table, spec in data_map.tables_of(audience).items():
+            if "manager_ref" not in spec.columns:
                 raise deny(f"own_reports: {table} does not tell whose reports it holds")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +25,12 @@ class Strict(BaseModel):
 Policy = TypeVar("Policy", bound=Strict)
 
 
+@lru_cache(maxsize=64)
+def _validated(model: type[Policy], text: str) -> Policy:
+    # By content, so that a step that asks ten times parses once and a changed file is another one.
+    return model.model_validate(yaml.safe_load(text))
+
+
 def load(model: type[Policy], path: Path) -> Policy:
     """Read and validate one policy file.
 
@@ -31,6 +38,7 @@ def load(model: type[Policy], path: Path) -> Policy:
         PolicyError: the file is absent, not YAML, or breaks a rule of the model.
     """
     try:
-        return model.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        found: Policy = _validated(model, path.read_text("utf-8"))
+        return found
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise PolicyError(f"{path.name}: {error}") from error

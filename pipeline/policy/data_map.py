@@ -11,7 +11,6 @@ import datetime as dt
 import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -208,6 +207,10 @@ class DataMap(Strict):
                         )
         return self
 
+    def tables_of(self, purpose: Purpose) -> dict[str, Published]:
+        """The published tables of one purpose."""
+        return {n: spec for n, spec in self.published.items() if spec.purpose is purpose}
+
     def released(self, purpose: Purpose) -> set[str]:
         """Canonical fields that some source releases for the purpose."""
         return {
@@ -263,7 +266,6 @@ def printable(column: str) -> str:
     return column if looks_like_name else f"<{len(column)} characters, not a plain name>"
 
 
-@cache
 def load_data_map(path: Path) -> DataMap:
     """data_map.yaml; raises PolicyError as `load`."""
     return load(DataMap, path)

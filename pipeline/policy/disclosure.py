@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from enum import StrEnum
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -177,7 +176,6 @@ def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
             )
 
 
-@cache
 def load_disclosure(path: Path) -> DisclosureRules:
     """disclosure_rules.yaml; raises PolicyError as `load`."""
     return load(DisclosureRules, path)

@@ -233,9 +233,7 @@ def require_grounds(governance: Governance, data_map: DataMap) -> None:
         if not purposes:
             raise PolicyError(f"governance.yaml: the audience {audience.value} has no purpose")
         sensitive = any(
-            "sensitivity" in spec.columns
-            for spec in data_map.published.values()
-            if spec.purpose is audience
+            "sensitivity" in spec.columns for spec in data_map.tables_of(audience).values()
         )
         bare = [name for name, one in purposes.items() if sensitive and one.special is None]
         if bare:

@@ -85,7 +85,7 @@ def collect(
     ]  # fmt: skip
     refs = references(connection, layout, subject)
     for purpose, ref in refs.items():
-        tables = [n for n, s in ground.data_map.published.items() if s.purpose is purpose]
+        tables = list(ground.data_map.tables_of(purpose))
         sections.append({
             "title": f"Under a pseudonym, for {purpose.value.replace('_', ' ')}",
             "note": f"You are {ref} there; the rows feed {', '.join(tables)}."

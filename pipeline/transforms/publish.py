@@ -86,7 +86,7 @@ def stage_database(
         Rows per table.
     """
     layout = ground.layout
-    tables = {n: spec for n, spec in ground.data_map.published.items() if spec.purpose is purpose}
+    tables = ground.data_map.tables_of(purpose)
     (database,) = {spec.database for spec in tables.values()}
     rows = pseudonymized(layout, purpose)
     counts: dict[str, int] = {}
