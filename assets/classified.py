@@ -6,8 +6,9 @@ import dagster as dg
 
 from assets.common import NIGHTS, OWNERS
 from pipeline import lineage
-from pipeline.engine import engine, literal
+from pipeline.engine import engine
 from pipeline.resources import Store
+from pipeline.transforms import known
 from pipeline.transforms import night as steps
 from pipeline.transforms.stored import CLASSIFIED, classified
 
@@ -66,7 +67,7 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     steps.know(store.ground)
     with engine(layout.work) as connection:
-        connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
+        known.attach(connection, layout)
         ((courses, sensitive, denied),) = connection.sql(
             "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "
             "known.course), (SELECT count(*) FROM known.denied)"

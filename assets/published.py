@@ -171,7 +171,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     rows = {count.table: count.published for count in counts}
     with layout.locked():
         with engine(layout.work) as connection:
-            told.remember(connection, layout, partition)
+            told.remember(connection, store.ground, partition)
         gate.release(store.ground, partition, context.run.run_id, rows)
     return dg.MaterializeResult(
         metadata={

@@ -10,7 +10,6 @@ from expectations import telling
 from expectations.domains import NULLABLE, Checked
 from expectations.evidence import (
     Evidence,
-    attach_known,
     declared,
     schema_evidence,
     table_evidence,
@@ -21,8 +20,9 @@ from pipeline.engine import count, engine, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.published import attached
 from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
-from pipeline.transforms import classes, stored
+from pipeline.transforms import classes, known, stored
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.coaching import CELL
 from pipeline.transforms.pseudonymize import TABLES
@@ -113,7 +113,7 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
     ]
     relation = stored.pseudonymized(layout, purpose)
     with engine(layout.work) as connection:
-        attach_known(connection, layout)
+        known.attach(connection, layout)
         found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)
     return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
 
@@ -146,11 +146,12 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
     siblings = {n for n, other in data_map.published.items() if other.database == spec.database}
     columns = published_columns(data_map, table)
     types = {name: data_map.columns[name].type for name in spec.columns}
-    database = layout.staged(partition) / f"{spec.database}.duckdb"
     names = ["database.unlisted_tables", *declared(columns)]
-    with engine(layout.work) as connection:
-        attach_known(connection, layout)
-        connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
+    with (
+        engine(layout.work) as connection,
+        attached(connection, ground, layout.staged(partition), table, "staged"),
+    ):
+        known.attach(connection, layout)
         tables = {
             name
             for (name,) in connection.sql(

@@ -5,17 +5,13 @@ from __future__ import annotations
 import duckdb
 
 from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
-from pipeline.engine import count, identifier, literal
+from pipeline import atrest
+from pipeline.engine import count, identifier
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.transforms.denylist import grams_sql
 
 Evidence = dict[str, int]
-
-
-def attach_known(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Attach what the domains compare with (pipeline/transforms/known.py)."""
-    connection.execute(f"ATTACH {literal(layout.known)} AS known (READ_ONLY)")
 
 
 def good(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None = None) -> str:
@@ -79,7 +75,7 @@ def pseudonym_evidence(
 ) -> Evidence:
     """Distinct references per column that are no pseudonyms of the purpose, or that the vault
     did not hand out for it. The rows are read once per column: references are long and many."""
-    refs = literal(layout.references(purpose))
+    refs = atrest.rows(connection, layout, layout.references(purpose))
     found: Evidence = {}
     for column in columns:
         if column.rule != "pseudonym":

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline import access
 from pipeline.access import signoff, staff
 from pipeline.access.decide import Ask, Grant, Refused, decide, pseudonyms
-from pipeline.engine import engine, identifier, literal
+from pipeline.engine import EngineError, engine, identifier
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.detect import PATTERNS
+from pipeline.published import attached
 from pipeline.retained.subject import find, references
+from pipeline.transforms import known
 from pipeline.transforms.denylist import grams_sql
 
 
@@ -59,19 +62,36 @@ def read(ground: Ground, ask: Ask, limit: int | None = None) -> Page:
     }
     given = {"own": own_ref} if grant.own_reports else {}
     bound: dict[str, object] = given | ({"people": list(ask.people)} if ask.people else {})
-    relation = f"FROM {identifier(ask.table)} WHERE " + " AND ".join(
-        ["true", *(test for test, asked in tests.items() if asked)]
-    )
+    tested = " AND ".join(["true", *(test for test, asked in tests.items() if asked)])
     whose = "learner_ref" if "learner_ref" in spec.columns else "NULL"
     columns = ", ".join([whose, *map(identifier, grant.fields)])
     most = "" if limit is None else f" LIMIT {int(limit)}"
-    database = ground.layout.current / f"{spec.database}.duckdb"
-    with engine(ground.layout.work, database, read_only=True) as connection:
-        ((total,),) = connection.execute(f"SELECT count(*) {relation}", bound).fetchall()
-        rows = connection.execute(f"SELECT {columns} {relation}{most}", bound).fetchall()
+    query = f"FROM released.{identifier(ask.table)} WHERE {tested}"
+    total, rows = _read(
+        ground, ask.table, bound, f"SELECT count(*) {query}", f"SELECT {columns} {query}{most}"
+    )
     refs = {*ask.people, *(str(row[0]) for row in rows if row[0] is not None)}
     access.note(ground, ask, refs, fields=grant.fields, rows=len(rows))
-    return Page(grant.fields, [row[1:] for row in rows], int(total))
+    return Page(grant.fields, [row[1:] for row in rows], total)
+
+
+def _read(
+    ground: Ground, table: str, bound: dict[str, object], number: str, rows: str
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """The answers to two queries, of one and the same release: if that goes while it is read, the
+    next one is asked."""
+    while True:
+        release = ground.layout.current.resolve()
+        try:
+            with (
+                engine(ground.layout.work) as connection,
+                attached(connection, ground, release, table, "released"),
+            ):
+                ((total,),) = connection.execute(number, bound).fetchall()
+                return int(total), connection.execute(rows, bound).fetchall()
+        except EngineError:
+            if ground.layout.current.resolve() == release:
+                raise
 
 
 def _granted(ground: Ground, ask: Ask, now: dt.datetime) -> tuple[Grant, str | None]:
@@ -88,7 +108,7 @@ def _granted(ground: Ground, ask: Ask, now: dt.datetime) -> tuple[Grant, str | N
     approval.require_open(ground.layout, ground.access, ground.version)
     grant = decide(ground, ask, member, own_ref, signer, signer_ref, now)
     require_plain_note(ground, ask.note)
-    if spec is None or not (ground.layout.current / f"{spec.database}.duckdb").exists():
+    if spec is None or not (ground.layout.current / spec.file).exists():
         raise PolicyError("nothing is published yet")
     if grant.spends is not None:
         signoff.spend(ground.layout, grant.spends.leave, now)
@@ -109,7 +129,7 @@ def require_plain_note(ground: Ground, note: str) -> None:
             "SELECT regexp_matches($note, $pattern)", {"note": note, "pattern": pattern}
         ).fetchall()[0]
         if not found and ground.layout.known.exists():
-            connection.execute(f"ATTACH {literal(ground.layout.known)} AS known (READ_ONLY)")
+            known.attach(connection, ground.layout)
             connection.execute("CREATE TEMP TABLE given (text VARCHAR)")
             connection.execute("INSERT INTO given VALUES ($note)", {"note": note})
             ((found,),) = connection.sql(

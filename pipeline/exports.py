@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import access
+from pipeline import access, atrest
 from pipeline.access import staff
 from pipeline.access.decide import Ask, Refused, entitled, own_reports
 from pipeline.engine import engine, identifier, literal
@@ -26,6 +26,7 @@ from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
+from pipeline.published import attached
 
 FOLDER = "exports"
 
@@ -45,7 +46,8 @@ def _managers(connection: duckdb.DuckDBPyConnection, ground: Ground, audience: P
     if not people or not path.exists():
         return set()
     found = connection.execute(
-        f"SELECT ref FROM {literal(path)} WHERE person IN (SELECT unnest($people))",
+        f"SELECT ref FROM {atrest.rows(connection, ground.layout, path)} "
+        "WHERE person IN (SELECT unnest($people))",
         {"people": people},
     ).fetchall()
     return {str(ref) for (ref,) in found}
@@ -55,19 +57,17 @@ def _own_reports(ground: Ground, staged: Path, audience: Purpose, folder: Path) 
     """One file a manager, with their own reports and nothing of anybody else's."""
     with engine(ground.layout.work) as connection:
         managers = _managers(connection, ground, audience)
-        for database, tables in _databases(ground, audience).items():
-            connection.execute(f"ATTACH {literal(staged / f'{database}.duckdb')} AS all_reports "
-                               "(READ_ONLY)")  # fmt: skip
-            for ref in sorted(managers):
-                out = folder / f"{ref}.duckdb"
-                connection.execute(f"ATTACH {literal(out)} AS own (BLOCK_SIZE 16384)")
-                for table in map(identifier, tables):
-                    connection.execute(
-                        f"CREATE TABLE own.{table} AS FROM all_reports.{table} "
-                        f"WHERE manager_ref = {literal(ref)} ORDER BY ALL"
-                    )
-                connection.execute("DETACH own")
-            connection.execute("DETACH all_reports")
+        for tables in _databases(ground, audience).values():
+            with attached(connection, ground, staged, tables[0], "all_reports"):
+                for ref in sorted(managers):
+                    out = folder / f"{ref}.duckdb"
+                    connection.execute(f"ATTACH {literal(out)} AS own (BLOCK_SIZE 16384)")
+                    for table in map(identifier, tables):
+                        connection.execute(
+                            f"CREATE TABLE own.{table} AS FROM all_reports.{table} "
+                            f"WHERE manager_ref = {literal(ref)} ORDER BY ALL"
+                        )
+                    connection.execute("DETACH own")
 
 
 def write(ground: Ground, staged: Path) -> None:

@@ -22,6 +22,7 @@ from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
 
 MANIFEST = "release.json"
+TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
 
 
 def digest(path: Path) -> str:
@@ -37,8 +38,7 @@ def _seal(folder: Path, table: str) -> Path:
 def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
     """Record that the checks of one table passed on this very file."""
     folder = layout.staged(partition)
-    database = folder / f"{data_map.published[table].database}.duckdb"
-    _seal(folder, table).write_text(digest(database), "utf-8")
+    _seal(folder, table).write_text(digest(folder / data_map.published[table].file), "utf-8")
 
 
 def break_seal(layout: Layout, partition: str, table: str) -> None:
@@ -53,8 +53,8 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
         PolicyError: naming the tables, or the files that are not on the map.
     """
     folder = layout.staged(partition)
-    expected = {f"{spec.database}.duckdb" for spec in data_map.published.values()}
-    found = {path.name for path in folder.glob("*.duckdb*")}
+    expected = {spec.file for spec in data_map.published.values()}
+    found = {path.name for kind in TABLES for path in folder.glob(kind)}
     if found != expected:
         raise PolicyError(f"release gate: staged files are not those of the data map: "
                           f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
@@ -63,7 +63,7 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
         table
         for table, spec in data_map.published.items()
         if not _seal(folder, table).exists()
-        or _seal(folder, table).read_text("utf-8") != digests[f"{spec.database}.duckdb"]
+        or _seal(folder, table).read_text("utf-8") != digests[spec.file]
     ]
     if unsealed:
         raise PolicyError(f"release gate: not checked, or changed since: {', '.join(unsealed)}")
@@ -98,7 +98,10 @@ def release(
         "policy": ground.version,
         "rows": rows,
         "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
-        "sha256": {path.name: digest(path) for path in sorted(staged.glob("*.duckdb"))},
+        "sha256": {
+            name: digest(staged / name)
+            for name in sorted({spec.file for spec in data_map.published.values()})
+        },
     }
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
     layout.releases.mkdir(parents=True, exist_ok=True)
@@ -145,14 +148,14 @@ def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
     """
     folder, told = layout.staged(partition), manifest(layout)["sha256"]
     assert isinstance(told, dict)
-    for database in sorted({f"{spec.database}.duckdb" for spec in data_map.published.values()}):
+    for database in sorted({spec.file for spec in data_map.published.values()}):
         if (folder / database).exists():
             continue
         shutil.copyfile(layout.current / database, folder / database)
         if digest(folder / database) != told.get(database):
             raise PolicyError(f"release gate: {database} is not what was released; run a night")
         for table, spec in data_map.published.items():
-            if f"{spec.database}.duckdb" == database:
+            if spec.file == database:
                 seal(layout, data_map, partition, table)
 
 

@@ -4,7 +4,7 @@ landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
 store/canonical/<date>/            typed records and the quarantine of that drop
 store/classified/period=<month>/   the current record of every milestone, roster resolved
 store/pseudonymized/<purpose>/period=<month>/   one table per purpose; no raw identifier
-vault/                             who is behind a pseudonym; key ring; mode 0700
+vault/                             who is behind a pseudonym, encrypted; keys; mode 0700
 vault/erasures/<id>/               the work list of an erasure under way
 releases/<id>/*.duckdb             published tables; `current` points at one release
 receipts/                          proofs of erasure
@@ -35,6 +35,7 @@ class Layout:
 
     root: Path
     landing_url: str | None = None
+    key_file: Path | None = None  # of a copy, whose vault is under the original's key
 
     @property
     def landing(self) -> str:
@@ -70,7 +71,12 @@ class Layout:
     @property
     def known(self) -> Path:
         """What the leak checks compare with; holds the deny-list of raw identifiers."""
-        return self.vault / "known.duckdb"
+        return self.vault / "known.parquet"
+
+    @property
+    def storage_key(self) -> Path:
+        """The key to what is encrypted, unless the environment names another place."""
+        return self.key_file or self.vault / "storage.key"
 
     @property
     def key_ring(self) -> Path:
@@ -138,12 +144,17 @@ def settle(path: Path) -> None:
 
 
 def write_settled(path: Path, text: str) -> None:
-    """Replace a small text file, mode 0600, so that a crash leaves the old one or the new."""
+    """As `replace_settled`, for a text."""
+    replace_settled(path, text.encode())
+
+
+def replace_settled(path: Path, content: bytes) -> None:
+    """Replace a small file, mode 0600, so that a crash leaves the old one or the new."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     beside = path.with_name(f".{path.name}.beside")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(beside, path)

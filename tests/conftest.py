@@ -20,6 +20,7 @@ from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.resources import Store
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
+from tests.opened import released
 
 NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -163,12 +164,9 @@ def past(with_a_past: Estate, tmp_path: Path) -> Estate:
 @pytest.fixture
 def tables(good_night: Estate) -> Callable[[str], list[tuple[object, ...]]]:
     """Rows of a published table of the company, by SQL that names it as `{table}`."""
-    import duckdb
 
     def ask(query: str) -> list[tuple[object, ...]]:
-        with duckdb.connect() as connection:
-            for path in good_night.layout.current.glob("*.duckdb"):
-                connection.execute(f"ATTACH '{path}' AS {path.stem}_db (READ_ONLY)")
+        with released(good_night.home) as connection:
             return connection.execute(query).fetchall()
 
     return ask

@@ -29,6 +29,7 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.retained import job, receipts
 from tests.estate import NOW, ground
+from tests.opened import released
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}
 
@@ -97,9 +98,10 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     told = json.loads((layout.current / gate.MANIFEST).read_text())
     for name, sha in told["sha256"].items():
         assert gate.digest(layout.current / name) == sha
-        with duckdb.connect(str(layout.current / name), read_only=True) as c:
-            for (table,) in c.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-                found[table] = c.execute(f"FROM {table} ORDER BY ALL").fetchall()
+    for table, spec in ground(home).data_map.published.items():
+        with released(home) as c:
+            query = f"FROM {spec.database}_db.{table} ORDER BY ALL"
+            found[table] = c.execute(query).fetchall()
     return found
 
 

@@ -339,7 +339,8 @@ def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
 HOSTILE = (
     "../../../etc/passwd", "..\\..\\vault", "/etc/passwd", "x\0y", "'; DROP TABLE t; --",
     '" UNION SELECT * FROM known.denied --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
-    "read_text('/etc/passwd')", "ATTACH 'vault/known.duckdb'", NAME, EMAIL, f"emp:{number(1)}",
+    "read_text('/etc/passwd')", "read_parquet('vault/known.parquet')", NAME, EMAIL,
+    f"emp:{number(1)}",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline import access, landing
+from pipeline import access, atrest, landing
 from pipeline.access import staff
 from pipeline.access.decide import Ask
 from pipeline.ground import Ground
@@ -26,6 +26,7 @@ from pipeline.retained.runs import DagsterStorage
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import NOW, ground
+from tests.opened import everything, references, text_of
 
 CANARIES = re.compile(rb"(?i)quentin|zzyzx|(?<![0-9])" + NUMBER.encode() + rb"(?![0-9])")
 PERSON = f"emp:{NUMBER}"
@@ -46,45 +47,24 @@ def seen_by_reading(root: Path) -> set[str]:
     found = set()
     for path in root.rglob("*"):
         name = "/".join(path.relative_to(root).parts[:2])
-        if path.suffix == ".parquet":
-            with duckdb.connect() as c:
-                if CANARIES.search(str(c.execute(f"FROM '{path}'").fetchall()).encode()):
-                    found.add(name)
-        elif path.suffix == ".duckdb" and not path.parent.is_symlink():
-            with duckdb.connect(str(path), read_only=True) as c:
-                for (table,) in c.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-                    if CANARIES.search(str(c.execute(f"FROM {table}").fetchall()).encode()):
-                        found.add(name)
+        if path.suffix == ".enc":
+            text = text_of(root, path)
+        elif path.suffix in (".parquet", ".duckdb") and not path.parent.is_symlink():
+            text = everything(root, path)
+        else:
+            continue
+        if CANARIES.search(text.encode()):
+            found.add(name)
     return found
-
-
-def references(home: Path) -> set[str]:
-    """The person's pseudonyms, from the vault."""
-    with duckdb.connect() as c:
-        return {
-            ref
-            for path in (home / "vault").glob("identities-*.parquet")
-            for (ref,) in c.execute(
-                f"SELECT ref FROM '{path}' WHERE person = '{PERSON}'"
-            ).fetchall()
-        }
 
 
 def mentions(home: Path, refs: set[str]) -> list[str]:
     """Released, pseudonymized and vault files in which a pseudonym of the person stands."""
     found = []
     for path in home.rglob("*"):
-        with duckdb.connect() as c:
-            if path.suffix == ".parquet":
-                text = str(c.execute(f"FROM '{path}'").fetchall())
-            elif path.suffix == ".duckdb" and path.parent.name != "current":
-                c.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
-                names = c.execute(
-                    "SELECT table_name FROM duckdb_tables() WHERE database_name = 'd'"
-                ).fetchall()
-                text = str([c.execute(f"FROM d.{name}").fetchall() for (name,) in names])
-            else:
-                continue
+        if path.suffix not in (".parquet", ".duckdb") or path.parent.name == "current":
+            continue
+        text = everything(home, path)
         if any(ref in text for ref in refs):
             found.append(path.name)
     return found
@@ -108,10 +88,10 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = estate.run()
         assert result.success, errors(result)
         backup.make(ground(home), NOW)
-        (home / "vault" / "packages" / "20261120-x").mkdir(parents=True)
-        (home / "vault" / "packages" / "20261120-x" / "package.json").write_text(f'"{EMAIL}"')
+        package = home / "vault" / "packages" / "20261120-x" / "package.json.enc"
+        atrest.write_text(estate.layout, package, f'"{EMAIL}"')
         staff.put(estate.layout, staff.Member(actor="quentin", roles=(Role.HR,), person=PERSON))
-        access.note(ground(home), ASK, references(home))
+        access.note(ground(home), ASK, references(home, PERSON))
         (home / "work" / "left-behind.tmp").write_text(NAME)
         _careless_run(instance)
     return base
@@ -142,7 +122,7 @@ def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Ground]]:
 
 
 DECLARED_WITH_CANARIES = {
-    f"landing/{NIGHT}", "store/canonical", "vault/known.duckdb", "vault/packages",
+    f"landing/{NIGHT}", "store/canonical", "vault/known.parquet", "vault/packages",
     "backups", "work/left-behind.tmp",
 }  # fmt: skip
 
@@ -154,7 +134,7 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Groun
     for place in DECLARED_WITH_CANARIES:
         assert any(one.startswith(place) for one in before), f"no canary was planted in {place}"
     assert seen_by_bytes(dagster), "no canary was planted in Dagster's storage"
-    refs = references(home)
+    refs = references(home, PERSON)
     assert len(refs) == 4
     assert mentions(home, refs)
 

@@ -19,6 +19,7 @@ from pipeline.transforms import publish
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
 from tests.estate import ground
+from tests.opened import altered
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 # What high-risk values look like, by class. The last two are right in themselves and wrong here.
@@ -62,7 +63,8 @@ def staged(estate: Estate) -> Path:
 
 def seed(folder: Path, table: str, column: str, value: str) -> None:
     """Overwrite the column in one row; the row is a copy where the table has but one."""
-    with duckdb.connect(str(folder / f"{MAP.published[table].database}.duckdb")) as c:
+    file = folder / MAP.published[table].file
+    with altered(folder.parent.parent, file, table) as c:
         c.execute(f"CREATE OR REPLACE TEMP TABLE one AS FROM {table} LIMIT 1")
         kind = MAP.columns[column].type
         c.execute(f'UPDATE one SET "{column}" = $value::{kind}', {"value": value})
@@ -84,7 +86,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
 
     def judge(table: str, column: str, value: str) -> list[str]:
         folder = stage.layout.staged(str(NIGHT))
-        file = folder / f"{MAP.published[table].database}.duckdb"
+        file = folder / MAP.published[table].file
         clean = file.read_bytes()
         try:
             seed(folder, table, column, value)
@@ -135,10 +137,10 @@ def test_cell_under_k(seeded: Callable[[str, str, str], list[str]], table: str) 
 @pytest.mark.parametrize("table", MAP.published)
 @pytest.mark.parametrize(("column", "kind"), [("occurred_at", "TIMESTAMP"), ("note", "VARCHAR")])
 def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> None:
-    file = stage.layout.staged(str(NIGHT)) / f"{MAP.published[table].database}.duckdb"
+    file = stage.layout.staged(str(NIGHT)) / MAP.published[table].file
     clean = file.read_bytes()
     try:
-        with duckdb.connect(str(file)) as c:
+        with altered(stage.home, file, table) as c:
             c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
     finally:

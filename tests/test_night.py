@@ -12,6 +12,7 @@ import pytest
 from pipeline.policy.data_map import DataMap
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, failed_checks
+from tests.opened import released
 
 Ask = Callable[[str], list[tuple[object, ...]]]
 
@@ -132,22 +133,20 @@ def test_no_planted_value_is_published_or_told(
 
 
 def test_the_same_drop_twice_changes_nothing(published: Estate, tables: Ask) -> None:
-    import duckdb
-
     before = tables("FROM hr_legal_detail_db.hr_legal_detail ORDER BY ALL")
     assert published.run().success
-    with duckdb.connect(str(published.layout.current / "hr_legal_detail.duckdb")) as c:
-        assert c.execute("FROM hr_legal_detail ORDER BY ALL").fetchall() == before
+    with released(published.home) as c:
+        assert (
+            c.execute("FROM hr_legal_detail_db.hr_legal_detail ORDER BY ALL").fetchall() == before
+        )
 
 
 def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
-    import duckdb
-
     later = NIGHT + dt.timedelta(days=1)
     write_drop(published.drop(later), [record(0, Status="Failed", Score="10"), record(1)])
     assert published.run(later).success
-    with duckdb.connect(str(published.layout.current / "hr_legal_detail.duckdb")) as c:
-        found = c.execute("SELECT status, count(*) FROM hr_legal_detail "
+    with released(published.home) as c:
+        found = c.execute("SELECT status, count(*) FROM hr_legal_detail_db.hr_legal_detail "
                           "WHERE assigned_at > DATE '2026-09-15' AND course_code = 'SEC-101' "
                           "GROUP BY 1 ORDER BY 1").fetchall()  # fmt: skip
     assert found == [("completed", 18), ("failed", 1)]

@@ -19,12 +19,13 @@ from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.retained import holds, job, verify
 from pipeline.retained.rewrite import ErasureError
-from pipeline.subjects import act, register, withheld
+from pipeline.subjects import act, package, register, withheld
 from pipeline.subjects.register import Kind, Request, State
 from tests.company import EMAIL, NAME, NUMBER, number
 from tests.conftest import Estate, errors
 from tests.estate import NOW, as_of, ground
 from tests.kill_points import tables
+from tests.opened import relation, text_of
 from tests.test_command import milestones
 
 TODAY = NOW.date()
@@ -38,8 +39,8 @@ def asked(stand: Ground, kind: Kind, who: str = PERSON, **details: Any) -> Reque
 
 def ref(home: Path, purpose: str, person: str = PERSON) -> str:
     with duckdb.connect() as c:
-        path = home / "vault" / f"identities-{purpose}.parquet"
-        ((found,),) = c.execute(f"SELECT ref FROM '{path}' WHERE person = '{person}'").fetchall()
+        rows = relation(c, home, home / "vault" / f"identities-{purpose}.parquet")
+        ((found,),) = c.execute(f"SELECT ref FROM {rows} WHERE person = '{person}'").fetchall()
     return str(found)
 
 
@@ -96,7 +97,7 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     done = act.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
     assert done.state is State.DONE
     (folder,) = (past.home / "vault" / "packages").iterdir()
-    text = (folder / "package.json").read_text()
+    text = text_of(past.home, folder / "package.json.enc")
     told = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
     assert len(told["Learning records"]) == 5
     assert {"OLD-1", "SEC-101"} <= {row["course_code"] for row in told["Learning records"]}
@@ -110,7 +111,7 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     assert all(row["learner_ref"] == mine for row in told["Under a pseudonym, for manager"])
     assert len(told["Under a pseudonym, for hr legal"]) == 4
     assert told["Who looked, and why"][0]["table"] == "manager_extract"
-    page = (folder / "package.html").read_text()
+    page = text_of(past.home, folder / "package.html.enc")
     assert NAME in page
     assert page.count("<h2>") == len(told)
     for other in range(1, 12):
@@ -118,6 +119,15 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
         assert f"person{other}@" not in text + page
     assert number(900) not in text, "the manager is somebody else"
     assert folder.stat().st_mode & 0o077 == 0
+    # It is handed out by a step of its own, and over no file that is there.
+    out = past.home.parent / "answer"
+    taken = package.take_out(stand.layout, done.name, out)
+    assert [path.name for path in taken] == ["package.html", "package.json"]
+    assert taken[1].read_text() == text
+    assert taken[1].stat().st_mode & 0o077 == 0
+    for name in (done.name, "*", "../.."):
+        with pytest.raises(PolicyError, match=r"has a file of that name|no package of that"):
+            package.take_out(stand.layout, name, out)
 
 
 def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:
@@ -127,7 +137,7 @@ def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -
     assert done.identifier is None
     assert done.receipt
     assert (past.home / "receipts" / f"{done.receipt}.json").exists()
-    stored = (past.home / "vault" / "requests" / f"{done.name}.json").read_text()
+    stored = text_of(past.home, past.home / "vault" / "requests" / f"{done.name}.json.enc")
     assert NUMBER not in stored
 
 

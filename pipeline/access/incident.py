@@ -6,11 +6,14 @@ GDPR Art. 33(3) asks for the categories and number of people and records, Art. 3
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from jinja2 import Environment, StrictUndefined
 
 from pipeline import access
@@ -18,6 +21,7 @@ from pipeline.engine import count, engine, identifier
 from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Risk
+from pipeline.published import attached
 
 HOURS = 72
 NOTICES = ("authority", "people")
@@ -67,23 +71,31 @@ def _field(ground: Ground, table: str, name: str) -> Field:
     return Field(name, table, origin, tuple(classes), risk.value)
 
 
+@contextmanager
+def _opened(ground: Ground, table: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
+    """A connection and the relation of a published table."""
+    with (
+        engine(ground.layout.work) as connection,
+        attached(connection, ground, ground.layout.current, table, "released"),
+    ):
+        yield connection, f"released.{identifier(table)}"
+
+
 def _everybody(ground: Ground, tables: set[str]) -> set[str]:
     """The pseudonyms of all people in some published tables."""
     found: set[str] = set()
     for table in tables:
         spec = ground.data_map.published[table]
-        path = ground.layout.current / f"{spec.database}.duckdb"
-        if "learner_ref" in spec.columns and path.exists():
-            with engine(ground.layout.work, path, read_only=True) as connection:
-                rows = connection.sql(f"SELECT DISTINCT learner_ref FROM {identifier(table)}")
+        if "learner_ref" in spec.columns and (ground.layout.current / spec.file).exists():
+            with _opened(ground, table) as (connection, relation):
+                rows = connection.sql(f"SELECT DISTINCT learner_ref FROM {relation}")
                 found |= {str(ref) for (ref,) in rows.fetchall()}
     return found
 
 
 def _rows(ground: Ground, table: str) -> int:
-    path = ground.layout.current / f"{ground.data_map.published[table].database}.duckdb"
-    with engine(ground.layout.work, path, read_only=True) as connection:
-        return count(connection, f"SELECT count(*) FROM {identifier(table)}")
+    with _opened(ground, table) as (connection, relation):
+        return count(connection, f"SELECT count(*) FROM {relation}")
 
 
 def scope(

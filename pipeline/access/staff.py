@@ -12,10 +12,12 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipeline import signing
-from pipeline.layout import Layout, write_settled
+from pipeline import atrest, signing
+from pipeline.layout import Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError, Strict
+
+FILE = "staff.json.enc"
 
 
 def is_name(actor: str) -> bool:
@@ -55,14 +57,12 @@ class Member(Strict):
 
 
 def path(layout: Layout) -> Path:
-    return layout.vault / "staff.json"
+    return layout.vault / FILE
 
 
 def everyone(layout: Layout) -> dict[str, Member]:
     """All members by actor."""
-    if not path(layout).exists():
-        return {}
-    told = json.loads(path(layout).read_text("utf-8"))
+    told = json.loads(atrest.read_text(layout, path(layout)) or "[]")
     return {one["actor"]: Member.model_validate(one) for one in told}
 
 
@@ -72,7 +72,7 @@ def find(layout: Layout, actor: str) -> Member | None:
 
 def _write(layout: Layout, members: dict[str, Member]) -> None:
     told = [members[actor].model_dump(mode="json") for actor in sorted(members)]
-    write_settled(path(layout), json.dumps(told))
+    atrest.write_text(layout, path(layout), json.dumps(told))
 
 
 def put(layout: Layout, member: Member) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from multiprocessing import get_context
-from operator import itemgetter
+from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,7 +21,8 @@ from pipeline import signing
 from pipeline.access.log import END, GENESIS, LINK, AccessLog, Entry
 from pipeline.access.segments import Segments
 
-DAY = len("2026-11-25")  # characters in front of an anchor's line
+DAY = len("2026-11-25")  # bytes in front of an anchor's line
+LINE = DAY + 1 + END + 1
 MANY = 100_000  # entries from which other processes are worth their start
 
 
@@ -53,31 +54,43 @@ def _signed(key: Ed25519PublicKey, end: bytes, where: str) -> None:
         raise _BrokenError(f"{where}: not signed by the log's key") from None
 
 
-def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, bytes]:
-    """Segment to the ends of its entries, in order and joined: they travel faster as one."""
-    found: dict[str, bytes] = {}
+def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]:
+    """Segment to where its lines begin and end in the anchor, in bytes."""
     content = log.anchor.read_bytes() if log.anchor.exists() else b""
     # What a crash tore off the end was never acknowledged, and the next append cuts it off.
-    lines = content[: content.rfind(b"\n") + 1].split(b"\n")[:-1]
-    whole = DAY + 1 + END
-    if any(len(line) != whole for line in lines):
-        number = next(n for n, line in enumerate(lines, 1) if len(line) != whole)
-        raise _BrokenError(f"anchor, line {number}: torn")
-    for day, some in groupby(lines, key=itemgetter(slice(DAY))):
-        name = day.decode("utf-8", "replace")
-        found[name] = found.get(name, b"") + b"".join([line[DAY + 1 :] for line in some])
-    if lines:
-        _signed(key, lines[-1][DAY + 1 :], "anchor, last line")
+    content = content[: content.rfind(b"\n") + 1]
+    number = len(content) // LINE
+    if len(content) % LINE or content[LINE - 1 :: LINE].count(b"\n") < number:
+        torn = next(n for n, one in enumerate(content.split(b"\n"), 1) if len(one) != LINE - 1)
+        raise _BrokenError(f"anchor, line {torn}: torn")
+
+    def day_of(line: int) -> bytes:
+        return content[line * LINE : line * LINE + DAY]
+
+    found: dict[str, tuple[int, int]] = {}
+    line, before = 0, b""
+    while line < number:
+        day = day_of(line)
+        after = bisect_right(range(number), day, lo=line, key=day_of)
+        run = content[line * LINE : after * LINE]
+        alike = all(set(run[at::LINE]) == {letter} for at, letter in enumerate(day + b" "))
+        if day <= before or not alike:
+            raise _BrokenError(f"anchor, line {line + 1}: it or one behind it is out of order")
+        found[day.decode("utf-8", "replace")] = line * LINE, after * LINE
+        line, before = after, day
+    if number:
+        _signed(key, content[-END - 1 : -1], "anchor, last line")
     return found
 
 
 def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
     """Walk one segment; returns its number of entries."""
     day, before, ends = walk.day, walk.before, list[bytes]()
+    anchored = _lines(walk)
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        lines, anchored = content.count(b"\n"), len(walk.anchored) // END
-        if not walk.newest or anchored > lines:
+        lines = content.count(b"\n")
+        if not walk.newest or len(anchored) // LINE > lines:
             raise _BrokenError(f"segment {day}, line {lines + 1}: torn")
         # Torn by a crash, never acknowledged.
     sha256, find, at = hashlib.sha256, content.find, 0
@@ -91,15 +104,26 @@ def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
         before, at = end, stop + 1
     if ends:
         _signed(key, before, f"segment {day}, line {len(ends)}")
-    if b"".join(ends) != walk.anchored:
-        _compare(day, ends, walk.anchored, key)
+    start = day.encode() + b" "
+    if b"".join([b"%b%b\n" % (start, end) for end in ends]) != anchored:
+        _compare(day, ends, anchored, key)
     return len(ends)
 
 
-def _compare(day: str, ends: list[bytes], joined: bytes, key: Ed25519PublicKey) -> None:
+def _lines(walk: _Walk) -> bytes:
+    """What the anchor has of a segment. Read where it is needed: it is long."""
+    start, stop = walk.anchored
+    if start == stop:
+        return b""
+    with walk.anchor.open("rb") as stream:
+        stream.seek(start)
+        return stream.read(stop - start)
+
+
+def _compare(day: str, ends: list[bytes], lines: bytes, key: Ed25519PublicKey) -> None:
     """A segment whose entries are not exactly the anchor's: more of them prove themselves by their
     signature (a crash kept them from the anchor), fewer have been cut off."""
-    anchored = [joined[at : at + END] for at in range(0, len(joined), END)]
+    anchored = [line[DAY + 1 :] for line in lines.splitlines()]
     waiting = set(anchored)
     for number, end in enumerate(ends, 1):
         if end in waiting:
@@ -113,29 +137,33 @@ def _compare(day: str, ends: list[bytes], joined: bytes, key: Ed25519PublicKey) 
 
 @dataclass(frozen=True)
 class _Walk:
-    """A segment to be walked: what its first link is made from, and what the anchor has of it."""
+    """A segment to be walked: what its first link is made from, and where the anchor
+    has it."""
 
     day: str
     before: bytes
-    anchored: bytes
+    anchor: Path
+    anchored: tuple[int, int]
     newest: bool
 
 
 def _walks(
-    segments: list[str], anchor: dict[str, bytes], kept: Segments, expired_before: dt.date
-) -> Iterator[_Walk]:
+    log: AccessLog, segments: list[str], anchor: dict[str, tuple[int, int]],
+    expired_before: dt.date,
+) -> Iterator[_Walk]:  # fmt: skip
     """Every segment with where it begins. So each can be walked by itself: a segment whose end is
     not what it was is found broken in its own walk."""
     before, days = GENESIS, sorted({*segments, *anchor})
     for day in days:
+        walk = _Walk(day, before, log.anchor, anchor.get(day, (0, 0)), day == days[-1])
         if day in segments:
-            yield _Walk(day, before, anchor.get(day, b""), day == days[-1])
-            line = kept.last(day)
+            yield walk
+            line = log.kept.last(day)
             before = before if line is None else Entry.parse(line).end
         elif (segments and day > min(segments)) or day >= expired_before.isoformat():
             raise _BrokenError(f"segment {day}: is missing")
         else:
-            before = anchor[day][-END:]
+            before = _lines(walk)[-END - 1 : -1]
 
 
 def _walk(kept: Segments, key: bytes, walk: _Walk) -> tuple[int, str | None]:
@@ -165,8 +193,11 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
             return Verdict(0, None)
         pem = signing.public_bytes(key or log.public_key())
         anchor = _anchor(log, signing.load_public_key(pem))
-        walks = list(_walks(segments, anchor, log.kept, expired_before))
-        several = len(segments) > 1 and sum(map(len, anchor.values())) > MANY * END
+        walks = list(_walks(log, segments, anchor, expired_before))
+        several = (
+            len(segments) > 1
+            and max((stop for _, stop in anchor.values()), default=0) > MANY * LINE
+        )
         walked = partial(_walk, log.kept, pem)
         with _workers() if several else nullcontext() as workers:
             for number, broken in workers.map(walked, walks) if workers else map(walked, walks):

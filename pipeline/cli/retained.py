@@ -222,6 +222,17 @@ def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
         views.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
 
+@request.command("package")
+def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
+    """Take the answer to an access request out of the vault, to be handed to the person."""
+    from pipeline.cli import views
+    from pipeline.subjects import package
+
+    with ground_of(home) as ground:
+        for path in package.take_out(ground.layout, name, folder):
+            views.say(f"written: {path}")
+
+
 @request.command("lift")
 def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
     """End a person's limit on use: `restricted` or `objected`."""

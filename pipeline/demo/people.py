@@ -8,9 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from pipeline import access, signing
+from pipeline import access, atrest, signing
 from pipeline.access import staff
-from pipeline.engine import engine, literal
+from pipeline.engine import engine
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.policy.access import Role
@@ -45,10 +45,10 @@ def hire(ground: Ground, policy_folder: Path, now: dt.datetime) -> bool:
 def seat_manager(ground: Ground) -> None:
     """Let the demo's manager be whoever has the most reports, so that there is an extract."""
     rows = stored.pseudonymized(ground.layout, Purpose.MANAGER)
-    refs = ground.layout.references(Purpose.MANAGER)
     with engine(ground.layout.work) as connection:
+        refs = atrest.rows(connection, ground.layout, ground.layout.references(Purpose.MANAGER))
         found = connection.sql(
-            f"SELECT person FROM {literal(refs)} JOIN (SELECT manager_ref AS ref, "
+            f"SELECT person FROM {refs} JOIN (SELECT manager_ref AS ref, "
             f"count(DISTINCT learner_ref) AS n FROM {rows} GROUP BY 1) "
             "USING (ref) ORDER BY n DESC, ref LIMIT 1"
         ).fetchall()

@@ -18,6 +18,7 @@ from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.policy.data_map import Published, Purpose
 from pipeline.policy.disclosure import ClassRule, Step
+from pipeline.published import attached
 from pipeline.transforms import classes
 from pipeline.transforms.reconcile import TableCount
 from pipeline.transforms.stored import pseudonymized
@@ -177,13 +178,9 @@ def measure(
     for table, spec in ground.data_map.published.items():
         if spec.purpose not in (Purpose.COACHING, Purpose.ANALYTICS):
             continue
-        database = ground.layout.staged(partition) / f"{spec.database}.duckdb"
-        connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
-        try:
+        with attached(connection, ground, ground.layout.staged(partition), table, "staged"):
             if spec.purpose is Purpose.COACHING:
                 aggregates.append(_aggregate(connection, table, counted[table]))
             else:
                 told.append(_classes(connection, ground, table, spec, counted[table]))
-        finally:
-            connection.execute("DETACH staged")
     return Risk(tuple(aggregates), tuple(told))

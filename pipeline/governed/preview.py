@@ -6,7 +6,7 @@ import datetime as dt
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,11 +15,13 @@ import yaml
 
 from expectations import boundaries
 from pipeline import gate
+from pipeline.access import staff
 from pipeline.engine import count, engine, identifier, literal
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.data_map import Purpose
+from pipeline.published import attached
 from pipeline.retained.backup import CASES
 from pipeline.transforms import night
 from pipeline.transforms.publish import stage_database
@@ -62,14 +64,14 @@ def rebuilt(candidate: Ground, now: dt.datetime) -> Iterator[tuple[Ground, str]]
     layout = candidate.layout
     partition = str(gate.manifest(layout)["partition"])
     root = layout.work / f"preview-{uuid.uuid4().hex[:8]}"
-    scratch = Layout(root, layout.landing_url)
+    scratch = Layout(root, layout.landing_url, layout.storage_key)
     try:
         scratch.vault.mkdir(parents=True, mode=0o700)
         scratch.canonical.parent.mkdir(parents=True, mode=0o700)
         scratch.canonical.symlink_to(layout.canonical)
         if layout.told.exists():
             shutil.copytree(layout.told, scratch.told)
-        for name in (*CASES, "staff.json"):
+        for name in (*CASES, staff.FILE):
             if (layout.vault / name).exists():
                 shutil.copy2(layout.vault / name, scratch.vault / name)
         trial = replace(candidate, layout=scratch)
@@ -84,23 +86,18 @@ def rebuilt(candidate: Ground, now: dt.datetime) -> Iterator[tuple[Ground, str]]
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _side(connection: duckdb.DuckDBPyConnection, alias: str, path: Path, table: str) -> list[str]:
-    """Attach one of the two files; the columns of the table in it, none if it has no such table."""
-    if not path.exists():
-        return []
-    connection.execute(f"ATTACH {literal(path)} AS {alias} (READ_ONLY)")
+def _columns(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> list[str]:
+    """The columns of a table in an attached database; none if there is no such table."""
     found = connection.sql(
-        f"SELECT column_name FROM duckdb_columns() WHERE database_name = '{alias}' "
+        f"SELECT column_name FROM duckdb_columns() WHERE database_name = {literal(name)} "
         f"AND table_name = {literal(table)} ORDER BY column_index"
     ).fetchall()
     return [str(column) for (column,) in found]
 
 
-def _change(connection: duckdb.DuckDBPyConnection, table: str, old: Path, new: Path) -> Change:
-    """Compare a table in two files; either may lack it."""
-    before, after = (
-        _side(connection, alias, path, table) for alias, path in (("before", old), ("after", new))
-    )
+def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
+    """Compare a table in the attached `before` and `after`; either may lack it."""
+    before, after = (_columns(connection, name, table) for name in ("before", "after"))
     shared = [one for one in before if one in after] or before or after
     chosen = ", ".join(map(identifier, shared))
     some = f"{'before' if before else 'after'}.{identifier(table)}"
@@ -132,12 +129,17 @@ def _change(connection: duckdb.DuckDBPyConnection, table: str, old: Path, new: P
 def compare(ground: Ground, trial: Ground, partition: str) -> tuple[Change, ...]:
     """Every table of the release against the same one staged under another policy."""
     found = []
-    specs = ground.data_map.published | trial.data_map.published
-    for table, spec in specs.items():
-        name = f"{spec.database}.duckdb"
-        with engine(ground.layout.work) as connection:
-            found.append(_change(connection, table, ground.layout.current / name,
-                                 trial.layout.staged(partition) / name))  # fmt: skip
+    for table in ground.data_map.published | trial.data_map.published:
+        with ExitStack() as open_files:
+            connection = open_files.enter_context(engine(ground.layout.work))
+            for side, folder, name in (
+                (ground, ground.layout.current, "before"),
+                (trial, trial.layout.staged(partition), "after"),
+            ):
+                spec = side.data_map.published.get(table)
+                if spec is not None and (folder / spec.file).exists():
+                    open_files.enter_context(attached(connection, side, folder, table, name))
+            found.append(_change(connection, table))
     return tuple(found)
 
 

@@ -42,14 +42,14 @@ def _policy(ground: Ground, today: dt.date) -> str | None:
     return f"expired: {', '.join(late)}" if late else None
 
 
-def _released(ground: Ground, database: str) -> str | None:
+def _released(ground: Ground, file: str) -> str | None:
     """Is the file the one that passed the checks?"""
     try:
         told = gate.manifest(ground.layout)
     except PolicyError as error:
         return str(error)
     assert isinstance(told["sha256"], dict)
-    path = ground.layout.current / f"{database}.duckdb"
+    path = ground.layout.current / file
     if not path.exists() or told["sha256"].get(path.name) != gate.digest(path):
         return "the file is not the one that passed the checks"
     if told.get("policy") != ground.version:
@@ -111,7 +111,7 @@ def checklist(
     return [
         _asked("Is the policy signed, current and not frozen?", _policy(ground, now.date()),
                f"policy {ground.version[:12]}"),
-        _asked("Is it what passed the checks?", _released(ground, spec.database),
+        _asked("Is it what passed the checks?", _released(ground, spec.file),
                "the file's hash is that of the release"),
         _asked("May the role have it for this purpose?", _role(ground, role, purpose, table),
                f"{role.value}, {purpose}"),

@@ -131,8 +131,12 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
         for audience in rule.receives:
             if audience in rules.detail:
                 raise deny(f"{role.value}: {audience.value} opens at the door, it is not received")
+            if any(spec.encrypted for spec in data_map.tables_of(audience).values()):
+                raise deny(f"{role.value}: {audience.value} is encrypted, it cannot be received")
     for audience, detail in rules.detail.items():
         for table, spec in data_map.tables_of(audience).items():
+            if not spec.encrypted:
+                raise deny(f"detail.{audience.value}: {table} is not encrypted in data_map.yaml")
             strange = sorted({*detail.raw, detail.raw_rows} - set(spec.columns))
             if strange:
                 raise deny(f"detail.{audience.value}: {table} has no {', '.join(strange)}")

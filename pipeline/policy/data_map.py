@@ -153,12 +153,21 @@ class CourseSensitivity(Strict):
 
 
 class Published(Strict):
-    """A table that leaves: for which purpose, in which database, with which columns."""
+    """A table that leaves: for which purpose, in which database, with which columns.
+
+    An `encrypted` one is so at rest, and is the only one of its database.
+    """
 
     purpose: Purpose
     database: str
     columns: tuple[str, ...]
     k: Annotated[int, Field(ge=2)] | None = None
+    encrypted: bool = False
+
+    @property
+    def file(self) -> str:
+        """Name of the file that holds it."""
+        return f"{self.database}.{'parquet' if self.encrypted else 'duckdb'}"
 
     @model_validator(mode="after")
     def _aggregates_need_k(self) -> Published:
@@ -192,6 +201,14 @@ class DataMap(Strict):
     def _known_zone(cls, zone: str) -> str:
         ZoneInfo(zone)
         return zone
+
+    @model_validator(mode="after")
+    def _encrypted_alone(self) -> DataMap:
+        for table, spec in self.published.items():
+            both = [n for n, other in self.published.items() if other.database == spec.database]
+            if spec.encrypted and both != [table]:
+                raise ValueError(f"{table} is encrypted, so {spec.database} can hold nothing else")
+        return self
 
     @model_validator(mode="after")
     def _published_only_for_its_purpose(self) -> DataMap:

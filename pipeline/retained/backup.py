@@ -1,8 +1,9 @@
 """Backups, and how erased people stay erased through them.
 
 A backup is a copy of what cannot be made again: the canonical store, what coaching was told, and
-the vault's cases. Key ring and derived tables are not in it: the one so that destroyed keys stay
-destroyed, the others because a night makes them.
+the vault's cases, which stay encrypted. Key ring, storage key and derived tables are not in it: the
+first so that destroyed keys stay destroyed, the second since it would open the cases, the others
+because a night makes them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from pipeline.engine import engine
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.base import PolicyError
+from pipeline.retained import holds
 from pipeline.retained.journal import fresh_name
 from pipeline.retained.rewrite import Stroke, strike
-from pipeline.subjects import tombstones
+from pipeline.subjects import tombstones, withheld
 
-CASES = ("holds.json", "withheld.json", "consents.json", "tombstones.json")
+CASES = (holds.FILE, withheld.FILE, withheld.CONSENTS, tombstones.FILE)
 
 
 def copies(layout: Layout) -> list[Layout]:
@@ -61,7 +63,7 @@ def restore(ground: Ground, source: Path) -> int:
     Raises:
         PolicyError: no backup there.
     """
-    layout, old = ground.layout, Layout(source)
+    layout, old = ground.layout, Layout(source, key_file=ground.layout.storage_key)
     if not old.canonical.exists():
         raise PolicyError("restore: the folder holds no backup")
     with layout.locked():

@@ -16,7 +16,7 @@ from dataclasses import replace
 import duckdb
 
 from expectations import boundaries
-from pipeline import gate
+from pipeline import atrest, gate
 from pipeline.disclosure import report, risk
 from pipeline.engine import count, literal
 from pipeline.gate import digest
@@ -24,11 +24,10 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, settle
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
-from pipeline.readers.canonical import PARQUET
 from pipeline.retained.due import months_due
 from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, swap
-from pipeline.retained.sweep import bytes_with
+from pipeline.retained.sweep import text_with
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, stored, told
 from pipeline.transforms.known import write_known
@@ -78,7 +77,7 @@ def _remake(
     files = sorted((layout.classified / period).glob("*.parquet"))
     path = layout.pseudonymized_for(purpose) / period / "rows.parquet"
     fresh = fresh_path(layout, path)
-    write_period(connection, files, layout.references(purpose), purpose, due, fresh)
+    write_period(connection, layout, files, purpose, due, fresh)
     passing = " AND ".join(filters(purpose, due).values())
     expected = count(
         connection, f"SELECT count(*) FROM {parquet(files, CLASSIFIED)} WHERE {passing}"
@@ -124,12 +123,13 @@ def forget_identities(connection: duckdb.DuckDBPyConnection, ground: Ground) -> 
     connection.execute(f"CREATE OR REPLACE TEMP TABLE living AS {stored.living(layout)}")
     for purpose in Purpose:
         path = layout.references(purpose)
-        gone = f"SELECT count(*) FROM {literal(path)} WHERE person NOT IN (FROM living)"
-        if path.exists() and count(connection, gone):
+        if not path.exists():
+            continue
+        rows = atrest.rows(connection, layout, path)
+        if count(connection, f"SELECT count(*) FROM {rows} WHERE person NOT IN (FROM living)"):
             fresh = fresh_path(layout, path)
-            connection.execute(
-                f"COPY (FROM {literal(path)} WHERE person IN (FROM living) ORDER BY ref) "
-                f"TO {literal(fresh)} ({PARQUET})"
+            atrest.write_table(
+                connection, layout, f"FROM {rows} WHERE person IN (FROM living) ORDER BY ref", fresh
             )
             swap(fresh, path)
 
@@ -139,7 +139,6 @@ def remake_known(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     layout = ground.layout
     with built_beside(layout.known, layout.work) as beside:
         write_known(connection, ground, beside)
-        beside.chmod(0o600)
     settle(layout.vault)
 
 
@@ -177,7 +176,7 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, ground: Ground, ord
         report.write(found, ground.disclosure, partition, layout.staged(partition))
         rows = {one.table: one.published for one in counts}
         if Purpose.COACHING in changed:
-            told.remember(connection, layout, partition)
+            told.remember(connection, ground, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
         gate.release(ground, partition, uuid.uuid4().hex, rows, erasure=order)
     gate.remove_old(layout)
@@ -228,5 +227,5 @@ def forget_packages(layout: Layout, pattern: str) -> None:
     """Remove answers to access requests that name the person."""
     compiled = re.compile(pattern.encode())
     for folder in layout.vault.glob("packages/*"):
-        if any(bytes_with(path, compiled) for path in folder.rglob("*") if path.is_file()):
+        if any(text_with(layout, path, compiled) for path in folder.rglob("*") if path.is_file()):
             shutil.rmtree(folder)

@@ -11,11 +11,14 @@ import json
 
 from pydantic import model_validator
 
+from pipeline import atrest
 from pipeline.engine import literal
-from pipeline.layout import Layout, write_settled
+from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError, Strict
 from pipeline.policy.retention import RecordType
 from pipeline.subjects import withheld
+
+FILE = "holds.json.enc"
 
 
 class Hold(Strict):
@@ -60,15 +63,13 @@ class Hold(Strict):
 
 
 def _read(layout: Layout) -> list[Hold]:
-    path = layout.vault / "holds.json"
-    if not path.exists():
-        return []
-    return [Hold.model_validate(one) for one in json.loads(path.read_text("utf-8"))]
+    told = atrest.read_text(layout, layout.vault / FILE)
+    return [Hold.model_validate(one) for one in json.loads(told or "[]")]
 
 
 def _write(layout: Layout, holds: list[Hold]) -> None:
     text = json.dumps([hold.model_dump(mode="json") for hold in holds], indent=1)
-    write_settled(layout.vault / "holds.json", text)
+    atrest.write_text(layout, layout.vault / FILE, text)
 
 
 def live(layout: Layout) -> list[Hold]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.access.log import AccessLog
 from pipeline.ground import Ground
-from pipeline.layout import write_settled
 from pipeline.policy.retention import Keeping, Log
 from pipeline.policy.windows import cutoff
 from pipeline.retained.due import Line, day
+from pipeline.subjects import register, tombstones
 
 # Files and folders that carry the day they were made in front of their name.
 DATED = {
@@ -43,21 +42,17 @@ def old_paths(ground: Ground, now: dt.datetime) -> Iterator[tuple[Keeping, Path]
             if made is not None and made <= last:
                 yield keeping, path
     last = day(ground, Keeping.REQUESTS, now)
-    for path in sorted((ground.layout.vault / "requests").glob("*.json")):
-        closed = json.loads(path.read_text("utf-8")).get("closed_on")
-        if closed and dt.date.fromisoformat(closed) <= last:
-            yield Keeping.REQUESTS, path
+    for request in register.every(ground.layout):
+        if request.closed_on and request.closed_on <= last:
+            yield Keeping.REQUESTS, register.path(ground.layout, request.name)
 
 
-def _entries(ground: Ground, now: dt.datetime) -> Iterator[tuple[str, Path, list[str], int]]:
-    """Lists with entries past their window: rule, file, the lines that stay, how many go."""
+def _tombstones(ground: Ground, now: dt.datetime) -> tuple[list[dict[str, str]], int]:
+    """Those that stay, and how many are past their window."""
     last = day(ground, Keeping.TOMBSTONES, now)
-    path = ground.layout.vault / "tombstones.json"
-    if path.exists():
-        told = json.loads(path.read_text("utf-8"))
-        kept = [one for one in told if dt.date.fromisoformat(one["made_on"]) > last]
-        if len(kept) < len(told):
-            yield f"keeping.{Keeping.TOMBSTONES}", path, [json.dumps(kept)], len(told) - len(kept)
+    told = tombstones.entries(ground.layout)
+    kept = [one for one in told if dt.date.fromisoformat(one["made_on"]) > last]
+    return kept, len(told) - len(kept)
 
 
 def expired_before(ground: Ground, now: dt.datetime) -> dt.date:
@@ -82,10 +77,10 @@ def lines(ground: Ground, now: dt.datetime) -> list[Line]:
              ", ".join(p for p, k in DATED.items() if k is keeping) or "vault/requests")
         for keeping, n in found.items()
     ]  # fmt: skip
-    told += [
-        Line(path.stem, "old entries", rule, gone, 0, f"vault/{path.name}")
-        for rule, path, _, gone in _entries(ground, now)
-    ]
+    _, gone = _tombstones(ground, now)
+    if gone:
+        told.append(Line("tombstones", "old entries", f"keeping.{Keeping.TOMBSTONES}", gone, 0,
+                         f"vault/{tombstones.FILE}"))  # fmt: skip
     if segments := _segments(ground, now):
         told.append(Line("access log", "old segments, whole", f"logs.{Log.ACCESS_LOG}",
                          len(segments), 0, "vault/access"))  # fmt: skip
@@ -104,9 +99,10 @@ def clear(ground: Ground, now: dt.datetime, note: Callable[[str, str, int], None
             shutil.rmtree(path)
         else:
             path.unlink()
-    for rule, path, kept, gone in list(_entries(ground, now)):
-        note(rule, path.name, gone)
-        write_settled(path, "".join(f"{line}\n" for line in kept))
+    kept, gone = _tombstones(ground, now)
+    if gone:
+        note(f"keeping.{Keeping.TOMBSTONES}", tombstones.FILE, gone)
+        tombstones.write(ground.layout, kept)
     for segment in _segments(ground, now):
         note(f"logs.{Log.ACCESS_LOG}", segment, 1)
         AccessLog(ground.layout).expire(segment)

@@ -13,12 +13,11 @@ from typing import Any
 
 import duckdb
 
-from pipeline import landing
+from pipeline import atrest, landing
 from pipeline.access import staff
-from pipeline.engine import engine, literal
+from pipeline.engine import engine
 from pipeline.ground import Ground
 from pipeline.layout import settle
-from pipeline.readers.canonical import PARQUET
 from pipeline.retained import backup, derived, due, holds, housekeeping, plan, receipts, verify
 from pipeline.retained.due import Line
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
@@ -39,10 +38,8 @@ def _open(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -
     """Store the work list and then the order; from here on the deed will be done."""
     journal = Journal(ground.layout, order.name)
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection.execute(
-        "COPY (SELECT milestone, drops, period FROM due WHERE NOT held) "
-        f"TO {literal(journal.work_list)} ({PARQUET})"
-    )
+    listed = "SELECT milestone, drops, period FROM due WHERE NOT held"
+    atrest.write_table(connection, ground.layout, listed, journal.work_list)
     settle(journal.folder)
     journal.open(order)
     return journal
@@ -91,7 +88,8 @@ def _erase_stores(
         strokes = classified_strokes_of_person(layout, subject)
     _apply(connection, ground, journal, strokes)
     _apply(connection, ground, journal, derived.small_departments(connection, ground))
-    listed = f"SELECT DISTINCT period FROM {literal(journal.work_list)}"
+    work_list = atrest.rows(connection, layout, journal.work_list)
+    listed = f"SELECT DISTINCT period FROM {work_list}"
     months = derived.months(connection, listed) | {
         done.file.split("/")[2]
         for done in journal.strokes()

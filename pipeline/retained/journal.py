@@ -14,13 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.layout import Layout, append_settled, settle, write_settled
+from pipeline import atrest
+from pipeline.layout import Layout, append_settled, settle
 from pipeline.policy.data_map import Purpose
 from pipeline.retained.rewrite import Done
 from pipeline.retained.subject import Subject, alone
 
 RETENTION = "retention"
 PERSON = "person"
+ORDER, SUBJECT = "order.json.enc", "subject.json.enc"
 
 
 @dataclass(frozen=True)
@@ -58,15 +60,17 @@ class Journal:
     """One order's folder."""
 
     def __init__(self, layout: Layout, name: str) -> None:
+        self.layout = layout
         self.folder = layout.erasures / name
 
     @property
     def work_list(self) -> Path:
+        """An encrypted table: milestone, drops, period."""
         return self.folder / "work.parquet"
 
     @property
     def _order(self) -> Path:
-        return self.folder / "order.json"
+        return self.folder / ORDER
 
     @property
     def _notes(self) -> Path:
@@ -79,10 +83,10 @@ class Journal:
     def open(self, order: Order) -> None:
         """Store the order; its work list is already there and on disk."""
         settle(self.work_list)
-        write_settled(self._order, json.dumps(asdict(order), indent=1))
+        atrest.write_text(self.layout, self._order, json.dumps(asdict(order), indent=1))
 
     def order(self) -> Order:
-        return Order(**json.loads(self._order.read_text("utf-8")))
+        return Order(**json.loads(atrest.read_text(self.layout, self._order) or ""))
 
     def write_down(self, done: Done) -> None:
         """Say what the next swap does, before it does it."""
@@ -104,11 +108,11 @@ class Journal:
     def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
         """Who the person is, while the stores still tell it: after the first stroke they do not."""
         text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
-        write_settled(self.folder / "subject.json", text)
+        atrest.write_text(self.layout, self.folder / SUBJECT, text)
 
     def subject(self) -> tuple[Subject, str]:
         """The person, and the pattern of everything that means them, pseudonyms included."""
-        told = json.loads((self.folder / "subject.json").read_text("utf-8"))
+        told = json.loads(atrest.read_text(self.layout, self.folder / SUBJECT) or "")
         needles, refs = tuple(told["needles"]), tuple(told["refs"])
         subject = Subject(told["person"], tuple(told["ids"]), needles, tuple(told["words"]))
         return subject, alone(needles + refs)
@@ -135,7 +139,7 @@ class Journal:
     def close(self) -> None:
         """Remove the folder; the order goes last, so that a crash leaves it to be closed."""
         self.work_list.unlink(missing_ok=True)
-        (self.folder / "subject.json").unlink(missing_ok=True)
+        (self.folder / SUBJECT).unlink(missing_ok=True)
         self._order.unlink(missing_ok=True)
         shutil.rmtree(self.folder)
         settle(self.folder.parent)
@@ -158,7 +162,7 @@ def pending(layout: Layout) -> list[Journal]:
     planned: nothing had been done, so it is removed."""
     found = []
     for folder in sorted(layout.erasures.glob("*")):
-        if (folder / "order.json").exists():
+        if (folder / ORDER).exists():
             found.append(Journal(layout, folder.name))
         else:
             shutil.rmtree(folder)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.engine import literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import Purpose
@@ -122,7 +123,8 @@ def references(
         path = layout.references(purpose)
         if path.exists():
             rows = connection.execute(
-                f"SELECT ref FROM {literal(path)} WHERE person = $p", {"p": subject.person}
+                f"SELECT ref FROM {atrest.rows(connection, layout, path)} WHERE person = $p",
+                {"p": subject.person},
             ).fetchall()
             if rows:
                 found[purpose] = str(rows[0][0])

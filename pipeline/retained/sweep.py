@@ -1,7 +1,7 @@
 """Looking for one person in every place, after the erasure and apart from it.
 
-Every file below the data folder is read as bytes, and every store that compresses is opened and
-asked column by column: bytes of compressed data prove presence, never absence.
+Every file below the data folder is read as bytes, and every store that compresses or is encrypted
+is opened and asked column by column: bytes of such data prove presence, never absence.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.engine import count, engine, identifier, literal
 from pipeline.landing import hits_in
 from pipeline.layout import Layout
@@ -43,10 +44,19 @@ def bytes_with(path: Path, pattern: re.Pattern[bytes]) -> int:
         return hits_in(stream, pattern)
 
 
+def text_with(layout: Layout, path: Path, pattern: re.Pattern[bytes]) -> int:
+    """Hits in what a file says: an encrypted text is opened."""
+    if path.suffix == atrest.TEXT:
+        return len(pattern.findall((atrest.read_text(layout, path) or "").encode()))
+    return bytes_with(path, pattern)
+
+
 def _inside(layout: Layout, path: Path, pattern: str) -> int:
     if path.suffix == ".parquet":
         with engine(layout.work) as connection:
-            return rows_with(connection, literal(path), pattern)
+            encrypted = atrest.is_encrypted(path)
+            rows = atrest.rows(connection, layout, path) if encrypted else literal(path)
+            return rows_with(connection, rows, pattern)
     if path.suffix == ".duckdb":
         with engine(layout.work) as connection:
             connection.execute(f"ATTACH {literal(path)} AS swept (READ_ONLY)")
@@ -80,7 +90,7 @@ def sweep(
         compiled = re.compile(meant.encode())
         # A file name is data, too.
         named = bool(compiled.search(relative.encode()))
-        hits = bytes_with(path, compiled) + _inside(layout, path, meant) + named
+        hits = text_with(layout, path, compiled) + _inside(layout, path, meant) + named
         if hits:
             found[place.name if place else "not on the list"] += hits
     return dict(found)

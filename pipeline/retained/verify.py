@@ -6,8 +6,8 @@ from collections import Counter
 
 import duckdb
 
-from pipeline import gate
-from pipeline.engine import count, literal
+from pipeline import atrest, gate
+from pipeline.engine import count
 from pipeline.ground import Ground
 from pipeline.readers import canonical
 from pipeline.retained import due
@@ -39,7 +39,10 @@ def work_list_left(
     connection: duckdb.DuckDBPyConnection, ground: Ground, journal: Journal
 ) -> dict[str, int]:
     """Records of the work list that any revision in the store still has, and that no hold keeps."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE listed AS FROM {literal(journal.work_list)}")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE listed AS SELECT milestone::UUID AS milestone, drops FROM "
+        f"{atrest.rows(connection, ground.layout, journal.work_list)}"
+    )
     drops = {
         str(d) for (d,) in connection.sql("SELECT DISTINCT unnest(drops) FROM listed").fetchall()
     }

@@ -1,11 +1,13 @@
 """The answer to an access request (GDPR Art. 15 and 20): everything held on one person.
 
-package.json is for machines, package.html for people; both say the same.
+package.json is for machines, package.html for people; both say the same. They lie encrypted in the
+vault until somebody takes them out for the person.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import glob
 import json
 import shutil
 from pathlib import Path
@@ -14,10 +16,11 @@ from typing import Any
 import duckdb
 from jinja2 import Environment
 
-from pipeline import access
+from pipeline import access, atrest
 from pipeline.engine import literal
 from pipeline.ground import Ground
-from pipeline.layout import built_beside
+from pipeline.layout import Layout, built_beside, write_settled
+from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
@@ -124,7 +127,27 @@ def write(
     with built_beside(target, ground.layout.work) as folder:
         folder.mkdir(mode=0o700)
         text = json.dumps(told, indent=1, default=str, ensure_ascii=False)
-        (folder / "package.json").write_text(text, "utf-8")
+        atrest.write_text(ground.layout, folder / f"package.json{atrest.TEXT}", text)
         page = Environment(autoescape=True).from_string(PAGE).render(**told)
-        (folder / "package.html").write_text(page, "utf-8")
+        atrest.write_text(ground.layout, folder / f"package.html{atrest.TEXT}", page)
     return target
+
+
+def take_out(layout: Layout, request: str, to: Path) -> list[Path]:
+    """Decrypt a request's package into a folder, to be handed to the person.
+
+    Raises:
+        PolicyError: there is no package of that request, or a file of that name already.
+    """
+    found = sorted((layout.vault / "packages").glob(f"*-for-{glob.escape(request)}/*{atrest.TEXT}"))
+    if not found:
+        raise PolicyError("no package of that request; carry the request out first")
+    to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    taken = []
+    for path in found:
+        target = to / path.name.removesuffix(atrest.TEXT)
+        if target.exists():
+            raise PolicyError("the folder has a file of that name already")
+        write_settled(target, atrest.read_text(layout, path) or "")
+        taken.append(target)
+    return taken

@@ -7,7 +7,6 @@ done for a request whose sender's identity is not verified.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Iterable
 from enum import StrEnum
@@ -16,7 +15,8 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.layout import Layout, write_settled
+from pipeline import atrest
+from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError, Strict
 from pipeline.policy.duration import Duration
 
@@ -82,20 +82,20 @@ class Request(Strict):
         return self.closed_on is None and self.deadline < today
 
 
-def _path(layout: Layout, name: str) -> Path:
-    return layout.vault / "requests" / f"{name}.json"
+def path(layout: Layout, name: str) -> Path:
+    return layout.vault / "requests" / f"{name}.json.enc"
 
 
 def _save(layout: Layout, request: Request) -> Request:
-    write_settled(_path(layout, request.name), request.model_dump_json(indent=1))
+    atrest.write_text(layout, path(layout, request.name), request.model_dump_json(indent=1))
     return request
 
 
 def every(layout: Layout) -> list[Request]:
     """All requests, oldest first."""
     return [
-        Request.model_validate(json.loads(path.read_text("utf-8")))
-        for path in sorted((layout.vault / "requests").glob("*.json"))
+        Request.model_validate_json(atrest.read_text(layout, file) or "")
+        for file in sorted((layout.vault / "requests").glob("*.json.enc"))
     ]
 
 

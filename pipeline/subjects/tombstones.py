@@ -13,19 +13,24 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.engine import literal
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
-from pipeline.layout import Layout, write_settled
+from pipeline.layout import Layout
 from pipeline.retained.rewrite import Stroke, strike
 
+FILE = "tombstones.json.enc"
 
-def _entries(layout: Layout) -> list[dict[str, str]]:
-    path = layout.vault / "tombstones.json"
-    if not path.exists():
-        return []
-    told: list[dict[str, str]] = json.loads(path.read_text("utf-8"))
+
+def entries(layout: Layout) -> list[dict[str, str]]:
+    """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier."""
+    told: list[dict[str, str]] = json.loads(atrest.read_text(layout, layout.vault / FILE) or "[]")
     return told
+
+
+def write(layout: Layout, told: list[dict[str, str]]) -> None:
+    atrest.write_text(layout, layout.vault / FILE, json.dumps(told))
 
 
 def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:
@@ -34,13 +39,13 @@ def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:
     ground.ring.create()
     new = sorted(ground.ring.tombstone(identifiers) - stones(layout))
     if new:
-        told = [*_entries(layout), *({"hmac": h, "made_on": today.isoformat()} for h in new)]
-        write_settled(layout.vault / "tombstones.json", json.dumps(told))
+        told = [*entries(layout), *({"hmac": h, "made_on": today.isoformat()} for h in new)]
+        write(layout, told)
 
 
 def stones(layout: Layout) -> set[str]:
     """The keyed hashes of all erased people's identifiers."""
-    return {one["hmac"] for one in _entries(layout)}
+    return {one["hmac"] for one in entries(layout)}
 
 
 def _refused(

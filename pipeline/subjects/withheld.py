@@ -14,25 +14,30 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.ground import Ground
-from pipeline.layout import Layout, write_settled
+from pipeline.layout import Layout
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.governance import Basis
 from pipeline.transforms.stored import classified
 
 RESTRICTED = "restricted"
 OBJECTED = "objected"
+FILE, CONSENTS = "withheld.json.enc", "consents.json.enc"
 Entry = tuple[str, str, str]
 
 
 def path(layout: Layout) -> Path:
-    return layout.vault / "withheld.json"
+    return layout.vault / FILE
 
 
 def entries(layout: Layout) -> list[Entry]:
-    if not path(layout).exists():
-        return []
-    return [(who, purpose, kind) for who, purpose, kind in json.loads(path(layout).read_text())]
+    told = json.loads(atrest.read_text(layout, path(layout)) or "[]")
+    return [(who, purpose, kind) for who, purpose, kind in told]
+
+
+def _write(layout: Layout, told: list[Entry]) -> None:
+    atrest.write_text(layout, path(layout), json.dumps(told))
 
 
 def restricted(layout: Layout) -> list[str]:
@@ -43,19 +48,20 @@ def restricted(layout: Layout) -> list[str]:
 def withhold(layout: Layout, person: str, purposes: Iterable[Purpose], kind: str) -> None:
     """Leave a person out of some purposes from now on."""
     wanted = {(person, purpose.value, kind) for purpose in purposes}
-    write_settled(path(layout), json.dumps(sorted(set(entries(layout)) | wanted)))
+    _write(layout, sorted(set(entries(layout)) | wanted))
 
 
 def consents(layout: Layout) -> dict[str, set[str]]:
     """Registered purpose to who has given consent to it and not withdrawn it."""
-    file = layout.vault / "consents.json"
-    return {n: set(p) for n, p in json.loads(file.read_text()).items()} if file.exists() else {}
+    told = json.loads(atrest.read_text(layout, layout.vault / CONSENTS) or "{}")
+    return {name: set(people) for name, people in told.items()}
 
 
 def _write_consents(layout: Layout, told: dict[str, set[str]]) -> None:
-    file = layout.vault / "consents.json"
+    file = layout.vault / CONSENTS
     if told or file.exists():
-        write_settled(file, json.dumps({n: sorted(people) for n, people in sorted(told.items())}))
+        text = json.dumps({name: sorted(people) for name, people in sorted(told.items())})
+        atrest.write_text(layout, file, text)
 
 
 def consent(layout: Layout, person: str, purpose: str) -> None:
@@ -75,7 +81,7 @@ def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
 def release(layout: Layout, person: str, kind: str | None = None) -> None:
     """Forget a person's restrictions, objections, or both."""
     kept = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]
-    write_settled(path(layout), json.dumps(kept))
+    _write(layout, kept)
 
 
 def make_withheld(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:

@@ -3,7 +3,7 @@
 Made once a night from the stored records, apart from the tables under check. It holds raw
 identifiers (the deny-list), so it lies in the vault.
 
-Tables of the file:
+The file has one encrypted table; `attach` makes these of it:
     course      course_code, sensitivity (NULL = ordinary)
     title       title
     department  department (of at least k people)
@@ -18,38 +18,61 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.engine import literal
 from pipeline.ground import Ground
+from pipeline.layout import Layout
 from pipeline.policy.disclosure import OTHER
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.denylist import entries_sql
 from pipeline.transforms.stored import classified, records, roster
 
+TABLES = {
+    "course": "entry AS course_code, sensitivity",
+    "title": "entry AS title",
+    "department": "entry AS department",
+    "category": "entry AS category",
+    "total": "people, records",
+    "denied": "entry",
+}
+
 
 def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path) -> None:
     """Write the file of known values from the records and the roster in the store."""
     layout, data_map = ground.layout, ground.data_map
-    rows = classified(layout)
+    stored = classified(layout)
     categories = ", ".join(map(literal, [*ground.disclosure.categories, OTHER]))
-    connection.execute(f"ATTACH {literal(out)} AS known")
-    try:
-        connection.execute(f"""
-        CREATE TEMP TABLE told AS SELECT DISTINCT course_code, course_title
-          FROM {records(layout)} WHERE problem IS NULL;
-        CREATE TABLE known.course AS SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity
-          FROM told GROUP BY course_code;
-        CREATE TABLE known.title AS SELECT DISTINCT course_title AS title FROM told
-          WHERE course_title IS NOT NULL;
-        CREATE TABLE known.category AS SELECT unnest([{categories}]) AS category;
-        CREATE TABLE known.department AS SELECT department FROM {rows}
-          WHERE department IS NOT NULL
-          GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people};
-        CREATE TABLE known.total AS
-          SELECT count(DISTINCT person) AS people, count(*) AS records FROM {rows};
-        CREATE TEMP TABLE person AS SELECT DISTINCT person FROM {rows}
-          UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL;
-        CREATE TABLE known.denied AS {entries_sql(roster(layout), "person")};
-        DROP TABLE told; DROP TABLE person;
-        """)
-    finally:
-        connection.execute("DETACH known")
+    connection.execute(f"""
+    CREATE OR REPLACE TEMP TABLE told AS SELECT DISTINCT course_code, course_title
+      FROM {records(layout)} WHERE problem IS NULL;
+    CREATE OR REPLACE TEMP TABLE person AS SELECT DISTINCT person FROM {stored}
+      UNION SELECT DISTINCT manager FROM {stored} WHERE manager IS NOT NULL;
+    """)
+    # One table, so that it is swapped as one; in the order of kinds, so that one is found quickly.
+    query = f"""
+    FROM (
+      SELECT 'course' AS kind, course_code AS entry, {sensitivity_sql(data_map)} AS sensitivity,
+        NULL::BIGINT AS people, NULL::BIGINT AS records FROM told GROUP BY course_code
+      UNION ALL SELECT DISTINCT 'title', course_title, NULL, NULL, NULL FROM told
+        WHERE course_title IS NOT NULL
+      UNION ALL SELECT 'category', unnest([{categories}]), NULL, NULL, NULL
+      UNION ALL SELECT 'department', department, NULL, NULL, NULL FROM {stored}
+        WHERE department IS NOT NULL
+        GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people}
+      UNION ALL SELECT 'total', NULL, NULL, count(DISTINCT person), count(*) FROM {stored}
+      UNION ALL SELECT 'denied', entry, NULL, NULL, NULL
+        FROM ({entries_sql(roster(layout), "person")})
+    ) ORDER BY kind"""
+    atrest.write_table(connection, layout, query, out)
+    connection.execute("DROP TABLE told; DROP TABLE person")
+
+
+def attach(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Give the connection the tables above, as `known.<table>`."""
+    stored = atrest.rows(connection, layout, layout.known)
+    connection.execute("ATTACH ':memory:' AS known")
+    for table, columns in TABLES.items():
+        connection.execute(
+            f"CREATE VIEW known.{table} AS SELECT {columns} FROM {stored} "
+            f"WHERE kind = {literal(table)}"
+        )

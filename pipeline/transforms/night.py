@@ -15,7 +15,7 @@ from pipeline.layout import built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, stored
+from pipeline.transforms import basis
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import check_against, write_pseudonymized, write_references
@@ -36,10 +36,12 @@ def classify(ground: Ground, as_of: dt.datetime) -> None:
 def know(ground: Ground) -> None:
     """What the leak checks compare with."""
     layout = ground.layout
-    with layout.locked(), engine(layout.work) as connection:
-        with built_beside(layout.known, layout.work) as beside:
-            write_known(connection, ground, beside)
-        layout.known.chmod(0o600)
+    with (
+        layout.locked(),
+        engine(layout.work) as connection,
+        built_beside(layout.known, layout.work) as beside,
+    ):
+        write_known(connection, ground, beside)
 
 
 def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
@@ -53,13 +55,11 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
     check_against(ground.data_map, purpose)
     key = ground.ring.key(purpose)
     due = due_sql(ground.rules, ground.data_map, basis.read(layout).as_of, purpose)
-    refs = layout.references(purpose)
     with layout.locked(), engine(layout.work) as connection:
         require_flows_of(connection, ground, purpose)
         make_withheld(connection, ground)
-        with built_beside(refs, layout.work) as beside:
-            write_references(connection, stored.classified(layout), key, beside)
-        refs.chmod(0o600)
+        with built_beside(layout.references(purpose), layout.work) as beside:
+            write_references(connection, layout, key, beside)
         with built_beside(layout.pseudonymized_for(purpose), layout.work) as beside:
             write_pseudonymized(connection, layout, purpose, due, beside)
     return key

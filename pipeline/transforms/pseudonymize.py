@@ -12,13 +12,14 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.engine import literal
 from pipeline.keys import PurposeKey
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
-from pipeline.transforms.stored import CLASSIFIED, parquet
+from pipeline.transforms.stored import CLASSIFIED, classified, parquet
 
 COMPLETE = ("completed", "passed", "waived")
 PERSON_RECORDS = "record_type IN ('milestone_flag', 'assessment_record')"
@@ -157,30 +158,30 @@ def filters(purpose: Purpose, due: str) -> dict[str, str]:
 
 
 def write_references(
-    connection: duckdb.DuckDBPyConnection, classified: str, key: PurposeKey, out: Path
+    connection: duckdb.DuckDBPyConnection, layout: Layout, key: PurposeKey, out: Path
 ) -> None:
-    """Write the vault's table of one purpose: person (raw identifier), ref (pseudonym).
+    """Write the vault's table of one purpose, encrypted: person (raw identifier), ref (pseudonym).
 
     Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
     than records.
     """
+    rows = classified(layout)
     people = (
-        f"SELECT DISTINCT person FROM {classified} UNION "
-        f"SELECT DISTINCT manager FROM {classified} WHERE manager IS NOT NULL"
+        f"SELECT DISTINCT person FROM {rows} UNION "
+        f"SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
     )
-    # COPY takes no parameters, so the keyed hash goes through a table.
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE ref AS SELECT person, {key.hmac_sql('person')} AS ref "
         f"FROM ({people})",
         key.parameters(),
     )
-    connection.execute(f"COPY (FROM ref ORDER BY ref) TO {literal(out)} ({PARQUET})")
+    atrest.write_table(connection, layout, "FROM ref ORDER BY ref", out)
 
 
 def write_period(
     connection: duckdb.DuckDBPyConnection,
-    classified: list[Path],
-    refs: Path,
+    layout: Layout,
+    files: list[Path],
     purpose: Purpose,
     due: str,
     out: Path,
@@ -190,17 +191,16 @@ def write_period(
     A person without a reference is an error, not a fallback identifier (the inner join loses the
     row and reconciliation stops the run).
     """
-    rows = parquet(classified, CLASSIFIED)
+    rows = parquet(files, CLASSIFIED)
+    refs = atrest.rows(connection, layout, layout.references(purpose))
     passing = " AND ".join(filters(purpose, due).values())
     columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
     manager = (
-        f"LEFT JOIN {literal(refs)} m ON m.person = r.manager"
-        if MANAGER in TABLES[purpose].values()
-        else ""
+        f"LEFT JOIN {refs} m ON m.person = r.manager" if MANAGER in TABLES[purpose].values() else ""
     )
     connection.execute(
         f"COPY (SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
-        f"JOIN {literal(refs)} l ON l.person = r.person {manager} ORDER BY l.ref) "
+        f"JOIN {refs} l ON l.person = r.person {manager} ORDER BY l.ref) "
         f"TO {literal(out)} ({PARQUET})"
     )
 
@@ -209,10 +209,9 @@ def write_pseudonymized(
     connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose, due: str, out: Path
 ) -> None:
     """Write one purpose's rows of all periods to the folder `out`."""
-    refs = layout.references(purpose)
     # Without a record there is one empty period, so that the columns exist all the same.
     folders = sorted(layout.classified.glob("period=*")) or [layout.classified / "period=none"]
     for folder in folders:
         (out / folder.name).mkdir(parents=True, mode=0o700)
-        write_period(connection, sorted(folder.glob("*.parquet")), refs, purpose, due,
+        write_period(connection, layout, sorted(folder.glob("*.parquet")), purpose, due,
                      out / folder.name / "rows.parquet")  # fmt: skip

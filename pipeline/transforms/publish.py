@@ -6,13 +6,15 @@ One file per audience means that no SQL in one audience's file can reach another
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.disclosure import noise
-from pipeline.engine import identifier, literal
+from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
-from pipeline.layout import built_beside
+from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Published, Purpose
 from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import pseudonymized
@@ -73,6 +75,16 @@ def _add_noise(connection: duckdb.DuckDBPyConnection, ground: Ground, partition:
     noise.write_ledger(ground.layout.staged(partition), spent)
 
 
+def _write_encrypted(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, spec: Published, rows: str,
+    out: Path,
+) -> int:  # fmt: skip
+    """Write a table that is encrypted at rest; returns its rows, as the file tells them."""
+    connection.execute("SET preserve_insertion_order = true")
+    atrest.write_table(connection, layout, table_sql(table, spec, rows, noisy=False), out)
+    return count(connection, f"SELECT count(*) FROM {atrest.rows(connection, layout, out)}")
+
+
 def stage_database(
     connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, partition: str, *,
     tell: bool = True,
@@ -87,17 +99,20 @@ def stage_database(
     """
     layout = ground.layout
     tables = ground.data_map.tables_of(purpose)
-    (database,) = {spec.database for spec in tables.values()}
+    (file,) = {spec.file for spec in tables.values()}
     rows = pseudonymized(layout, purpose)
     counts: dict[str, int] = {}
     layout.staged(partition).mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = layout.staged(partition) / f"{database}.duckdb"
+    target = layout.staged(partition) / file
     if purpose is Purpose.COACHING:
         make_coaching(connection, ground, partition, tell=tell)
     if purpose is Purpose.ANALYTICS:
         (rule,) = ground.disclosure.classes.values()
         classes.make_classes(connection, rows, ground.disclosure, rule)
     with built_beside(target, layout.work) as beside:
+        if target.suffix == ".parquet":
+            ((table, spec),) = tables.items()
+            return {table: _write_encrypted(connection, layout, table, spec, rows, beside)}
         connection.execute(f"ATTACH {literal(beside)} AS staged")
         connection.execute("SET preserve_insertion_order = true")
         try:

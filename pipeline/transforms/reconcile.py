@@ -16,6 +16,7 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
+from pipeline.published import attached
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, classes, told
 from pipeline.transforms.classify import SUPERSEDED
@@ -136,22 +137,20 @@ def reconcile(
     counts = []
     for table, spec in data_map.published.items():
         suppressed = dict(withheld[spec.purpose])
-        database = layout.staged(partition) / f"{spec.database}.duckdb"
-        connection.execute(f"ATTACH {literal(database)} AS counted (READ_ONLY)")
-        what = f"count(*) FROM counted.{identifier(table)}"
-        if spec.purpose is Purpose.ANALYTICS:
-            suppressed["could give people away"] = count(
-                connection,
-                classes.withheld_sql(pseudonymized(layout, spec.purpose),
-                                     f"counted.{identifier(table)}"),
-            )  # fmt: skip
-        if spec.purpose is Purpose.COACHING:
-            suppressed |= _cells(connection, ground, table, partition)
-            what = f"sum(records) FROM counted.{identifier(table)} WHERE period IN ({new})"
-            if table in ground.disclosure.coaching.noise:
-                what = _told_with_noise(ground, table, new)
-        published = count(connection, f"SELECT {what}")
-        connection.execute("DETACH counted")
+        with attached(connection, ground, layout.staged(partition), table, "counted"):
+            relation = f"counted.{identifier(table)}"
+            what = f"count(*) FROM {relation}"
+            if spec.purpose is Purpose.ANALYTICS:
+                suppressed["could give people away"] = count(
+                    connection,
+                    classes.withheld_sql(pseudonymized(layout, spec.purpose), relation),
+                )
+            if spec.purpose is Purpose.COACHING:
+                suppressed |= _cells(connection, ground, table, partition)
+                what = f"sum(records) FROM {relation} WHERE period IN ({new})"
+                if table in ground.disclosure.coaching.noise:
+                    what = _told_with_noise(ground, table, new)
+            published = count(connection, f"SELECT {what}")
         counts.append(
             TableCount(table, total + lines, bad + lines, superseded, suppressed, published)
         )

@@ -18,6 +18,7 @@ import json
 
 import duckdb
 
+from pipeline import atrest
 from pipeline.disclosure import noise
 from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
@@ -27,6 +28,7 @@ from pipeline.policy.data_map import DataMap, Purpose
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.retention import Action, Keeping, RecordType, RetentionRules
 from pipeline.policy.windows import cutoff
+from pipeline.published import attached
 from pipeline.readers.canonical import PARQUET
 from pipeline.transforms import basis, stored
 from pipeline.transforms.coaching import CELL
@@ -73,7 +75,8 @@ def make_kept(
     """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE living_ref AS "
-        f"SELECT person, ref FROM {literal(layout.references(Purpose.COACHING))} "
+        "SELECT person, ref FROM "
+        f"{atrest.rows(connection, layout, layout.references(Purpose.COACHING))} "
         f"SEMI JOIN ({stored.living(layout)}) USING (person);"
         "CREATE OR REPLACE TEMP TABLE team_now AS SELECT ref AS old, ref AS now FROM living_ref"
     )
@@ -107,31 +110,28 @@ def make_kept(
         connection.execute(f"CREATE OR REPLACE TEMP TABLE kept_{table} AS {query}")
 
 
-def remember(connection: duckdb.DuckDBPyConnection, layout: Layout, partition: str) -> None:
+def remember(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) -> None:
     """Remember what is about to be published: the staged coaching tables and their periods.
 
     Comes before the release, never after it: what was once published must be known to the next
     night even if this one is cut off in between.
     """
-    database = layout.staged(partition) / f"{Purpose.COACHING.value}.duckdb"
-    connection.execute(f"ATTACH {literal(database)} AS telling (READ_ONLY)")
-    try:
-        with built_beside(layout.told, layout.work) as beside:
-            beside.mkdir(mode=0o700)
-            known = dict(periods(layout))
-            for table in CELL:
-                rows = f"telling.{identifier(table)}"
+    layout = ground.layout
+    folder = layout.staged(partition)
+    with built_beside(layout.told, layout.work) as beside:
+        beside.mkdir(mode=0o700)
+        known = dict(periods(layout))
+        for table in CELL:
+            with attached(connection, ground, folder, table, "telling"):
                 connection.execute(
-                    f"COPY (FROM {rows} ORDER BY ALL) "
+                    f"COPY (FROM telling.{identifier(table)} ORDER BY ALL) "
                     f"TO {literal(beside / f'{table}.parquet')} ({PARQUET})"
                 )
-            staged = noise.read_ledger(layout.staged(partition))
-            noise.write_ledger(beside, staged or noise.read_ledger(layout.told))
-            for period in new_periods(layout, partition):
-                known.setdefault(period, partition)
-            (beside / PERIODS).write_text(json.dumps(known, indent=1, sort_keys=True), "utf-8")
-    finally:
-        connection.execute("DETACH telling")
+        staged = noise.read_ledger(folder)
+        noise.write_ledger(beside, staged or noise.read_ledger(layout.told))
+        for period in new_periods(layout, partition):
+            known.setdefault(period, partition)
+        (beside / PERIODS).write_text(json.dumps(known, indent=1, sort_keys=True), "utf-8")
 
 
 def new_periods(layout: Layout, partition: str) -> list[str]:

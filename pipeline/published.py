@@ -1,0 +1,38 @@
+"""How a published table lies in a folder, and the one way of opening it there.
+
+An audience's tables are one DuckDB file; where data_map.yaml says `encrypted`, the audience has one
+table, and it is an encrypted Parquet file (pipeline/atrest.py) that DuckDB reads in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipeline import atrest
+from pipeline.engine import identifier, literal
+from pipeline.ground import Ground
+
+
+@contextmanager
+def attached(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, folder: Path, table: str, name: str
+) -> Iterator[None]:
+    """Have the file of a published table open for reading during the block: its tables are found
+    as `{name}.{table}`."""
+    spec = ground.data_map.published[table]
+    path = folder / spec.file
+    if spec.encrypted:
+        rows = atrest.rows(connection, ground.layout, path)
+        connection.execute(f"ATTACH ':memory:' AS {name}")
+    else:
+        connection.execute(f"ATTACH {literal(path)} AS {name} (READ_ONLY)")
+    try:
+        if spec.encrypted:
+            connection.execute(f"CREATE VIEW {name}.{identifier(table)} AS FROM {rows}")
+        yield
+    finally:
+        connection.execute(f"DETACH {name}")

@@ -1,0 +1,96 @@
+"""Opening what is encrypted at rest, with the key from its file and none of the product's code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow.parquet as pq
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pyarrow.parquet import encryption
+
+
+def _key(home: Path, use: str) -> bytes:
+    given = bytes.fromhex((home / "vault" / "storage.key").read_text())
+    return HKDF(SHA256(), 32, None, f"milestones {use}".encode()).derive(given)
+
+
+def text_of(home: Path, path: Path) -> str:
+    told = path.read_bytes()
+    return AESGCM(_key(home, "texts")).decrypt(told[:12], told[12:], path.name.encode()).decode()
+
+
+def relation(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
+    """SQL: the rows of a Parquet file, encrypted or not."""
+    if not path.read_bytes().endswith(b"PARE"):
+        return f"read_parquet('{path}')"
+    key = encryption.create_decryption_properties(_key(home, "tables"))
+    table = pq.ParquetFile(path, decryption_properties=key).read()
+    connection.register(f"read {path}", table)
+    return f'"read {path}"'
+
+
+def attach(connection: duckdb.DuckDBPyConnection, home: Path, path: Path, name: str) -> None:
+    """A released file's tables as `{name}.{table}`."""
+    if path.suffix == ".duckdb":
+        connection.execute(f"ATTACH '{path}' AS {name} (READ_ONLY)")
+    else:
+        connection.execute(f"ATTACH ':memory:' AS {name}")
+        connection.execute(
+            f"CREATE VIEW {name}.{path.stem} AS FROM {relation(connection, home, path)}"
+        )
+
+
+def released_files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.duckdb"), *folder.glob("*.parquet")])
+
+
+@contextmanager
+def released(home: Path, folder: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with every released file attached under its name and `_db`."""
+    with duckdb.connect() as connection:
+        for path in released_files(folder or home / "releases" / "current"):
+            attach(connection, home, path, f"{path.stem}_db")
+        yield connection
+
+
+def everything(home: Path, path: Path) -> str:
+    """All rows of a Parquet or DuckDB file, as one text."""
+    with duckdb.connect() as c:
+        if path.suffix == ".parquet":
+            return str(c.execute(f"FROM {relation(c, home, path)}").fetchall())
+        c.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
+        names = c.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'd'"
+        ).fetchall()
+        return str([c.execute(f"FROM d.{name}").fetchall() for (name,) in names])
+
+
+@contextmanager
+def altered(home: Path, path: Path, table: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that can change a staged table; what it did is in the file afterwards."""
+    if path.suffix == ".duckdb":
+        with duckdb.connect(str(path)) as connection:
+            yield connection
+        return
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE TABLE {table} AS FROM {relation(connection, home, path)}")
+        yield connection
+        pq.write_table(
+            connection.sql(f"FROM {table}").to_arrow_table(), path,
+            encryption_properties=encryption.create_encryption_properties(_key(home, "tables")),
+        )  # fmt: skip
+
+
+def references(home: Path, person: str | None = None) -> set[str]:
+    """Pseudonyms that the vault knows, of everybody or of one person."""
+    found = set()
+    with duckdb.connect() as c:
+        for path in (home / "vault").glob("identities-*.parquet"):
+            rows = c.execute(f"SELECT person, ref FROM {relation(c, home, path)}").fetchall()
+            found |= {str(ref) for who, ref in rows if person in (None, who)}
+    return found
