@@ -4,7 +4,7 @@ import datetime as dt
 
 import dagster as dg
 
-from assets.common import NIGHTS, OWNERS
+from assets.common import NIGHTS, OWNERS, POOL
 from pipeline import lineage
 from pipeline.engine import engine
 from pipeline.resources import Store
@@ -21,6 +21,7 @@ from pipeline.transforms.stored import CLASSIFIED, classified
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
+    pool=POOL,
     metadata={
         "dagster/column_schema": lineage.typed_schema(
             CLASSIFIED, lineage.classified_lineage(CLASSIFIED)
@@ -58,6 +59,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     owners=OWNERS,
     kinds={"duckdb"},
     tags={"personal_data": "raw"},
+    pool=POOL,
 )
 def known_values(store: Store) -> dg.MaterializeResult[None]:
     """What the leak checks compare with: known courses, departments, and the deny-list.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
+import psycopg2
 
+from pipeline.production.instance import POOL
 from pipeline.resources import store_from_environment
 
 # The day's drop is complete when the day ends where the company is.
@@ -16,10 +20,26 @@ NIGHTS = dg.DailyPartitionsDefinition(
     end_offset=1,
 )
 OWNERS = ["team:learning-data"]
+__all__ = ["DATA_MAP", "GROUND", "NIGHTS", "OWNERS", "POOL", "night", "transient"]
+RETRIES, FIRST_WAIT = 3, 30  # seconds, doubled each time
 # One policy for the whole process: schemas, suites and lineage cannot drift apart.
-DATA_MAP = store_from_environment().data_map
+GROUND = store_from_environment().ground
+DATA_MAP = GROUND.data_map
 
 
 def night(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
     """The run's partition as a date."""
     return dt.date.fromisoformat(context.run.tags["dagster/partition"])
+
+
+@contextmanager
+def transient(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Try the step again later when a network, a disk or a database is gone for a moment. Nothing
+    else is tried again: policy's no is final, and so is a bug."""
+    try:
+        yield
+    except (OSError, psycopg2.OperationalError) as error:
+        # Its text can hold a file's name.
+        context.log.warning(f"{type(error).__name__}: the step is tried again")
+        wait = FIRST_WAIT * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from None

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.common import DATA_MAP, NIGHTS, OWNERS
+from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL
 from expectations.boundaries import inner_columns
 from pipeline import lineage
 from pipeline.engine import count, engine
@@ -24,6 +24,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
         tags={"personal_data": "pseudonymized", "purpose": purpose.value},
+        pool=POOL,
         metadata={
             "dagster/column_schema": lineage.typed_schema(
                 {name: kind for name, (_, kind) in inner_columns(DATA_MAP, purpose).items()},

@@ -5,12 +5,13 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from assets.common import DATA_MAP, NIGHTS, OWNERS, night
+from assets.common import DATA_MAP, GROUND, NIGHTS, OWNERS, POOL, night, transient
 from pipeline import gate, lineage
 from pipeline.disclosure import report, risk
 from pipeline.engine import engine
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
+from pipeline.retained import receipts
 from pipeline.transforms import told
 from pipeline.transforms.publish import stage_database
 from pipeline.transforms.reconcile import TableCount, reconcile, write_story
@@ -52,11 +53,13 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
                     "dagster/column_schema": lineage.published_schema(DATA_MAP, table),
                     "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
                     "k": DATA_MAP.published[table].k or 0,
+                    **lineage.grounds(GROUND, table),
                 },
             )
             for table in tables
         ],
         partitions_def=NIGHTS,
+        pool=POOL,
     )  # fmt: skip
     def staged(
         context: dg.AssetExecutionContext, store: Store
@@ -66,12 +69,14 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
             gate.break_seal(store.layout, partition, table)
         with store.layout.locked(), engine(store.layout.work) as connection:
             counts = stage_database(connection, store.ground, purpose, partition)
+        erased = receipts.last_told(store.layout)
         for table in tables:
             yield dg.MaterializeResult(
                 asset_key=lineage.published_key(table),
                 metadata={
                     "dagster/row_count": counts[table],
                     "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+                    "last erasure": erased,
                 },
             )
 
@@ -148,6 +153,7 @@ def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
     owners=OWNERS,
     kinds={"duckdb"},
     tags={"gate": "release"},
+    pool=POOL,
 )
 def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
     """The one way out: reconciles tonight's tables, then publishes all of them at once.
@@ -169,7 +175,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
             allow_retries=False,
         )
     rows = {count.table: count.published for count in counts}
-    with layout.locked():
+    with transient(context), layout.locked():
         with engine(layout.work) as connection:
             told.remember(connection, store.ground, partition)
         gate.release(store.ground, partition, context.run.run_id, rows)

@@ -4,7 +4,7 @@ import datetime as dt
 
 import dagster as dg
 
-from assets.common import DATA_MAP, NIGHTS, OWNERS, night
+from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL, night, transient
 from pipeline import lineage
 from pipeline.engine import engine
 from pipeline.landing import take_in
@@ -34,6 +34,7 @@ landing_sources = [
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
+    pool=POOL,
     metadata={
         "dagster/column_schema": lineage.typed_schema(COLUMNS, lineage.canonical_lineage(DATA_MAP)),
         "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
@@ -49,7 +50,7 @@ def canonical_milestones(
     """
     store.require_lawful_use(dt.datetime.now(dt.UTC).date())
     drop = night(context)
-    with store.layout.locked():
+    with transient(context), store.layout.locked():
         files = take_in(store.layout, store.data_map, drop, store.key_ring)
     with engine(store.layout.work) as connection:
         rows = records(store.layout, drop)

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets.common import OWNERS
+from assets.common import OWNERS, POOL, transient
 from pipeline.resources import Store
 from pipeline.retained import job, receipts
 from pipeline.retained.due import Line
@@ -63,7 +63,9 @@ def _told(receipt: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@dg.asset(key=ERASURE, group_name="retained", deps=[PLAN], owners=OWNERS, kinds={"duckdb"})
+@dg.asset(
+    key=ERASURE, group_name="retained", deps=[PLAN], owners=OWNERS, kinds={"duckdb"}, pool=POOL
+)
 def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
     """Erases what is past its window, after a last look at holds and rules, and proves it.
 
@@ -72,7 +74,8 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     """
     now = dt.datetime.now(dt.UTC)
     store.require_valid_policy(now.date())
-    done = job.retain(store.ground, now, DagsterStorage(context.instance))
+    with transient(context):
+        done = job.retain(store.ground, now, DagsterStorage(context.instance))
     return dg.MaterializeResult(metadata=_told(done[-1]))
 
 

@@ -10,13 +10,18 @@ from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
 from assets.raw import canonical_milestones, landing_sources
 from assets.retained import deletion_plan, erasure, retained_checks
+from pipeline.production.instance import LONGEST_RUN
+from pipeline.production.sensors import alert_on_failure, lineage_on_success
 from pipeline.resources import Store, store_from_environment
+
+LIMITS = {"dagster/max_runtime": str(LONGEST_RUN)}
 
 nightly_job = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.groups("raw", "classified", "pseudonymized", "published"),
     # DuckDB uses all cores by itself; one step at a time keeps memory to one step's.
     executor_def=dg.in_process_executor,
+    tags=LIMITS,
     description="Raw drop to published tables: read, classify, pseudonymize, check, release.",
 )
 nightly_schedule = dg.build_schedule_from_partitioned_job(
@@ -26,6 +31,7 @@ retention_job = dg.define_asset_job(
     "retention",
     selection=dg.AssetSelection.groups("retained"),
     executor_def=dg.in_process_executor,
+    tags=LIMITS,
     description="What is past its window: plan, look again, erase, verify, receipt.",
 )
 retention_schedule = dg.ScheduleDefinition(
@@ -54,6 +60,7 @@ def definitions(store: Store) -> dg.Definitions:
         asset_checks=[*checks, *retained_checks],
         jobs=[nightly_job, retention_job],
         schedules=[nightly_schedule, retention_schedule],
+        sensors=[alert_on_failure, lineage_on_success],
         resources={"store": store},
     )
 

@@ -1,6 +1,7 @@
 """What each role receives as files of its own, so that no SQL in them reaches any further.
 
 exports/<role>/<database>.duckdb      the published file itself, under one more name
+exports/<role>/coaching.html          the coaching figures as a page to read
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
                                       night resolved; for managers on the staff list only
 
@@ -27,6 +28,7 @@ from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.published import attached
+from pipeline.reports import coaching
 
 FOLDER = "exports"
 
@@ -80,6 +82,8 @@ def write(ground: Ground, staged: Path) -> None:
             if audience in ground.access.own_reports:
                 _own_reports(ground, staged, audience, folder)
                 continue
+            if audience is Purpose.COACHING:
+                os.link(staged / coaching.PAGE, folder / coaching.PAGE)
             for database in _databases(ground, audience):
                 # One more name for the same bytes: nothing is copied, nothing can differ.
                 os.link(staged / f"{database}.duckdb", folder / f"{database}.duckdb")
@@ -146,6 +150,9 @@ def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Pat
         people = [str(ref) for (ref,) in refs]
         access.note(ground, ask, people, fields=spec.columns, rows=int(rows), everybody=everybody)
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if audience is Purpose.COACHING:
+        files.append((ground.layout.current / FOLDER / ask.role.value / coaching.PAGE,
+                      coaching.PAGE))  # fmt: skip
     for path, name in files:
         with built_beside(to / name, to) as beside:
             shutil.copyfile(path, beside)

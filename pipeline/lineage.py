@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from pipeline.ground import Ground
 from pipeline.policy.data_map import DataMap, Purpose, SourceField
 from pipeline.readers.canonical import COLUMNS
 from pipeline.transforms.pseudonymize import TABLES
@@ -97,16 +98,41 @@ def typed_schema(
 
 
 def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
-    """A published table's columns with their type, origin, domain and the purpose they serve."""
+    """A published table's columns with their type, origin, class, risk, domain and the purpose they
+    serve."""
     spec = data_map.published[table]
+    tags = {}
+    for name in spec.columns:
+        classes, risk = data_map.tells(name)
+        tags[name] = {
+            "purpose": spec.purpose.value, "domain": data_map.columns[name].rule,
+            "class": "-".join(classes) or "derived", "risk": risk.value,
+        }  # fmt: skip
     return typed_schema(
         {name: data_map.columns[name].type for name in spec.columns},
-        published_lineage(data_map, table),
-        {
-            name: {"purpose": spec.purpose.value, "domain": data_map.columns[name].rule}
-            for name in spec.columns
-        },
-    )
+        published_lineage(data_map, table), tags,
+    )  # fmt: skip
+
+
+def grounds(ground: Ground, table: str) -> dict[str, dg.MetadataValue]:
+    """Why a published table may be there and for how long: purposes with their lawful basis (GDPR
+    Art. 6), who may read it, and its retention rule."""
+    audience = ground.data_map.published[table].purpose
+    registered = ground.governance.purposes
+    kept = ground.rules.tables[table]
+    readers = [
+        role.value for role, rule in ground.access.roles.items()
+        if audience in (*rule.receives, *rule.opens)
+    ]  # fmt: skip
+    return {
+        "lawful basis": dg.MetadataValue.table([
+            dg.TableRecord({"purpose": name, "basis": one.basis.value, "source": one.source,
+                            "owner": one.owner, "review by": str(one.review_by)})
+            for name, one in registered.items() if one.audience is audience
+        ]),
+        "retention": dg.MetadataValue.text(f"{kept.window}: {kept.basis} ({kept.source})"),
+        "read by": dg.MetadataValue.text(", ".join(readers)),
+    }  # fmt: skip
 
 
 # Canonical columns that the readers make of fields of another name.

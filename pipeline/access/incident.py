@@ -20,12 +20,10 @@ from pipeline import access
 from pipeline.engine import count, engine, identifier
 from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Risk
 from pipeline.published import attached
 
 HOURS = 72
 NOTICES = ("authority", "people")
-SEVERITY = tuple(Risk)
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,8 @@ class Scope:
 
 def _field(ground: Ground, table: str, name: str) -> Field:
     """A column's origins, and the classes and highest risk that any source gives them."""
-    origin = ground.data_map.columns[name].made_from
-    found = [
-        one
-        for source in ground.data_map.sources.values()
-        for one in source.fields.values()
-        if one.name in origin
-    ]
-    classes = sorted({one.field_class.value for one in found})
-    risk = max((one.risk for one in found), key=SEVERITY.index, default=Risk.LOW)
-    return Field(name, table, origin, tuple(classes), risk.value)
+    classes, risk = ground.data_map.tells(name)
+    return Field(name, table, ground.data_map.columns[name].made_from, classes, risk.value)
 
 
 @contextmanager

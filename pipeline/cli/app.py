@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import doors, governed, retained
+from pipeline.cli import doors, governed, production, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -103,6 +103,9 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
+app.command()(production.configure)
+app.command()(production.metrics)
+app.command()(production.backfill)
 app.command()(doors.show)
 app.command()(doors.receive)
 app.command()(doors.sign_off)

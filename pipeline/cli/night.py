@@ -11,16 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.views import console, reconciliation, say, warn
-
-DAGSTER_YAML = """\
-telemetry:
-  enabled: false
-nux:
-  enabled: false
-"""
+from pipeline.production import instance as settings
 
 
 def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
@@ -45,18 +40,19 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["MILESTONES_HOME"] = str(home)
     instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
-    instance_home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not (instance_home / "dagster.yaml").exists():
-        (instance_home / "dagster.yaml").write_text(DAGSTER_YAML, "utf-8")
+    settings.write(instance_home)
     with dg.DagsterInstance.get() as found:
         yield found
 
 
-def run_job(home: Path, name: str, partition: str | None) -> bool:
-    """Run one Dagster job of the code location with progress; true if it succeeded."""
+def run_job(
+    home: Path, name: str, partition: str | None, assets: list[dg.AssetKey] | None = None
+) -> bool:
+    """Run one Dagster job of the code location, or some of its assets with their checks, with
+    progress; true if it succeeded. Waits while another one runs over the same data folder."""
     bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
-    with instance(home) as kept:
+    with instance(home) as kept, FileLock(home / "running", mode=0o600):
         # Loaded now: Dagster and the policy files take a second, and the environment is set above.
         from pipeline.definitions import definitions
         from pipeline.resources import store_from_environment
@@ -64,7 +60,8 @@ def run_job(home: Path, name: str, partition: str | None) -> bool:
         job = definitions(store_from_environment()).resolve_job_def(name)
         run_id = str(uuid.uuid4())
         with Progress(*bars, console=console) as progress, ThreadPoolExecutor(1) as worker:
-            task = progress.add_task(name, total=len(job.graph.node_defs))
+            told = f"{name} {partition}" if partition else name
+            task = progress.add_task(told, total=None if assets else len(job.graph.node_defs))
             running = worker.submit(
                 job.execute_in_process,
                 partition_key=partition,
@@ -72,11 +69,12 @@ def run_job(home: Path, name: str, partition: str | None) -> bool:
                 raise_on_error=False,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 run_id=run_id,
+                asset_selection=assets,
             )
             while not running.done():
                 wait([running], timeout=0.5)
                 ended = kept.all_logs(run_id, of_type=done)
-                last = ended[-1].step_key if ended else name
+                last = ended[-1].step_key if ended else told
                 progress.update(task, completed=len(ended), description=str(last))
             result = running.result()
     for failure in () if result.success else _failures(result.all_events):
@@ -92,3 +90,23 @@ def run(home: Path, day: dt.date) -> bool:
         return False
     reconciliation(home, str(day))
     return True
+
+
+def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
+    """Take in what lies between two nights and is not in the store, then run the last night of it;
+    true if that was published."""
+    from pipeline import landing, lineage
+    from pipeline.resources import store_from_environment
+
+    layout = store_from_environment().model_copy(update={"home": str(home)}).layout
+    found = [day for day in landing.drops(layout) if first <= day <= last]
+    if not found:
+        warn("no drop lies between these nights")
+        return False
+    new = [day for day in found[:-1] if not landing.taken_in(layout, day)]
+    for number, day in enumerate(new, 1):
+        say(f"drop of {day}, {number} of {len(new)}")
+        if not run_job(home, "nightly", str(day), [lineage.CANONICAL]):
+            warn(f"{number - 1} drops were taken in; the tables are those of the last good night")
+            return False
+    return run(home, found[-1])

@@ -170,6 +170,7 @@ def status(home: Path) -> bool:
 def risk(home: Path) -> bool:
     """Print the risk report of what is published, and where its page is."""
     from pipeline.disclosure import report  # brings the plotting library, which loads slowly
+    from pipeline.reports import plots
 
     layout = Layout(home.absolute())
     try:
@@ -184,7 +185,7 @@ def risk(home: Path) -> bool:
         grid.add_column(name, justify="right")
     for row in found["aggregates"]:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
-        grid.add_row(row["table"], *counts, *map(report.percent, (row["told"], row["withheld"])))
+        grid.add_row(row["table"], *counts, *map(plots.percent, (row["told"], row["withheld"])))
     console.print(grid)
     for row in found["classes"]:
         grid = grid_of(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
@@ -193,7 +194,7 @@ def risk(home: Path) -> bool:
         for name in ("k", "l"):
             grid.add_row(name, "–" if row[name] is None else str(row[name]))
         for name in ("prosecutor", "journalist", "marketer", "withheld", "loss"):
-            grid.add_row(name, report.percent(row[name]))
+            grid.add_row(name, plots.percent(row[name]))
         console.print(grid)
     say(f"the page with plots: {home / 'releases' / 'current' / report.PAGE}")
     return True

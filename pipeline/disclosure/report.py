@@ -5,62 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from importlib.resources import files
-from io import StringIO
 from pathlib import Path
 
 from jinja2 import Environment
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
 from pipeline.disclosure.risk import ClassRisk, Risk
 from pipeline.policy.disclosure import DisclosureRules
+from pipeline.reports.plots import bars, percent
 
 PAGE, NUMBERS = "risk.html", "risk.json"
-BLUE, GREY = "#2a5d9f", "#b8bec6"
-
-
-def percent(share: float | None) -> str:
-    """A share as people read it."""
-    if share is None:
-        return "–"
-    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
-
-
-def _bars(names: list[str], values: list[float], axis: str, *, shares: bool, about: str) -> Markup:
-    """A horizontal bar chart as SVG with a text alternative.
-
-    Args:
-        shares: values are shares, else counts.
-    """
-    # Text stays text, so that it can be read aloud, searched and printed sharply; a fixed salt
-    # keeps the same numbers the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7, 0.42 * len(names) + 0.8), layout="constrained")
-        axes = figure.subplots()
-        bars = axes.barh(names, values, color=BLUE, height=0.65)
-        labels = [percent(value) if shares else f"{value:,.0f}" for value in values]
-        axes.bar_label(bars, labels, padding=4, fontsize=9)
-        axes.invert_yaxis()
-        axes.set_xlabel(axis)
-        axes.set_xlim(0, 1.12 if shares else max([*values, 1]) * 1.15)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if shares else f"{x:,.0f}")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        drawn = StringIO()
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
-    svg = drawn.getvalue()
-    told = Markup.escape(f"{about}: " + ", ".join(
-        f"{name} {label}" for name, label in zip(names, labels, strict=True)
-    ))  # fmt: skip
-    return Markup(
-        svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{told}"', 1)
-    )
 
 
 def _plots(risk: Risk, one: ClassRisk | None) -> dict[str, Markup]:
     plots = {
-        "told": _bars(
+        "told": bars(
             [table.table for table in risk.aggregates],
             [table.told or 0.0 for table in risk.aggregates],
             "share of the company's records", shares=True, about="Records told per table",
@@ -70,7 +29,7 @@ def _plots(risk: Risk, one: ClassRisk | None) -> dict[str, Markup]:
         for name, counts, about in (("sizes", one.by_size, "Rows by people of their class"),
                                     ("details", one.by_detail, "Rows by detail")):  # fmt: skip
             values = [float(n) for n in counts.values()]
-            plots[name] = _bars(list(counts), values, "rows", shares=False, about=about)
+            plots[name] = bars(list(counts), values, "rows", shares=False, about=about)
     return plots
 
 

@@ -237,6 +237,17 @@ class DataMap(Strict):
             if purpose in field.purposes
         }
 
+    def tells(self, column: str) -> tuple[tuple[str, ...], Risk]:
+        """A published column's classes, and the highest risk that any source gives its origins."""
+        found = [
+            field
+            for source in self.sources.values()
+            for field in source.fields.values()
+            if field.name in self.columns[column].made_from
+        ]
+        risk = max((one.risk for one in found), key=tuple(Risk).index, default=Risk.LOW)
+        return tuple(sorted({one.field_class.value for one in found})), risk
+
     def treatment_of(self, name: str, purpose: Purpose) -> Treatment:
         """The strictest treatment that any source demands of a canonical field for the purpose,
         among the sources that release it at all; dropped if none does."""

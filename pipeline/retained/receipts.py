@@ -50,6 +50,16 @@ def newest_first(layout: Layout) -> list[Path]:
     return sorted(layout.receipts.glob("*.json"), reverse=True)
 
 
+def last_told(layout: Layout) -> str:
+    """When something was last erased and proven gone, in a line."""
+    last = next(iter(newest_first(layout)), None)
+    if last is None:
+        return "nothing was due so far"
+    told = json.loads(last.read_text("utf-8"))
+    rows = sum(one["before"] - one["after"] for one in told["rows"].values())
+    return f"{told['completed_at']}: {rows:,} rows, receipt {last.stem}"
+
+
 def write(layout: Layout, name: str, told: dict[str, Any]) -> None:
     """Store a receipt, once and for all; it is on disk when this returns."""
     last = next(iter(newest_first(layout)), None)

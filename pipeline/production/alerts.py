@@ -1,0 +1,114 @@
+"""Word that a run failed: which job, partition, steps and checks, and never what they said.
+
+An exception's text is ours in most cases and free of values; in the others it is not, and nobody
+can tell them apart at two in the morning. So an alert names and links, and the reader looks it up.
+
+    MILESTONES_ALERT_WEBHOOK  gets JSON by POST: `text`, as chat programs take it, and the same in
+                              parts
+    MILESTONES_ALERT_SMTP     smtp://host:port; mail goes to everybody whom governance.yaml names
+                              under escalation
+    MILESTONES_URL            where Dagster's UI is, for the link
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import smtplib
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from email.message import EmailMessage
+from urllib.parse import urlsplit
+
+import dagster as dg
+
+from pipeline.policy.governance import Governance
+
+WEBHOOK, SMTP, UI = "MILESTONES_ALERT_WEBHOOK", "MILESTONES_ALERT_SMTP", "MILESTONES_URL"
+SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A failed run. `failed` has step and kind of error, `checks` the blocking checks that did not
+    pass; both can be empty, when the run died or was ended from outside."""
+
+    job: str
+    partition: str | None
+    run_id: str
+    failed: tuple[str, ...]
+    checks: tuple[str, ...]
+    link: str | None
+
+    @property
+    def text(self) -> str:
+        what = [*self.failed, *(f"check {name}" for name in self.checks)] or ["the run was ended"]
+        lines = [
+            f"{self.job} failed{f' for {self.partition}' if self.partition else ''}: "
+            f"{', '.join(what)}.",
+            "Nothing was published; the tables are those of the last good night."
+            if self.job == "nightly" else "One more run takes up what it left.",
+            f"Run {self.run_id}{f': {self.link}' if self.link else ''}",
+        ]  # fmt: skip
+        return "\n".join(lines)
+
+
+def _kind(error: object) -> str:
+    """The innermost error's class, which is no free text."""
+    name = "Error"
+    while error is not None:
+        name = getattr(error, "cls_name", None) or name
+        error = getattr(error, "cause", None)
+    return name
+
+
+def alert(run: dg.DagsterRun, events: Iterable[dg.EventLogEntry]) -> Alert:
+    """What an alert may say of a failed run."""
+    failed, checks = [], []
+    for entry in events:
+        event = entry.dagster_event
+        if event is None:
+            continue
+        if event.event_type is dg.DagsterEventType.STEP_FAILURE:
+            failed.append(f"{event.step_key} ({_kind(event.step_failure_data.error)})")
+        elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            outcome = event.asset_check_evaluation_data
+            if not outcome.passed:
+                checks.append(f"{outcome.asset_key.to_user_string()} {outcome.check_name}")
+    ui = os.environ.get(UI)
+    link = f"{ui.rstrip('/')}/runs/{run.run_id}" if ui else None
+    return Alert(
+        run.job_name, run.tags.get("dagster/partition"), run.run_id, tuple(failed), tuple(checks),
+        link,
+    )  # fmt: skip
+
+
+def send(told: Alert, governance: Governance) -> list[str]:
+    """Send an alert everywhere it is wanted; returns where it went.
+
+    Raises:
+        OSError: a receiver did not take it; the sensor's next tick tries again.
+    """
+    sent = []
+    if address := os.environ.get(WEBHOOK):
+        body = json.dumps({"text": told.text, **asdict(told)}).encode()
+        request = urllib.request.Request(
+            address, body, {"Content-Type": "application/json"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS):
+            sent.append("webhook")
+    if server := os.environ.get(SMTP):
+        place = urlsplit(server)
+        mail = EmailMessage()
+        mail["Subject"] = f"milestones: {told.job} failed"
+        mail["From"] = governance.controller.dpo
+        mail["To"] = ", ".join(step.who for step in governance.escalation)
+        mail.set_content(told.text)
+        with smtplib.SMTP(place.hostname or "", place.port or 25, timeout=SECONDS) as connection:
+            if place.username:
+                connection.starttls()
+                connection.login(place.username, place.password or "")
+            connection.send_message(mail)
+            sent.append("mail")
+    return sent

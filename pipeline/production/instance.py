@@ -1,0 +1,51 @@
+"""Dagster's own settings, made from the environment: where runs are kept, what may run at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DATABASE = "MILESTONES_DATABASE"
+MARK = (
+    "# Made from the environment by `milestones`; take this line out to keep the file as it is.\n"
+)
+LONGEST_RUN = 6 * 3600  # seconds
+POOL = "store"  # whoever writes to the data folder, one at a time
+
+
+def settings() -> dict[str, Any]:
+    """dagster.yaml as a mapping.
+
+    Runs, events and schedules lie in PostgreSQL where MILESTONES_DATABASE names one (the file keeps
+    the variable's name, not its secret), else in SQLite below DAGSTER_HOME.
+    """
+    told: dict[str, Any] = {
+        "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
+        # A run waits until whoever writes to the store has ended: no partition is written twice.
+        "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
+        "run_monitoring": {"enabled": True, "max_runtime_seconds": LONGEST_RUN},
+        # A run whose process died starts again; one that failed by itself would fail again.
+        "run_retries": {
+            "enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False,
+        },
+        "retention": {
+            "schedule": {"purge_after_days": 90},
+            "sensor": {"purge_after_days": {"skipped": 7, "started": 30, "failure": 30,
+                                            "success": 30}},
+        },
+    }  # fmt: skip
+    if os.environ.get(DATABASE):
+        told["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
+    return told
+
+
+def write(folder: Path) -> None:
+    """Write dagster.yaml into DAGSTER_HOME, unless somebody made it their own."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "dagster.yaml"
+    if not path.exists() or path.read_text("utf-8").startswith(MARK):
+        path.write_text(MARK + yaml.safe_dump(settings(), sort_keys=False), "utf-8")

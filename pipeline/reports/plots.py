@@ -1,0 +1,119 @@
+"""Charts as SVG that reads aloud, prints sharply and is the same bytes for the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BLUE, GREY = "#2a5d9f", "#b8bec6"
+# From dark to light, so that they differ in print and to whoever sees no colours.
+SHADES = ("#1b3f6e", "#2a5d9f", "#8fb3dc", "#dbe4ee")
+ORANGE = "#a84a12"
+WIDTH, ROW = 5.2, 0.36  # inches; narrow, so that its text can be read on a phone
+LABEL = 26  # characters
+
+
+def shortened(name: str) -> str:
+    """A name's end, where it is too long for an axis; what tells addresses apart is there."""
+    return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it."""
+    if share is None:
+        return "–"
+    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
+
+
+@contextmanager
+def _drawing(height: float) -> Iterator[tuple[Axes, list[str]]]:
+    """Axes to draw on; the SVG is in the list afterwards."""
+    drawn: list[str] = []
+    # Text stays text; a fixed salt keeps names of elements the same.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(GREY)
+        yield axes, drawn
+        out = StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    svg = out.getvalue()
+    drawn.append(svg[svg.index("<svg") :])
+
+
+def _labelled(svg: str, about: str, told: list[str]) -> Markup:
+    label = Markup.escape(f"{about}: " + "; ".join(told))
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
+
+
+def bars(names: list[str], values: list[float], axis: str, *, shares: bool, about: str) -> Markup:
+    """A horizontal bar chart.
+
+    Args:
+        shares: values are shares, else counts.
+    """
+    labels = [percent(value) if shares else f"{value:,.0f}" for value in values]
+    with _drawing(ROW * len(names) + 0.8) as (axes, drawn):
+        drawn_bars = axes.barh(range(len(names)), values, color=BLUE, height=0.65)
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
+        axes.bar_label(drawn_bars, labels, padding=4, fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlabel(axis)
+        axes.set_xlim(0, 1.12 if shares else max([*values, 1]) * 1.15)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if shares else f"{x:,.0f}")
+    return _labelled(
+        drawn[0], about, [f"{n} {label}" for n, label in zip(names, labels, strict=True)]
+    )
+
+
+def lines(names: list[str], series: dict[str, list[float | None]], about: str) -> Markup:
+    """Shares over time, each line named at its end; None leaves a gap."""
+    with _drawing(2.8) as (axes, drawn):
+        at = range(len(names))
+        for (name, values), colour, style in zip(
+            series.items(), (SHADES[0], ORANGE), ("-", "--"), strict=False
+        ):
+            axes.plot(at, [float("nan") if v is None else v for v in values], style,
+                      color=colour, marker="o", markersize=4)  # fmt: skip
+            last = next((n for n in reversed(at) if values[n] is not None), None)
+            if last is not None:
+                axes.annotate(name, (last, values[last] or 0), xytext=(8, -3),
+                              textcoords="offset points", fontsize=9, color=colour)  # fmt: skip
+        axes.set_xticks(at, names, rotation=45, ha="right")
+        axes.set_xlim(-0.3, len(names) - 1 + max(1.2, len(names) * 0.2))
+        axes.set_ylim(0, 1.05)
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+        axes.grid(axis="y", color=GREY, alpha=0.4)
+    return _labelled(drawn[0], about, [
+        f"{name} " + ", ".join(f"{n} {percent(v)}" for n, v in zip(names, values, strict=True))
+        for name, values in series.items()
+    ])  # fmt: skip
+
+
+def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Markup:
+    """Bars of shares that add up to the whole, one part beside the other."""
+    with _drawing(ROW * len(names) + 1.2) as (axes, drawn):
+        left = [0.0] * len(names)
+        for (part, values), shade in zip(parts.items(), SHADES, strict=False):
+            drawn_bars = axes.barh(range(len(names)), values, left=left, color=shade, label=part,
+                                   height=0.65, edgecolor="white")  # fmt: skip
+            axes.bar_label(drawn_bars, [percent(v) if v >= 0.08 else "" for v in values],
+                           label_type="center", fontsize=8,
+                           color="white" if shade in SHADES[:2] else "black")  # fmt: skip
+            left = [a + b for a, b in zip(left, values, strict=True)]
+        axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
+    return _labelled(drawn[0], about, [
+        f"{name} " + ", ".join(f"{part} {percent(values[n])}" for part, values in parts.items())
+        for n, name in enumerate(names)
+    ])  # fmt: skip
