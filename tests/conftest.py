@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,6 +138,43 @@ def good_result(
     _good_night: tuple[Estate, dg.ExecuteInProcessResult],
 ) -> dg.ExecuteInProcessResult:
     return _good_night[1]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def web(_good_night: tuple[Estate, object]) -> Iterator[str]:
+    """The real Dagster webserver over the company's instance."""
+    estate, port = _good_night[0], free_port()
+    environment = os.environ | {
+        "DAGSTER_HOME": estate.instance.root_directory,
+        "MILESTONES_HOME": str(estate.home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+    }
+    server = subprocess.Popen(
+        [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT / "workspace.yaml"),
+         "-h", "127.0.0.1", "-p", str(port)],
+        env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(f"{url}/server_info", timeout=2)
+                break
+            except OSError:
+                assert server.poll() is None, "the webserver ended"
+                time.sleep(0.5)
+        else:
+            pytest.fail("the webserver did not answer within a minute")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 @pytest.fixture

@@ -27,8 +27,12 @@ Show = Callable[..., tuple[bool, str]]
 COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
 
 
-def milestones(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def milestones(
+    home: Path, *arguments: str, dagster: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
+    if dagster is not None:
+        environment["DAGSTER_HOME"] = str(dagster)
     return subprocess.run(
         [*COMMAND, *arguments, "--home", str(home)],
         env=environment, cwd=PROJECT, capture_output=True, text=True, timeout=300, check=False,

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -18,7 +12,6 @@ import pytest
 
 from pipeline import lineage
 from pipeline.definitions import defs
-from pipeline.layout import PROJECT
 from pipeline.policy.data_map import DataMap
 from tests.conftest import Estate
 
@@ -49,7 +42,12 @@ def test_every_column_tells_where_it_comes_from(key: dg.AssetKey) -> None:
     unexplained = {name for name, text in told.items() if text == "made by the reader"}
     assert unexplained <= (READERS_OWN if key == lineage.CANONICAL else set())
     for column in columns:
-        assert key.path[0] != "published" or set(column.tags) == {"purpose", "domain"}
+        assert key.path[0] != "published" or set(column.tags) == {
+            "purpose",
+            "domain",
+            "class",
+            "risk",
+        }
 
 
 def test_every_boundary_has_a_blocking_check() -> None:
@@ -110,43 +108,6 @@ def test_the_nightly_schedule_asks_for_tonights_drop() -> None:
         requests = schedule.evaluate_tick(context).run_requests
     assert [request.partition_key for request in requests or []] == ["2026-11-02"]
     assert schedule.execution_timezone == "Europe/Berlin"
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def web(_good_night: tuple[Estate, object]) -> Iterator[str]:
-    """The real Dagster webserver over the company's instance."""
-    estate, port = _good_night[0], _free_port()
-    environment = os.environ | {
-        "DAGSTER_HOME": estate.instance.root_directory,
-        "MILESTONES_HOME": str(estate.home),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT / "workspace.yaml"),
-         "-h", "127.0.0.1", "-p", str(port)],
-        env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{url}/server_info", timeout=2)
-                break
-            except OSError:
-                assert server.poll() is None, "the webserver ended"
-                time.sleep(0.5)
-        else:
-            pytest.fail("the webserver did not answer within a minute")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 def _ask(url: str, query: str) -> Any:

@@ -42,6 +42,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
     settings.write(instance_home)
     with dg.DagsterInstance.get() as found:
+        settings.limit_pool(found)
         yield found
 
 

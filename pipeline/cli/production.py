@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import sys
 import threading
 from pathlib import Path
@@ -15,13 +14,12 @@ from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of
 
 
 def configure(home: Home = DEFAULT_HOME) -> None:
-    """Write Dagster's settings (dagster.yaml) for the environment as it is, into DAGSTER_HOME."""
-    from pipeline.cli.views import say
-    from pipeline.production import instance
+    """Write Dagster's settings (dagster.yaml) for the environment as it is, into DAGSTER_HOME, and
+    prepare its storage; once before daemon and webserver start."""
+    from pipeline.cli import night, views
 
-    folder = Path(os.environ.get("DAGSTER_HOME") or home / "dagster")
-    instance.write(folder)
-    say(f"written: {folder / 'dagster.yaml'}")
+    with night.instance(home) as instance:
+        views.say(f"written: {Path(instance.root_directory) / 'dagster.yaml'}")
 
 
 def metrics(home: Home = DEFAULT_HOME,
@@ -49,7 +47,8 @@ def backfill(first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD")]
     """Take in every drop between two nights, then publish once, for the last of them.
 
     A night is a function of all drops so far, so what the nights in between would have published
-    is not made only to be replaced. Drops that the store has are skipped.
+    is not made only to be replaced; closed months of coaching are told once, with all that is known
+    by the last night. Drops that the store has are skipped.
     """
     from pipeline.cli import night
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import yaml
 
 DATABASE = "MILESTONES_DATABASE"
@@ -44,8 +45,17 @@ def settings() -> dict[str, Any]:
 
 
 def write(folder: Path) -> None:
-    """Write dagster.yaml into DAGSTER_HOME, unless somebody made it their own."""
+    """Write dagster.yaml into DAGSTER_HOME, unless somebody made it their own; `limit_pool` comes
+    next."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / "dagster.yaml"
     if not path.exists() or path.read_text("utf-8").startswith(MARK):
         path.write_text(MARK + yaml.safe_dump(settings(), sort_keys=False), "utf-8")
+
+
+def limit_pool(instance: dg.DagsterInstance) -> None:
+    """Have the pool's limit known before the first run: Dagster learns a default limit from the
+    first look at the queue, and lets everything through that waits in it by then."""
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits and POOL not in storage.get_concurrency_keys():
+        storage.set_concurrency_slots(POOL, 1)

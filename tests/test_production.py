@@ -1,0 +1,378 @@
+"""In production: settings, alerts, metrics, lineage elsewhere, retries, many nights, deployment."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import kubernetes_validate
+import pytest
+import yaml
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from prometheus_client.parser import text_string_to_metric_families
+
+from assets import common
+from pipeline import lineage
+from pipeline.definitions import defs
+from pipeline.layout import PROJECT
+from pipeline.policy.data_map import DataMap
+from pipeline.production import alerts, instance, openlineage
+from pipeline.production.alerts import Alert
+from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
+from tests.conftest import NIGHT, Estate, errors, free_port
+from tests.estate import sign_policy
+from tests.kill_points import tables
+from tests.test_command import milestones
+
+CANARIES = (NAME, EMAIL, NUMBER)
+
+
+def test_the_database_is_named_and_its_password_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILESTONES_DATABASE", "postgresql://u:secret@h/d")
+    instance.write(tmp_path)
+    text = (tmp_path / "dagster.yaml").read_text()
+    assert "secret" not in text
+    told = yaml.safe_load(text)
+    assert told["storage"] == {"postgres": {"postgres_url": {"env": "MILESTONES_DATABASE"}}}
+    assert told["telemetry"] == {"enabled": False}
+    monkeypatch.delenv("MILESTONES_DATABASE")
+    instance.write(tmp_path)
+    assert "storage" not in yaml.safe_load((tmp_path / "dagster.yaml").read_text())
+    # Dagster itself takes the settings.
+    with dg.DagsterInstance.from_config(str(tmp_path)) as found:
+        assert found.run_monitoring_enabled
+        assert found.get_concurrency_config().pool_config.default_pool_limit == 1
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    instance.write(tmp_path)
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_whoever_writes_to_the_store_is_in_its_pool() -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.executable_asset_keys:
+        if key.path != ["retained", "deletion_plan"]:
+            assert graph.get(key).pools == {instance.POOL}, key
+    for name in ("nightly", "retention"):
+        assert defs.resolve_job_def(name).tags["dagster/max_runtime"] == str(instance.LONGEST_RUN)
+
+
+class Hook(BaseHTTPRequestHandler):
+    """A receiver of webhooks that keeps what it got; it fails first where it is told to."""
+
+    got: list[dict[str, Any]]
+    failures: int
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        kept = type(self)
+        broken = kept.failures > 0
+        kept.failures -= broken
+        if not broken:
+            kept.got.append(body)
+        self.send_response(500 if broken else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not to the tests' output."""
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hook]]:
+    class Own(Hook):
+        got, failures = list[dict[str, Any]](), 0
+
+    with HTTPServer(("127.0.0.1", 0), Own) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv(alerts.WEBHOOK, f"http://127.0.0.1:{server.server_port}/hook")
+        yield Own
+        server.shutdown()
+        thread.join()
+
+
+class Letters:
+    """What a mail server was given."""
+
+    def __init__(self) -> None:
+        self.got: list[Envelope] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        self.got.append(envelope)
+        return "250 taken"
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Letters]:
+    kept = Letters()
+    port = free_port()
+    controller = Controller(kept, hostname="127.0.0.1", port=port)
+    controller.start()
+    monkeypatch.setenv(alerts.SMTP, f"smtp://127.0.0.1:{port}")
+    yield kept
+    controller.stop()
+
+
+@pytest.fixture
+def failed_run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
+    """A night whose step fails with a person's data in its exception."""
+
+    def careless(*_: object) -> None:
+        raise RuntimeError(f"{NAME} <{EMAIL}> has no number {NUMBER}")
+
+    write_drop(estate.drop(), *company())
+    monkeypatch.setattr("assets.raw.take_in", careless)
+    result = estate.run()
+    assert not result.success
+    run = estate.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    return run
+
+
+def sensed(estate: Estate, run: dg.DagsterRun, name: str) -> Any:
+    """What the sensor does with an ended run."""
+    (event,) = (
+        entry.dagster_event
+        for entry in estate.instance.all_logs(run.run_id)
+        if entry.dagster_event and (entry.dagster_event.is_job_failure
+                                    or entry.dagster_event.is_job_success)
+    )  # fmt: skip
+    context = dg.build_run_status_sensor_context(
+        name, event, estate.instance, run, repository_def=defs.get_repository_def(),
+        resources={"store": dict(defs.resources or {})["store"]},
+    )  # fmt: skip
+    sensor = defs.get_sensor_def(name)
+    if run.is_failure_or_canceled:
+        context = context.for_run_failure()
+    return sensor(context)
+
+
+def test_an_alert_says_what_failed_and_no_value(
+    estate: Estate, failed_run: dg.DagsterRun, hook: type[Hook], letters: Letters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv(alerts.UI, "https://dagster.example/")
+    assert sensed(estate, failed_run, "alert_on_failure") is None
+    (told,) = hook.got
+    assert told["job"] == "nightly"
+    assert told["partition"] == str(NIGHT)
+    assert told["failed"] == ["raw__canonical_milestones (RuntimeError)"]
+    assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
+    assert "last good night" in told["text"]
+    (letter,) = letters.got
+    assert letter.rcpt_tos == [
+        "data-platform@example.com", "dpo@example.com", "legal@example.com"
+    ]  # fmt: skip
+    text = json.dumps(told) + str(letter.content)
+    assert not [one for one in CANARIES if one in text]
+
+
+def test_an_alert_that_nobody_took_is_sent_again(
+    estate: Estate, failed_run: dg.DagsterRun, hook: type[Hook]
+) -> None:
+    hook.failures = 1
+    with pytest.raises(OSError, match="500"):
+        sensed(estate, failed_run, "alert_on_failure")
+    assert sensed(estate, failed_run, "alert_on_failure") is None
+    assert len(hook.got) == 1
+
+
+def test_without_a_receiver_the_sensor_says_so(estate: Estate, failed_run: dg.DagsterRun) -> None:
+    assert "neither a webhook" in str(sensed(estate, failed_run, "alert_on_failure"))
+
+
+def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: type[Hook]) -> None:
+    write_drop(estate.drop(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
+    result = estate.run()
+    run = estate.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    sensed(estate, run, "alert_on_failure")
+    assert hook.got[0]["checks"] == ["raw/canonical_milestones canonical_schema"]
+
+
+def test_a_killed_run_is_told_of_too() -> None:
+    text = Alert("retention", None, "r1", (), (), None).text
+    assert "retention failed: the run was ended." in text
+
+
+def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest, calls = __import__("assets.raw", fromlist=["raw"]).take_in, []
+
+    def flaky(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ConnectionResetError(NAME)
+        return honest(*arguments)
+
+    write_drop(estate.drop(), *company())
+    monkeypatch.setattr(common, "FIRST_WAIT", 0)
+    monkeypatch.setattr("assets.raw.take_in", flaky)
+    result = estate.run(assets=[lineage.CANONICAL])
+    assert result.success, errors(result)
+    assert len(calls) == 3
+    told = "".join(entry.to_json() for entry in estate.instance.all_logs(result.run_id))
+    assert NAME not in told
+
+    def bug(*_: object) -> None:
+        calls.append(1)
+        raise ValueError
+
+    calls.clear()
+    monkeypatch.setattr("assets.raw.take_in", bug)
+    assert not estate.run(assets=[lineage.CANONICAL]).success
+    assert len(calls) == 1
+
+    def away(*_: object) -> None:
+        calls.append(1)
+        raise ConnectionResetError(NAME)
+
+    calls.clear()
+    monkeypatch.setattr("assets.raw.take_in", away)
+    result = estate.run(assets=[lineage.CANONICAL])
+    assert not result.success
+    assert len(calls) == 1 + common.RETRIES
+    assert NAME not in errors(result)
+
+
+def test_metrics_tell_ages_and_counts_and_nobody(published: Estate) -> None:
+    done = milestones(published.home, "metrics")
+    assert done.returncode == 0, done.stderr
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(done.stdout)
+        for sample in family.samples
+    }
+    released = found["milestones_release_timestamp_seconds",]
+    assert 0 <= dt.datetime.now().timestamp() - released < 3600
+    (story,) = (
+        one
+        for one in json.loads((published.layout.reconciliation / f"{NIGHT}.json").read_text())
+        if one["table"] == "manager_extract"
+    )
+    for way in ("received", "quarantined", "superseded", "published"):
+        assert found["milestones_records", "manager_extract", way] == story[way]
+    assert found["milestones_suppressed_records", "manager_extract", "sensitive course"] > 0
+    assert found["milestones_requests_overdue",] == 0
+    assert found["milestones_document_days_left", "purpose one_to_one"] > 0
+    assert not [one for one in CANARIES if one in done.stdout]
+    assert not re.search(r"v1[cmha]\d+_", done.stdout), "a pseudonym is in the metrics"
+
+
+def test_metrics_of_an_empty_folder(tmp_path: Path) -> None:
+    done = milestones(tmp_path / "home", "metrics")
+    assert done.returncode == 0, done.stderr
+    assert "milestones_release_timestamp_seconds" not in done.stdout
+    assert "milestones_erasures_pending 0.0" in done.stdout
+
+
+def test_openlineage_leads_from_every_published_column_to_delivered_ones(
+    good_night: Estate, good_result: dg.ExecuteInProcessResult, data_map: DataMap,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = good_night.instance.get_run_by_id(good_result.run_id)
+    assert run is not None
+    monkeypatch.delenv("OPENLINEAGE_URL", raising=False)
+    assert "no OpenLineage backend" in str(sensed(good_night, run, "lineage_on_success"))
+    path, config = tmp_path / "events.jsonl", tmp_path / "openlineage.yml"
+    config.write_text(f"transport: {{type: file, log_file_path: '{path}', append: true}}")
+    monkeypatch.setenv("OPENLINEAGE_CONFIG", str(config))
+    assert sensed(good_night, run, "lineage_on_success") is None
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    outputs = {one["name"]: one for event in events for one in event["outputs"]}
+    links = {
+        (name, column): [(i["name"], i["field"]) for i in told["inputFields"]]
+        for name, one in outputs.items()
+        for column, told in one["facets"].get("columnLineage", {}).get("fields", {}).items()
+    }
+
+    def ends(name: str, column: str) -> set[tuple[str, str]]:
+        if name.startswith("landing."):
+            return {(name, column)}
+        return {end for step in links[name, column] for end in ends(*step)}
+
+    for table, spec in data_map.published.items():
+        output = outputs[f"published.{table}"]
+        fields = {one["name"] for one in output["facets"]["schema"]["fields"]}
+        assert fields == set(spec.columns)
+        assert output["outputFacets"]["outputStatistics"]["rowCount"] >= 0
+        for column in set(spec.columns) - {"source"}:
+            assert ends(f"published.{table}", column), f"{table}.{column}"
+    for event in events:
+        assert event["run"]["facets"]["parent"]["run"]["runId"] == run.run_id
+        assert event["eventType"] == "COMPLETE"
+    assert not [one for one in CANARIES if one in path.read_text()]
+    assert openlineage.wanted()
+
+
+def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> None:
+    homes = {name: tmp_path / name for name in ("at once", "one by one")}
+    days = [NIGHT + dt.timedelta(days=n) for n in range(4)]
+    for home in homes.values():
+        rows, people, statements = company()
+        write_drop(home / "landing" / str(days[0]), rows, people, statements)
+        for n, day in enumerate(days[1:]):
+            write_drop(home / "landing" / str(day), [record(n, Course_Code="SQL-220")])
+        sign_policy(home)
+    done = milestones(homes["at once"], "backfill", "--from", "2026-11-01", "--to", "2026-12-01")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "drop of 2026-11-10, 3 of 3" in done.stdout
+    for day in days:
+        done = milestones(homes["one by one"], "run", "--date", str(day))
+        assert done.returncode == 0, done.stdout + done.stderr
+    # Pseudonyms differ by key; a month of coaching is told once, with what is known by then.
+    counts = [
+        {name: len(rows) for name, rows in tables(home).items() if "coaching" not in name}
+        for home in homes.values()
+    ]
+    assert counts[0] == counts[1]
+    assert tables(homes["at once"])["coaching_period"]
+    again = milestones(homes["at once"], "backfill", "--from", str(days[0]), "--to", str(days[-1]))
+    assert again.returncode == 0
+    assert "drop of" not in again.stdout
+    nothing = milestones(homes["at once"], "backfill", "--from", "2020-01-01", "--to", "2020-02-01")
+    assert nothing.returncode == 1
+    assert "no drop lies between" in nothing.stderr + nothing.stdout
+
+
+SETTINGS = re.compile(r"\b(?:MILESTONES|OPENLINEAGE|DAGSTER)_[A-Z_]+\b")
+
+
+def test_the_deployment_sets_only_what_the_product_reads() -> None:
+    code = "".join(
+        path.read_text()
+        for folder in ("pipeline", "assets")
+        for path in (PROJECT / folder).rglob("*.py")
+    )
+    known = set(SETTINGS.findall(code)) | {"DAGSTER_HOME", "DAGSTER_REDACT_USER_CODE_ERRORS"}
+    for name in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
+        used = set(SETTINGS.findall((PROJECT / "deploy" / name).read_text()))
+        assert used <= known, name
+    services = yaml.safe_load((PROJECT / "deploy" / "compose.yaml").read_text())["services"]
+    for name in ("daemon", "webserver", "metrics"):
+        assert services[name]["read_only"]
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert all(port.startswith("127.0.0.1:") for port in services[name].get("ports", []))
+
+
+def test_kubernetes_takes_the_manifests() -> None:
+    found = list(yaml.safe_load_all((PROJECT / "deploy" / "kubernetes.yaml").read_text()))
+    assert [one["kind"] for one in found] == [
+        "Namespace", "PersistentVolumeClaim", "Deployment", "Service", "NetworkPolicy"
+    ]  # fmt: skip
+    for one in found:
+        kubernetes_validate.validate(one, "1.33", strict=True)
+    pod = found[2]["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    for container in pod["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
