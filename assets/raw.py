@@ -5,7 +5,7 @@ import datetime as dt
 import dagster as dg
 
 from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL, night, transient
-from pipeline import lineage
+from pipeline import clock, lineage
 from pipeline.engine import engine
 from pipeline.landing import take_in
 from pipeline.readers.canonical import COLUMNS
@@ -48,7 +48,9 @@ def canonical_milestones(
     Free text stays outside, only the fact that there was some comes along. An unlisted file or
     column stops the run before anything is written.
     """
-    store.require_lawful_use(dt.datetime.now(dt.UTC).date())
+    now = dt.datetime.now(dt.UTC)
+    clock.require_sane(store.layout, now)
+    store.require_lawful_use(now.date())
     drop = night(context)
     with transient(context), store.layout.locked():
         files = take_in(store.layout, store.data_map, drop, store.key_ring)

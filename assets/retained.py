@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from assets.common import OWNERS, POOL, transient
+from pipeline import clock
 from pipeline.resources import Store
 from pipeline.retained import job, receipts
 from pipeline.retained.due import Line
@@ -31,6 +32,7 @@ def plan_table(lines: list[Line]) -> dg.TableMetadataValue:
 def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     """A dry run: what is past its window now, by which rule, and where it lies."""
     now = dt.datetime.now(dt.UTC)
+    clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
     lines = job.dry_run(store.ground, now)
     return dg.MaterializeResult(
@@ -73,6 +75,7 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     afterwards, hold nothing that is due; the receipt lies in receipts/.
     """
     now = dt.datetime.now(dt.UTC)
+    clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
     with transient(context):
         done = job.retain(store.ground, now, DagsterStorage(context.instance))

@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -15,6 +15,7 @@ from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from pipeline.cli.views import console, reconciliation, say, warn
+from pipeline.layout import Layout
 from pipeline.production import instance as settings
 
 
@@ -40,9 +41,12 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ["MILESTONES_HOME"] = str(home)
     instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
-    settings.write(instance_home)
-    with dg.DagsterInstance.get() as found:
-        settings.limit_pool(found)
+    with ExitStack() as stack:
+        # Two that make its database at once leave it with two versions.
+        with Layout(home).locked():
+            settings.write(instance_home)
+            found = stack.enter_context(dg.DagsterInstance.get())
+            settings.limit_pool(found)
         yield found
 
 

@@ -1,0 +1,213 @@
+"""Faults injected for real: nothing lost, nothing leaked, and the right state after one re-run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets import common
+from pipeline import clock, gate
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import Purpose
+from tests.company import EMAIL, NAME, NUMBER, record, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import ground
+from tests.kill_points import tables
+from tests.test_command import COMMAND, milestones
+
+LATER = NIGHT + dt.timedelta(days=1)
+CANARIES = (NAME, EMAIL, NUMBER)
+
+
+def values(home: Path) -> dict[str, int]:
+    """Rows per published table; each file is what the manifest says."""
+    return {name: len(rows) for name, rows in tables(home).items()}
+
+
+@pytest.fixture
+def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
+    """The published company on a disk of its own, with a day's drop more."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)],
+                          capture_output=True, check=False)  # fmt: skip
+    if done.returncode:
+        pytest.skip("a disk of its own needs the right to mount one")
+    try:
+        shutil.copytree(published.home, place / "home", symlinks=True)
+        estate = Estate(place / "home", published.instance)
+        write_drop(estate.drop(LATER), [record(p, Course_Code="SQL-220") for p in range(12)])
+        yield estate
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.parametrize("left", [1 << 17, 1 << 19, 1 << 20, 3 << 19, 1 << 21])
+def test_a_full_disk(small_disk: Estate, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    """Full from the start, or in the middle of some step."""
+    estate, layout = small_disk, small_disk.layout
+    monkeypatch.setattr(common, "FIRST_WAIT", 0)
+    before = values(estate.home)
+    ballast = estate.home.parent / "ballast"
+    with ballast.open("wb") as stream:
+        free = shutil.disk_usage(estate.home).free
+        stream.write(b"\0" * max(0, free - left))
+    result = estate.run(LATER)
+    assert not result.success, "there was room enough"
+    assert values(estate.home) == before
+    told = errors(result)
+    assert not [one for one in CANARIES if one in told]
+    ballast.unlink()
+    again = estate.run(LATER)
+    assert again.success, errors(again)
+    after = values(estate.home)
+    assert after["hr_legal_detail"] == before["hr_legal_detail"] + 12
+    assert str(gate.manifest(layout)["partition"]) == str(LATER)
+
+
+def test_two_runs_at_once(published: Estate) -> None:
+    """Each over the whole store; they take turns."""
+    home = published.home
+    days = [LATER, LATER + dt.timedelta(days=1)]
+    for n, day in enumerate(days):
+        write_drop(published.drop(day), [record(n, Course_Code="SQL-220")])
+    environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
+    both = [
+        subprocess.Popen([*COMMAND, "run", "--home", str(home), "--date", str(day)], cwd=PROJECT,
+                         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for day in days
+    ]  # fmt: skip
+    for process in both:
+        told, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, told.decode()
+    again = milestones(home, "run", "--date", str(days[-1]))
+    assert again.returncode == 0, again.stdout
+    found = values(home)
+    assert found["hr_legal_detail"] > 0
+    assert len([p for p in Layout(home).releases.iterdir() if not p.is_symlink()]) == 1
+
+
+def files_of(layout: Layout) -> dict[str, Path]:
+    return {
+        "coaching": layout.current / "coaching.duckdb",
+        "detail": layout.current / "hr_legal_detail.parquet",
+        "vault": layout.references(Purpose.MANAGER),
+        "known values": layout.known,
+        "pseudonymized": next(layout.pseudonymized_for(Purpose.ANALYTICS).glob("*/*.parquet")),
+        "classified": next(layout.classified.glob("*/*.parquet")),
+        "canonical": next(layout.canonical.glob("*/*/records-*.parquet")),
+    }
+
+
+@pytest.mark.parametrize("damage", ["middle", "truncated", "empty"])
+@pytest.mark.parametrize(
+    "place", ["coaching", "detail", "vault", "known values", "pseudonymized", "classified",
+              "canonical"]
+)  # fmt: skip
+def test_a_corrupt_file_is_made_anew_by_the_next_night(
+    published: Estate, place: str, damage: str
+) -> None:
+    before, path = values(published.home), files_of(published.layout)[place]
+    good = path.read_bytes()
+    at = len(good) // 2
+    path.chmod(0o600)
+    # A file of a release can have other names; it is replaced, not written into.
+    path.unlink()
+    path.write_bytes({
+        "middle": good[:at] + bytes(64) + good[at + 64 :], "truncated": good[:at], "empty": b"",
+    }[damage])  # fmt: skip
+    result = published.run()
+    assert result.success, errors(result)
+    assert values(published.home) == before
+
+
+def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
+    """Retention carries untouched files over, but not one that is no longer what was released."""
+    path = files_of(published.layout)["coaching"]
+    good = path.read_bytes()
+    path.unlink()
+    path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    stand = ground(published.home)
+    published.layout.staged(str(NIGHT)).mkdir(parents=True)
+    with pytest.raises(PolicyError, match="is not what was released"):
+        gate.carry_over(published.layout, stand.data_map, str(NIGHT))
+
+
+@pytest.fixture
+def real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(clock.CONFIRMED)
+
+
+@pytest.mark.usefixtures("real_clock")
+@pytest.mark.parametrize(("days", "message"), [
+    (-2, "set it right"), (40, "nothing has run since"), (3650, "nothing has run since"),
+    (-1, None), (0, None), (34, None),
+])  # fmt: skip
+def test_a_clock_that_jumps_erases_nothing(
+    published: Estate, monkeypatch: pytest.MonkeyPatch, days: int, message: str | None
+) -> None:
+    layout, today = published.layout, dt.datetime.now(dt.UTC)
+    then = today + dt.timedelta(days=days)
+    if message is None:
+        clock.require_sane(layout, then)
+        return
+    with pytest.raises(PolicyError, match=message):
+        clock.require_sane(layout, then)
+    before = values(published.home)
+
+    class Wrong(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return then
+
+    with monkeypatch.context() as patch:
+        patch.setattr("assets.raw.dt.datetime", Wrong)
+        result = published.run()
+        assert not result.success
+        assert message in errors(result)
+        job = dg.Definitions.merge(__import__("pipeline.definitions", fromlist=["d"]).definitions(
+            __import__("pipeline.resources", fromlist=["r"]).Store(home=str(published.home))
+        )).resolve_job_def("retention")  # fmt: skip
+        deletion = job.execute_in_process(instance=published.instance, raise_on_error=False)
+        assert not deletion.success
+        assert message in errors(deletion)
+    assert values(published.home) == before
+    # Somebody has looked at the clock.
+    monkeypatch.setenv(clock.CONFIRMED, then.date().isoformat())
+    clock.require_sane(layout, then)
+
+
+def test_a_drop_that_is_replaced_while_it_is_read(
+    published: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a real writer, again and again during the night."""
+    home = published.home
+    write_drop(published.drop(LATER), [record(p, Course_Code="SQL-220") for p in range(12)])
+    path = published.drop(LATER) / "learning_history.csv"
+    whole = path.read_bytes()
+    writer = subprocess.Popen(
+        ["/bin/sh", "-c", 'while :; do cp "$1" "$1.new"; mv "$1.new" "$1"; done', "-", str(path)]
+    )
+    try:
+        time.sleep(0.5)
+        before = values(home)
+        result = published.run(LATER)
+    finally:
+        writer.kill()
+        writer.wait()
+    (path.parent / "learning_history.csv.new").unlink(missing_ok=True)
+    if not result.success:
+        assert values(home) == before
+    path.write_bytes(whole)
+    again = published.run(LATER)
+    assert again.success, errors(again)
+    assert values(home)["hr_legal_detail"] == before["hr_legal_detail"] + 12
