@@ -53,6 +53,7 @@ def canonical_milestones(
     store.require_lawful_use(now.date())
     drop = night(context)
     with transient(context), store.layout.locked():
+        store.layout.clear_unfinished()
         files = take_in(store.layout, store.data_map, drop, store.key_ring)
     with engine(store.layout.work) as connection:
         rows = records(store.layout, drop)

@@ -17,6 +17,7 @@ store/reconciliation/              counts from raw to published, per run
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\.old)?$")  # names that `built_beside` gives
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -128,6 +130,12 @@ class Layout:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(self.root / "lock", mode=0o600):
             yield
+
+    def clear_unfinished(self) -> None:
+        """Remove what a killed process left half-built; the caller holds the lock."""
+        for path in self.work.glob("*"):
+            if UNFINISHED.search(path.name):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def staged(self, partition: str) -> Path:
         """Tonight's tables before the gate."""
