@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from pipeline.production import instance as settings
 from tests.company import EMAIL, NAME, company, record, write_drop
 from tests.conftest import NIGHT
 from tests.estate import sign_policy
+from tests.kill_points import tables
 from tests.test_command import milestones
 from tests.test_production import Hook, hook
 
@@ -61,33 +64,37 @@ class Plant:
         pytest.fail(f"runs have not ended: {[r.dagster_run.status for r in records]}")
 
 
-@pytest.fixture
-def plant(
-    server: pgserver.PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    hook: type[Hook],
-) -> Iterator[Plant]:  # fmt: skip
-    name = f"plant_{re.sub('[^a-z]', '', tmp_path.name)[:40]}"
+@contextmanager
+def planted(server: pgserver.PostgresServer, base: Path) -> Iterator[Plant]:
+    """A data folder below `base` and a daemon over it, with its storage in the server."""
+    name = f"plant_{re.sub('[^a-z]', '', base.name)[:40]}"
     server.psql(f"CREATE DATABASE {name};")
-    home, dagster = tmp_path / "home", tmp_path / "dagster"
-    monkeypatch.setenv(settings.DATABASE, server.get_uri(database=name, driver="psycopg2"))
-    monkeypatch.setenv("DAGSTER_HOME", str(dagster))
-    monkeypatch.setenv("MILESTONES_HOME", str(home))
-    assert milestones(home, "configure", dagster=dagster).returncode == 0
-    sign_policy(home)
-    environment = dict(os.environ) | {alerts.UI: "https://dagster.example"}
-    log = (tmp_path / "daemon.log").open("wb")
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT / "workspace.yaml")],
-        env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        with dg.DagsterInstance.get() as instance:
-            yield Plant(home, instance, environment)
-    finally:
-        os.killpg(daemon.pid, signal.SIGTERM)
-        daemon.wait(30)
-        log.close()
+    home, dagster = base / "home", base / "dagster"
+    with pytest.MonkeyPatch.context() as patch, (base / "daemon.log").open("wb") as log:
+        patch.setenv(settings.DATABASE, server.get_uri(database=name, driver="psycopg2"))
+        patch.setenv("DAGSTER_HOME", str(dagster))
+        patch.setenv("MILESTONES_HOME", str(home))
+        patch.setenv(alerts.UI, "https://dagster.example")
+        assert milestones(home, "configure", dagster=dagster).returncode == 0
+        sign_policy(home)
+        environment = dict(os.environ)
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT / "workspace.yaml")],
+            env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            with dg.DagsterInstance.get() as instance:
+                yield Plant(home, instance, environment)
+        finally:
+            os.killpg(daemon.pid, signal.SIGTERM)
+            daemon.wait(30)
+
+
+@pytest.fixture
+def plant(server: pgserver.PostgresServer, tmp_path: Path, hook: type[Hook]) -> Iterator[Plant]:
+    with planted(server, tmp_path) as found:
+        yield found
 
 
 def test_the_daemon_runs_nights_one_at_a_time_and_tells_of_failures(
@@ -119,3 +126,29 @@ def test_the_daemon_runs_nights_one_at_a_time_and_tells_of_failures(
     assert told["link"] == f"https://dagster.example/runs/{records[-1].dagster_run.run_id}"
     assert NAME not in str(told)
     assert EMAIL not in str(told)
+
+
+def test_a_database_that_goes_in_the_middle_of_a_night(tmp_path: Path) -> None:
+    """PostgreSQL is ended at once and comes back: one more run, if that is needed, is enough."""
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    with pgserver.get_server(folder, cleanup_mode="delete") as server:
+        with planted(server, tmp_path) as plant:
+            write_drop(plant.home / "landing" / str(NIGHT), *company())
+            plant.launch(NIGHT)
+            classified = Layout(plant.home).classified
+            until = time.monotonic() + LONGEST
+            while not classified.exists():
+                assert time.monotonic() < until, "the night has not come to its second step"
+                time.sleep(0.1)
+            pid = server.get_pid()
+            assert pid is not None
+            os.kill(pid, signal.SIGQUIT)  # immediate: no connection is served to its end
+            time.sleep(3)
+            server.ensure_postgres_running()
+            status = plant.ended(1)[-1].dagster_run.status
+        released = Layout(plant.home).current / "release.json"
+        assert released.exists() == (status is DagsterRunStatus.SUCCESS)
+        if status is not DagsterRunStatus.SUCCESS:
+            again = milestones(plant.home, "run", "--date", str(NIGHT))
+            assert again.returncode == 0, again.stdout
+    assert tables(plant.home)["coaching_period"]
