@@ -126,9 +126,9 @@ def _grid(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
 
     return {
         "month": month(rows[0]["period"]),
-        "teams": [team_name(row) for row in biggest("team_ref, department")],
+        "teams": biggest("team_ref, department"),
         "courses": [str(row["course_code"]) for row in biggest("course_code")],
-        "cells": {(team_name(row), row["course_code"]): row for row in rows},
+        "cells": {(row["team_ref"], row["department"], row["course_code"]): row for row in rows},
     }
 
 

@@ -1,0 +1,158 @@
+"""The coaching page: what it draws is what the tables tell, and what they withhold it says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from hashlib import md5
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline import exports
+from pipeline.access.decide import Ask
+from pipeline.layout import PROJECT
+from pipeline.policy.access import Role
+from pipeline.reports import coaching, plots
+from tests.company import EMAIL, NAME, NUMBER, TEXT
+from tests.conftest import Estate
+
+K = 5
+MONTH = dt.date(2026, 10, 1)
+TEAMS = [f"v1c1_{md5(bytes([n])).hexdigest()}" for n in range(60)]
+
+
+@pytest.fixture
+def connection() -> duckdb.DuckDBPyConnection:
+    """Coaching tables of a company with sixty teams, made by hand."""
+    made = duckdb.connect()
+    made.execute("ATTACH ':memory:' AS told")
+    measures = "learners BIGINT, records BIGINT, completion_rate DOUBLE, on_time_rate DOUBLE, " \
+               "median_days DOUBLE"  # fmt: skip
+    bands = ", ".join(f"share_{band} DOUBLE" for band in ("low", "mid", "high", "unscored"))
+    for table, keys, more in (
+        ("period", "", bands), ("department", "department VARCHAR,", ""),
+        ("team", "department VARCHAR, team_ref VARCHAR,", ""),
+        ("category", "category VARCHAR,", bands),
+        ("course", "category VARCHAR, course_code VARCHAR,", bands),
+        ("team_course", "department VARCHAR, team_ref VARCHAR, course_code VARCHAR,", ""),
+    ):  # fmt: skip
+        columns = f"period DATE, {keys} {measures}{', ' + more if more else ''}"
+        made.execute(f"CREATE TABLE told.coaching_{table} ({columns})")
+    return made
+
+
+def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[object, ...]) -> None:
+    marks = ", ".join("?" * len(values[0]))
+    connection.executemany(f"INSERT INTO told.coaching_{table} VALUES ({marks})", list(values))
+
+
+def test_before_a_month_is_told(connection: duckdb.DuckDBPyConnection, good_night: Estate) -> None:
+    told = coaching.page(connection, good_night.ground, "2026-11-08")
+    assert "No month has been told so far" in told
+    assert "What this may be used for" in told
+
+
+def test_what_is_withheld_is_said(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    rows(connection, "period", (MONTH, 900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
+    rows(connection, "team", *(
+        (MONTH, "Sales" if n % 2 else None, ref, 10 + n, 20, n / 60, 0.5, None)
+        for n, ref in enumerate(TEAMS)
+    ))  # fmt: skip
+    # Two teams that look alike once they are shortened are two all the same.
+    alike = TEAMS[1][:-1] + "x"
+    rows(connection, "team_course",
+         (MONTH, "Sales", alike, "B-1", 6, 9, 0.5, None, None),
+         (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
+         (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None))  # fmt: skip
+    told = coaching.page(connection, good_night.ground, "2026-11-08")
+    assert "60 teams; the 40 with the most people are drawn" in told
+    assert "Together they are of 60% of the company's records" in told
+    assert "<strong>withheld</strong>" in told
+    assert told.count('class="untold">not told') == 3
+    assert "25% <small>(7)</small>" in told
+    assert "50% <small>(6)</small>" in told
+    assert "75% <small>(8)</small>" in told
+    # The smallest teams are not drawn, and a full pseudonym is on no page.
+    assert f"{TEAMS[59][:13]}… Sales" in told
+    assert not [ref for ref in TEAMS if ref in told]
+    # The plot says in words what it shows.
+    assert re.search(r'aria-label="Complete per team, 2026-10: [^"]*Sales 98%', told)
+
+
+def test_nothing_is_called_withheld_where_nothing_is(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, 1.0, 1.0))
+    told = coaching.page(connection, good_night.ground, "2026-11-08")
+    assert "nothing is withheld" in told
+    assert "<strong>withheld</strong>" not in told
+
+
+def test_names_from_the_data_cannot_become_code(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    hostile = '"><script>alert(1)</script>'
+    rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    rows(connection, "department", (MONTH, hostile, 9, 20, 1.0, 1.0, 1.0))
+    rows(connection, "course", (MONTH, "x", hostile, 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
+    rows(connection, "team_course", (MONTH, None, TEAMS[0], hostile, 9, 20, 1.0, None, None))
+    assert "<script" not in coaching.page(connection, good_night.ground, "2026-11-08")
+
+
+def test_the_page_leaves_with_the_release_and_names_nobody(good_night: Estate) -> None:
+    layout = good_night.layout
+    told = (layout.current / coaching.PAGE).read_text()
+    for value in (NAME, EMAIL, NUMBER, TEXT, "MED-900"):
+        assert value not in told
+    received = {
+        path.parent.name for path in (layout.current / exports.FOLDER).glob(f"*/{coaching.PAGE}")
+    }
+    rules = good_night.ground.access
+    assert received == {
+        role.value for role, rule in rules.roles.items() if "coaching" in rule.receives
+    }
+
+
+def test_a_role_receives_the_page_with_the_tables(published: Estate, tmp_path: Path) -> None:
+    ask = Ask("ana", Role.ANALYST, "team_coaching", "coaching_team")
+    written = exports.receive(published.ground, ask, None, tmp_path / "mine")
+    assert [path.name for path in written] == ["coaching.duckdb", coaching.PAGE]
+    assert written[1].read_text() == (published.layout.current / coaching.PAGE).read_text()
+
+
+@pytest.mark.parametrize(("share", "told"), [
+    (None, "–"), (0, "0%"), (0.004, "0.4%"), (0.0999, "10.0%"), (0.5, "50%"), (1, "100%"),
+])  # fmt: skip
+def test_shares_read_as_people_read_them(share: float | None, told: str) -> None:
+    assert plots.percent(share) == told
+
+
+def test_the_same_numbers_are_the_same_picture() -> None:
+    made = [
+        plots.lines(["a", "b"], {"complete": [0.5, None], "on time": [None, None]}, "x")
+        for _ in range(2)
+    ]
+    assert made[0] == made[1]
+    assert "complete a 50%, b –" in made[0]
+    assert plots.shortened("https://lms.example/activity/phishing").startswith("…")
+    assert len(plots.shortened("x" * 90)) == plots.LABEL
+
+
+GUIDE = (PROJECT / "docs" / "analysts.md").read_text()
+EXAMPLES = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n")[0][3:30])
+def test_the_analysts_examples_run_on_what_an_analyst_receives(
+    good_night: Estate, example: str
+) -> None:
+    folder = good_night.layout.current / exports.FOLDER / "analyst"
+    name = "coaching" if "FROM coaching" in example else "analytics"
+    with duckdb.connect(str(folder / f"{name}.duckdb"), read_only=True) as connection:
+        found = connection.execute(example.replace(">= 20", ">= 5"))
+        assert found.fetchall() or "failed" in example
