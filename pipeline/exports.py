@@ -72,9 +72,16 @@ def _own_reports(ground: Ground, staged: Path, audience: Purpose, folder: Path) 
                     connection.execute("DETACH own")
 
 
-def write(ground: Ground, staged: Path) -> None:
+def names(ground: Ground, audience: Purpose) -> list[str]:
+    """What a role that receives an audience gets, as files."""
+    files = [f"{database}.duckdb" for database in _databases(ground, audience)]
+    return [*files, coaching.PAGE] if audience is Purpose.COACHING else files
+
+
+def write(ground: Ground, staged: Path, partition: str) -> None:
     """Put every role's files beside the staged tables; their checks have passed on these."""
     shutil.rmtree(staged / FOLDER, ignore_errors=True)
+    coaching.write(ground, staged, partition)
     for role, rule in ground.access.roles.items():
         folder = staged / FOLDER / role.value
         folder.mkdir(parents=True, mode=0o700)
@@ -82,11 +89,9 @@ def write(ground: Ground, staged: Path) -> None:
             if audience in ground.access.own_reports:
                 _own_reports(ground, staged, audience, folder)
                 continue
-            if audience is Purpose.COACHING:
-                os.link(staged / coaching.PAGE, folder / coaching.PAGE)
-            for database in _databases(ground, audience):
+            for name in names(ground, audience):
                 # One more name for the same bytes: nothing is copied, nothing can differ.
-                os.link(staged / f"{database}.duckdb", folder / f"{database}.duckdb")
+                os.link(staged / name, folder / name)
 
 
 def withdraw(ground: Ground, ref: str | None) -> None:
@@ -100,12 +105,11 @@ def _files(ground: Ground, ask: Ask, own_ref: str | None) -> Iterator[tuple[Path
     """The files that a role receives for the stated purpose, and under which name."""
     audience = ground.governance.purposes[ask.purpose].audience
     folder = ground.layout.current / FOLDER / ask.role.value
-    for database in _databases(ground, audience):
-        own = audience in ground.access.own_reports
-        name = f"{database}.duckdb"
+    own = audience in ground.access.own_reports
+    for name in names(ground, audience):
         # Who is in a pilot gets the pilot's file (pipeline/governed/pilot.py).
         piloted = sorted(ground.layout.pilot.glob(f"*/{ask.actor}/{ask.role.value}/{name}"))
-        usual = folder / f"{own_ref if own else database}.duckdb"
+        usual = folder / (f"{own_ref}.duckdb" if own else name)
         yield (piloted[-1] if piloted else usual), name
 
 
@@ -139,7 +143,7 @@ def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Pat
         access.note(ground, ask, (), decision=f"refused: {refusal}")
         raise
     spec = ground.data_map.published[ask.table]
-    for path, _ in files:
+    for path in (path for path, name in files if name != coaching.PAGE):
         with engine(ground.layout.work, path, read_only=True) as connection:
             ((rows,),) = connection.sql(f"SELECT count(*) FROM {identifier(ask.table)}").fetchall()
             refs = (
@@ -150,9 +154,6 @@ def receive(ground: Ground, ask: Ask, own_ref: str | None, to: Path) -> list[Pat
         people = [str(ref) for (ref,) in refs]
         access.note(ground, ask, people, fields=spec.columns, rows=int(rows), everybody=everybody)
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if audience is Purpose.COACHING:
-        files.append((ground.layout.current / FOLDER / ask.role.value / coaching.PAGE,
-                      coaching.PAGE))  # fmt: skip
     for path, name in files:
         with built_beside(to / name, to) as beside:
             shutil.copyfile(path, beside)

@@ -20,7 +20,6 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
-from pipeline.reports import coaching
 
 MANIFEST = "release.json"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
@@ -87,8 +86,7 @@ def release(
     layout, data_map = ground.layout, ground.data_map
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
-    coaching.write(ground, staged, partition)
-    exports.write(ground, staged)
+    exports.write(ground, staged, partition)
     documents.write(ground, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)

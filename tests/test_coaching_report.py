@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from hashlib import md5
 from pathlib import Path
 
@@ -91,6 +92,30 @@ def test_nothing_is_called_withheld_where_nothing_is(
     told = coaching.page(connection, good_night.ground, "2026-11-08")
     assert "nothing is withheld" in told
     assert "<strong>withheld</strong>" not in told
+
+
+def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
+    published = dict(good_night.ground.data_map.published)
+    for table in ("coaching_period", "coaching_team_course"):
+        published.pop(table)
+    data_map = good_night.ground.data_map.model_copy(update={"published": published})
+    with duckdb.connect() as connection:
+        connection.execute("ATTACH ':memory:' AS told")
+        for table, key in (("department", "department"), ("category", "category")):
+            connection.execute(
+                f"CREATE TABLE told.coaching_{table} AS SELECT DATE '{MONTH}' AS period, "
+                f"'Sales' AS {key}, 9 AS learners, 20 AS records"
+            )
+        for table in ("team", "course"):
+            connection.execute(
+                f"CREATE TABLE told.coaching_{table} (period DATE, department VARCHAR, category "
+                "VARCHAR, team_ref VARCHAR, course_code VARCHAR, learners INT, records INT)"
+            )
+        told = coaching.page(connection, replace(good_night.ground, data_map=data_map), "x")
+    assert "Sales" in told
+    assert "Month by month" not in told
+    assert "<svg" not in told
+    assert "Together" not in told
 
 
 def test_names_from_the_data_cannot_become_code(

@@ -21,6 +21,7 @@ from pipeline.ground import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.reports import coaching
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
 from tests.estate import KEYS, STAFF, ground, policy_with, sign_policy
@@ -281,12 +282,14 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: Da
     assert {path.name for path in root.iterdir()} == {role.value for role in Role}
     for role, tables in allowed.items():
         seen: set[str] = set()
-        for path in (root / role).iterdir():
+        for path in (root / role).glob("*.duckdb"):
             for table, (columns, _) in everything_in(path).items():
                 assert table in tables, (role, path.name, table)
                 assert columns <= set(data_map.published[table].columns)
                 seen.add(table)
         assert seen == tables, role
+        others = {path.name for path in (root / role).iterdir() if path.suffix != ".duckdb"}
+        assert others == ({coaching.PAGE} if "coaching_team" in tables else set())
     own = {actor: door.reference(stand, f"emp:{number(at)}", Purpose.MANAGER)
            for actor, (role, at) in STAFF.items() if role is Role.MANAGER and at}  # fmt: skip
     files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}

@@ -48,7 +48,7 @@ def start(candidate: Ground, actors: tuple[str, ...], now: dt.datetime) -> Path:
             raise PolicyError(f"pilot: the night would stop at {', '.join(broken)}")
         gate.require_seals(trial.layout, trial.data_map, partition)
         staged = trial.layout.staged(partition)
-        exports.write(trial, staged)
+        exports.write(trial, staged, partition)
         with built_beside(target, layout.work) as beside:
             beside.mkdir(mode=0o700)
             for actor in actors:
@@ -74,6 +74,6 @@ def _hand_out(trial: Ground, staged: Path, member: staff.Member, folder: Path) -
             ref = door.reference(trial, member.person, audience) if own else None
             if own and ref is None:
                 continue
-            for database in {spec.database for spec in trial.data_map.tables_of(audience).values()}:
-                source = staged / exports.FOLDER / role.value / f"{ref or database}.duckdb"
-                shutil.copyfile(source, folder / role.value / f"{database}.duckdb")
+            for name in exports.names(trial, audience):
+                source = staged / exports.FOLDER / role.value / (f"{ref}.duckdb" if own else name)
+                shutil.copyfile(source, folder / role.value / name)

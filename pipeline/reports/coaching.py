@@ -6,7 +6,7 @@ Made of the staged coaching tables and of nothing else, so that it tells no more
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -29,6 +29,9 @@ BANDS = {
     "80 and more": "share_high", "50 to 79": "share_mid", "under 50": "share_low",
     "no score": "share_unscored",
 }  # fmt: skip
+# What a policy may leave out of the tables, and the page then does not tell.
+MEASURES = ("learners", "records", "completion_rate", "on_time_rate", "median_days",
+            *BANDS.values())  # fmt: skip
 Row = dict[str, object]
 
 
@@ -65,11 +68,14 @@ def team_name(row: Row) -> str:
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
     found = connection.sql(query)
-    return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+    told = (dict(zip(found.columns, row, strict=True)) for row in found.fetchall())
+    return [dict.fromkeys(MEASURES) | row for row in told]
 
 
 def _section(connection: duckdb.DuckDBPyConnection, ground: Ground, table: str) -> Section | None:
-    """A table's newest month; None if it tells of none."""
+    """A table's newest month; None if it tells of none, or is not published."""
+    if table not in ground.data_map.published:
+        return None
     told = f"told.{identifier(table)}"
     newest = f"period = (SELECT max(period) FROM {told})"
     order = ", ".join(["learners DESC", *CELL[table]])
@@ -79,21 +85,30 @@ def _section(connection: duckdb.DuckDBPyConnection, ground: Ground, table: str) 
     ((groups, records),) = connection.sql(
         f"SELECT count(*), sum(records) FROM {told} WHERE {newest}"
     ).fetchall()
-    whole = connection.sql(f"SELECT sum(records) FROM told.coaching_period WHERE {newest}")
-    ((everything,),) = whole.fetchall()
-    exact = table not in ground.disclosure.coaching.noise
-    covered = min(records / everything, 1.0) if everything and exact else None
+    covered = None
+    if (
+        "coaching_period" in ground.data_map.published
+        and table not in ground.disclosure.coaching.noise
+    ):
+        whole = connection.sql(f"SELECT sum(records) FROM told.coaching_period WHERE {newest}")
+        ((everything,),) = whole.fetchall()
+        covered = min(records / everything, 1.0) if everything else None
     return Section(month(rows[0]["period"]), tuple(rows), int(groups), covered)
 
 
-def _completion(section: Section, names: Iterable[str], about: str) -> Markup:
+def _completion(section: Section, name: Callable[[Row], str], about: str) -> Markup | None:
+    rows = [row for row in section.rows if row["completion_rate"] is not None]
+    if not rows:
+        return None
     return bars(
-        list(names), [float(str(row["completion_rate"])) for row in section.rows],
+        [name(row) for row in rows], [float(str(row["completion_rate"])) for row in rows],
         "complete, share of records", shares=True, about=f"{about}, {section.month}",
     )  # fmt: skip
 
 
-def _bands(section: Section, name: str, about: str) -> Markup:
+def _bands(section: Section, name: str, about: str) -> Markup | None:
+    if all(row[column] is None for row in section.rows for column in BANDS.values()):
+        return None
     parts = {
         label: [float(str(row[column] or 0)) for row in section.rows]
         for label, column in BANDS.items()
@@ -101,7 +116,11 @@ def _bands(section: Section, name: str, about: str) -> Markup:
     return stacks([str(row[name]) for row in section.rows], parts, f"{about}, {section.month}")
 
 
-def _trend(connection: duckdb.DuckDBPyConnection) -> tuple[list[Row], Markup | None]:
+def _trend(
+    connection: duckdb.DuckDBPyConnection, ground: Ground
+) -> tuple[list[Row], Markup | None]:
+    if "coaching_period" not in ground.data_map.published:
+        return [], None
     rows = _ask(connection, "FROM told.coaching_period ORDER BY period")
     if not rows:
         return [], None
@@ -112,8 +131,10 @@ def _trend(connection: duckdb.DuckDBPyConnection) -> tuple[list[Row], Markup | N
     return rows, lines([month(row["period"]) for row in rows], series, "Shares per month")
 
 
-def _grid(connection: duckdb.DuckDBPyConnection) -> dict[str, object] | None:
+def _grid(connection: duckdb.DuckDBPyConnection, ground: Ground) -> dict[str, object] | None:
     """The biggest teams by the biggest courses, where a cell can be withheld."""
+    if "coaching_team_course" not in ground.data_map.published:
+        return None
     told = "told.coaching_team_course"
     newest = f"period = (SELECT max(period) FROM {told})"
     rows = _ask(connection, f"FROM {told} WHERE {newest}")
@@ -138,14 +159,14 @@ def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) 
         name: _section(connection, ground, f"coaching_{name}")
         for name in ("department", "team", "category", "course")
     }
-    months, trend = _trend(connection)
+    months, trend = _trend(connection, ground)
     plots: dict[str, Markup | None] = {"trend": trend}
     if one := found["department"]:
         plots["department"] = _completion(
-            one, (str(row["department"]) for row in one.rows), "Complete per department"
+            one, lambda row: str(row["department"]), "Complete per department"
         )
     if one := found["team"]:
-        plots["team"] = _completion(one, map(team_name, one.rows), "Complete per team")
+        plots["team"] = _completion(one, team_name, "Complete per team")
     for name in ("category", "course"):
         if one := found[name]:
             column = "course_code" if name == "course" else name
@@ -159,7 +180,7 @@ def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) 
     }
     template = (files("pipeline.reports") / "coaching.html").read_text("utf-8")
     return environment.from_string(template).render(
-        partition=partition, months=months, plots=plots, grid=_grid(connection), most=MOST,
+        partition=partition, months=months, plots=plots, grid=_grid(connection, ground), most=MOST,
         k=max(spec.k or 0 for spec in ground.data_map.tables_of(Purpose.COACHING).values()),
         contact=ground.governance.controller.dpo, noise=ground.disclosure.coaching.noise, **found,
     )  # fmt: skip
@@ -167,8 +188,9 @@ def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) 
 
 def write(ground: Ground, folder: Path, partition: str) -> None:
     """Put the page beside the staged tables, with which it leaves."""
+    table = next(iter(ground.data_map.tables_of(Purpose.COACHING)))
     with (
         engine(ground.layout.work) as connection,
-        attached(connection, ground, folder, "coaching_period", "told"),
+        attached(connection, ground, folder, table, "told"),
     ):
         (folder / PAGE).write_text(page(connection, ground, partition), "utf-8")
