@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg2
 
-from pipeline.production.instance import POOL
+from pipeline.production import instance
 from pipeline.resources import store_from_environment
 
 # The day's drop is complete when the day ends where the company is.
@@ -20,7 +20,7 @@ NIGHTS = dg.DailyPartitionsDefinition(
     end_offset=1,
 )
 OWNERS = ["team:learning-data"]
-__all__ = ["DATA_MAP", "GROUND", "NIGHTS", "OWNERS", "POOL", "night", "transient"]
+POOL = instance.POOL
 RETRIES, FIRST_WAIT = 3, 30  # seconds, doubled each time
 # One policy for the whole process: schemas, suites and lineage cannot drift apart.
 GROUND = store_from_environment().ground

@@ -30,9 +30,11 @@ def metrics(home: Home = DEFAULT_HOME,
 
     from pipeline.cli import night, views
     from pipeline.production.metrics import registry
+    from pipeline.resources import store_from_environment
 
-    with ground_of(home, valid=False) as ground, night.instance(home) as instance:
-        made = registry(ground, instance)
+    store = store_from_environment().model_copy(update={"home": str(home)})
+    with ground_of(home, valid=False), night.instance(home) as instance:
+        made = registry(lambda: store.ground, instance)
         if port is None:
             sys.stdout.write(generate_latest(made).decode())
             return

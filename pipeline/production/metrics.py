@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from pipeline import gate
 from pipeline.ground import Ground
+from pipeline.layout import Layout
 from pipeline.policy import governance
 from pipeline.retained import holds
 from pipeline.retained.journal import pending
@@ -24,19 +25,19 @@ WAYS = ("received", "quarantined", "superseded", "published")
 
 
 class Figures(Collector):
-    """What a data folder and its Dagster instance say now; asked anew at every scrape."""
+    """What a data folder, its policy and its Dagster instance say now; asked anew at every
+    scrape."""
 
-    def __init__(self, ground: Ground, instance: dg.DagsterInstance) -> None:
+    def __init__(self, ground: Callable[[], Ground], instance: dg.DagsterInstance) -> None:
         self._ground, self._instance = ground, instance
 
     def collect(self) -> Iterator[Metric]:
-        now = dt.datetime.now(dt.UTC)
-        yield from self._release()
+        ground = self._ground()
+        yield from self._release(ground.layout)
         yield from self._runs()
-        yield from self._duties(now)
+        yield from self._duties(ground, dt.datetime.now(dt.UTC).date())
 
-    def _release(self) -> Iterator[Metric]:
-        layout = self._ground.layout
+    def _release(self, layout: Layout) -> Iterator[Metric]:
         if not (layout.current / gate.MANIFEST).exists():
             return
         told = gate.manifest(layout)
@@ -89,8 +90,7 @@ class Figures(Collector):
         asked = RunsFilter(job_name=job, statuses=statuses)
         return next(iter(self._instance.get_run_records(asked, limit=1)), None)
 
-    def _duties(self, now: dt.datetime) -> Iterator[Metric]:
-        ground, today = self._ground, now.date()
+    def _duties(self, ground: Ground, today: dt.date) -> Iterator[Metric]:
         requests = [one for one in register.every(ground.layout) if one.closed_on is None]
         for name, about, value in (
             ("requests_open", "Requests of data subjects that are not answered.", len(requests)),
@@ -109,7 +109,7 @@ class Figures(Collector):
         yield days
 
 
-def registry(ground: Ground, instance: dg.DagsterInstance) -> CollectorRegistry:
+def registry(ground: Callable[[], Ground], instance: dg.DagsterInstance) -> CollectorRegistry:
     """A registry with these figures alone."""
     made = CollectorRegistry()
     made.register(Figures(ground, instance))
