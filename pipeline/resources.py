@@ -12,7 +12,7 @@ from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
-from pipeline.policy import access, governance
+from pipeline.policy import access, demands, governance
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
 from pipeline.policy.retention import (
@@ -76,7 +76,7 @@ class Store(dg.ConfigurableResource[None]):
         ground = self.ground
         require_covering(ground.rules, ground.data_map)
         require_matching(ground.disclosure, ground.data_map)
-        governance.require_grounds(ground.governance, ground.data_map)
+        demands.require_grounds(ground.governance, ground.data_map)
         access.require_consistent(ground.access, ground.data_map, ground.governance)
         require_current(ground.rules, today)
         holds.require_reviewed(ground.layout, today)
@@ -89,7 +89,7 @@ class Store(dg.ConfigurableResource[None]):
         self.require_valid_policy(today)
         ground = self.ground
         approval.require_thawed(ground.layout)
-        governance.require_current(ground.governance, today)
+        demands.require_current(ground.governance, today)
 
 
 def store_from_environment() -> Store:

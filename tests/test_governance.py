@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pipeline.access import staff
 from pipeline.governed import approval
 from pipeline.layout import PROJECT
-from pipeline.policy import access, governance
+from pipeline.policy import access, demands
 from pipeline.policy.access import AccessRules, Role, load_access
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
@@ -202,7 +202,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
 )  # fmt: skip
 def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataMap) -> None:
     found = load_governance(PROJECT / "governance.yaml")
-    assert governance.mechanism(found, data_map, region, country) == way
+    assert demands.mechanism(found, data_map, region, country) == way
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
@@ -248,7 +248,7 @@ def test_a_groundless_policy_is_refused(
     changed: dict[str, Any], why: str, data_map: DataMap
 ) -> None:
     with pytest.raises(ValueError, match=why):
-        governance.require_grounds(Governance.model_validate(changed), data_map)
+        demands.require_grounds(Governance.model_validate(changed), data_map)
 
 
 def rules(path: str, value: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import doors, governed, production, retained
+from pipeline.cli import doors, governed, production, requests, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -116,7 +116,7 @@ app.add_typer(governed.policy, name="policy")
 app.add_typer(governed.staff, name="staff")
 app.add_typer(retained.access, name="access")
 app.add_typer(retained.hold, name="hold")
-app.add_typer(retained.request, name="request")
+app.add_typer(requests.request, name="request")
 app.add_typer(retained.keys, name="keys")
 
 

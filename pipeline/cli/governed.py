@@ -24,14 +24,14 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
     """The policy's version, who signed it, and what of it has expired."""
     from pipeline.cli import views
     from pipeline.governed import approval
-    from pipeline.policy.governance import documents
+    from pipeline.policy.demands import expired
 
     with ground_of(home, valid=False) as ground:
         views.say(f"policy {ground.version[:12]}")
         for one in approval.approvals(ground.layout, ground.access, ground.version):
             views.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
         left = approval.missing(ground.layout, ground.access, ground.version)
-        late = [name for name, day in documents(ground.governance) if day < now().date()]
+        late = expired(ground.governance, now().date())
         if left:
             views.warn(f"not signed by {' and '.join(left)}: no night will run")
         if late:

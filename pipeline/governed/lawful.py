@@ -6,7 +6,7 @@ import duckdb
 
 from pipeline.ground import Ground
 from pipeline.policy.data_map import Purpose
-from pipeline.policy.governance import require_flows
+from pipeline.policy.demands import require_flows
 from pipeline.transforms.stored import classified
 
 

@@ -14,7 +14,7 @@ from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.policy.access import Role, RoleRule
 from pipeline.policy.base import PolicyError
-from pipeline.policy.governance import documents, require_flows
+from pipeline.policy.demands import expired, require_flows
 from pipeline.retained import holds
 from pipeline.retained.housekeeping import expired_before
 
@@ -38,7 +38,7 @@ def _policy(ground: Ground, today: dt.date) -> str | None:
         holds.require_reviewed(ground.layout, today)
     except PolicyError as error:
         return str(error)
-    late = [name for name, day in documents(ground.governance) if day < today]
+    late = expired(ground.governance, today)
     return f"expired: {', '.join(late)}" if late else None
 
 

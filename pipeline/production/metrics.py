@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from pipeline import gate
 from pipeline.ground import Ground
 from pipeline.layout import Layout
-from pipeline.policy import governance
+from pipeline.policy import demands
 from pipeline.retained import holds
 from pipeline.retained.journal import pending
 from pipeline.subjects import register
@@ -104,8 +104,9 @@ class Figures(Collector):
             "milestones_document_days_left", "Days until a document of the policy expires.",
             labels=["document"],
         )  # fmt: skip
-        for name, day in governance.documents(ground.governance):
-            days.add_metric([name], (day - today).days)
+        for one in demands.documents(ground.governance):
+            if one.until is not None:
+                days.add_metric([one.name], (one.until - today).days)
         yield days
 
 

@@ -1,0 +1,116 @@
+"""Commands for requests of data subjects: from receipt to answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.retained import DEFAULT_HOME, Home, Many, Why, ground_of, now
+
+request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).",
+                      no_args_is_help=True)  # fmt: skip
+
+
+@request.command("receive")
+def request_receive(kind: str, person: str,
+                    set_: Annotated[list[str] | None, typer.Option("--set", help="For a "
+                    "rectification, field=value; course_code is needed.")] = None,
+                    purpose: Many = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Take a request in: access, rectification, erasure, restriction or objection."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with ground_of(home) as ground:
+        details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
+        if purpose:
+            details["purposes"] = purpose
+        try:
+            wanted = register.Kind(kind)
+        except ValueError:
+            raise typer.BadParameter(f"one of {', '.join(register.Kind)}") from None
+        made = register.receive(ground.layout, wanted, person, now().date(), details)
+        views.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
+
+
+@request.command("verify")
+def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
+    """Say who verified that the sender is the person."""
+    from pipeline.subjects import register
+
+    with ground_of(home) as ground:
+        register.verify_identity(ground.layout, name, by)
+
+
+@request.command("extend")
+def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
+    """Extend the deadline by two months (Art. 12(3))."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with ground_of(home) as ground:
+        made = register.extend(ground.layout, name, because, now().date())
+        views.say(f"answer due by {made.deadline}")
+
+
+@request.command("refuse")
+def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
+    """Refuse a request, with the reason that the person is told."""
+    from pipeline.subjects import register
+
+    with ground_of(home) as ground:
+        register.refuse(ground.layout, name, because)
+
+
+@request.command("run")
+def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
+    """Carry a verified request out; one that was cut off is carried on."""
+    from pipeline.cli import night, views
+    from pipeline.retained.runs import DagsterStorage
+    from pipeline.subjects import act
+
+    with ground_of(home) as ground, night.instance(home) as instance:
+        done = act.carry_out(ground, name, now(), DagsterStorage(instance))
+        views.say(f"{done.name}: {done.state}, {done.history[-1].note}")
+
+
+@request.command("package")
+def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
+    """Take the answer to an access request out of the vault, to be handed to the person."""
+    from pipeline.cli import views
+    from pipeline.subjects import package
+
+    with ground_of(home) as ground:
+        for path in package.take_out(ground.layout, name, folder):
+            views.say(f"written: {path}")
+
+
+@request.command("lift")
+def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
+    """End a person's limit on use: `restricted` or `objected`."""
+    from pipeline.subjects import act
+
+    with ground_of(home) as ground:
+        act.lift(ground, person, kind, now())
+
+
+@request.command("consent")
+def request_consent(person: str, purpose: str,
+                    withdraw: Annotated[bool, typer.Option(help="End it.")] = False,
+                    home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Take a consent down, or its withdrawal; for purposes that rest on consent (Art. 7)."""
+    from pipeline.subjects import act
+
+    with ground_of(home) as ground:
+        act.consent(ground, person, purpose, now(), given=not withdraw)
+
+
+@request.command("list")
+def request_list(home: Home = DEFAULT_HOME) -> None:
+    """All requests with state and deadline; identifiers are not shown."""
+    from pipeline.cli import views
+    from pipeline.subjects import register
+
+    with ground_of(home) as ground:
+        views.requests(register.every(ground.layout), now().date())

@@ -1,0 +1,137 @@
+"""What governance.yaml demands of a run: grounds for every audience, documents that are in force,
+and a way for rows to every recipient's country.
+
+Everything with a date can expire, and what has expired stops the night. Transfers are judged per
+region of the people and country of the recipient.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.governance import Basis, Governance
+
+
+def require_grounds(governance: Governance, data_map: DataMap) -> None:
+    """Deny a policy in which an audience has no purpose, or shows sensitive courses without a
+    condition of Art. 9(2), or names a region or an activity that does not exist.
+
+    Raises:
+        PolicyError: naming the audience, the purpose or the region.
+    """
+    for audience in Purpose:
+        purposes = governance.purposes_of(audience)
+        if not purposes:
+            raise PolicyError(f"governance.yaml: the audience {audience.value} has no purpose")
+        sensitive = any(
+            "sensitivity" in spec.columns for spec in data_map.tables_of(audience).values()
+        )
+        bare = [name for name, one in purposes.items() if sensitive and one.special is None]
+        if bare:
+            raise PolicyError(f"governance.yaml: {', '.join(bare)}: shows special-category data "
+                              "without a condition of GDPR Art. 9(2)")  # fmt: skip
+        if len({one.basis is Basis.CONSENT for one in purposes.values()}) > 1:
+            raise PolicyError(f"governance.yaml: {audience.value}: rests on consent for one "
+                              "purpose and not for another; its rows cannot be both")  # fmt: skip
+        if not any(audience in one.audiences for one in governance.recipients):
+            raise PolicyError(f"governance.yaml: no recipient holds the audience {audience.value}")
+    moves = governance.transfers
+    named = {*moves.home, *moves.home.values(), moves.unknown_region} | {
+        one.origin for one in (*moves.unrestricted, *moves.adequacy, *moves.scc)
+    }
+    strange = sorted(named - set(data_map.regions))
+    if strange:
+        raise PolicyError(f"governance.yaml: transfers: not in data_map.yaml: {', '.join(strange)}")
+    homeless = sorted(set(data_map.regions) - set(moves.home))
+    if homeless:
+        raise PolicyError(f"governance.yaml: transfers.home lacks {', '.join(homeless)}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """What has a date: in force from the day it was made, and until its last good day."""
+
+    name: str
+    since: dt.date | None
+    until: dt.date | None
+
+
+def documents(governance: Governance) -> Iterator[Document]:
+    """Every document of the policy that has a date."""
+    for name, purpose in governance.purposes.items():
+        test = purpose.balancing
+        yield Document(f"purpose {name}", test.assessed_on if test else None, purpose.review_by)
+    for recipient in governance.recipients:
+        if one := recipient.processor:
+            yield Document(f"contract {one.contract}", one.signed_on, one.valid_until)
+    moves = governance.transfers
+    for free in moves.unrestricted:
+        yield Document(f"assessment of {free.origin}", free.assessed_on, free.review_by)
+    for decision in moves.adequacy:
+        yield Document(f"adequacy for {decision.origin}", decision.decided_on, decision.review_by)
+    for clauses in moves.scc:
+        made = clauses.assessment
+        yield Document(f"clauses {clauses.contract}", clauses.signed_on, None)
+        yield Document(f"assessment {made.name}", made.assessed_on, made.review_by)
+
+
+def expired(governance: Governance, today: dt.date) -> list[str]:
+    """Documents whose last good day is over, with that day."""
+    return [f"{one.name} ({one.until})" for one in documents(governance)
+            if one.until and one.until < today]  # fmt: skip
+
+
+def require_current(governance: Governance, today: dt.date) -> None:
+    """Stop the night on anything that has expired or is not in force yet.
+
+    Raises:
+        PolicyError: naming every such document and its date.
+    """
+    early = [f"{one.name} ({one.since})" for one in documents(governance)
+             if one.since and one.since > today]  # fmt: skip
+    if late := expired(governance, today):
+        raise PolicyError(f"governance.yaml: expired: {', '.join(late)}")
+    if early:
+        raise PolicyError(f"governance.yaml: not in force yet: {', '.join(early)}")
+
+
+def mechanism(governance: Governance, data_map: DataMap, region: str, country: str) -> str | None:
+    """What lets data of a region's people go to a country; None if nothing does."""
+    moves = governance.transfers
+    if country in data_map.regions[moves.home[region]]:
+        return "within the region"
+    for kind, ways in (
+        ("unrestricted", moves.unrestricted),
+        ("adequacy", moves.adequacy),
+        ("scc", moves.scc),
+    ):
+        for way in ways:
+            if way.origin == region and country in way.to:
+                return kind
+    return None
+
+
+def require_flows(
+    governance: Governance, data_map: DataMap, audience: Purpose, regions: Iterable[str | None]
+) -> None:
+    """Deny rows of some regions to an audience that has a recipient they may not go to
+    (GDPR Art. 44). Rows of no known region count as those of `unknown_region`.
+
+    Raises:
+        PolicyError: naming region, audience and recipient.
+    """
+    known = {region or governance.transfers.unknown_region for region in regions}
+    for region in sorted(known):
+        for recipient in governance.recipients:
+            if audience not in recipient.audiences:
+                continue
+            if mechanism(governance, data_map, region, recipient.country) is None:
+                raise PolicyError(
+                    f"governance.yaml: {audience.value}: nothing lets data of {region} go to "
+                    f"{recipient.name} ({recipient.country}); add a mechanism under transfers, or "
+                    "take the recipient off the audience"
+                )
