@@ -169,7 +169,7 @@ def status(home: Path) -> bool:
 
 def risk(home: Path) -> bool:
     """Print the risk report of what is published, and where its page is."""
-    from pipeline.disclosure import report  # brings the plotting library, which loads slowly
+    from pipeline.disclosure import report
     from pipeline.reports import plots
 
     layout = Layout(home.absolute())

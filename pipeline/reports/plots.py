@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BLUE, GREY = "#2a5d9f", "#b8bec6"
 # From dark to light, so that they differ in print and to whoever sees no colours.
@@ -34,6 +35,10 @@ def percent(share: float | None) -> str:
 @contextmanager
 def _drawing(height: float) -> Iterator[tuple[Axes, list[str]]]:
     """Axes to draw on; the SVG is in the list afterwards."""
+    # It loads slowly, and most commands draw nothing.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     drawn: list[str] = []
     # Text stays text; a fixed salt keeps names of elements the same.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
