@@ -6,12 +6,14 @@ manager are namespaced raw identifiers; sensitivity is NULL for an ordinary cour
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
 
+from pipeline import cluster
 from pipeline.engine import literal
-from pipeline.layout import Layout
+from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.readers.canonical import PARQUET
@@ -22,6 +24,8 @@ from pipeline.transforms.stored import CLASSIFIED, records, roster
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
 MILESTONE = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
+# What rows are joined to; the columns of `make_views`.
+SHARED = ("people", "alias", "course", "region_of", "department_kept")
 PERIOD = "date_trunc('month', coalesce(event_at, started_at, assigned_at, first_seen))::DATE"
 # The most final status holds; within it the latest word; the rest only makes ties deterministic.
 ORDER = "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at"
@@ -65,7 +69,8 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
         "UNION SELECT department FROM person)"
     )
     connection.execute(f"""
-    CREATE TEMP VIEW rows AS FROM {records(layout)} WHERE problem IS NULL;
+    CREATE TEMP VIEW every_row AS FROM {records(layout)} WHERE problem IS NULL;
+    CREATE TEMP VIEW rows AS FROM every_row;
     CREATE TEMP TABLE people AS FROM {roster(layout)};
     CREATE TEMP TABLE region_of AS
       SELECT * FROM (VALUES {regions}) AS v(country, home_region);
@@ -117,7 +122,7 @@ def current_sql() -> str:
     """
     key = ", ".join(KEY)
     told = f"{MILESTONE} AS milestone"
-    standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows='rows')}))"
+    standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows='every_row')}))"
     return f"""
     WITH again AS MATERIALIZED (
       SELECT hash({key}) AS h FROM {standing} GROUP BY h HAVING count(*) > 1)
@@ -158,10 +163,39 @@ def write_classified(
     late or corrected drop ends in the same file.
     """
     make_views(connection, layout, data_map)
-    columns = ", ".join(CLASSIFIED)
-    connection.execute(
-        f"COPY (SELECT {columns}, {PERIOD} AS period FROM ({classified_sql()})) "
-        f"TO {literal(out)} ({PARQUET}, PARTITION_BY (period))"
-    )
     # A store without a row is a folder all the same.
     out.mkdir(exist_ok=True, mode=0o700)
+    shards = cluster.shards()
+    if shards == 1:
+        _write(connection, out, "data")
+        return
+    # What rows are joined to is small; it lies beside them, for every shard to read.
+    with built_beside(layout.work / "shared", layout.work) as shared:
+        shared.mkdir(mode=0o700)
+        for table in SHARED:
+            path = literal(shared / f"{table}.parquet")
+            connection.execute(f"COPY (FROM {table}) TO {path} ({PARQUET})")
+        cluster.each(_write_shard, [(layout, shared, out, n, shards) for n in range(shards)])
+    shutil.rmtree(layout.work / "shared")
+
+
+def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str) -> None:
+    columns = ", ".join(CLASSIFIED)
+    connection.execute(
+        f"COPY (SELECT {columns}, {PERIOD} AS period FROM ({classified_sql()})) TO {literal(out)} "
+        f"({PARQUET}, PARTITION_BY (period), OVERWRITE_OR_IGNORE, "
+        f"FILENAME_PATTERN {literal(f'{name}_{{i}}')})"
+    )
+
+
+def _write_shard(layout: Layout, shared: Path, out: Path, number: int, of: int) -> None:
+    """One shard: all revisions of a milestone are in the same one, so each stands for itself."""
+    with cluster.worker(layout) as connection:
+        for table in SHARED:
+            path = literal(shared / f"{table}.parquet")
+            connection.execute(f"CREATE TEMP VIEW {table} AS FROM read_parquet({path})")
+        connection.execute(f"""
+        CREATE TEMP VIEW every_row AS FROM {records(layout)} WHERE problem IS NULL;
+        CREATE TEMP VIEW rows AS FROM every_row WHERE hash({", ".join(KEY)}) % {of} = {number};
+        """)
+        _write(connection, out, f"shard-{number}")

@@ -6,7 +6,11 @@ The assets are these steps with metadata; a preview of another policy takes the 
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
+import duckdb
+
+from pipeline import cluster
 from pipeline.engine import engine
 from pipeline.governed.lawful import require_flows_of
 from pipeline.ground import Ground
@@ -18,7 +22,12 @@ from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
-from pipeline.transforms.pseudonymize import check_against, write_pseudonymized, write_references
+from pipeline.transforms.pseudonymize import (
+    check_against,
+    period_names,
+    write_period,
+    write_references,
+)
 
 
 def classify(ground: Ground, as_of: dt.datetime) -> None:
@@ -57,9 +66,32 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
     due = due_sql(ground.rules, ground.data_map, basis.read(layout).as_of, purpose)
     with layout.locked(), engine(layout.work) as connection:
         require_flows_of(connection, ground, purpose)
-        make_withheld(connection, ground)
         with built_beside(layout.references(purpose), layout.work) as beside:
             write_references(connection, layout, key, beside)
         with built_beside(layout.pseudonymized_for(purpose), layout.work) as beside:
-            write_pseudonymized(connection, layout, purpose, due, beside)
+            names = period_names(layout)
+            for name in names:
+                (beside / name).mkdir(parents=True, mode=0o700)
+            if cluster.address():
+                cluster.each(_period_apart, [(ground, purpose, due, n, beside) for n in names])
+            else:
+                make_withheld(connection, ground)
+                for name in names:
+                    _period(connection, ground, purpose, due, name, beside)
     return key
+
+
+def _period(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, due: str, name: str,
+    out: Path,
+) -> None:  # fmt: skip
+    """One period of one purpose, which needs no other."""
+    files = sorted((ground.layout.classified / name).glob("*.parquet"))
+    write_period(connection, ground.layout, files, purpose, due, out / name / "rows.parquet")
+
+
+def _period_apart(ground: Ground, purpose: Purpose, due: str, name: str, out: Path) -> None:
+    """The same, on a worker."""
+    with cluster.worker(ground.layout) as connection:
+        make_withheld(connection, ground)
+        _period(connection, ground, purpose, due, name, out)

@@ -205,13 +205,7 @@ def write_period(
     )
 
 
-def write_pseudonymized(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose, due: str, out: Path
-) -> None:
-    """Write one purpose's rows of all periods to the folder `out`."""
-    # Without a record there is one empty period, so that the columns exist all the same.
-    folders = sorted(layout.classified.glob("period=*")) or [layout.classified / "period=none"]
-    for folder in folders:
-        (out / folder.name).mkdir(parents=True, mode=0o700)
-        write_period(connection, layout, sorted(folder.glob("*.parquet")), purpose, due,
-                     out / folder.name / "rows.parquet")  # fmt: skip
+def period_names(layout: Layout) -> list[str]:
+    """Folders of the classified store; without a record one of an empty period, so that the columns
+    exist all the same."""
+    return sorted(folder.name for folder in layout.classified.glob("period=*")) or ["period=none"]

@@ -1,0 +1,114 @@
+"""A night on two worker processes: the same outputs as on one machine, to the last row."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+from distributed import Client
+
+from pipeline import cluster
+from pipeline.layout import PROJECT
+from pipeline.policy.data_map import Purpose
+from tests.conftest import Estate, errors, free_port
+from tests.kill_points import tables
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Dask scheduler with two real workers, each with little memory."""
+    base = tmp_path_factory.mktemp("cluster")
+    address = f"tcp://127.0.0.1:{free_port()}"
+    environment = dict(os.environ) | {"MILESTONES_MEMORY": "300MB", "MILESTONES_THREADS": "1"}
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
+              "--no-dashboard", "--no-nanny", "--local-directory", str(base)]  # fmt: skip
+    with (base / "log").open("wb") as log:
+        started = [
+            subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=log, stderr=log)
+            for command in (
+                [*dask, "--host", address.rsplit(":", 1)[0], "--port", address.rsplit(":", 1)[1],
+                 "--no-dashboard"],
+                *[worker] * WORKERS,
+            )
+        ]  # fmt: skip
+        try:
+            with Client(address, timeout=60, set_as_default=False) as client:
+                client.wait_for_workers(WORKERS, timeout=60)
+            yield address
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait(20)
+
+
+def stored(home: Path) -> dict[str, Counter[Any]]:
+    """Rows of the derived stores, in whatever files they lie."""
+    found = {}
+    with duckdb.connect() as c:
+        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Purpose)):
+            rows = c.execute(
+                f"SELECT COLUMNS(*)::VARCHAR FROM read_parquet('{home}/store/{store}/*/*.parquet', "
+                "hive_partitioning = true)"
+            ).fetchall()
+            found[store] = Counter(rows)
+    return found
+
+
+def test_two_workers_make_what_one_machine_makes(
+    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance, scheduler: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    home = tmp_path / "home"
+    shutil.copytree(good_night.home, home, symlinks=True)
+    for derived in ("classified", "pseudonymized"):
+        shutil.rmtree(home / "store" / derived)
+    monkeypatch.setenv(cluster.SETTING, scheduler)
+    assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
+    spread = Estate(home, instance)
+    result = spread.run()
+    assert result.success, errors(result)
+    # Several shards had a part in it, on several workers.
+    assert len(list((home / "store" / "classified").glob("*/shard-*.parquet"))) > WORKERS
+    assert len(list((home / "work" / "spill").iterdir())) == WORKERS
+    assert stored(home) == stored(good_night.home)
+    assert {name: Counter(rows) for name, rows in tables(home).items()} == {
+        name: Counter(rows) for name, rows in tables(good_night.home).items()
+    }
+    assert not (home / "work" / "shared").exists()
+
+
+def test_a_piece_that_fails_ends_the_step(
+    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cluster.SETTING, scheduler)
+    there = [tmp_path / str(n) for n in range(4)]
+    for folder in there:
+        folder.mkdir()
+    with pytest.raises(FileNotFoundError):
+        cluster.each(os.rmdir, [(str(one),) for one in (tmp_path / "none", *there)])
+    # A piece is done again where it is asked for again, and not taken from the last time.
+    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
+    (tmp_path / "again").rmdir()
+    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
+    assert (tmp_path / "again").exists()
+
+
+def test_without_a_cluster_there_is_one_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cluster.SETTING, raising=False)
+    assert cluster.shards() == 1
+    monkeypatch.setenv(cluster.SETTING, f"tcp://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
+    with pytest.raises(OSError, match="connect"):
+        cluster.shards()
