@@ -18,6 +18,7 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
+from pipeline.reports import coaching
 from pipeline.resources import store_from_environment
 from pipeline.retained.due import Line
 from pipeline.retained.holds import Hold
@@ -151,6 +152,7 @@ def demo(ground: Ground, limit: int) -> bool:
             return False
     say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
         "raw records to a sign-off")  # fmt: skip
+    say(f"the coaching figures as a page: {ground.layout.current / coaching.PAGE}")
     return True
 
 
