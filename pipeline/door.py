@@ -15,7 +15,7 @@ from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.detect import PATTERNS
-from pipeline.published import attached
+from pipeline.published import opened
 from pipeline.retained.subject import find, references
 from pipeline.transforms import known
 from pipeline.transforms.denylist import grams_sql
@@ -83,10 +83,7 @@ def _read(
     while True:
         release = ground.layout.current.resolve()
         try:
-            with (
-                engine(ground.layout.work) as connection,
-                attached(connection, ground, release, table, "released"),
-            ):
+            with opened(ground, release, table) as connection:
                 ((total,),) = connection.execute(number, bound).fetchall()
                 return int(total), connection.execute(rows, bound).fetchall()
         except EngineError:

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline import atrest
-from pipeline.engine import identifier, literal
+from pipeline.engine import engine, identifier, literal
 from pipeline.ground import Ground
 
 
@@ -36,3 +36,13 @@ def attached(
         yield
     finally:
         connection.execute(f"DETACH {name}")
+
+
+@contextmanager
+def opened(ground: Ground, folder: Path, table: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection of its own to a published table, which is found as `released.{table}`."""
+    with (
+        engine(ground.layout.work) as connection,
+        attached(connection, ground, folder, table, "released"),
+    ):
+        yield connection

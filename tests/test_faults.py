@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from assets import common
 from pipeline import clock, gate
+from pipeline.definitions import definitions
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
+from pipeline.resources import Store
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground
@@ -174,9 +175,8 @@ def test_a_clock_that_jumps_erases_nothing(
         result = published.run()
         assert not result.success
         assert message in errors(result)
-        job = dg.Definitions.merge(__import__("pipeline.definitions", fromlist=["d"]).definitions(
-            __import__("pipeline.resources", fromlist=["r"]).Store(home=str(published.home))
-        )).resolve_job_def("retention")  # fmt: skip
+        store = Store(home=str(published.home))
+        job = definitions(store).resolve_job_def("retention")
         deletion = job.execute_in_process(instance=published.instance, raise_on_error=False)
         assert not deletion.success
         assert message in errors(deletion)

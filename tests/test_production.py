@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from assets import common
 from pipeline import lineage
 from pipeline.definitions import defs
+from pipeline.landing import take_in
 from pipeline.layout import PROJECT
 from pipeline.policy.data_map import DataMap
 from pipeline.production import alerts, instance, openlineage
@@ -207,7 +208,7 @@ def test_a_killed_run_is_told_of_too() -> None:
 def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, calls = __import__("assets.raw", fromlist=["raw"]).take_in, []
+    honest, calls = take_in, list[int]()
 
     def flaky(*arguments: Any) -> Any:
         calls.append(1)

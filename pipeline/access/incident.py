@@ -6,21 +6,18 @@ GDPR Art. 33(3) asks for the categories and number of people and records, Art. 3
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from jinja2 import Environment, StrictUndefined
 
 from pipeline import access
-from pipeline.engine import count, engine, identifier
+from pipeline.engine import count, identifier
 from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
-from pipeline.published import attached
+from pipeline.published import opened
 
 HOURS = 72
 NOTICES = ("authority", "people")
@@ -61,31 +58,23 @@ def _field(ground: Ground, table: str, name: str) -> Field:
     return Field(name, table, ground.data_map.columns[name].made_from, classes, risk.value)
 
 
-@contextmanager
-def _opened(ground: Ground, table: str) -> Iterator[tuple[duckdb.DuckDBPyConnection, str]]:
-    """A connection and the relation of a published table."""
-    with (
-        engine(ground.layout.work) as connection,
-        attached(connection, ground, ground.layout.current, table, "released"),
-    ):
-        yield connection, f"released.{identifier(table)}"
-
-
 def _everybody(ground: Ground, tables: set[str]) -> set[str]:
     """The pseudonyms of all people in some published tables."""
     found: set[str] = set()
     for table in tables:
         spec = ground.data_map.published[table]
         if "learner_ref" in spec.columns and (ground.layout.current / spec.file).exists():
-            with _opened(ground, table) as (connection, relation):
-                rows = connection.sql(f"SELECT DISTINCT learner_ref FROM {relation}")
+            with opened(ground, ground.layout.current, table) as connection:
+                rows = connection.sql(
+                    f"SELECT DISTINCT learner_ref FROM released.{identifier(table)}"
+                )
                 found |= {str(ref) for (ref,) in rows.fetchall()}
     return found
 
 
 def _rows(ground: Ground, table: str) -> int:
-    with _opened(ground, table) as (connection, relation):
-        return count(connection, f"SELECT count(*) FROM {relation}")
+    with opened(ground, ground.layout.current, table) as connection:
+        return count(connection, f"SELECT count(*) FROM released.{identifier(table)}")
 
 
 def scope(

@@ -7,13 +7,14 @@ manager are namespaced raw identifiers; sensitivity is NULL for an ordinary cour
 from __future__ import annotations
 
 import shutil
+import uuid
 from pathlib import Path
 
 import duckdb
 
 from pipeline import cluster
 from pipeline.engine import literal
-from pipeline.layout import Layout, built_beside
+from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.readers.canonical import PARQUET
@@ -170,13 +171,15 @@ def write_classified(
         _write(connection, out, "data")
         return
     # What rows are joined to is small; it lies beside them, for every shard to read.
-    with built_beside(layout.work / "shared", layout.work) as shared:
-        shared.mkdir(mode=0o700)
+    shared = layout.work / f"shared.{uuid.uuid4().hex[:8]}"  # as Layout.clear_unfinished knows it
+    shared.mkdir(mode=0o700)
+    try:
         for table in SHARED:
             path = literal(shared / f"{table}.parquet")
             connection.execute(f"COPY (FROM {table}) TO {path} ({PARQUET})")
         cluster.each(_write_shard, [(layout, shared, out, n, shards) for n in range(shards)])
-    shutil.rmtree(layout.work / "shared")
+    finally:
+        shutil.rmtree(shared)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str) -> None:
