@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from expectations.evidence import Evidence
+from pipeline import cluster
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.audit import AuditError
 from pipeline.disclosure.period import Ints, Period
@@ -74,11 +75,13 @@ def attacks(
     )  # fmt: skip
     k = ground.disclosure.rule(ground.data_map).k
     exact = [table for table in coaching.CELL if table not in ground.disclosure.coaching.noise]
-    return {
-        day: attack(period, figures(connection, period, day, exact), k)
+    pieces = (
+        (period, figures(connection, period, day, exact), k)
         for day in new
         for period in [coaching.period_of(connection, day)]
-    }
+    )
+    size = count(connection, "SELECT count(*) FROM contribution")
+    return dict(zip(new, cluster.results(attack, pieces, size), strict=True))
 
 
 def figures(

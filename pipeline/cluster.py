@@ -1,26 +1,33 @@
 """Work in pieces, on this machine or on many.
 
-A step whose pieces need nothing of each other does them one after the other here, since DuckDB uses
-all cores by itself. With MILESTONES_CLUSTER the workers of that Dask scheduler (`tcp://host:8786`)
-take them. They see the same data folder, on a shared file system, and have the same environment:
-memory limit, keys, policy.
+A step of DuckDB's whose pieces need nothing of each other does them one after the other here,
+since DuckDB uses all cores by itself; other work gets a process for every core. With
+MILESTONES_CLUSTER the workers of that Dask scheduler (`tcp://host:8786`) take the pieces of both.
+They see the same data folder, on a shared file system, and have the same environment: memory
+limit, keys, policy.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import duckdb
 
-from pipeline.engine import engine
+from pipeline.engine import cores, engine
 from pipeline.layout import Layout
 
 SETTING = "MILESTONES_CLUSTER"
 PIECES_A_WORKER = 4  # so that one slow piece does not leave the others waiting
+WORTH_A_PROCESS = 100_000  # contributions; starting a process and its imports takes a second
+Result = TypeVar("Result")
 
 
 def address() -> str | None:
@@ -52,6 +59,44 @@ def each(work: Callable[..., None], pieces: list[tuple[Any, ...]]) -> None:
         # Not kept by their value: the same piece of another night is another one.
         waiting = [client.submit(work, *piece, pure=False, retries=0) for piece in pieces]
         client.gather(waiting)
+
+
+def results(
+    work: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], size: int
+) -> Iterator[Result]:
+    """What `work` makes of every piece, in their order; the first error ends it.
+
+    Args:
+        work: a function of a module, which other processes can import.
+        pieces: made one by one, a few ahead of the results, so that not all are in memory.
+        size: contributions in all of them together.
+    """
+    if size < WORTH_A_PROCESS or (cores() < 2 and address() is None):
+        yield from (work(*piece) for piece in pieces)
+        return
+    with _pool() as (submit, at_once):
+        waiting: deque[Any] = deque()
+        for piece in pieces:
+            waiting.append(submit(work, *piece))
+            if len(waiting) > at_once:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
+    """How to hand a piece to the cluster, or to this machine's cores, and how many at once."""
+    if address() is None:
+        # Not forked: this process has DuckDB's threads and Dagster's.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(cores(), mp_context=context) as pool:
+            yield pool.submit, cores()
+        return
+    from distributed import Client
+
+    with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        yield partial(client.submit, pure=False, retries=0), shards()
 
 
 @contextmanager

@@ -14,6 +14,11 @@ class EngineError(RuntimeError):
     """A failure of DuckDB without DuckDB's words, which quote the offending value."""
 
 
+def cores() -> int:
+    """How many threads or processes may work at once."""
+    return int(os.environ.get("MILESTONES_THREADS", os.cpu_count() or 2))
+
+
 @contextmanager
 def engine(
     work: Path, database: Path | str = ":memory:", *, read_only: bool = False, zone: str = "UTC"
@@ -32,7 +37,7 @@ def engine(
         read_only=read_only,
         config={
             "memory_limit": os.environ.get("MILESTONES_MEMORY", "2GB"),
-            "threads": os.environ.get("MILESTONES_THREADS", str(os.cpu_count() or 2)),
+            "threads": str(cores()),
             "temp_directory": str(work / "spill"),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",

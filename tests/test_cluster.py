@@ -74,6 +74,9 @@ def test_two_workers_make_what_one_machine_makes(
     shutil.copytree(good_night.home, home, symlinks=True)
     for derived in ("classified", "pseudonymized"):
         shutil.rmtree(home / "store" / derived)
+    # Every month is told anew, and the workers choose and attack it, too.
+    shutil.rmtree(home / "store" / "told")
+    monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
     assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
     spread = Estate(home, instance)
@@ -87,6 +90,39 @@ def test_two_workers_make_what_one_machine_makes(
         name: Counter(rows) for name, rows in tables(good_night.home).items()
     }
     assert not list((home / "work").glob("shared*"))
+
+
+def test_every_core_makes_what_one_process_makes(
+    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    home = tmp_path / "home"
+    shutil.copytree(good_night.home, home, symlinks=True)
+    shutil.rmtree(home / "store" / "told")
+    pools: list[int] = []
+    pool = cluster.ProcessPoolExecutor
+
+    def counted(workers: int, **how: Any) -> Any:
+        pools.append(workers)
+        return pool(workers, **how)
+
+    monkeypatch.setattr(cluster, "ProcessPoolExecutor", counted)
+    monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
+    monkeypatch.setenv("MILESTONES_THREADS", "2")
+    result = Estate(home, instance).run()
+    assert result.success, errors(result)
+    assert pools == [2, 2], "choosing and attacking have processes"
+    assert {name: Counter(rows) for name, rows in tables(home).items()} == {
+        name: Counter(rows) for name, rows in tables(good_night.home).items()
+    }
+
+
+def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILESTONES_THREADS", "2")
+    powers = [(2, n) for n in range(9)]
+    assert list(cluster.results(pow, powers, 10**9)) == [2**n for n in range(9)]
+    with pytest.raises(ZeroDivisionError):
+        list(cluster.results(divmod, [(1, 1), (1, 0)], 10**9))
 
 
 def test_a_piece_that_fails_ends_the_step(

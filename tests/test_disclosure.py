@@ -9,9 +9,13 @@ from itertools import combinations
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 from pipeline.disclosure.attack import attack
-from pipeline.disclosure.audit import AuditError
+from pipeline.disclosure.audit import AuditError, Told, bounds
 from pipeline.disclosure.cuts import shared_weights, thin_cuts
 from pipeline.disclosure.pattern import cross_of, protect
 from pipeline.disclosure.period import tally
@@ -109,6 +113,34 @@ def test_small_periods_withhold_the_least() -> None:
                 if not cross.unsafe(told):
                     costs.append(cross.cost[list(gone)].sum() if gone else 0)
         assert cross.cost[cross.may_be_told & ~pattern.cells].sum() == min(costs)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=200)
+def test_the_bounds_are_those_of_plain_linear_programming(seed: int) -> None:
+    """With cells that lie in the same totals, in one, in none; each target solved by itself."""
+    rng = np.random.default_rng(seed)
+    totals, cells, targets = (int(n) for n in rng.integers(1, (4, 10, 8)))
+    members = (rng.random((totals, cells)) < 0.5).astype(float)
+    members[:, rng.random(cells) < 0.3] = members[:, :1]
+    most = rng.integers(0, 6, cells).astype(float)
+    rest = members @ np.floor(most * rng.random(cells) + 0.3).clip(max=most)
+    among = (rng.random((targets, cells)) < 0.3).astype(float)
+    within = np.column_stack([np.zeros(cells), most])
+    plain = np.array([
+        [sign * linprog(sign * one, A_eq=members, b_eq=rest, bounds=within).fun for sign in (1, -1)]
+        for one in among
+    ])  # fmt: skip
+    told = Told(csr_array(members), rest, most)
+    exact = bounds(told, csr_array(among), np.full(targets, np.inf))
+    assert np.column_stack(exact) == pytest.approx(plain, abs=1e-5)
+    # Told how far apart is far enough, the audit may stop there, and never says more than is so.
+    low, high = bounds(told, csr_array(among), np.full(targets, 2.0))
+    assert (low > plain[:, 0] - 1e-5).all()
+    assert (high < plain[:, 1] + 1e-5).all()
+    narrow = plain[:, 1] - plain[:, 0] < 2 - 1e-5
+    assert np.column_stack([low, high])[narrow] == pytest.approx(plain[narrow], abs=1e-5)
+    assert (high - low)[~narrow] == pytest.approx((high - low)[~narrow].clip(min=2), abs=1e-5)
 
 
 def test_thin_cuts_are_those_of_all_cuts() -> None:
@@ -211,8 +243,6 @@ def test_the_audit_refuses_figures_that_no_table_has() -> None:
     rng = np.random.default_rng(1)
     period = random_period(rng)
     pattern = plain(period, 1)
-    from scipy.sparse import csr_array
-
     from pipeline.disclosure.attack import Figures
 
     members = csr_array(totals(period, pattern).astype(float))

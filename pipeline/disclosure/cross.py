@@ -122,11 +122,19 @@ def told_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
         broken = cross.unsafe(told)
         if not broken:
             break
-        path = _cheapest_path(cross, told, broken[0])
-        if path is None:
-            return told, broken
-        told[path] = False
-        added += path
+        withheld: list[int] = []
+        for side in broken:
+            # A side that a path of this round has come to is looked at again in the next one.
+            if (side[cross.tails[withheld]] | side[cross.heads[withheld]]).any():
+                continue
+            path = _cheapest_path(cross, told, side)
+            if path is None:
+                if not withheld:
+                    return told, broken
+                break
+            told[path] = False
+            withheld += path
+        added += withheld
     for at in sorted(added, key=lambda one: -cross.cost[one]):
         told[at] = True
         if cross.unsafe(told):

@@ -121,16 +121,12 @@ def shared_weights(
     each shared out among all their edges that are not.
 
     Args:
-        edge, person: one entry a contribution, both of equal length.
+        edge, person: one entry an (edge, person), each but once; both of equal length.
     """
     loose = ~solid[edge]
-    size = int(person.max(initial=-1)) + 1
-    pairs = np.unique(edge[loose] * size + person[loose]) if size else np.empty(0, np.int64)
-    if not len(pairs):
-        return np.where(solid, np.inf, 0.0)
-    owner, who = pairs // size, pairs % size
-    share = 1.0 / np.bincount(who, minlength=size)[who]
-    weights = np.bincount(owner, share, edges)
+    who = person[loose]
+    share = 1.0 / np.bincount(who)[who]
+    weights = np.bincount(edge[loose], share, edges)
     return np.where(solid, np.inf, weights)
 
 
@@ -162,8 +158,14 @@ def cycles(points: int, tails: Ints, heads: Ints, rising: Bools, falling: Bools)
 
 def bridges(points: int, tails: Ints, heads: Ints, among: Bools) -> Iterator[int]:
     """Edges, among those marked, whose loss parts their component (Tarjan 1974)."""
+    # Of parallel edges none is a bridge, and one is enough to walk along.
+    marked = np.flatnonzero(among)
+    _, first, times = np.unique(
+        tails[marked] * points + heads[marked], return_index=True, return_counts=True
+    )
+    single = {int(edge) for edge in marked[first[times == 1]]}
     near: list[list[tuple[int, int]]] = [[] for _ in range(points)]
-    for edge in np.flatnonzero(among).tolist():
+    for edge in marked[first].tolist():
         near[tails[edge]].append((int(heads[edge]), edge))
         near[heads[edge]].append((int(tails[edge]), edge))
     found = [-1] * points
@@ -191,5 +193,5 @@ def bridges(points: int, tails: Ints, heads: Ints, among: Bools) -> Iterator[int
                 if path:
                     above = path[-1][0]
                     low[above] = min(low[above], low[point])
-                    if low[point] > found[above]:
+                    if low[point] > found[above] and by in single:
                         yield by

@@ -6,12 +6,16 @@ of them together (pipeline/disclosure/pattern.py), since an attacker has them al
 
 from __future__ import annotations
 
+from itertools import tee
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from pipeline import cluster
 from pipeline.disclosure.pattern import Pattern, protect
 from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree
+from pipeline.engine import count
 from pipeline.policy.disclosure import DisclosureRules
 
 # Each coaching table's cell beside the period. None of them is a level of both dimensions but the
@@ -100,8 +104,10 @@ def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
             f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS {empty.format(columns)}"
         )
     periods = connection.sql("SELECT DISTINCT period FROM contribution ORDER BY 1").fetchall()
-    for (period,) in periods:
-        pattern = protect(of := period_of(connection, period), rule)
+    tables, again = tee(period_of(connection, period) for (period,) in periods)
+    size = count(connection, "SELECT count(*) FROM contribution")
+    patterns = cluster.results(protect, ((one, rule) for one in tables), size)
+    for (period,), of, pattern in zip(periods, again, patterns, strict=True):
         for table, (key, numbers) in _numbers(of, pattern).items():
             columns = "".join(f", {name}" for name in CELL[table])
             chosen = pa.table({name: column for name, column in zip(key, numbers, strict=True)})
