@@ -34,7 +34,8 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
-        store.key_ring.create()
+        with store.layout.locked():
+            store.key_ring.create()
         key = steps.pseudonymize(store.ground, purpose)
         with engine(store.layout.work) as connection:
             rows = count(

@@ -67,7 +67,7 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
         partition = str(night(context))
         for table in tables:
             gate.break_seal(store.layout, partition, table)
-        with store.layout.locked(), engine(store.layout.work) as connection:
+        with store.layout.locked(purpose.value), engine(store.layout.work) as connection:
             counts = stage_database(connection, store.ground, purpose, partition)
         erased = receipts.last_told(store.layout)
         for table in tables:

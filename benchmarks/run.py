@@ -22,7 +22,7 @@ from pathlib import Path
 from benchmarks.data import write_drop
 
 RESULTS = Path(__file__).with_name("results.json")
-CONTENDERS = ("floor", "night", "script")
+CONTENDERS = ("floor", "night", "script", "structured", "spark")
 # A contender that wants more fails by itself, before the machine does.
 MOST_MEMORY = 18 << 30
 

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["GX_ANALYTICS_ENABLED"] = "False"
@@ -24,14 +25,23 @@ COMPLETE = ["completed", "passed", "waived"]
 DATES = {"Assigned Date": "assigned_at", "Started Date": "started_at", "Due Date": "due_at"}
 SENSITIVE = r"(?i)burnout|mental|health|shop steward|union|concern|whistle"
 K = 5
+Pseudonymize = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def pseudonym(identifier: str) -> str:
     return hmac.new(KEY, str(identifier).encode(), hashlib.sha256).hexdigest()[:32]
 
 
+def pseudonymize(rows: pd.DataFrame) -> pd.DataFrame:
+    """References of learners and managers."""
+    return rows.assign(
+        learner_ref=rows["Employee ID"].map(pseudonym),
+        manager_ref=rows["Manager ID"].map(pseudonym),
+    )
+
+
 def typed(folder: Path) -> pd.DataFrame:
-    """Read, type, resolve, deduplicate, pseudonymize."""
+    """Read, type, resolve, deduplicate."""
     rows = pd.read_csv(folder / "learning_history.csv", dtype=str)
     people = pd.read_csv(folder / "hr_roster.csv", dtype=str)
     rows = rows.dropna(subset=["Employee ID"])
@@ -56,10 +66,7 @@ def typed(folder: Path) -> pd.DataFrame:
     rows["period"] = rows["event_at"].dt.strftime("%Y-%m")
     rows["has_comment"] = rows["Comments"].notna()
     key = ["Employee ID", "Course Code", "Item Type", "Assigned Date"]
-    rows = rows.sort_values("event_at").drop_duplicates(subset=key, keep="last")
-    rows["learner_ref"] = rows["Employee ID"].map(pseudonym)
-    rows["manager_ref"] = rows["Manager ID"].map(pseudonym)
-    return rows
+    return rows.sort_values("event_at").drop_duplicates(subset=key, keep="last")
 
 
 def coaching(rows: pd.DataFrame, cell: str) -> pd.DataFrame:
@@ -119,10 +126,10 @@ def validate(name: str, table: pd.DataFrame) -> None:
         raise SystemExit(f"{name}: leak")
 
 
-def main(folder: Path, work: Path) -> None:
+def main(folder: Path, work: Path, how: Pseudonymize = pseudonymize) -> None:
     work.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(work / "script.duckdb")) as connection:
-        for name, table in tables(typed(folder)).items():
+        for name, table in tables(how(typed(folder))).items():
             validate(name, table)
             connection.register("frame", table)
             connection.execute(f"CREATE TABLE {name} AS FROM frame")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -19,10 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
-import duckdb
-
-from pipeline.engine import cores, engine
-from pipeline.layout import Layout
+from pipeline.engine import cores
 
 SETTING = "MILESTONES_CLUSTER"
 PIECES_A_WORKER = 4  # so that one slow piece does not leave the others waiting
@@ -97,10 +93,3 @@ def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
 
     with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
         yield partial(client.submit, pure=False, retries=0), shards()
-
-
-@contextmanager
-def worker(layout: Layout) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for one piece, which spills beside the others' and not over them."""
-    with engine(layout.work / "spill" / f"{socket.gethostname()}-{os.getpid()}") as connection:
-        yield connection

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+
+from pipeline.layout import spill_folder
 
 
 class EngineError(RuntimeError):
@@ -31,14 +34,15 @@ def engine(
         read_only: refuse writes.
         zone: time zone in which timestamps without an offset are read.
     """
-    work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    spill = spill_folder(work)
+    spill.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = duckdb.connect(
         str(database),
         read_only=read_only,
         config={
             "memory_limit": os.environ.get("MILESTONES_MEMORY", "2GB"),
             "threads": str(cores()),
-            "temp_directory": str(work / "spill"),
+            "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "preserve_insertion_order": "false",
@@ -61,6 +65,7 @@ def engine(
         raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None
     finally:
         connection.close()
+        shutil.rmtree(spill, ignore_errors=True)
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

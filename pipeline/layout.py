@@ -16,9 +16,12 @@ store/reconciliation/              counts from raw to published, per run
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
+import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +31,8 @@ from pathlib import Path
 from filelock import FileLock
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\.old)?$")  # names that `built_beside` gives
+SPILL = "spill"
+LONGEST_SPILL = 86_400  # seconds; no run may take as long
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -125,21 +130,61 @@ class Layout:
         return self.root / "backups"
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else writes to the data folder during the block."""
+    def locked(self, part: str | None = None) -> Iterator[None]:
+        """Nobody else writes to the data folder during the block.
+
+        Args:
+            part: only this part is written to, such as one purpose's files; whoever writes to
+                another part meanwhile is let in as well.
+        """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(self.root / "lock", mode=0o600):
-            yield
+        whole = FileLock(self.root / "lock", mode=0o600)
+        if part is None:
+            with whole:
+                yield
+            return
+        # FileLock's own file, shared: that keeps out who wants the whole folder, and nobody else.
+        handle = os.open(whole.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            with FileLock(self.root / f"lock-{part}", mode=0o600):
+                yield
+        finally:
+            os.close(handle)
 
     def clear_unfinished(self) -> None:
         """Remove what a killed process left half-built; the caller holds the lock."""
         for path in self.work.glob("*"):
             if UNFINISHED.search(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in (self.work / SPILL).glob("*"):
+            if _orphaned(path):
+                shutil.rmtree(path, ignore_errors=True)
 
     def staged(self, partition: str) -> Path:
         """Tonight's tables before the gate."""
         return self.work / f"release-{partition}"
+
+
+def spill_folder(work: Path) -> Path:
+    """A name for one connection's spill. DuckDB gives its spill files the same names in every
+    process: two in one folder would write over each other's."""
+    mine = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return work / SPILL / mine
+
+
+def _orphaned(spill: Path) -> bool:
+    """Is the process gone that a spill folder was made for? Of another machine's, after a day."""
+    host, pid, _ = spill.name.rsplit("-", 2)
+    if host != socket.gethostname():
+        return time.time() - spill.stat().st_mtime > LONGEST_SPILL
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # somebody else's, and at work
+    return False
 
 
 def settle(path: Path) -> None:

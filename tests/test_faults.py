@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,8 @@ import pytest
 from assets import common
 from pipeline import clock, gate
 from pipeline.definitions import definitions
-from pipeline.layout import PROJECT, Layout
+from pipeline.engine import count, engine
+from pipeline.layout import PROJECT, SPILL, Layout, spill_folder
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
@@ -211,3 +215,66 @@ def test_a_drop_that_is_replaced_while_it_is_read(
     again = published.run(LATER)
     assert again.success, errors(again)
     assert values(home)["hr_legal_detail"] == before["hr_legal_detail"] + 12
+
+
+def test_two_connections_that_spill_do_not_write_over_each_other(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+    many = "SELECT md5(i::VARCHAR) AS text FROM range(400_000) AS t (i) ORDER BY text"
+
+    def spilling() -> int:
+        with engine(layout.work) as connection:
+            connection.execute("SET memory_limit = '24MB'; SET threads = 1")
+            connection.execute(f"CREATE TEMP TABLE sorted AS {many}")
+            assert list((layout.work / SPILL).rglob("*.tmp")), "nothing was spilled"
+            return count(connection, "SELECT count(DISTINCT text) FROM sorted")
+
+    with ThreadPoolExecutor(2) as pool:
+        assert [one.result() for one in [pool.submit(spilling) for _ in range(2)]] == [400_000] * 2
+    assert not list((layout.work / SPILL).iterdir())
+
+
+def test_spill_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
+    tmp_path: Path,
+) -> None:
+    layout = Layout(tmp_path)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    mine = spill_folder(layout.work)
+    gone = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+    elsewhere, old = (mine.with_name(f"another.host-1-{end}") for end in "ab")
+    for folder in (mine, gone, elsewhere, old):
+        folder.mkdir(parents=True)
+        (folder / "duckdb_temp_storage.tmp").write_text(NAME)
+    os.utime(old, (0, 0))
+    with layout.locked():
+        layout.clear_unfinished()
+    assert {one.name for one in mine.parent.iterdir()} == {mine.name, elsewhere.name}
+
+
+def test_parts_are_written_side_by_side_and_the_whole_alone(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    held = (
+        "import sys; from pathlib import Path; from pipeline.layout import Layout\n"
+        "with Layout(Path(sys.argv[1])).locked(sys.argv[2] or None):\n"
+        "    print('in', flush=True)\n    sys.stdin.read()"
+    )
+
+    def enters(part: str, within: float) -> bool:
+        process = subprocess.Popen(
+            [sys.executable, "-c", held, str(tmp_path), part], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, cwd=PROJECT,
+        )  # fmt: skip
+        assert process.stdout is not None
+        try:
+            return bool(select.select([process.stdout], [], [], within)[0])
+        finally:
+            process.kill()
+            process.communicate()
+
+    with layout.locked("coaching"):
+        assert enters("manager", 30)
+        assert not enters("coaching", 2)
+        assert not enters("", 2)
+    with layout.locked():
+        assert not enters("manager", 2)
+    assert enters("", 30)

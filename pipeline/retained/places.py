@@ -102,7 +102,7 @@ PLACES = (
           "keeping.receipts", "old ones are removed"),
     Place("backups", ("backups/*",), "copies of store and vault", "keeping.backups",
           "erased like the store itself; whole ones are removed after the window"),
-    Place("work", ("work/*", "lock", "running"),
+    Place("work", ("work/*", "lock*", "running"),
           "files under construction, spill, staged tables", RECORDS,
           "emptied before every verification"),
     Place("Dagster", ("dagster/*",), "runs, events, schedules, compute logs",

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline import cluster
-from pipeline.engine import literal
+from pipeline.engine import engine, literal
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
@@ -193,7 +193,7 @@ def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str) -> None:
 
 def _write_shard(layout: Layout, shared: Path, out: Path, number: int, of: int) -> None:
     """One shard: all revisions of a milestone are in the same one, so each stands for itself."""
-    with cluster.worker(layout) as connection:
+    with engine(layout.work) as connection:
         for table in SHARED:
             path = literal(shared / f"{table}.parquet")
             connection.execute(f"CREATE TEMP VIEW {table} AS FROM read_parquet({path})")

