@@ -167,7 +167,7 @@ def _staged(
     found = connection.execute(
         f"SELECT DISTINCT {numbers}s.records, "
         "round(s.completion_rate * s.records)::BIGINT AS complete, "
-        f"coalesce(s.on_time_rate, 0) AS share FROM contribution c "
+        f"coalesce(s.on_time_rate, 0) AS share FROM cell_name c "
         f"JOIN staged.{identifier(table)} s ON {same} WHERE c.period = $day",
         {"day": day},
     ).fetchnumpy()

@@ -77,7 +77,8 @@ def _remake(
     files = sorted((layout.classified / period).glob("*.parquet"))
     path = layout.pseudonymized_for(purpose) / period / "rows.parquet"
     fresh = fresh_path(layout, path)
-    write_period(connection, layout, files, purpose, due, fresh)
+    refs = atrest.rows(connection, layout, layout.references(purpose))
+    write_period(connection, files, purpose, due, refs, fresh)
     passing = " AND ".join(filters(purpose, due).values())
     expected = count(
         connection, f"SELECT count(*) FROM {parquet(files, CLASSIFIED)} WHERE {passing}"

@@ -36,8 +36,12 @@ WITH_BANDS = ("coaching_period", "coaching_category", "coaching_course")
 def make_rows(
     connection: duckdb.DuckDBPyConnection, rows: str, rules: DisclosureRules, told: str
 ) -> None:
-    """Make `coaching_row`, the pseudonymized rows of the periods that are to be told, with
-    period and category, and `contribution`, one row a (period, team, course, person).
+    """Make of the pseudonymized rows of the periods that are to be told:
+
+    - `coaching_row`: the rows, with period and category;
+    - `cell_name`: one row a (period, team, course), its names and their numbers, which are
+      consecutive in each period: team, course, department_number, category_number;
+    - `contribution`: one row a (period, team, course, person), numbers and counts only.
 
     Args:
         rows: SQL, coaching's pseudonymized rows.
@@ -48,62 +52,75 @@ def make_rows(
     CREATE OR REPLACE TEMP TABLE coaching_row AS
       SELECT * REPLACE ({period} AS period), {rules.category_sql("course_code")} AS category
       FROM {rows} WHERE period IS NOT NULL AND {told.format(period=period)};
-    CREATE OR REPLACE TEMP TABLE contribution AS
+    CREATE OR REPLACE TEMP TABLE cell_name AS
       SELECT *,
         dense_rank() OVER (PARTITION BY period ORDER BY department, team_ref) - 1 AS team,
         dense_rank() OVER (PARTITION BY period ORDER BY category, course_code) - 1 AS course,
         dense_rank() OVER (PARTITION BY period ORDER BY department) - 1 AS department_number,
-        dense_rank() OVER (PARTITION BY period ORDER BY category) - 1 AS category_number,
-        dense_rank() OVER (PARTITION BY period ORDER BY learner_ref) - 1 AS person
-      FROM (SELECT period, department, team_ref, category, course_code, learner_ref,
-          count(*) AS records, count(*) FILTER (complete) AS complete,
-          count(on_time) AS due, count(*) FILTER (on_time) AS on_time,
-          count(*) FILTER (score_band = 'low') AS low
-        FROM coaching_row GROUP BY ALL)
+        dense_rank() OVER (PARTITION BY period ORDER BY category) - 1 AS category_number
+      FROM (SELECT DISTINCT period, department, team_ref, category, course_code
+            FROM coaching_row);
+    CREATE OR REPLACE TEMP TABLE contribution AS
+      SELECT r.period, team, course, person,
+        count(*) AS records, count(*) FILTER (complete) AS complete, count(on_time) AS due,
+        count(*) FILTER (on_time) AS on_time, count(*) FILTER (score_band = 'low') AS low
+      FROM coaching_row r
+      JOIN cell_name c ON r.period = c.period AND r.course_code IS NOT DISTINCT FROM c.course_code
+        AND r.team_ref IS NOT DISTINCT FROM c.team_ref
+        AND r.department IS NOT DISTINCT FROM c.department
+      JOIN (SELECT learner_ref, row_number() OVER (ORDER BY learner_ref) - 1 AS person
+            FROM (SELECT DISTINCT learner_ref FROM coaching_row)) USING (learner_ref)
+      GROUP BY ALL
     """)
 
 
 def period_of(connection: duckdb.DuckDBPyConnection, period: object) -> Period:
     """One period of `contribution` as arrays; teams and courses numbered as there."""
-    found = connection.execute(
-        "SELECT *, department IS NOT NULL AS in_department, team_ref IS NOT NULL AS in_team, "
-        "dense_rank() OVER (ORDER BY team, course) - 1 AS cell FROM contribution "
-        "WHERE period = $period ORDER BY cell, person",
-        {"period": period},
-    ).fetchnumpy()
+    found = _ints(connection, "SELECT * EXCLUDE (period) FROM contribution WHERE period = $period "
+                  "ORDER BY team, course, person", period)  # fmt: skip
 
-    def ints(name: str) -> Ints:
-        return np.asarray(found[name], np.int64)
+    def tree(leaf: str, group: str, leaf_name: str, group_name: str) -> Tree:
+        of = _ints(
+            connection,
+            f"SELECT DISTINCT {leaf} AS leaf, {group} AS grp, ({leaf_name} IS NOT NULL)::INT "
+            f"AS leaf_named, ({group_name} IS NOT NULL)::INT AS group_named "
+            "FROM cell_name WHERE period = $period ORDER BY leaf",
+            period,
+        )
+        assert (of["leaf"] == np.arange(len(of["leaf"]))).all()
+        groups, first = np.unique(of["grp"], return_index=True)
+        assert (groups == np.arange(len(groups))).all()
+        return Tree(of["grp"], of["leaf_named"] > 0, of["group_named"][first] > 0)
 
-    def tree(leaf: str, group: str, leaf_named: Bools, group_named: Bools) -> Tree:
-        leaves, first = np.unique(ints(leaf), return_index=True)
-        of = ints(group)[first]
-        groups, at = np.unique(of, return_index=True)
-        assert len(leaves) == leaves.max() + 1
-        assert len(groups) == groups.max() + 1
-        return Tree(of, leaf_named[first], group_named[first][at])
-
-    yes = np.ones(len(found["person"]), bool)
-    first = np.unique(ints("cell"), return_index=True)[1]
+    team, course = found["team"], found["course"]
+    starts = np.ones(len(team), bool)
+    starts[1:] = (team[1:] != team[:-1]) | (course[1:] != course[:-1])
     return Period(
-        tree("team", "department_number", np.asarray(found["in_team"], bool),
-             np.asarray(found["in_department"], bool)),
-        tree("course", "category_number", yes, yes),
-        ints("team")[first], ints("course")[first], ints("cell"), ints("person"),
-        ints("records"), ints("complete"), ints("due"), ints("on_time"), ints("low"),
+        tree("team", "department_number", "team_ref", "department"),
+        tree("course", "category_number", "course_code", "category"),
+        team[starts], course[starts], np.cumsum(starts) - 1,
+        *(found[name] for name in ("person", "records", "complete", "due", "on_time", "low")),
     )  # fmt: skip
+
+
+def _ints(
+    connection: duckdb.DuckDBPyConnection, query: str, period: object
+) -> dict[str, Ints]:  # fmt: skip
+    """A query's columns, all of whole numbers."""
+    found = connection.execute(query, {"period": period}).fetchnumpy()
+    return {name: np.asarray(column, np.int64) for name, column in found.items()}
 
 
 def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
     """Choose what is told of every period in `contribution`; makes `chosen_<table>` of the
     columns period and the table's cell."""
-    empty = "SELECT period{} FROM contribution LIMIT 0"
+    empty = "SELECT period{} FROM cell_name LIMIT 0"
     for table, cell in CELL.items():
         columns = "".join(f", {name}" for name in cell)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS {empty.format(columns)}"
         )
-    periods = connection.sql("SELECT DISTINCT period FROM contribution ORDER BY 1").fetchall()
+    periods = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
     tables, again = tee(period_of(connection, period) for (period,) in periods)
     size = count(connection, "SELECT count(*) FROM contribution")
     patterns = cluster.results(protect, ((one, rule) for one in tables), size)
@@ -115,7 +132,7 @@ def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
             test = " AND ".join(f"c.{name} = n.{name}" for name in key) or "true"
             connection.execute(
                 f"INSERT INTO chosen_{table} SELECT DISTINCT c.period{columns} "
-                f"FROM contribution c JOIN chosen_numbers n ON {test} WHERE c.period = $period",
+                f"FROM cell_name c JOIN chosen_numbers n ON {test} WHERE c.period = $period",
                 {"period": period},
             )
             connection.unregister("chosen_numbers")
@@ -128,9 +145,9 @@ def _numbers(period: Period, pattern: Pattern) -> dict[str, tuple[tuple[str, ...
     def single(mask: Bools) -> list[Ints]:
         return [np.flatnonzero(mask).astype(np.int64)]
 
-    everyone = np.unique(period.person) if pattern.teams.root else np.empty(0, np.int64)
+    every = np.full(len(period.teams.group), pattern.teams.root)
     return {
-        "coaching_period": (("person",), [everyone]),
+        "coaching_period": (("team",), single(every)),
         "coaching_department": (("department_number",), single(pattern.teams.groups)),
         "coaching_team": (("team",), single(pattern.teams.leaves)),
         "coaching_category": (("category_number",), single(pattern.courses.groups)),

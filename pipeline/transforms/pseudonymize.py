@@ -21,6 +21,7 @@ from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
 from pipeline.transforms.stored import CLASSIFIED, classified, parquet
 
+REFERENCES = "ref"
 COMPLETE = ("completed", "passed", "waived")
 PERSON_RECORDS = "record_type IN ('milestone_flag', 'assessment_record')"
 ORDINARY = "sensitivity IS NULL"
@@ -161,6 +162,7 @@ def write_references(
     connection: duckdb.DuckDBPyConnection, layout: Layout, key: PurposeKey, out: Path
 ) -> None:
     """Write the vault's table of one purpose, encrypted: person (raw identifier), ref (pseudonym).
+    The connection has it as the table REFERENCES besides.
 
     Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
     than records.
@@ -171,28 +173,30 @@ def write_references(
         f"SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
     )
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE ref AS SELECT person, {key.hmac_sql('person')} AS ref "
-        f"FROM ({people})",
+        f"CREATE OR REPLACE TEMP TABLE {REFERENCES} AS "
+        f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({people})",
         key.parameters(),
     )
-    atrest.write_table(connection, layout, "FROM ref ORDER BY ref", out)
+    atrest.write_table(connection, layout, f"FROM {REFERENCES} ORDER BY ref", out)
 
 
 def write_period(
     connection: duckdb.DuckDBPyConnection,
-    layout: Layout,
     files: list[Path],
     purpose: Purpose,
     due: str,
+    refs: str,
     out: Path,
 ) -> None:
     """Write one purpose's pseudonymized rows of one period, in the order of the pseudonyms.
+
+    Args:
+        refs: SQL, the vault's table of the purpose; a table where many periods are written.
 
     A person without a reference is an error, not a fallback identifier (the inner join loses the
     row and reconciliation stops the run).
     """
     rows = parquet(files, CLASSIFIED)
-    refs = atrest.rows(connection, layout, layout.references(purpose))
     passing = " AND ".join(filters(purpose, due).values())
     columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
     manager = (

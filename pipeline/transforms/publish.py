@@ -49,7 +49,7 @@ def make_coaching(
         f"({test} AND {{period}} > DATE '{gone}')",
     )  # fmt: skip
     coaching.choose(connection, rules.rule(ground.data_map))
-    new = connection.sql("SELECT DISTINCT period FROM contribution ORDER BY 1").fetchall()
+    new = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
     path = layout.staged(partition) / told.PERIODS
     path.write_text(json.dumps([str(period) for (period,) in new]), "utf-8")
     _add_noise(connection, ground, partition)
