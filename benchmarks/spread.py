@@ -1,0 +1,132 @@
+"""A night on two worker processes over data that is larger than a worker's memory, beside the same
+night on this machine alone: `python -m benchmarks.spread LANDING WORK`.
+
+A worker may have as many bytes of data as WORKER_MEMORY says (the operating system's limit, so that
+it dies of one more); DuckDB in it gets a fourth. Every table of both nights is compared by its rows
+and the sum of their hashes. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+from distributed import Client
+
+from benchmarks.data import NIGHT
+from pipeline.engine import engine
+from pipeline.ground import Ground
+from pipeline.layout import Layout
+from pipeline.policy.data_map import Purpose
+from pipeline.published import opened
+from pipeline.resources import Store
+
+WORKERS = 2
+WORKER_MEMORY = 1 << 30
+DUCKDB_MEMORY = "256MB"
+ADDRESS = "tcp://127.0.0.1:18786"
+DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
+HASHED = "SELECT count(*), sum(hash(t)::HUGEINT)::VARCHAR FROM {rows} AS t"
+
+
+def night(landing: Path, home: Path, **environment: str) -> float:
+    """One night in a process of its own; its seconds."""
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks.night", str(landing), str(home)],
+        env=dict(os.environ) | environment, stdout=subprocess.DEVNULL, check=True,
+    )  # fmt: skip
+    return round(time.monotonic() - started, 1)
+
+
+def fingerprints(home: Path) -> dict[str, tuple[int, str]]:
+    """Rows and sum of hashes of every derived and published table."""
+    ground: Ground = Store(home=str(home)).ground
+    found = {}
+
+    def see(name: str, connection: duckdb.DuckDBPyConnection, rows: str) -> None:
+        ((number, told),) = connection.sql(HASHED.format(rows=rows)).fetchall()
+        found[name] = (number, told)
+
+    with engine(home / "work") as connection:
+        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Purpose)):
+            see(store, connection, f"read_parquet('{home}/store/{store}/*/*.parquet')")
+    for table in ground.data_map.published:
+        with opened(ground, ground.layout.current, table) as connection:
+            see(table, connection, f"released.{table}")
+    return found
+
+
+def _limited() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (WORKER_MEMORY, WORKER_MEMORY))
+
+
+def spread(landing: Path, home: Path) -> dict[str, object]:
+    """The same night with classified and pseudonymized rows made by workers."""
+    environment = dict(os.environ) | {
+        "MILESTONES_MEMORY": DUCKDB_MEMORY, "MILESTONES_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1",
+    }  # fmt: skip
+    host, port = ADDRESS.removeprefix("tcp://").split(":")
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port,
+         "--no-dashboard"],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli.dask_worker", ADDRESS, "--nthreads", "1",
+             "--no-nanny", "--no-dashboard", "--local-directory", str(home)],
+            env=environment, stderr=subprocess.DEVNULL, preexec_fn=_limited,
+        )
+        for _ in range(WORKERS)
+    ]  # fmt: skip
+    try:
+        with Client(ADDRESS, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(WORKERS, timeout=60)
+        seconds = night(landing, home, MILESTONES_CLUSTER=ADDRESS)
+        peaks = [
+            int(line.split()[1]) // 1024
+            for one in workers
+            for line in Path(f"/proc/{one.pid}/status").read_text().splitlines()
+            if line.startswith("VmHWM")
+        ]
+        return {"seconds": seconds, "peak_mib_of_workers": peaks}
+    finally:
+        for process in (*workers, scheduler):
+            process.terminate()
+            process.wait(30)
+
+
+def main(landing: Path, work: Path) -> None:
+    alone, apart = work / "alone", work / "apart"
+    if not (Layout(alone).current / "release.json").exists():
+        night(landing, alone)
+    shutil.rmtree(apart, ignore_errors=True)
+    shutil.copytree(alone, apart, symlinks=True)
+    for derived in DERIVED:
+        shutil.rmtree(apart / derived)
+    told = spread(landing, apart)
+    with engine(work) as connection:
+        rows = f"read_parquet('{apart}/store/classified/*/*.parquet')"
+        connection.execute(f"CREATE TABLE whole AS FROM {rows}")
+        ((size,),) = connection.sql(
+            "SELECT sum(memory_usage_bytes + temporary_storage_bytes) FROM duckdb_memory()"
+        ).fetchall()
+    one, other = fingerprints(alone), fingerprints(apart)
+    print(json.dumps({
+        "night": str(NIGHT), **told, "classified_rows_in_memory_mib": int(size) >> 20,
+        "limit_of_a_worker_mib": WORKER_MEMORY >> 20,
+        "tables_compared": len(one), "equal": one == other,
+    }, indent=1))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute())
