@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from benchmarks.run import RESULTS
+import matplotlib
+from matplotlib import pyplot as plt
 
-PAGE = Path(__file__).parent.parent / "docs" / "benchmark.md"
+from benchmarks.run import CONTENDERS, RESULTS
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE, PLOT = DOCS / "benchmark.md", DOCS / "images" / "benchmark.svg"
+Runs = dict[str, dict[str, dict[str, Any]]]
 INTRODUCTION = """\
 # Benchmark
 
 One drop of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
 person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets 2 GB and two
-threads. Wall time includes starting Python and importing everything. Made by
-`python -m benchmarks.run 1000000 10000000 50000000 && python -m benchmarks.report`.
+threads. Wall time includes starting Python and importing everything; memory is that of all processes that
+a contender starts. Made by `python -m benchmarks.run {sizes} && python -m benchmarks.report`.
 
 - **floor**: the same outputs in plain DuckDB SQL, with no privacy work at all
-- **night**: the pipeline, as the Dagster job `nightly` with all its checks
+- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which tells nine
+  months of coaching figures at once, chooses what of them may be told, and attacks the choice
 - **script**: one straightforward pandas script with Great Expectations at the end
+- **structured**: the same script with pseudonyms by presidio-structured
+- **spark**: the script's work as Spark SQL on this machine, with a heap of 4 GB
+
+![Seconds and memory by records](images/benchmark.svg)
 
 """
 STAGES = {
@@ -37,14 +48,33 @@ def _stage(step: str) -> str:
     return next(name for name, starts in STAGES.items() if step.startswith(starts))
 
 
-def page(results: dict[str, dict[str, dict[str, dict[str, object]]]]) -> str:
+def plot(runs: Runs) -> None:
+    """Seconds and memory of every contender that finished, both axes logarithmic."""
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "milestones"  # the same figures give the same file
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    sizes = sorted(runs, key=int)
+    for name in CONTENDERS:
+        ended = [n for n in sizes if runs[n].get(name, {}).get("ended") == "finished"]
+        for axis, measure in zip(axes, ("seconds", "peak_mib"), strict=True):
+            axis.plot([int(n) for n in ended], [runs[n][name][measure] for n in ended],
+                      marker="o", label=name)  # fmt: skip
+    for axis, title in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
+        axis.set(xscale="log", yscale="log", xlabel="records", title=title)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(PLOT, metadata={"Date": None})
+
+
+def page(runs: Runs) -> str:
     """The page as Markdown."""
-    runs = results["runs"]
     lines = ["| records | contender | seconds | times the floor | peak memory (MiB) | ended |",
              "| ---: | --- | ---: | ---: | ---: | --- |"]  # fmt: skip
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
         floor = float(str(contenders["floor"]["seconds"]))
-        for name, told in contenders.items():
+        for name in CONTENDERS:
+            if (told := contenders.get(name)) is None:
+                continue
             ratio = float(str(told["seconds"])) / floor
             shown = f"{ratio:.1f}" if told["ended"] == "finished" else "–"
             lines.append(f"| {int(records):,} | {name} | {told['seconds']} | {shown} | "
@@ -65,9 +95,12 @@ def page(results: dict[str, dict[str, dict[str, dict[str, object]]]]) -> str:
 
 def main() -> None:
     results = json.loads(RESULTS.read_text("utf-8"))
-    introduction = INTRODUCTION.format(machine=results["machine"], rows=174)
+    runs: Runs = results["runs"]
+    sizes = " ".join(sorted(runs, key=int))
+    introduction = INTRODUCTION.format(machine=results["machine"], rows=174, sizes=sizes)
+    plot(runs)
     closing = Path(__file__).with_name("reading.md").read_text("utf-8")
-    PAGE.write_text(introduction + page(results) + "\n" + closing, "utf-8")
+    PAGE.write_text(introduction + page(runs) + "\n" + closing, "utf-8")
 
 
 if __name__ == "__main__":
