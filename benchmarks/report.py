@@ -19,12 +19,13 @@ INTRODUCTION = """\
 
 One drop of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
 person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets 2 GB and two
-threads. Wall time includes starting Python and importing everything; memory is that of all processes that
-a contender starts. Made by `python -m benchmarks.run {sizes} && python -m benchmarks.report`.
+threads. Wall time includes starting Python and importing everything; memory is that of all
+processes that a contender starts. Made by
+`python -m benchmarks.run {sizes} && python -m benchmarks.report`.
 
 - **floor**: the same outputs in plain DuckDB SQL, with no privacy work at all
-- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which tells nine
-  months of coaching figures at once, chooses what of them may be told, and attacks the choice
+- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which
+  chooses what of nine months of coaching figures may be told, and attacks the choice
 - **script**: one straightforward pandas script with Great Expectations at the end
 - **structured**: the same script with pseudonyms by presidio-structured
 - **spark**: the script's work as Spark SQL on this machine, with a heap of 4 GB

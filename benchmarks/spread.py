@@ -30,6 +30,7 @@ from pipeline.resources import Store
 
 WORKERS = 2
 WORKER_MEMORY = 1 << 30
+THREAD_STACK = 1 << 20
 DUCKDB_MEMORY = "256MB"
 ADDRESS = "tcp://127.0.0.1:18786"
 DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
@@ -66,13 +67,16 @@ def fingerprints(home: Path) -> dict[str, tuple[int, str]]:
 
 def _limited() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (WORKER_MEMORY, WORKER_MEMORY))
+    resource.setrlimit(resource.RLIMIT_STACK, (THREAD_STACK, THREAD_STACK))
 
 
 def spread(landing: Path, home: Path) -> dict[str, object]:
     """The same night with classified and pseudonymized rows made by workers."""
     environment = dict(os.environ) | {
         "MILESTONES_MEMORY": DUCKDB_MEMORY, "MILESTONES_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1", "ARROW_NUM_THREADS": "1",
+        # The limit counts what a thread reserves, and not only what it uses.
+        "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "2",
+        "MALLOC_ARENA_MAX": "2",
     }  # fmt: skip
     host, port = ADDRESS.removeprefix("tcp://").split(":")
     scheduler = subprocess.Popen(

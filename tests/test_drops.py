@@ -78,6 +78,27 @@ def test_order_and_repetition_of_drops_do_not_matter(
     assert len(classified(layout)) == len(expected)
 
 
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(order=st.permutations(range(6)))
+def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int]
+) -> None:
+    rows = [
+        record(0, Attempts=str(n % 3), Comments="-" * (n % 2), Country="DE" if n < 3 else "FR",
+               Started_Date=f"2026-10-0{1 + n % 2}", Due_Date=f"2026-10-2{n % 3}")
+        for n in range(6)
+    ]  # fmt: skip
+    found = []
+    for shuffled in ([rows[n] for n in order], rows):
+        layout = Layout(tmp_path_factory.mktemp("ties"))
+        write_drop(Path(layout.landing) / str(FIRST), shuffled)
+        take_in(layout, MAP, FIRST)
+        found += classified(layout)
+    one, other = found
+    assert one == other
+    assert (one["attempts"], one["has_comment"]) == (2, True)
+
+
 def test_a_late_drop_does_not_undo_a_newer_one(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     newer = land(layout, 1, [(0, 0, "Completed")])

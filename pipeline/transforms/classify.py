@@ -28,8 +28,13 @@ MILESTONE = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
 # What rows are joined to; the columns of `make_views`.
 SHARED = ("people", "alias", "course", "region_of", "department_kept")
 PERIOD = "date_trunc('month', coalesce(event_at, started_at, assigned_at, first_seen))::DATE"
-# The most final status holds; within it the latest word; the rest only makes ties deterministic.
-ORDER = "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at"
+# The most final status holds; within it the latest word. The rest only makes ties deterministic, so
+# it is everything of a row that goes on: one more reading, or another engine, must not choose anew.
+ORDER = (
+    "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at, "
+    "attempts DESC, has_comment DESC, started_at, due_at, event_zone, manager_id, department, "
+    "country, region"
+)
 
 VOIDED = (
     "status = 'voided' OR (record_id IS NOT NULL AND (source, record_id) IN "

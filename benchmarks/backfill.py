@@ -1,0 +1,53 @@
+"""Ninety drops taken in and published once: `python -m benchmarks.backfill WORK [DROPS] [RECORDS]`.
+
+Drops of consecutive days, each of so many records of the same company, lie in an empty store's
+landing folder; then `milestones backfill` runs as a user runs it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.data import NIGHT
+from pipeline.demo import people
+from pipeline.demo.generate import Size, history, roster, soiled
+from pipeline.resources import Store
+
+
+def land(landing: Path, drops: int, records: int) -> None:
+    """Write the drops of the days up to NIGHT."""
+    rng = np.random.default_rng(11)
+    staff = roster(rng, Size(2_000, records))
+    for back in range(drops):
+        night = NIGHT - dt.timedelta(days=back)
+        folder = landing / str(night)
+        folder.mkdir(parents=True)
+        staff.write_csv(folder / "hr_roster.csv")
+        soiled(rng, history(rng, staff, records, night)).write_csv(folder / "learning_history.csv")
+
+
+def main(work: Path, drops: int = 90, records: int = 10_000) -> None:
+    home = work.absolute() / "backfill"
+    land(home / "landing", drops, records)
+    store = Store(home=str(home))
+    people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    first = NIGHT - dt.timedelta(days=drops - 1)
+    started = time.monotonic()
+    subprocess.run(
+        [Path(sys.executable).with_name("milestones"), "backfill", "--from", str(first), "--to",
+         str(NIGHT)],
+        env=dict(os.environ) | {"MILESTONES_HOME": str(home)}, check=True,
+    )  # fmt: skip
+    seconds = time.monotonic() - started
+    print(f"{drops} drops of {records:,} records in {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
