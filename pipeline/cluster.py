@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -80,13 +81,25 @@ def results(
             yield waiting.popleft().result()
 
 
+def _end_with_parent() -> None:
+    """A process of the pool does not outlive the night: killed, the night cannot tell it to end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
     """How to hand a piece to the cluster, or to this machine's cores, and how many at once."""
     if address() is None:
         # Not forked: this process has DuckDB's threads and Dagster's.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(cores(), mp_context=context) as pool:
+        with ProcessPoolExecutor(cores(), mp_context=context, initializer=_end_with_parent) as pool:
             yield pool.submit, cores()
         return
     from distributed import Client

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import dagster as dg
 import duckdb
+import psutil
 import pytest
 from distributed import Client
 
@@ -125,6 +127,26 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
     assert list(cluster.results(pow, powers, 10**9)) == [2**n for n in range(9)]
     with pytest.raises(ZeroDivisionError):
         list(cluster.results(divmod, [(1, 1), (1, 0)], 10**9))
+
+
+def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(cluster.SETTING, raising=False)
+    night = subprocess.Popen(
+        [sys.executable, "-c", "import time; from pipeline import cluster\n"
+         "if __name__ == '__main__':\n"
+         "    list(cluster.results(time.sleep, [(300,), (300,)], 10**9))"],
+        cwd=PROJECT, env=dict(os.environ) | {"MILESTONES_THREADS": "2"},
+    )  # fmt: skip
+    kin: list[psutil.Process] = []
+    until = time.monotonic() + 60
+    while sum("spawn_main" in " ".join(one.cmdline()) for one in kin) < 2:
+        assert time.monotonic() < until, "no processes were started"
+        time.sleep(0.5)
+        kin = psutil.Process(night.pid).children(recursive=True)
+    time.sleep(2)  # they are at work
+    night.kill()
+    night.wait()
+    assert psutil.wait_procs(kin, timeout=30)[1] == []
 
 
 def test_a_piece_that_fails_ends_the_step(
