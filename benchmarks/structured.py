@@ -18,7 +18,11 @@ COLUMNS = {"learner_ref": "PERSON_ID", "manager_ref": "PERSON_ID"}
 
 def pseudonymize(rows: pd.DataFrame) -> pd.DataFrame:
     """References of learners and managers, by Presidio's engine."""
-    given = rows.assign(learner_ref=rows["Employee ID"], manager_ref=rows["Manager ID"])
+    # Its engine sets value after value, each of which would take an Arrow column's whole length.
+    given = rows.assign(
+        learner_ref=rows["Employee ID"].astype(object),
+        manager_ref=rows["Manager ID"].astype(object),
+    )
     hashed = OperatorConfig("custom", {"lambda": script.pseudonym})
     engine = StructuredEngine(data_processor=PandasDataProcessor())
     found: pd.DataFrame = engine.anonymize(

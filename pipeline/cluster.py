@@ -68,7 +68,9 @@ def results(
         pieces: made one by one, a few ahead of the results, so that not all are in memory.
         size: contributions in all of them together.
     """
-    if size < WORTH_A_PROCESS or (cores() < 2 and address() is None):
+    # Celery's processes may have no children.
+    alone = cores() < 2 or multiprocessing.current_process().daemon
+    if size < WORTH_A_PROCESS or (alone and address() is None):
         yield from (work(*piece) for piece in pieces)
         return
     with _pool() as (submit, at_once):
@@ -99,7 +101,7 @@ def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
     if address() is None:
         # Not forked: this process has DuckDB's threads and Dagster's.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(cores(), mp_context=context, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(cores(), context, _end_with_parent) as pool:
             yield pool.submit, cores()
         return
     from distributed import Client

