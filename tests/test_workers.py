@@ -112,8 +112,8 @@ def test_two_workers_share_the_steps_of_a_night(plant: Plant, good_night: Estate
     by = whose(plant.instance)
     assert {name for _, name in by} == set(NAMES)
     # Publishing and checks are among what each of them did.
-    for kind in ("staged_for_", "published__"):
-        assert {name for step, name in by if step.startswith(kind)} == set(NAMES)
+    late = ("staged_for_", "published__")
+    assert {name for step, name in by if step.startswith(late)} == set(NAMES)
     assert same(plant, good_night)
     passed = through_the_broker()
     assert "classified__classified_milestones" in passed
