@@ -128,7 +128,8 @@ def validate(name: str, table: pd.DataFrame) -> None:
 
 def main(folder: Path, work: Path, how: Pseudonymize = pseudonymize) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect(str(work / "script.duckdb")) as connection:
+    limit = {"memory_limit": os.environ["MILESTONES_MEMORY"]}
+    with duckdb.connect(str(work / "script.duckdb"), config=limit) as connection:
         for name, table in tables(how(typed(folder))).items():
             validate(name, table)
             connection.register("frame", table)
