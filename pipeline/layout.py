@@ -32,6 +32,7 @@ from filelock import FileLock
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\.old)?$")  # names that `built_beside` gives
 SPILL = "spill"
+SPILL_NAME = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")  # that `spill_folder` gives
 LONGEST_SPILL = 86_400  # seconds; no run may take as long
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -154,12 +155,10 @@ class Layout:
 
     def clear_unfinished(self) -> None:
         """Remove what a killed process left half-built; the caller holds the lock."""
-        for path in self.work.glob("*"):
-            if UNFINISHED.search(path.name):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for path in (self.work / SPILL).glob("*"):
-            if _orphaned(path):
-                shutil.rmtree(path, ignore_errors=True)
+        left = [path for path in self.work.glob("*") if UNFINISHED.search(path.name)]
+        left += [path for path in (self.work / SPILL).glob("*") if _orphaned(path)]
+        for path in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def staged(self, partition: str) -> Path:
         """Tonight's tables before the gate."""
@@ -175,11 +174,13 @@ def spill_folder(work: Path) -> Path:
 
 def _orphaned(spill: Path) -> bool:
     """Is the process gone that a spill folder was made for? Of another machine's, after a day."""
-    host, pid, _ = spill.name.rsplit("-", 2)
-    if host != socket.gethostname():
+    named = SPILL_NAME.fullmatch(spill.name)
+    if named is None:
+        return True
+    if named["host"] != socket.gethostname():
         return time.time() - spill.stat().st_mtime > LONGEST_SPILL
     try:
-        os.kill(int(pid), 0)
+        os.kill(int(named["pid"]), 0)
     except ProcessLookupError:
         return True
     except PermissionError:

@@ -241,10 +241,11 @@ def test_spill_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
     dead.wait()
     mine = spill_folder(layout.work)
     gone = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
-    elsewhere, old = (mine.with_name(f"another.host-1-{end}") for end in "ab")
+    elsewhere, old = (mine.with_name(f"another.host-1-{end * 8}") for end in "ab")
     for folder in (mine, gone, elsewhere, old):
         folder.mkdir(parents=True)
         (folder / "duckdb_temp_storage.tmp").write_text(NAME)
+    (mine.parent / "duckdb_temp_storage_DEFAULT-0.tmp").write_text(NAME)
     os.utime(old, (0, 0))
     with layout.locked():
         layout.clear_unfinished()
