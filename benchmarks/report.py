@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.run import CONTENDERS, RESULTS
 
@@ -62,7 +63,9 @@ def plot(runs: Runs) -> None:
                       marker="o", label=name)  # fmt: skip
     for axis, title in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="records", title=title)
-        axis.grid(alpha=0.3)
+        axis.grid(alpha=0.3, which="both")
+        axis.yaxis.set_major_formatter("{x:,.0f}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     axes[0].legend()
     figure.savefig(PLOT, metadata={"Date": None})
 

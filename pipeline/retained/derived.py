@@ -31,7 +31,7 @@ from pipeline.retained.sweep import text_with
 from pipeline.subjects.withheld import make_withheld
 from pipeline.transforms import basis, stored, told
 from pipeline.transforms.known import write_known
-from pipeline.transforms.pseudonymize import filters, write_period
+from pipeline.transforms.pseudonymize import filters, load_references, write_period
 from pipeline.transforms.publish import stage_database
 from pipeline.transforms.reconcile import reconcile, write_story
 from pipeline.transforms.stored import CLASSIFIED, parquet
@@ -77,8 +77,7 @@ def _remake(
     files = sorted((layout.classified / period).glob("*.parquet"))
     path = layout.pseudonymized_for(purpose) / period / "rows.parquet"
     fresh = fresh_path(layout, path)
-    refs = atrest.rows(connection, layout, layout.references(purpose))
-    write_period(connection, files, purpose, due, refs, fresh)
+    write_period(connection, files, purpose, due, fresh)
     passing = " AND ".join(filters(purpose, due).values())
     expected = count(
         connection, f"SELECT count(*) FROM {parquet(files, CLASSIFIED)} WHERE {passing}"
@@ -110,6 +109,7 @@ def remake_pseudonymized(
             # No night has come so far: there is nothing under a pseudonym.
             continue
         due = due_sql(ground.rules, ground.data_map, now, purpose)
+        load_references(connection, layout, purpose)
         expired = _expired(connection, ground, purpose, made.as_of, now)
         for period in sorted(months | expired):
             _remake(connection, ground, purpose, due, period, journal)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import atrest, cluster
+from pipeline import cluster
 from pipeline.engine import engine
 from pipeline.governed.lawful import require_flows_of
 from pipeline.ground import Ground
@@ -23,8 +23,8 @@ from pipeline.transforms import basis
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import (
-    REFERENCES,
     check_against,
+    load_references,
     period_names,
     write_period,
     write_references,
@@ -78,22 +78,22 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
             else:
                 make_withheld(connection, ground)
                 for name in names:
-                    _period(connection, ground, purpose, due, REFERENCES, name, beside)
+                    _period(connection, ground, purpose, due, name, beside)
     return key
 
 
 def _period(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, due: str, refs: str,
-    name: str, out: Path,
+    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, due: str, name: str,
+    out: Path,
 ) -> None:  # fmt: skip
     """One period of one purpose, which needs no other."""
     files = sorted((ground.layout.classified / name).glob("*.parquet"))
-    write_period(connection, files, purpose, due, refs, out / name / "rows.parquet")
+    write_period(connection, files, purpose, due, out / name / "rows.parquet")
 
 
 def _period_apart(ground: Ground, purpose: Purpose, due: str, name: str, out: Path) -> None:
     """The same, on a worker."""
     with engine(ground.layout.work) as connection:
         make_withheld(connection, ground)
-        refs = atrest.rows(connection, ground.layout, ground.layout.references(purpose))
-        _period(connection, ground, purpose, due, refs, name, out)
+        load_references(connection, ground.layout, purpose)
+        _period(connection, ground, purpose, due, name, out)

@@ -180,18 +180,25 @@ def write_references(
     atrest.write_table(connection, layout, f"FROM {REFERENCES} ORDER BY ref", out)
 
 
+def load_references(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose
+) -> None:
+    """Make the table REFERENCES from the vault's table of one purpose."""
+    rows = atrest.rows(connection, layout, layout.references(purpose))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {REFERENCES} AS FROM {rows}")
+
+
 def write_period(
     connection: duckdb.DuckDBPyConnection,
     files: list[Path],
     purpose: Purpose,
     due: str,
-    refs: str,
     out: Path,
 ) -> None:
-    """Write one purpose's pseudonymized rows of one period, in the order of the pseudonyms.
+    """Write one purpose's pseudonymized rows of one period, in the order of the pseudonyms. The
+    same rows give the very same file, so that an erasure sees what it has changed.
 
-    Args:
-        refs: SQL, the vault's table of the purpose; a table where many periods are written.
+    The connection has the purpose's table REFERENCES.
 
     A person without a reference is an error, not a fallback identifier (the inner join loses the
     row and reconciliation stops the run).
@@ -200,11 +207,13 @@ def write_period(
     passing = " AND ".join(filters(purpose, due).values())
     columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
     manager = (
-        f"LEFT JOIN {refs} m ON m.person = r.manager" if MANAGER in TABLES[purpose].values() else ""
+        f"LEFT JOIN {REFERENCES} m ON m.person = r.manager"
+        if MANAGER in TABLES[purpose].values()
+        else ""
     )
     connection.execute(
         f"COPY (SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
-        f"JOIN {refs} l ON l.person = r.person {manager} ORDER BY l.ref) "
+        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.ref, r.milestone) "
         f"TO {literal(out)} ({PARQUET})"
     )
 
