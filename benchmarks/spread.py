@@ -2,7 +2,7 @@
 night on this machine alone: `python -m benchmarks.spread LANDING WORK`.
 
 A worker may have as many bytes of data as WORKER_MEMORY says (the operating system's limit, so that
-it dies of one more); DuckDB in it gets a fourth. Every table of both nights is compared by its rows
+it dies of one more); DuckDB in it gets a third. Every table of both nights is compared by its rows
 and the sum of their hashes. Prints one JSON object.
 """
 
@@ -29,7 +29,7 @@ from pipeline.resources import Store
 WORKERS = 2
 WORKER_MEMORY = 1 << 30
 THREAD_STACK = 1 << 20
-DUCKDB_MEMORY = "256MB"
+DUCKDB_MEMORY = "384MB"
 ADDRESS = "tcp://127.0.0.1:18786"
 DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
 HASHED = "SELECT count(*), sum(hash(t)::HUGEINT)::VARCHAR FROM {rows} AS t"

@@ -18,6 +18,7 @@ from pipeline import access, atrest, landing
 from pipeline.access import staff
 from pipeline.access.decide import Ask
 from pipeline.ground import Ground
+from pipeline.layout import Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.retained import backup, derived, holds, job, places, receipts, sweep
@@ -209,6 +210,30 @@ def test_a_store_that_is_left_out_is_caught(
     assert sum(told["found_afterwards"].values()) == 0
     assert not seen_by_bytes(estate.home)
     assert not seen_by_reading(estate.home)
+
+
+def test_a_drop_that_was_removed_by_half_is_removed(
+    planted: tuple[Estate, Ground], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estate, stand = planted
+    halved: list[Path] = []
+
+    def half(layout: Layout, drop: dt.date) -> None:
+        halved.append(Path(layout.landing) / str(drop))
+        for path in halved[-1].rglob("*"):
+            if path.is_file():
+                path.unlink()
+        raise InterruptedError
+
+    storage = DagsterStorage(estate.instance)
+    with monkeypatch.context() as patch:
+        patch.setattr(landing, "remove", half)
+        with pytest.raises(InterruptedError):
+            job.erase_person(stand, PERSON, None, NOW, storage)
+    assert halved[0].is_dir()
+    (told,) = job.resume(stand, storage, NOW)
+    assert sum(told["found_afterwards"].values()) == 0
+    assert not halved[0].exists()
 
 
 def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Ground]) -> None:

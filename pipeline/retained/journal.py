@@ -105,6 +105,10 @@ class Journal:
             told[what] = told.get(what, 0) + n
         return told
 
+    def noted(self, what: str) -> set[str]:
+        """Items of a kind that were about to be removed, whether they then were or not."""
+        return {item for kind, item, _ in _lines(self._notes) if kind == what}
+
     def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
         """Who the person is, while the stores still tell it: after the first stroke they do not."""
         text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
