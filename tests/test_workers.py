@@ -1,4 +1,4 @@
-"""Steps of a night on two Celery workers: the same tables, and a worker that dies in the middle."""
+"""Steps of a night on two Celery workers: the same tables, and no value in the broker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -20,12 +19,12 @@ import pytest
 import sqlalchemy
 from dagster import DagsterRunStatus
 
-from pipeline.layout import PROJECT, Layout
+from pipeline.layout import PROJECT
 from pipeline.production import workers
 from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import NIGHT, Estate
 from tests.kill_points import tables
-from tests.test_daemon import LONGEST, Plant, planted
+from tests.test_daemon import Plant, planted
 
 NAMES = ("one@here", "two@here")
 DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
@@ -120,24 +119,3 @@ def test_two_workers_share_the_steps_of_a_night(plant: Plant, good_night: Estate
     for canary in (NAME, EMAIL, NUMBER):
         assert canary not in passed
         assert canary not in log
-
-
-def test_a_step_whose_process_is_killed_is_done_again(plant: Plant, good_night: Estate) -> None:
-    with fleet(plant) as started:
-        # The first step waits for the lock, so that it is under way for as long as is needed.
-        with Layout(plant.home).locked():
-            plant.launch(NIGHT)
-            until = time.monotonic() + LONGEST
-            while not (taken := whose(plant.instance)):
-                assert time.monotonic() < until, "no worker took a step"
-                time.sleep(0.5)
-            for process in started:
-                children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-                for child in children.split():
-                    os.kill(int(child), signal.SIGKILL)
-        (record,) = plant.ended(1)
-    log = (plant.home.parent / "workers.log").read_text()
-    assert record.dagster_run.status is DagsterRunStatus.SUCCESS, log
-    ((step, _),) = taken
-    assert [one for one, _ in whose(plant.instance)].count(step) == 2
-    assert same(plant, good_night)
