@@ -34,8 +34,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
-        with store.layout.locked():
-            store.key_ring.create()
+        store.key_ring.create()
         key = steps.pseudonymize(store.ground, purpose)
         with engine(store.layout.work) as connection:
             rows = count(

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
 from pipeline.engine import EngineError, identifier
-from pipeline.layout import Layout, replace_settled, settle, write_settled
+from pipeline.layout import Layout, make_settled, replace_settled
 from pipeline.policy.base import PolicyError
 
 KEY_BYTES, NONCE_BYTES = 32, 12
@@ -79,20 +78,8 @@ def _told(layout: Layout) -> str:
         # Somebody else can have made the key meanwhile, and used it.
         if encrypted and not path.exists():
             raise PolicyError("storage key: missing, though the vault is encrypted; restore it")
-        _make(path)
+        make_settled(path, secrets.token_hex(KEY_BYTES))
     return _from_file(path)
-
-
-def _make(path: Path) -> None:
-    """Make a key file, unless somebody else is just making it: theirs must not be lost."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    write_settled(beside, secrets.token_hex(KEY_BYTES))
-    try:
-        with suppress(FileExistsError):
-            os.link(beside, path)
-    finally:
-        beside.unlink()
-    settle(path.parent)
 
 
 def _key(layout: Layout, use: str) -> bytes:

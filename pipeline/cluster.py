@@ -17,9 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.engine import cores
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 SETTING = "MILESTONES_CLUSTER"
 PIECES_A_WORKER = 4  # so that one slow piece does not leave the others waiting
@@ -34,14 +37,24 @@ def address() -> str | None:
 
 def shards() -> int:
     """Into how many shards rows are cut; 1 without a cluster."""
-    scheduler = address()
-    if scheduler is None:
+    if address() is None:
         return 1
-    # Only who has a cluster needs the client.
+    with _client() as client:
+        return _at_once(client)
+
+
+@contextmanager
+def _client() -> Iterator[Client]:
+    # Only who has a cluster needs the library.
     from distributed import Client
 
-    with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        return max(1, len(client.scheduler_info(n_workers=-1)["workers"])) * PIECES_A_WORKER
+    with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        yield client
+
+
+def _at_once(client: Client) -> int:
+    """Pieces that keep all workers busy."""
+    return max(1, len(client.scheduler_info(n_workers=-1)["workers"])) * PIECES_A_WORKER
 
 
 def each(work: Callable[..., None], pieces: list[tuple[Any, ...]]) -> None:
@@ -50,12 +63,10 @@ def each(work: Callable[..., None], pieces: list[tuple[Any, ...]]) -> None:
     Args:
         work: a function of a module, which workers can import.
     """
-    from distributed import Client
-
-    with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
+    with _client() as client:
         # Not kept by their value: the same piece of another night is another one.
         waiting = [client.submit(work, *piece, pure=False, retries=0) for piece in pieces]
-        client.gather(waiting)
+        client.gather(waiting)  # type: ignore[no-untyped-call]
 
 
 def results(
@@ -104,7 +115,5 @@ def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
         with ProcessPoolExecutor(cores(), context, _end_with_parent) as pool:
             yield pool.submit, cores()
         return
-    from distributed import Client
-
-    with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        yield partial(client.submit, pure=False, retries=0), shards()
+    with _client() as client:
+        yield partial(client.submit, pure=False, retries=0), _at_once(client)

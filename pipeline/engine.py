@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from pipeline.layout import spill_folder
+from pipeline.spill import spill_folder
 
 
 class EngineError(RuntimeError):
@@ -65,7 +64,6 @@ def engine(
         raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None
     finally:
         connection.close()
-        shutil.rmtree(spill, ignore_errors=True)
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.layout import write_settled
+from pipeline.layout import make_settled, write_settled
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 
@@ -95,8 +95,9 @@ class KeyRing:
         """
         if self._path.exists():
             return False
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if any(self._path.parent.glob("identities*.parquet")):
+        used = any(self._path.parent.glob("identities*.parquet"))
+        # Somebody else can have made the ring meanwhile, and used it.
+        if used and not self._path.exists():
             raise PolicyError("key ring: missing, though the vault holds pseudonyms; restore it")
         ring = {
             "epoch": 1,
@@ -104,8 +105,7 @@ class KeyRing:
             "tombstone": secrets.token_hex(KEY_BYTES),
             "retired_on": {},
         }
-        write_settled(self._path, json.dumps(ring))
-        return True
+        return make_settled(self._path, json.dumps(ring))
 
     def rotate(self, today: dt.date) -> int:
         """Retire the current epoch and start the next one with fresh keys; the next night makes

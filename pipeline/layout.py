@@ -20,8 +20,6 @@ import fcntl
 import os
 import re
 import shutil
-import socket
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +28,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.spill import abandoned_spill
+
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\.old)?$")  # names that `built_beside` gives
-SPILL = "spill"
-SPILL_NAME = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")  # that `spill_folder` gives
-LONGEST_SPILL = 86_400  # seconds; no run may take as long
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -156,36 +153,13 @@ class Layout:
     def clear_unfinished(self) -> None:
         """Remove what a killed process left half-built; the caller holds the lock."""
         left = [path for path in self.work.glob("*") if UNFINISHED.search(path.name)]
-        left += [path for path in (self.work / SPILL).glob("*") if _orphaned(path)]
+        left += abandoned_spill(self.work)
         for path in left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def staged(self, partition: str) -> Path:
         """Tonight's tables before the gate."""
         return self.work / f"release-{partition}"
-
-
-def spill_folder(work: Path) -> Path:
-    """A name for one connection's spill. DuckDB gives its spill files the same names in every
-    process: two in one folder would write over each other's."""
-    mine = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return work / SPILL / mine
-
-
-def _orphaned(spill: Path) -> bool:
-    """Is the process gone that a spill folder was made for? Of another machine's, after a day."""
-    named = SPILL_NAME.fullmatch(spill.name)
-    if named is None:
-        return True
-    if named["host"] != socket.gethostname():
-        return time.time() - spill.stat().st_mtime > LONGEST_SPILL
-    try:
-        os.kill(int(named["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # somebody else's, and at work
-    return False
 
 
 def settle(path: Path) -> None:
@@ -213,6 +187,21 @@ def replace_settled(path: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
     os.replace(beside, path)
     settle(path.parent)
+
+
+def make_settled(path: Path, text: str) -> bool:
+    """Make a small file, mode 0600, unless there is one or somebody else is just making it, whose
+    is not lost; true if this one was made."""
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.beside")
+    write_settled(beside, text)
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink()
+        settle(path.parent)
+    return True
 
 
 def append_settled(path: Path, line: str) -> None:

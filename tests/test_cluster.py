@@ -91,9 +91,7 @@ def test_two_workers_make_what_one_machine_makes(
     assert len(list((home / "store" / "classified").glob("*/shard-*.parquet"))) > WORKERS
     assert len(seen) == WORKERS
     assert stored(home) == stored(good_night.home)
-    assert {name: Counter(rows) for name, rows in tables(home).items()} == {
-        name: Counter(rows) for name, rows in tables(good_night.home).items()
-    }
+    assert tables(home) == tables(good_night.home)
     assert not list((home / "work").glob("shared*"))
 
 
@@ -117,9 +115,7 @@ def test_every_core_makes_what_one_process_makes(
     result = Estate(home, instance).run()
     assert result.success, errors(result)
     assert pools == [2, 2], "choosing and attacking have processes"
-    assert {name: Counter(rows) for name, rows in tables(home).items()} == {
-        name: Counter(rows) for name, rows in tables(good_night.home).items()
-    }
+    assert tables(home) == tables(good_night.home)
 
 
 def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:

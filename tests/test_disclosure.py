@@ -165,7 +165,7 @@ def test_thin_cuts_are_those_of_all_cuts() -> None:
 
 def test_shared_weights_never_count_a_person_twice() -> None:
     edge, person = np.array([0, 0, 1, 1, 2]), np.array([0, 1, 0, 2, 0])
-    weights = shared_weights(edge, person, 3, np.zeros(3, bool), 5)
+    weights = shared_weights(edge, person, 3, np.zeros(3, bool))
     assert weights.sum() == pytest.approx(3)
     assert weights[2] == pytest.approx(1 / 3)
 

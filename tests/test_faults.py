@@ -19,10 +19,11 @@ from assets import common
 from pipeline import clock, gate
 from pipeline.definitions import definitions
 from pipeline.engine import count, engine
-from pipeline.layout import PROJECT, SPILL, Layout, spill_folder
+from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
 from pipeline.resources import Store
+from pipeline.spill import SPILL, spill_folder
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground

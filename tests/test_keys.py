@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import json
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -44,6 +46,21 @@ def test_keys_differ_by_purpose_and_stay(ring: KeyRing) -> None:
     assert len(secrets) == len(Purpose)
     assert not ring.create()
     assert {ring.key(purpose).secret for purpose in Purpose} == secrets
+
+
+def test_many_who_make_a_ring_at_once_have_the_same_one(tmp_path: Path) -> None:
+    path = tmp_path / "vault" / "keyring.json"
+    gate = threading.Barrier(8)
+
+    def make() -> tuple[bool, bytes]:
+        gate.wait()
+        return KeyRing(path).create(), KeyRing(path).key(Purpose.COACHING).secret
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [one.result() for one in [pool.submit(make) for _ in range(8)]]
+    assert [made for made, _ in found].count(True) == 1
+    assert len({secret for _, secret in found}) == 1
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
 
 
 def test_a_key_never_prints_itself(ring: KeyRing) -> None:

@@ -53,9 +53,7 @@ class Cross:
         mine = unknown[period.cell] & (of > 0)
         people = np.bincount(period.cell[of > 0], minlength=period.cells)
         solid = unknown & self.harmless & (people >= self.rule.k)
-        weights = shared_weights(
-            period.cell[mine], period.person[mine], period.cells, solid, self.rule.k
-        )
+        weights = shared_weights(period.cell[mine], period.person[mine], period.cells, solid)
         # A cell of k people that may not be told for another reason must not stand alone.
         alone = unknown & ~self.harmless & (people >= self.rule.k)
         return np.where(alone, np.minimum(weights, self.rule.k / 2), weights)

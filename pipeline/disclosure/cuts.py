@@ -114,9 +114,7 @@ def _connected_enough(points: int, t: Ints, h: Ints, w: Floats, limit: float) ->
     return enough
 
 
-def shared_weights(
-    edge: Ints, person: Ints, edges: int, solid: Bools, k: float
-) -> Floats:  # fmt: skip
+def shared_weights(edge: Ints, person: Ints, edges: int, solid: Bools) -> Floats:
     """Weights of edges for the cut test: infinite where `solid`, else the people on the edge,
     each shared out among all their edges that are not.
 
