@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -200,14 +201,16 @@ def test_a_drop_that_is_replaced_while_it_is_read(
     path = published.drop(LATER) / "learning_history.csv"
     whole = path.read_bytes()
     writer = subprocess.Popen(
-        ["/bin/sh", "-c", 'while :; do cp "$1" "$1.new"; mv "$1.new" "$1"; done', "-", str(path)]
+        ["/bin/sh", "-c", 'while :; do cp "$1" "$1.new"; mv "$1.new" "$1"; done', "-", str(path)],
+        start_new_session=True,
     )
     try:
         time.sleep(0.5)
         before = values(home)
         result = published.run(LATER)
     finally:
-        writer.kill()
+        # With the copy that it may be making.
+        os.killpg(writer.pid, signal.SIGKILL)
         writer.wait()
     (path.parent / "learning_history.csv.new").unlink(missing_ok=True)
     if not result.success:
