@@ -1,9 +1,6 @@
 """Encryption at rest: the identity vault and the HR/legal detail are never plain on the disk.
 
-Tables are Parquet with modular encryption (AES-256-GCM, footer and all columns). pyarrow writes
-them and opens them for DuckDB's queries, which still read only the columns and row groups that they
-need; nothing is decrypted to a file. DuckDB 2.0 itself refuses encrypted writes without an
-extension that it has to fetch, and stops at the wrong tag when it filters what others wrote.
+Tables are encrypted Parquet (pipeline/encrypted.py).
 Small texts are AES-256-GCM over the whole file, bound to its name.
 
 The key comes from one of these, and never from the data:
@@ -22,20 +19,16 @@ from functools import lru_cache
 from pathlib import Path
 
 import duckdb
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
-from pipeline.engine import EngineError, identifier
+from pipeline import encrypted
 from pipeline.layout import Layout, make_settled, replace_settled
 from pipeline.policy.base import PolicyError
 
 KEY_BYTES, NONCE_BYTES = 32, 12
-GROUP = 122_880  # rows; DuckDB's own row group
 TEXT = ".enc"
 ENCRYPTED_PARQUET = b"PARE"  # how such a file ends; a plain one ends in PAR1
 
@@ -74,9 +67,9 @@ def _told(layout: Layout) -> str:
     named = os.environ.get("MILESTONES_STORAGE_KEY_FILE")
     path = Path(named) if named else layout.storage_key
     if not path.exists():
-        encrypted = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
+        in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
         # Somebody else can have made the key meanwhile, and used it.
-        if encrypted and not path.exists():
+        if in_use and not path.exists():
             raise PolicyError("storage key: missing, though the vault is encrypted; restore it")
         make_settled(path, secrets.token_hex(KEY_BYTES))
     return _from_file(path)
@@ -111,30 +104,16 @@ def rows(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> s
     Raises:
         EngineError: it is not there, not encrypted, was changed, or is under another key.
     """
-    key = create_decryption_properties(_key(layout, "tables"))
-    options = ds.ParquetFragmentScanOptions(decryption_properties=key)
-    try:
-        table = ds.dataset(path, format=ds.ParquetFileFormat(default_fragment_scan_options=options))
-    except OSError:
-        raise EngineError(f"encrypted table {path.stem}: does not open under this key") from None
-    name = f"encrypted {path}"
-    connection.register(name, table)
-    return identifier(name)
+    return encrypted.read(connection, _key(layout, "tables"), str(path))
 
 
 def write_table(
     connection: duckdb.DuckDBPyConnection, layout: Layout, query: str, out: Path
 ) -> None:
     """Write a query's rows, in its order, to an encrypted table, mode 0600."""
-    key = create_encryption_properties(_key(layout, "tables"))
     handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.close(handle)
-    batches = connection.sql(query).to_arrow_reader(GROUP)
-    with pq.ParquetWriter(
-        out, batches.schema, compression="zstd", encryption_properties=key
-    ) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    encrypted.write(connection, _key(layout, "tables"), query, str(out))
 
 
 def write_text(layout: Layout, path: Path, text: str) -> None:

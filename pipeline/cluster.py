@@ -2,9 +2,8 @@
 
 A step of DuckDB's whose pieces need nothing of each other does them one after the other here,
 since DuckDB uses all cores by itself; other work gets a process for every core. With
-MILESTONES_CLUSTER the workers of that Dask scheduler (`tcp://host:8786`) take the pieces of both.
-They see the same data folder, on a shared file system, and have the same environment: memory
-limit, keys, policy.
+MILESTONES_CLUSTER the workers of that Dask scheduler (`tcp://host:8786`) take the pieces of both;
+what those read and write is pipeline/exchange.py's.
 """
 
 from __future__ import annotations

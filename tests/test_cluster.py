@@ -8,65 +8,26 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import duckdb
 import psutil
 import pytest
 from distributed import Client
 
 from pipeline import cluster
 from pipeline.layout import PROJECT
-from pipeline.policy.data_map import Purpose
 from tests.conftest import Estate, errors, free_port
 from tests.kill_points import tables
-
-WORKERS = 2
+from tests.spread import WORKERS, running, stored
 
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Dask scheduler with two real workers, each with little memory."""
-    base = tmp_path_factory.mktemp("cluster")
-    address = f"tcp://127.0.0.1:{free_port()}"
-    environment = dict(os.environ) | {"MILESTONES_MEMORY": "300MB", "MILESTONES_THREADS": "1"}
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
-              "--no-dashboard", "--no-nanny", "--local-directory", str(base)]  # fmt: skip
-    with (base / "log").open("wb") as log:
-        started = [
-            subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=log, stderr=log)
-            for command in (
-                [*dask, "--host", address.rsplit(":", 1)[0], "--port", address.rsplit(":", 1)[1],
-                 "--no-dashboard"],
-                *[worker] * WORKERS,
-            )
-        ]  # fmt: skip
-        try:
-            with Client(address, timeout=60, set_as_default=False) as client:
-                client.wait_for_workers(WORKERS, timeout=60)
-            yield address
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait(20)
-
-
-def stored(home: Path) -> dict[str, Counter[Any]]:
-    """Rows of the derived stores, in whatever files they lie."""
-    found = {}
-    with duckdb.connect() as c:
-        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Purpose)):
-            rows = c.execute(
-                f"SELECT COLUMNS(*)::VARCHAR FROM read_parquet('{home}/store/{store}/*/*.parquet', "
-                "hive_partitioning = true)"
-            ).fetchall()
-            found[store] = Counter(rows)
-    return found
+    with running(tmp_path_factory.mktemp("cluster")) as address:
+        yield address
 
 
 def test_two_workers_make_what_one_machine_makes(
@@ -92,7 +53,7 @@ def test_two_workers_make_what_one_machine_makes(
     assert len(seen) == WORKERS
     assert stored(home) == stored(good_night.home)
     assert tables(home) == tables(good_night.home)
-    assert not list((home / "work").glob("shared*"))
+    assert not list((home / "work").glob("exchange*"))
 
 
 def test_every_core_makes_what_one_process_makes(

@@ -123,6 +123,15 @@ def rewrite(
     return told, fresh
 
 
+def same_rows(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
+    """Do two files hold the same rows, in whatever order?"""
+    first, second = (
+        _fingerprint(connection, f"FROM read_parquet({literal(path)}, hive_partitioning=false)")
+        for path in (one, other)
+    )
+    return first == second
+
+
 def fresh_path(layout: Layout, path: Path) -> Path:
     """Where a file is built before it is swapped in."""
     layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)

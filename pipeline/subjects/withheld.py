@@ -23,6 +23,7 @@ from pipeline.transforms.stored import classified
 
 RESTRICTED = "restricted"
 OBJECTED = "objected"
+WITHHELD = "withheld"  # the table that `make_withheld` makes
 FILE, CONSENTS = "withheld.json.enc", "consents.json.enc"
 Entry = tuple[str, str, str]
 
@@ -85,16 +86,16 @@ def release(layout: Layout, person: str, kind: str | None = None) -> None:
 
 
 def make_withheld(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
-    """Create the temporary table `withheld` (person, purpose) that `filters` asks."""
+    """Create the temporary table WITHHELD (person, purpose) that `filters` asks."""
     layout, given = ground.layout, consents(ground.layout)
-    connection.execute("CREATE OR REPLACE TEMP TABLE withheld (person VARCHAR, purpose VARCHAR)")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {WITHHELD} (person VARCHAR, purpose VARCHAR)")
     rows = [(who, purpose) for who, purpose, _ in entries(layout)]
     if rows:
-        connection.executemany("INSERT INTO withheld VALUES (?, ?)", rows)
+        connection.executemany(f"INSERT INTO {WITHHELD} VALUES (?, ?)", rows)
     for name, purpose in ground.governance.purposes.items():
         if purpose.basis is Basis.CONSENT:
             connection.execute(
-                f"INSERT INTO withheld SELECT DISTINCT person, $audience "
+                f"INSERT INTO {WITHHELD} SELECT DISTINCT person, $audience "
                 f"FROM {classified(layout)} WHERE person NOT IN (SELECT unnest($given))",
                 {"audience": purpose.audience.value, "given": sorted(given.get(name, []))},
             )

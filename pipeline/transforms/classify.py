@@ -6,14 +6,13 @@ manager are namespaced raw identifiers; sensitivity is NULL for an ordinary cour
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from pathlib import Path
 
 import duckdb
 
 from pipeline import cluster
-from pipeline.engine import engine, literal
+from pipeline.engine import literal
+from pipeline.exchange import Exchange, exchange
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
@@ -25,8 +24,14 @@ from pipeline.transforms.stored import CLASSIFIED, records, roster
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
 MILESTONE = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
-# What rows are joined to; the columns of `make_views`.
-SHARED = ("people", "alias", "course", "region_of", "department_kept")
+EVERY_ROW = "every_row"  # all good canonical rows; `rows` are those of a shard
+SHARED = (
+    "people",
+    "alias",
+    "course",
+    "region_of",
+    "department_kept",
+)  # what rows are joined to; small
 PERIOD = "date_trunc('month', coalesce(event_at, started_at, assigned_at, first_seen))::DATE"
 # The most final status holds; within it the latest word. The rest only makes ties deterministic, so
 # it is everything of a row that goes on: one more reading, or another engine, must not choose anew.
@@ -63,9 +68,13 @@ def sensitivity_sql(data_map: DataMap) -> str:
     return f"CASE {' '.join(branches)} END"
 
 
+def _good(layout: Layout) -> str:
+    """SQL: the canonical rows of all drops that are not in quarantine."""
+    return f"(FROM {records(layout)} WHERE problem IS NULL)"
+
+
 def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap) -> None:
-    """Create `rows`, `people`, `alias`, `course`, `region_of` and `department_kept`, and what
-    they are made of."""
+    """Create EVERY_ROW, `rows`, the tables SHARED, and what they are made of."""
     regions = ", ".join(
         f"({literal(country)}, {literal(region)})"
         for country, region in data_map.region_of().items()
@@ -75,8 +84,8 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
         "UNION SELECT department FROM person)"
     )
     connection.execute(f"""
-    CREATE TEMP VIEW every_row AS FROM {records(layout)} WHERE problem IS NULL;
-    CREATE TEMP VIEW rows AS FROM every_row;
+    CREATE TEMP VIEW {EVERY_ROW} AS FROM {_good(layout)};
+    CREATE TEMP VIEW rows AS FROM {EVERY_ROW};
     CREATE TEMP TABLE people AS FROM {roster(layout)};
     CREATE TEMP TABLE region_of AS
       SELECT * FROM (VALUES {regions}) AS v(country, home_region);
@@ -128,7 +137,7 @@ def current_sql() -> str:
     """
     key = ", ".join(KEY)
     told = f"{MILESTONE} AS milestone"
-    standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows='every_row')}))"
+    standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows=EVERY_ROW)}))"
     return f"""
     WITH again AS MATERIALIZED (
       SELECT hash({key}) AS h FROM {standing} GROUP BY h HAVING count(*) > 1)
@@ -173,37 +182,33 @@ def write_classified(
     out.mkdir(exist_ok=True, mode=0o700)
     shards = cluster.shards()
     if shards == 1:
-        _write(connection, out, "data")
+        connection.execute(f"COPY ({_by_period()}) TO {literal(out)} ({_parts('data')})")
         return
-    # What rows are joined to is small; it lies beside them, for every shard to read.
-    shared = layout.work / f"shared.{uuid.uuid4().hex[:8]}"  # as Layout.clear_unfinished knows it
-    shared.mkdir(mode=0o700)
-    try:
+    with exchange(layout, "classified") as shared:
         for table in SHARED:
-            path = literal(shared / f"{table}.parquet")
-            connection.execute(f"COPY (FROM {table}) TO {path} ({PARQUET})")
-        cluster.each(_write_shard, [(layout, shared, out, n, shards) for n in range(shards)])
-    finally:
-        shutil.rmtree(shared)
+            shared.lend(connection, table)
+        shared.lend_stored(connection, EVERY_ROW, _good(layout))
+        cluster.each(_write_shard, [(shared, out, n, shards) for n in range(shards)])
+        for n in range(shards):
+            shared.take(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
 
 
-def _write(connection: duckdb.DuckDBPyConnection, out: Path, name: str) -> None:
-    columns = ", ".join(CLASSIFIED)
-    connection.execute(
-        f"COPY (SELECT {columns}, {PERIOD} AS period FROM ({classified_sql()})) TO {literal(out)} "
-        f"({PARQUET}, PARTITION_BY (period), OVERWRITE_OR_IGNORE, "
-        f"FILENAME_PATTERN {literal(f'{name}_{{i}}')})"
+def _by_period() -> str:
+    return f"SELECT {', '.join(CLASSIFIED)}, {PERIOD} AS period FROM ({classified_sql()})"
+
+
+def _parts(name: str) -> str:
+    """Options of COPY: a folder for every period, and in it files of this name."""
+    return (
+        f"{PARQUET}, PARTITION_BY (period), OVERWRITE_OR_IGNORE, "
+        f"FILENAME_PATTERN {literal(f'{name}_{{i}}')}"
     )
 
 
-def _write_shard(layout: Layout, shared: Path, out: Path, number: int, of: int) -> None:
+def _write_shard(shared: Exchange, out: Path, number: int, of: int) -> None:
     """One shard: all revisions of a milestone are in the same one, so each stands for itself."""
-    with engine(layout.work) as connection:
-        for table in SHARED:
-            path = literal(shared / f"{table}.parquet")
-            connection.execute(f"CREATE TEMP VIEW {table} AS FROM read_parquet({path})")
-        connection.execute(f"""
-        CREATE TEMP VIEW every_row AS FROM {records(layout)} WHERE problem IS NULL;
-        CREATE TEMP VIEW rows AS FROM every_row WHERE hash({", ".join(KEY)}) % {of} = {number};
-        """)
-        _write(connection, out, f"shard-{number}")
+    with shared.borrowed(EVERY_ROW, *SHARED) as connection:
+        mine = f"hash({', '.join(KEY)}) % {of} = {number}"
+        connection.execute(f"CREATE TEMP VIEW rows AS FROM {EVERY_ROW} WHERE {mine}")
+        name = f"shard-{number}"
+        shared.give(connection, name, _by_period(), out, _parts(name))

@@ -11,21 +11,24 @@ from pathlib import Path
 import duckdb
 
 from pipeline import cluster
-from pipeline.engine import engine
+from pipeline.engine import engine, identifier
+from pipeline.exchange import Exchange, exchange
 from pipeline.governed.lawful import require_flows_of
 from pipeline.ground import Ground
 from pipeline.keys import PurposeKey
-from pipeline.layout import built_beside
+from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
-from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis
+from pipeline.readers.canonical import PARQUET
+from pipeline.subjects.withheld import WITHHELD, make_withheld
+from pipeline.transforms import basis, stored
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import (
+    REFERENCES,
     check_against,
-    load_references,
     period_names,
+    period_sql,
     write_period,
     write_references,
 )
@@ -73,27 +76,40 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
             names = period_names(layout)
             for name in names:
                 (beside / name).mkdir(parents=True, mode=0o700)
+            make_withheld(connection, ground)
+            periods = {name: stored.classified(layout, name) for name in names}
             if cluster.address():
-                cluster.each(_period_apart, [(ground, purpose, due, n, beside) for n in names])
+                _periods_apart(connection, layout, purpose, due, periods, beside)
             else:
-                make_withheld(connection, ground)
-                for name in names:
-                    _period(connection, ground, purpose, due, name, beside)
+                for name, rows in periods.items():
+                    write_period(connection, rows, purpose, due, _file(beside, name))
     return key
 
 
-def _period(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose, due: str, name: str,
-    out: Path,
+def _file(out: Path, period: str) -> Path:
+    return out / period / "rows.parquet"
+
+
+def _periods_apart(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose, due: str,
+    periods: dict[str, str], out: Path,
 ) -> None:  # fmt: skip
-    """One period of one purpose, which needs no other."""
-    files = sorted((ground.layout.classified / name).glob("*.parquet"))
-    write_period(connection, files, purpose, due, out / name / "rows.parquet")
+    """Every period on some worker; none needs another."""
+    with exchange(layout, f"pseudonymized-{purpose.value}") as shared:
+        for table in (REFERENCES, WITHHELD):
+            shared.lend(connection, table)
+        for name, rows in periods.items():
+            shared.lend_stored(connection, name, rows)
+        cluster.each(_period_apart, [(shared, purpose, due, name, out) for name in periods])
+        for name in periods:
+            shared.take(connection, _made(name), _file(out, name), PARQUET)
 
 
-def _period_apart(ground: Ground, purpose: Purpose, due: str, name: str, out: Path) -> None:
-    """The same, on a worker."""
-    with engine(ground.layout.work) as connection:
-        make_withheld(connection, ground)
-        load_references(connection, ground.layout, purpose)
-        _period(connection, ground, purpose, due, name, out)
+def _made(period: str) -> str:
+    return f"{period}-pseudonymized"
+
+
+def _period_apart(shared: Exchange, purpose: Purpose, due: str, name: str, out: Path) -> None:
+    with shared.borrowed(REFERENCES, WITHHELD, name) as connection:
+        query = period_sql(identifier(name), purpose, due)
+        shared.give(connection, _made(name), query, _file(out, name), PARQUET)

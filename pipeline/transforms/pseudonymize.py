@@ -19,7 +19,8 @@ from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
-from pipeline.transforms.stored import CLASSIFIED, classified, parquet
+from pipeline.subjects.withheld import WITHHELD
+from pipeline.transforms.stored import classified
 
 REFERENCES = "ref"
 COMPLETE = ("completed", "passed", "waived")
@@ -148,11 +149,11 @@ def filters(purpose: Purpose, due: str) -> dict[str, str]:
     Args:
         due: SQL, is the record past its window (pipeline/policy/windows.py)?
 
-    The connection has the table `withheld` (pipeline/subjects/withheld.py).
+    The connection has the table WITHHELD.
     """
     return {
         "past its window": f"NOT ({due})",
-        "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM withheld "
+        "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM {WITHHELD} "
         f"WHERE purpose = {literal(purpose.value)})",
         **FILTERS[purpose],
     }
@@ -188,22 +189,18 @@ def load_references(
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {REFERENCES} AS FROM {rows}")
 
 
-def write_period(
-    connection: duckdb.DuckDBPyConnection,
-    files: list[Path],
-    purpose: Purpose,
-    due: str,
-    out: Path,
-) -> None:
-    """Write one purpose's pseudonymized rows of one period, in the order of the pseudonyms. The
-    same rows give the very same file, so that an erasure sees what it has changed.
+def period_sql(rows: str, purpose: Purpose, due: str) -> str:
+    """SQL: one purpose's pseudonymized rows of one period, in the order of the pseudonyms.
 
-    The connection has the purpose's table REFERENCES.
+    Args:
+        rows: SQL, the period's classified rows.
+        due: as `filters`.
+
+    The connection has the purpose's table REFERENCES, and WITHHELD.
 
     A person without a reference is an error, not a fallback identifier (the inner join loses the
     row and reconciliation stops the run).
     """
-    rows = parquet(files, CLASSIFIED)
     passing = " AND ".join(filters(purpose, due).values())
     columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
     manager = (
@@ -211,11 +208,19 @@ def write_period(
         if MANAGER in TABLES[purpose].values()
         else ""
     )
-    connection.execute(
-        f"COPY (SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
-        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.ref, r.milestone) "
-        f"TO {literal(out)} ({PARQUET})"
+    return (
+        f"SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
+        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.ref, r.milestone"
     )
+
+
+def write_period(
+    connection: duckdb.DuckDBPyConnection, rows: str, purpose: Purpose, due: str, out: Path
+) -> None:
+    """Write the rows of `period_sql`. The same ones give the very same file, so that an erasure
+    sees what it has changed."""
+    query = period_sql(rows, purpose, due)
+    connection.execute(f"COPY ({query}) TO {literal(out)} ({PARQUET})")
 
 
 def period_names(layout: Layout) -> list[str]:

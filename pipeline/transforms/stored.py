@@ -64,9 +64,9 @@ def roster(layout: Layout) -> str:
     )
 
 
-def classified(layout: Layout) -> str:
-    """SQL: the classified rows of all periods."""
-    return parquet(period_files(layout.classified), CLASSIFIED)
+def classified(layout: Layout, period: str = "period=*") -> str:
+    """SQL: the classified rows of all periods, or of the one in a folder of this name."""
+    return parquet(period_files(layout.classified, period), CLASSIFIED)
 
 
 def living(layout: Layout) -> str:
@@ -90,9 +90,9 @@ def pseudonymized(layout: Layout, purpose: Purpose) -> str:
     return parquet(made, {})
 
 
-def period_files(folder: Path) -> list[Path]:
+def period_files(folder: Path, period: str = "period=*") -> list[Path]:
     """The files of a store that is partitioned by period, oldest first."""
-    return sorted(folder.glob("period=*/*.parquet"))
+    return sorted(folder.glob(f"{period}/*.parquet"))
 
 
 def reject_files(layout: Layout) -> list[Path]:

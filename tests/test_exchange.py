@@ -1,0 +1,229 @@
+"""A night on workers that see no file of the data folder: all goes through object storage."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dagster as dg
+import pytest
+from distributed import Client
+
+from pipeline import atrest, cluster, encrypted, exchange, landing
+from pipeline.engine import EngineError, engine
+from pipeline.layout import Layout
+from pipeline.policy.base import PolicyError
+from pipeline.retained import derived
+from pipeline.retained.journal import Journal
+from pipeline.transforms import basis
+from tests.conftest import Estate, errors, free_port
+from tests.estate import ground
+from tests.kill_points import tables
+from tests.spread import WORKERS, running, stored
+
+BUCKET, PREFIX = "company", "nights"
+URL = f"s3://{BUCKET}/{PREFIX}"
+
+
+@pytest.fixture(scope="module")
+def objects() -> Iterator[Any]:
+    """A real server that speaks S3, with a bucket that keeps every version of every object."""
+    port = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-p", str(port)],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        }.items():  # fmt: skip
+            patch.setenv(name, value)
+        client = boto3.client("s3")
+        until = time.monotonic() + 60
+        while True:
+            try:
+                client.create_bucket(Bucket=BUCKET)
+                break
+            except boto3.exceptions.botocore.exceptions.EndpointConnectionError:
+                assert time.monotonic() < until, "the server did not start"
+                time.sleep(0.2)
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield client
+    server.terminate()
+    server.wait(20)
+
+
+def blind(home: Path) -> list[str]:
+    """A command's beginning that lets it see an empty data folder which it cannot write to; empty
+    where this machine does not let us."""
+    mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"']
+    command = [*mount, str(home)]
+    if shutil.which("unshare") is None:
+        return []
+    sees = subprocess.run([*command, "ls", home], capture_output=True, check=False)
+    if sees.returncode:
+        return []
+    assert sees.stdout == b""
+    return command
+
+
+@pytest.fixture(scope="module")
+def by_exchange(
+    _good_night: tuple[Estate, object], tmp_path_factory: pytest.TempPathFactory, objects: Any,
+    instance: dg.DagsterInstance,
+) -> Path:  # fmt: skip
+    """The company after a night by object storage, on two workers; for reading only."""
+    home = tmp_path_factory.mktemp("exchange") / "home"
+    shutil.copytree(_good_night[0].home, home, symlinks=True)
+    # Every row is made anew, and every month is told, chosen and attacked by the workers, too.
+    for gone in ("classified", "pseudonymized", "told"):
+        shutil.rmtree(home / "store" / gone)
+    # Left by a night that was killed.
+    left = f"{PREFIX}/exchange-classified/left.parquet"
+    objects.put_object(Bucket=BUCKET, Key=left, Body=b"PARE")
+    with (
+        running(tmp_path_factory.mktemp("workers"), blind(home)) as address,
+        pytest.MonkeyPatch.context() as patch,
+        Client(address, set_as_default=False) as watching,
+    ):
+        patch.setattr(cluster, "WORTH_A_PROCESS", 0)
+        patch.setenv(cluster.SETTING, address)
+        patch.setenv(exchange.SETTING, URL)
+        watching.get_task_stream()
+        result = Estate(home, instance).run()
+        assert result.success, errors(result)
+        assert len({task["worker"] for task in watching.get_task_stream()}) == WORKERS
+    return home
+
+
+def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_opens(
+    by_exchange: Path, good_night: Estate, objects: Any, tmp_path: Path
+) -> None:
+    assert stored(by_exchange) == stored(good_night.home)
+    assert tables(by_exchange) == tables(good_night.home)
+    assert objects.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+    kept = [
+        one
+        for page in objects.get_paginator("list_object_versions").paginate(Bucket=BUCKET)
+        for one in page.get("Versions", [])
+        if not one["Key"].endswith(("/", "left.parquet"))
+    ]
+    steps = {one["Key"].split("/")[1] for one in kept}
+    assert steps == {"exchange-classified", *(
+        f"exchange-pseudonymized-{purpose}" for purpose in
+        ("coaching", "manager", "analytics", "hr_legal")
+    )}  # fmt: skip
+    layout = Layout(by_exchange)
+    copy = tmp_path / "old.parquet"
+    with engine(layout.work) as connection:
+        for one in kept:
+            body = objects.get_object(
+                Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"]
+            )["Body"].read()  # fmt: skip
+            assert body.endswith(atrest.ENCRYPTED_PARQUET)
+            assert b"emp:" not in body
+            copy.write_bytes(body)
+            with pytest.raises(EngineError, match="does not open"):
+                atrest.rows(connection, layout, copy)
+
+
+def test_an_erasure_sees_that_months_made_by_workers_are_as_they_were(by_exchange: Path) -> None:
+    company = ground(by_exchange)
+    layout = company.layout
+    files = sorted(layout.pseudonymized.glob("*/*/*.parquet"))
+    before = [path.stat().st_ino for path in files]
+    months = {path.parent.name for path in files}
+    journal = Journal(layout, "nothing")
+    with engine(layout.work) as connection:
+        derived.remake_pseudonymized(connection, company, months, basis.read(layout).as_of, journal)
+    assert journal.strokes() == []
+    assert [path.stat().st_ino for path in files] == before
+
+
+def test_drops_are_read_and_removed_by_url(
+    good_night: Estate, objects: Any, tmp_path: Path
+) -> None:
+    company = ground(good_night.home)
+    drop = landing.drops(company.layout)[0]
+    for path in Path(company.layout.landing, str(drop)).rglob("*"):
+        if path.is_file():
+            relative = path.relative_to(company.layout.landing)
+            objects.upload_file(str(path), BUCKET, f"landing/{relative}")
+    layout = Layout(tmp_path / "home", f"s3://{BUCKET}/landing")
+    assert landing.drops(layout) == [drop]
+    taken = landing.take_in(layout, company.data_map, drop)
+    assert taken == landing.take_in(Layout(tmp_path / "other", company.layout.landing),
+                                    company.data_map, drop)  # fmt: skip
+    assert not list(layout.work.glob("landing*")), "the copy is gone"
+    landing.remove(layout, drop)
+    assert not landing.landed(layout, drop)
+
+
+def test_a_key_goes_over_no_network_in_the_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(exchange.SETTING, (tmp_path / "objects").as_uri())
+    for address, private in {
+        "tcp://10.0.0.7:8786": False, "tls://10.0.0.7:8786": True, "tcp://127.0.0.1:8786": True,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(cluster.SETTING, address)
+        if private:
+            with exchange.exchange(Layout(tmp_path / "home"), "step"):
+                assert (tmp_path / "objects" / "exchange-step").exists()
+        else:
+            with (
+                pytest.raises(PolicyError, match="tls://"),
+                exchange.exchange(Layout(tmp_path / "home"), "step"),
+            ):
+                pass
+        assert not list((tmp_path / "objects").glob("*"))
+
+
+def test_types_come_back_as_they_went(tmp_path: Path) -> None:
+    key, url = bytes(32), str(tmp_path / "x.parquet")
+    with engine(tmp_path) as connection:
+        connection.execute(
+            "CREATE TABLE one AS SELECT uuid() AS milestone, [DATE '2026-02-28'] AS drops, "
+            "now() AS at, 0.5 AS score, true AS kept, NULL::DATE AS left_on"
+        )
+        encrypted.write(connection, key, "FROM one", url)
+        came = encrypted.read(connection, key, url)
+        assert connection.sql(f"FROM {came}").types == connection.sql("FROM one").types
+        assert connection.sql(f"FROM {came} EXCEPT FROM one").fetchall() == []
+
+
+def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+    with engine(layout.work) as connection:
+        connection.execute("CREATE TABLE person AS SELECT 'emp:1' AS id")
+        with exchange.exchange(layout, "step") as one:
+            one.lend(connection, "person")
+            assert repr(one.key) not in repr(one)
+            assert connection.sql(
+                f"FROM {encrypted.read(connection, one.key, f'{one.folder}/person.parquet')}"
+            ).fetchall() == [("emp:1",)]
+            with exchange.exchange(layout, "another") as other:
+                assert other.key != one.key
+                with pytest.raises(EngineError, match="does not open"):
+                    encrypted.read(connection, other.key, f"{one.folder}/person.parquet")
+        assert not list(layout.work.glob("exchange*"))
+
+
+def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+
+    def fail() -> None:
+        with exchange.exchange(layout, "step") as one:
+            Path(one.folder, "left.parquet").write_bytes(b"PARE")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not list(layout.work.glob("exchange*"))
