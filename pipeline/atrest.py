@@ -13,6 +13,7 @@ The key comes from one of these, and never from the data:
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from functools import lru_cache
@@ -91,6 +92,11 @@ def _key(layout: Layout, use: str) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, None, f"milestones {use}".encode()).derive(given)
 
 
+def mark(layout: Layout, text: str) -> str:
+    """A keyed hash of a text: alike for the same text under the same key."""
+    return hmac.new(_key(layout, "marks"), text.encode(), "sha256").hexdigest()
+
+
 def is_encrypted(path: Path) -> bool:
     """Is a Parquet file an encrypted one?"""
     with path.open("rb") as stream:
@@ -100,6 +106,9 @@ def is_encrypted(path: Path) -> bool:
 
 def rows(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> str:
     """SQL: the relation of an encrypted table, from now on known to the connection.
+
+    Args:
+        path: its file, or a folder of files that are one table.
 
     Raises:
         EngineError: it is not there, not encrypted, was changed, or is under another key.

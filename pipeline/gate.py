@@ -1,6 +1,6 @@
 """The one way out: staged tables become the published release, all together or not at all.
 
-A table may pass only with a fresh seal: the SHA-256 of its database file, written by the
+A table may pass only with a fresh seal: the SHA-256 of its database, written by the
 blocking checks after they passed. So neither a file changed after its checks nor a release
 started by hand without them gets out.
 """
@@ -10,8 +10,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
+import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import exports
@@ -20,6 +22,7 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.transforms.stored import period_files
 
 MANIFEST = "release.json"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
@@ -31,6 +34,20 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def digest_of_all(files: Iterable[Path]) -> str:
+    """One hash over files, by their order, folders and names."""
+    told = hashlib.sha256()
+    for path in files:
+        told.update(f"{path.parent.name}/{path.name} {digest(path)}\n".encode())
+    return told.hexdigest()
+
+
+def files(folder: Path, name: str) -> list[Path]:
+    """The files of one published database in a folder: itself, or those in a folder of its name."""
+    path = folder / name
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
 def _seal(folder: Path, table: str) -> Path:
     return folder / f"{table}.seal"
 
@@ -38,7 +55,8 @@ def _seal(folder: Path, table: str) -> Path:
 def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
     """Record that the checks of one table passed on this very file."""
     folder = layout.staged(partition)
-    _seal(folder, table).write_text(digest(folder / data_map.published[table].file), "utf-8")
+    told = digest_of_all(files(folder, data_map.published[table].file))
+    _seal(folder, table).write_text(told, "utf-8")
 
 
 def break_seal(layout: Layout, partition: str, table: str) -> None:
@@ -58,7 +76,7 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
     if found != expected:
         raise PolicyError(f"release gate: staged files are not those of the data map: "
                           f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
-    digests = {name: digest(folder / name) for name in expected}
+    digests = {name: digest_of_all(files(folder, name)) for name in expected}
     unsealed = [
         table
         for table, spec in data_map.published.items()
@@ -99,8 +117,9 @@ def release(
         "rows": rows,
         "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
         "sha256": {
-            name: digest(staged / name)
+            path.relative_to(staged).as_posix(): digest(path)
             for name in sorted({spec.file for spec in data_map.published.values()})
+            for path in files(staged, name)
         },
     }
     (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
@@ -131,11 +150,15 @@ def remove_old(layout: Layout) -> None:
 
 def made_from(layout: Layout, purpose: Purpose) -> str:
     """One hash over a purpose's pseudonymized files."""
-    files = sorted(layout.pseudonymized_for(purpose).glob("*/*.parquet"))
-    told = hashlib.sha256()
-    for path in files:
-        told.update(f"{path.parent.name} {digest(path)}\n".encode())
-    return told.hexdigest()
+    return digest_of_all(period_files(layout.pseudonymized_for(purpose)))
+
+
+def unchanged(layout: Layout, path: Path) -> bool:
+    """Is a file of the current release the one that was released?"""
+    told = manifest(layout)["sha256"]
+    assert isinstance(told, dict)
+    name = path.relative_to(layout.current).as_posix()
+    return path.exists() and digest(path) == told.get(name)
 
 
 def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
@@ -146,14 +169,17 @@ def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
     Raises:
         PolicyError: a published file is not the one that was released.
     """
-    folder, told = layout.staged(partition), manifest(layout)["sha256"]
-    assert isinstance(told, dict)
+    folder = layout.staged(partition)
     for database in sorted({spec.file for spec in data_map.published.values()}):
         if (folder / database).exists():
             continue
-        shutil.copyfile(layout.current / database, folder / database)
-        if digest(folder / database) != told.get(database):
-            raise PolicyError(f"release gate: {database} is not what was released; run a night")
+        for path in files(layout.current, database):
+            if not unchanged(layout, path):
+                raise PolicyError(f"release gate: {database} is not what was released; run a night")
+            # One more name for the same bytes: the old release is removed and never written to.
+            to = folder / path.relative_to(layout.current)
+            to.parent.mkdir(exist_ok=True, mode=0o700)
+            os.link(path, to)
         for table, spec in data_map.published.items():
             if spec.file == database:
                 seal(layout, data_map, partition, table)

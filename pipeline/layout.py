@@ -7,6 +7,7 @@ store/pseudonymized/<purpose>/period=<month>/   one table per purpose; no raw id
 vault/                             who is behind a pseudonym, encrypted; keys; mode 0700
 vault/erasures/<id>/               the work list of an erasure under way
 releases/<id>/*.duckdb             published tables; `current` points at one release
+releases/<id>/hr_legal_detail.parquet/<month>.parquet   encrypted, a file a month
 receipts/                          proofs of erasure
 pilot/<version>/<actor>/           files of a pilot group, made under a changed policy
 governance/<day>-<version>/        policies as they were signed, with their signatures

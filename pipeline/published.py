@@ -1,7 +1,8 @@
 """How a published table lies in a folder, and the one way of opening it there.
 
 An audience's tables are one DuckDB file; where data_map.yaml says `encrypted`, the audience has one
-table, and it is an encrypted Parquet file (pipeline/atrest.py) that DuckDB reads in place.
+table, and it is a folder of encrypted Parquet files (pipeline/atrest.py), one a month of the
+pseudonymized rows, that DuckDB reads in place.
 """
 
 from __future__ import annotations

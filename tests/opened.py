@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,13 +26,19 @@ def text_of(home: Path, path: Path) -> str:
 
 
 def relation(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
-    """SQL: the rows of a Parquet file, encrypted or not."""
-    if not path.read_bytes().endswith(b"PARE"):
+    """SQL: the rows of a Parquet file, encrypted or not, or of a folder of encrypted ones."""
+    files = months(path) if path.is_dir() else [path]
+    if not files[0].read_bytes().endswith(b"PARE"):
         return f"read_parquet('{path}')"
     key = encryption.create_decryption_properties(_key(home, "tables"))
-    table = pq.ParquetFile(path, decryption_properties=key).read()
+    table = pa.concat_tables(pq.ParquetFile(one, decryption_properties=key).read() for one in files)
     connection.register(f"read {path}", table)
     return f'"read {path}"'
+
+
+def months(folder: Path) -> list[Path]:
+    """The files of a published table that lies by month."""
+    return sorted(folder.glob("*.parquet"))
 
 
 def attach(connection: duckdb.DuckDBPyConnection, home: Path, path: Path, name: str) -> None:
@@ -80,8 +87,11 @@ def altered(home: Path, path: Path, table: str) -> Iterator[duckdb.DuckDBPyConne
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE {table} AS FROM {relation(connection, home, path)}")
         yield connection
+        first, *others = months(path)
+        for one in others:
+            one.unlink()
         pq.write_table(
-            connection.sql(f"FROM {table}").to_arrow_table(), path,
+            connection.sql(f"FROM {table}").to_arrow_table(), first,
             encryption_properties=encryption.create_encryption_properties(_key(home, "tables")),
         )  # fmt: skip
 

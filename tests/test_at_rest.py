@@ -25,7 +25,7 @@ from pipeline.subjects import register
 from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import Estate
 from tests.estate import NOW
-from tests.opened import everything
+from tests.opened import everything, months
 
 KEY = "ab" * 32
 # Keys, marks and the log, which holds pseudonyms: everything else in the vault is encrypted.
@@ -46,7 +46,7 @@ def test_vault_and_detail_are_not_readable_on_the_disk(published: Estate) -> Non
     register.receive(layout, register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {})
     files = [p for p in layout.vault.rglob("*") if p.is_file() and p.suffix != ".log"]
     detail = layout.current / "hr_legal_detail.parquet"
-    closed = [p for p in files if p.name not in PLAIN] + [detail]
+    closed = [p for p in files if p.name not in PLAIN] + months(detail)
     assert {p.suffix for p in closed} == {".parquet", ".enc"}
     for path in closed:
         content = path.read_bytes()
@@ -106,6 +106,14 @@ def test_a_table_comes_back_as_it_went_in(tmp_path: Path, rows: int) -> None:
             assert found.fetchall() == expected.fetchall()
         joined = f"SELECT count(c), any_value(d) FROM wanted JOIN {back} USING (a)"
         assert connection.sql(joined).fetchall()[0][0] == (1 if rows > 2 else 0)
+
+
+def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path)
+    first = atrest.mark(layout, "SELECT 1")
+    assert first == atrest.mark(layout, "SELECT 1") != atrest.mark(layout, "SELECT 2")
+    monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
+    assert atrest.mark(layout, "SELECT 1") != first
 
 
 def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

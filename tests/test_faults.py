@@ -29,6 +29,7 @@ from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground
 from tests.kill_points import tables
+from tests.opened import months
 from tests.test_command import COMMAND, milestones
 
 LATER = NIGHT + dt.timedelta(days=1)
@@ -106,7 +107,7 @@ def test_two_runs_at_once(published: Estate) -> None:
 def files_of(layout: Layout) -> dict[str, Path]:
     return {
         "coaching": layout.current / "coaching.duckdb",
-        "detail": layout.current / "hr_legal_detail.parquet",
+        "detail": months(layout.current / "hr_legal_detail.parquet")[0],
         "vault": layout.references(Purpose.MANAGER),
         "known values": layout.known,
         "pseudonymized": next(layout.pseudonymized_for(Purpose.ANALYTICS).glob("*/*.parquet")),

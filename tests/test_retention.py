@@ -37,7 +37,7 @@ from tests.company import HISTORY, NAME, number, record, write_csv, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground
 from tests.kill_points import records, tables
-from tests.opened import everything, references, released_files
+from tests.opened import everything, months, references, released_files
 
 
 def hold(**scope: Any) -> holds.Hold:
@@ -113,6 +113,43 @@ def test_the_old_file_is_gone_physically(past: Estate) -> None:
         elif path in store:
             assert path.stat().st_ino == inode, "a file with nothing due was rewritten"
     assert not [p for p in layout.current.iterdir() if p.suffix == ".wal"]
+
+
+def detail(home: Path) -> dict[str, int]:
+    """Month to inode of its file of the published detail."""
+    folder = Layout(home).current / "hr_legal_detail.parquet"
+    return {path.stem: path.stat().st_ino for path in months(folder)}
+
+
+def test_only_touched_months_of_the_detail_are_written_anew(past: Estate) -> None:
+    before = detail(past.home)
+    (told,) = job.retain(ground(past.home), NOW)
+    touched = {
+        Path(one["file"]).parent.name.removeprefix("period=") for one in told["files"]
+        if one["file"].startswith("store/pseudonymized/hr_legal/")
+    }  # fmt: skip
+    after = detail(past.home)
+    assert {month for month, inode in after.items() if before[month] != inode} == touched
+    assert touched < set(after), "there is a month with nothing due"
+
+
+def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) -> None:
+    before = detail(past.home)
+    with as_of(BEFORE):
+        assert past.run().success
+    assert detail(past.home) == before
+    # But for one that is not what was released.
+    folder = Layout(past.home).current / "hr_legal_detail.parquet"
+    first, *others = months(folder)
+    content = first.read_bytes()
+    first.unlink()
+    first.write_bytes(content + b"x")
+    with as_of(BEFORE):
+        assert past.run().success
+    after = detail(past.home)
+    assert all(after[path.stem] == before[path.stem] for path in others)
+    assert not first.read_bytes().endswith(b"x")
+    assert gate.unchanged(past.ground.layout, first)
 
 
 def test_readers_see_the_old_or_the_new(past: Estate) -> None:

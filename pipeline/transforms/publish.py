@@ -6,18 +6,21 @@ One file per audience means that no SQL in one audience's file can reach another
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import duckdb
 
-from pipeline import atrest
+from pipeline import atrest, gate
 from pipeline.disclosure import noise
 from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Published, Purpose
 from pipeline.transforms import basis, classes, coaching, told
-from pipeline.transforms.stored import pseudonymized
+from pipeline.transforms.stored import parquet, period_files, pseudonymized
+
+ORIGINS = "_origins.json"  # readers of a folder of Parquet leave out what begins so
 
 
 def table_sql(table: str, spec: Published, rows: str, *, noisy: bool) -> str:
@@ -76,13 +79,32 @@ def _add_noise(connection: duckdb.DuckDBPyConnection, ground: Ground, partition:
 
 
 def _write_encrypted(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, spec: Published, rows: str,
-    out: Path,
-) -> int:  # fmt: skip
-    """Write a table that is encrypted at rest; returns its rows, as the file tells them."""
+    connection: duckdb.DuckDBPyConnection, layout: Layout, table: str, spec: Published, out: Path
+) -> int:
+    """Write a table that is encrypted at rest, month by month; returns its rows, as the files tell
+    them. A month that was released as it would be made now keeps its file."""
+    released = layout.current / spec.file
+    made, origins = _origins(released), {}
+    how = table_sql(table, spec, "month", noisy=False)
     connection.execute("SET preserve_insertion_order = true")
-    atrest.write_table(connection, layout, table_sql(table, spec, rows, noisy=False), out)
+    out.mkdir(mode=0o700)
+    for path in period_files(layout.pseudonymized_for(spec.purpose)):
+        name = f"{path.parent.name.removeprefix('period=')}.parquet"
+        origins[name] = atrest.mark(layout, f"{how} {gate.digest(path)}")
+        if made.get(name) == origins[name] and gate.unchanged(layout, released / name):
+            os.link(released / name, out / name)
+        else:
+            query = table_sql(table, spec, parquet([path], {}), noisy=False)
+            atrest.write_table(connection, layout, query, out / name)
+    (out / ORIGINS).write_text(json.dumps(origins, indent=1), "utf-8")
     return count(connection, f"SELECT count(*) FROM {atrest.rows(connection, layout, out)}")
+
+
+def _origins(released: Path) -> dict[str, str]:
+    """What each month's file of the current release was made by and of: a keyed hash."""
+    path = released / ORIGINS
+    found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
 
 
 def stage_database(
@@ -112,7 +134,7 @@ def stage_database(
     with built_beside(target, layout.work) as beside:
         if target.suffix == ".parquet":
             ((table, spec),) = tables.items()
-            return {table: _write_encrypted(connection, layout, table, spec, rows, beside)}
+            return {table: _write_encrypted(connection, layout, table, spec, beside)}
         connection.execute(f"ATTACH {literal(beside)} AS staged")
         connection.execute("SET preserve_insertion_order = true")
         try:
