@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import dask
 import psutil
 import pytest
 from distributed import Client
@@ -142,6 +143,8 @@ def test_without_a_cluster_there_is_one_shard(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv(cluster.SETTING, raising=False)
     assert cluster.shards() == 1
     monkeypatch.setenv(cluster.SETTING, f"tcp://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT", "1s")
-    with pytest.raises(OSError, match="connect"):
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(OSError, match="connect"),
+    ):
         cluster.shards()

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
 
 from pipeline import atrest, gate
 from pipeline.disclosure import noise
-from pipeline.engine import count, identifier, literal
+from pipeline.engine import cores, count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Published, Purpose
@@ -88,14 +89,23 @@ def _write_encrypted(
     how = table_sql(table, spec, "month", noisy=False)
     connection.execute("SET preserve_insertion_order = true")
     out.mkdir(mode=0o700)
-    for path in period_files(layout.pseudonymized_for(spec.purpose)):
-        name = f"{path.parent.name.removeprefix('period=')}.parquet"
-        origins[name] = atrest.mark(layout, f"{how} {gate.digest(path)}")
-        if made.get(name) == origins[name] and gate.unchanged(layout, released / name):
-            os.link(released / name, out / name)
-        else:
-            query = table_sql(table, spec, parquet([path], {}), noisy=False)
-            atrest.write_table(connection, layout, query, out / name)
+
+    def write(path: Path, name: str) -> None:
+        query = table_sql(table, spec, parquet([path], {}), noisy=False)
+        atrest.write_table(connection.cursor(), layout, query, out / name)
+
+    # A file is compressed and encrypted by one thread.
+    with ThreadPoolExecutor(cores()) as pool:
+        waiting = []
+        for path in period_files(layout.pseudonymized_for(spec.purpose)):
+            name = f"{path.parent.name.removeprefix('period=')}.parquet"
+            origins[name] = atrest.mark(layout, f"{how} {gate.digest(path)}")
+            if made.get(name) == origins[name] and gate.unchanged(layout, released / name):
+                os.link(released / name, out / name)
+            else:
+                waiting.append(pool.submit(write, path, name))
+        for one in waiting:
+            one.result()
     (out / ORIGINS).write_text(json.dumps(origins, indent=1), "utf-8")
     return count(connection, f"SELECT count(*) FROM {atrest.rows(connection, layout, out)}")
 
