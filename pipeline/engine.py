@@ -72,6 +72,15 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(number or 0)
 
 
+def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
+    """Rows, and two sums over the rows' hashes that no order changes."""
+    ((rows, mixed, total),) = connection.sql(
+        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
+        f"FROM ({query}) t"
+    ).fetchall()
+    return int(rows), int(mixed), int(total)
+
+
 def literal(value: str | Path) -> str:
     """A SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"

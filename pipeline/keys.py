@@ -55,6 +55,11 @@ class PurposeKey:
             "opad": bytes(byte ^ 0x5C for byte in padded),
         }
 
+    def mark(self, text: str) -> str:
+        """A keyed hash that tells whether a text and the key are those of another time; by another
+        function than pseudonyms, so that none is a pseudonym of anything."""
+        return hmac.new(self.secret, text.encode(), "sha512").hexdigest()
+
     def hmac_sql(self, text: str) -> str:
         """SQL: the pseudonym of a text expression; NULL stays NULL."""
         return f"'{self.tag}' || left(sha256($opad || unhex(sha256($ipad || encode({text})))), 32)"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.engine import count, identifier, literal
+from pipeline.engine import count, fingerprint, identifier, literal
 from pipeline.gate import digest
 from pipeline.layout import Layout, settle
 from pipeline.readers.canonical import PARQUET
@@ -55,15 +55,6 @@ class Done:
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
-
-
-def _fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
-    """Rows, and two sums over the rows' hashes that no order changes."""
-    ((rows, mixed, total),) = connection.sql(
-        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
-        f"FROM ({query}) t"
-    ).fetchall()
-    return int(rows), int(mixed), int(total)
 
 
 def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int, int, int]:
@@ -113,7 +104,7 @@ def rewrite(
     survivors = f"SELECT {chosen} FROM {source} WHERE file_row_number NOT IN (FROM leaving)"
     fresh = fresh_path(layout, stroke.path)
     connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
-    if _fingerprint(connection, f"FROM {literal(fresh)}") != _fingerprint(connection, survivors):
+    if fingerprint(connection, f"FROM {literal(fresh)}") != fingerprint(connection, survivors):
         fresh.unlink()
         raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
     told = Done(
@@ -126,7 +117,7 @@ def rewrite(
 def same_rows(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
     """Do two files hold the same rows, in whatever order?"""
     first, second = (
-        _fingerprint(connection, f"FROM read_parquet({literal(path)}, hive_partitioning=false)")
+        fingerprint(connection, f"FROM read_parquet({literal(path)}, hive_partitioning=false)")
         for path in (one, other)
     )
     return first == second

@@ -21,7 +21,7 @@ from pipeline.policy.data_map import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
 from pipeline.subjects.withheld import WITHHELD, make_withheld
-from pipeline.transforms import basis, stored
+from pipeline.transforms import basis, kept, stored
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import (
@@ -78,16 +78,16 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
                 (beside / name).mkdir(parents=True, mode=0o700)
             make_withheld(connection, ground)
             periods = {name: stored.classified(layout, name) for name in names}
+            marks = kept.marks(connection, key, due, periods)
+            same = kept.keep(layout.pseudonymized_for(purpose), marks, beside)
+            anew = {name: rows for name, rows in periods.items() if name not in same}
             if cluster.address():
-                _periods_apart(connection, layout, purpose, due, periods, beside)
+                _periods_apart(connection, layout, purpose, due, anew, beside)
             else:
-                for name, rows in periods.items():
-                    write_period(connection, rows, purpose, due, _file(beside, name))
+                for name, rows in anew.items():
+                    write_period(connection, rows, purpose, due, kept.file(beside, name))
+            kept.remember(marks, beside)
     return key
-
-
-def _file(out: Path, period: str) -> Path:
-    return out / period / "rows.parquet"
 
 
 def _periods_apart(
@@ -102,7 +102,7 @@ def _periods_apart(
             shared.lend_stored(connection, name, rows)
         cluster.each(_period_apart, [(shared, purpose, due, name, out) for name in periods])
         for name in periods:
-            shared.take(connection, _made(name), _file(out, name), PARQUET)
+            shared.take(connection, _made(name), kept.file(out, name), PARQUET)
 
 
 def _made(period: str) -> str:
@@ -112,4 +112,4 @@ def _made(period: str) -> str:
 def _period_apart(shared: Exchange, purpose: Purpose, due: str, name: str, out: Path) -> None:
     with shared.borrowed(REFERENCES, WITHHELD, name) as connection:
         query = period_sql(identifier(name), purpose, due)
-        shared.give(connection, _made(name), query, _file(out, name), PARQUET)
+        shared.give(connection, _made(name), query, kept.file(out, name), PARQUET)

@@ -214,6 +214,20 @@ def period_sql(rows: str, purpose: Purpose, due: str) -> str:
     )
 
 
+def before_sql(rows: str, purpose: Purpose, due: str) -> str:
+    """SQL: the same rows in no order, with people where `period_sql` has pseudonyms. What no column
+    of the purpose is made of does not matter here either."""
+    columns = ", ".join(
+        f"{column.sql} AS {name}"
+        for name, column in TABLES[purpose].items()
+        if column not in (LEARNER, MANAGER)
+    )
+    return (
+        f"SELECT milestone, person, manager, {columns} FROM {rows} "
+        f"WHERE {' AND '.join(filters(purpose, due).values())}"
+    )
+
+
 def write_period(
     connection: duckdb.DuckDBPyConnection, rows: str, purpose: Purpose, due: str, out: Path
 ) -> None:

@@ -1,0 +1,81 @@
+"""A night makes only the months that changed, and has what it would have made from nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+from pipeline.layout import Layout
+from pipeline.policy.data_map import Purpose
+from pipeline.subjects import withheld
+from tests.company import number, record, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import BEFORE, NOW, as_of, company_with_a_past
+from tests.kill_points import tables
+from tests.spread import stored
+
+OLD, SEPTEMBER, OCTOBER = "2023-11-01", "2026-09-01", "2026-10-01"
+Month = tuple[str, str]
+
+
+def files(home: Path) -> dict[Month, int]:
+    """Purpose and month to inode."""
+    found = sorted(Layout(home).pseudonymized.glob("*/*/rows.parquet"))
+    return {
+        (path.parent.parent.name, path.parent.name.removeprefix("period=")): path.stat().st_ino
+        for path in found
+    }
+
+
+def made(past: Estate, night: dt.date = NIGHT, moment: dt.datetime = BEFORE) -> set[Month]:
+    """Run a night; which months it made."""
+    before = files(past.home)
+    with as_of(moment):
+        result = past.run(night)
+    assert result.success, errors(result)
+    after = files(past.home)
+    assert before.keys() <= after.keys()
+    return {month for month, inode in after.items() if before.get(month) != inode}
+
+
+def of(month: str, *purposes: Purpose) -> set[Month]:
+    return {(one.value, month) for one in purposes or Purpose}
+
+
+def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
+    assert {month for _, month in files(past.home)} == {OLD, SEPTEMBER, OCTOBER}
+    assert made(past) == set()
+    # The same export once more: other drops hold the records, and nothing else is new.
+    days = [NIGHT + dt.timedelta(days=n) for n in (1, 2)]
+    write_drop(past.drop(days[0]), *company_with_a_past())
+    assert made(past, days[0]) == set()
+    # A corrected score is in no manager's extract.
+    write_drop(past.drop(days[1]), [record(1, Score="10")])
+    others = (Purpose.COACHING, Purpose.ANALYTICS, Purpose.HR_LEGAL)
+    assert made(past, days[1]) == of(OCTOBER, *others)
+    # Somebody objects to one purpose.
+    layout = past.ground.layout
+    withheld.withhold(layout, f"emp:{number(15)}", [Purpose.COACHING], withheld.OBJECTED)
+    assert made(past, days[1]) == {
+        *of(SEPTEMBER, Purpose.COACHING), *of(OCTOBER, Purpose.COACHING)
+    }  # fmt: skip
+    # A window passes; the other tables' own ones were over before.
+    assert made(past, days[1], NOW) == of(OLD, Purpose.COACHING, Purpose.HR_LEGAL)
+    # A file is damaged, another is not the one that was made.
+    where = layout.pseudonymized_for(Purpose.MANAGER)
+    one, other = (where / f"period={month}" / "rows.parquet" for month in (SEPTEMBER, OCTOBER))
+    good = other.read_bytes()
+    other.unlink()
+    shutil.copy(one, other)
+    assert made(past, days[1], NOW) == of(OCTOBER, Purpose.MANAGER)
+    assert other.read_bytes() == good
+    # All that is what a night makes from nothing.
+    found, released = stored(past.home), tables(past.home)
+    shutil.rmtree(layout.pseudonymized)
+    with as_of(NOW):
+        assert past.run(days[1]).success
+    assert (stored(past.home), tables(past.home)) == (found, released)
+    # Under another key nothing stays.
+    past.ground.ring.rotate(NOW.date())
+    assert made(past, days[1], NOW) == of(OLD) | of(SEPTEMBER) | of(OCTOBER)
