@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,15 @@ class Cross:
         return cls(period, points + int(heads.max(initial=-1)) + 1, tails, heads + points,
                    told.people, told.records, fine,
                    fine & period.teams.leaf_named[period.team], rule)  # fmt: skip
+
+    @cached_property
+    def harmless_near(self) -> list[list[tuple[int, int]]]:
+        """Of every point, its neighbours over cells that are harmless, and the cells."""
+        near: list[list[tuple[int, int]]] = [[] for _ in range(self.points)]
+        for edge in np.flatnonzero(self.harmless).tolist():
+            near[self.tails[edge]].append((int(self.heads[edge]), edge))
+            near[self.heads[edge]].append((int(self.tails[edge]), edge))
+        return near
 
     def weights(self, unknown: Bools, of: Ints) -> Floats:
         """Weights of the unknown cells for the cut test (others: 0).
@@ -134,10 +144,23 @@ def told_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
             withheld += path
         added += withheld
     for at in sorted(added, key=lambda one: -cross.cost[one]):
+        if _needed_beside(cross, told, at):
+            continue
         told[at] = True
         if cross.unsafe(told):
             told[at] = False
     return told, []
+
+
+def _needed_beside(cross: Cross, told: Bools, at: int) -> bool:
+    """Would the withheld cells beside a withheld cell, at one of its ends, have fewer than k people
+    without it? Seldom the only reason to withhold it, and often enough to spare the cut test."""
+    for ends in (cross.tails, cross.heads):
+        beside = ~told & (ends == ends[at])
+        beside[at] = False
+        if beside.any() and cross.people[beside].sum() < cross.rule.k:
+            return True
+    return False
 
 
 def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
@@ -150,14 +173,7 @@ def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
     rest[cross.tails[unknown[touching]]] = True
     rest[cross.heads[unknown[touching]]] = True
     rest &= ~side
-    near: list[list[tuple[int, int]]] = [[] for _ in range(cross.points)]
-    for edge in np.flatnonzero(told).tolist():
-        near[cross.tails[edge]].append((int(cross.heads[edge]), edge))
-        near[cross.heads[edge]].append((int(cross.tails[edge]), edge))
-    solid = np.flatnonzero(~told & cross.harmless)
-    for edge in solid.tolist():
-        near[cross.tails[edge]].append((int(cross.heads[edge]), -1))
-        near[cross.heads[edge]].append((int(cross.tails[edge]), -1))
+    near = cross.harmless_near
     best = np.full(cross.points, np.inf)
     came: dict[int, tuple[int, int]] = {}
     queue = [(0.0, int(point)) for point in np.flatnonzero(side)]
@@ -170,11 +186,11 @@ def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
             path = []
             while point in came:
                 point, edge = came[point]
-                if edge >= 0:
+                if told[edge]:
                     path.append(edge)
             return path or None
         for other, edge in near[point]:
-            total = cost + (float(cross.cost[edge]) if edge >= 0 else 0.0)
+            total = cost + (float(cross.cost[edge]) if told[edge] else 0.0)
             if total < best[other]:
                 best[other] = total
                 came[other] = (point, edge)

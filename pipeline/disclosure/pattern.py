@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,8 +38,8 @@ def cross_of(period: Period, teams: Margins, courses: Margins, rule: Rule) -> Cr
 def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
     """Choose what is told of one period.
 
-    Totals are kept before cells. Where no cell is left to mend a thin cut, the total of the
-    fewest records beside it gives way, and all is chosen anew; a period of which not even the
+    Totals are kept before cells. Where no cell is left to mend thin cuts, the total of the fewest
+    records beside each gives way, and all is chosen anew; a period of which not even the
     company's total is safe is not told. Score bands are told of courses,
     categories and the company; of teams and departments they are not, so they need no test across.
 
@@ -61,33 +61,42 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
                 best = optimum(cross)
                 cells = cells if best is None else best
             return Pattern(teams, courses, cells)
-        ways: list[_Way] = []
+        cheapest: list[_Way] = []
         for side in broken:
             across = np.flatnonzero(~cells & (side[cross.tails] != side[cross.heads]))
-            ways += _ways(period.teams, teams, shut_teams, period.team[across], period.team)
+            ways = _ways(period.teams, teams, shut_teams, period.team[across], period.team)
             ways += _ways(
                 period.courses, courses, shut_courses, period.course[across], period.course
             )
-        if not ways:
+            cheapest += sorted(ways, key=_Way.order)[:1]
+        if not cheapest:
             if shut_teams.leaves.all() and shut_courses.leaves.all():
                 return _nothing(period)
             shut_teams.leaves[:] = shut_teams.groups[:] = True
             shut_courses.leaves[:] = shut_courses.groups[:] = True
             continue
-        cheapest = min(ways, key=lambda way: (way.cost, way.leaf, way.group))
-        cheapest.shut.leaves[cheapest.leaf] = True
-        if cheapest.group >= 0:
-            cheapest.shut.groups[cheapest.group] = True
+        # Sides have no point in common, so a total that gives way for its own side mends no other,
+        # but for what is left of a group, which takes it in: that is looked at in the next round.
+        alone = [way for way in cheapest if way.alone]
+        for way in alone or [min(cheapest, key=_Way.order)]:
+            way.shut.leaves[way.leaf] = True
+            if way.group >= 0:
+                way.shut.groups[way.group] = True
 
 
 @dataclass(frozen=True)
 class _Way:
-    """A total that can give way: a leaf's, with its group's if `group` is one."""
+    """A total that can give way: a leaf's, with its group's if `group` is one; `alone` if that
+    mends the cut beside the leaf itself."""
 
     cost: int
     leaf: int
     group: int
     shut: Margins
+    alone: bool = False
+
+    def order(self) -> tuple[int, int, int]:
+        return self.cost, self.leaf, self.group
 
 
 def _ways(tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints) -> list[_Way]:
@@ -109,7 +118,7 @@ def _ways(tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints) -
         group = int(tree.group[end])
         alone = np.arange(len(tree.group)) == end
         if told.leaves[end]:
-            ways += smallest(alone)
+            ways += [replace(way, alone=True) for way in smallest(alone)]
         elif told.groups[group]:
             inside = told.leaves & (tree.group == group)
             ways += smallest(inside) or smallest(alone, group)
