@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
+from pipeline.disclosure import pattern as pattern_module
 from pipeline.disclosure.attack import attack
 from pipeline.disclosure.audit import AuditError, Told, bounds
 from pipeline.disclosure.cuts import shared_weights, thin_cuts
@@ -76,6 +77,29 @@ def test_a_period_of_which_no_total_is_safe_is_not_told() -> None:
     pattern = protect(period, RULE)
     assert not totals(period, pattern).any()
     assert not pattern.cells.any()
+
+
+def test_thin_teams_give_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of each team's ten people take a course that nowhere has k, so that no cell is left to
+    withhold beside it: every team's total has to go, and not one a round."""
+    teams = 40
+    team = np.repeat(np.arange(teams), 12)
+    person = np.arange(teams)[:, None] * 10 + np.array([*range(10), 0, 1])
+    course = np.tile(np.repeat([0, 1], [10, 2]), teams)
+    ones, none = np.ones(len(team), np.int64), np.zeros(len(team), np.int64)
+    counts = {"records": ones, "complete": ones, "due": none, "on_time": none, "low": none}
+    period = period_of(team, course, person.ravel(), counts, np.zeros(teams, int), np.array([0, 1]))
+    rounds: list[int] = []
+    honest = pattern_module.told_cells
+    monkeypatch.setattr(
+        pattern_module, "told_cells", lambda cross: rounds.append(cross.points) or honest(cross)
+    )
+    pattern = protect(period, RULE)
+    assert not pattern.teams.leaves.any()
+    assert pattern.teams.root
+    assert pattern.courses.leaves.all()
+    assert worked_out(period, pattern) == solved(period, pattern).narrowed == 0
+    assert len(rounds) < 5
 
 
 def test_told_figures_keep_the_rule_themselves() -> None:

@@ -64,10 +64,10 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
         cheapest: list[_Way] = []
         for side in broken:
             across = np.flatnonzero(~cells & (side[cross.tails] != side[cross.heads]))
-            ways = _ways(period.teams, teams, shut_teams, period.team[across], period.team)
-            ways += _ways(
-                period.courses, courses, shut_courses, period.course[across], period.course
-            )
+            ways = _ways(period.teams, teams, shut_teams, period.team[across], period.team,
+                         side[cross.tails[across]])  # fmt: skip
+            ways += _ways(period.courses, courses, shut_courses, period.course[across],
+                          period.course, side[cross.heads[across]])  # fmt: skip
             cheapest += sorted(ways, key=_Way.order)[:1]
         if not cheapest:
             if shut_teams.leaves.all() and shut_courses.leaves.all():
@@ -75,10 +75,10 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
             shut_teams.leaves[:] = shut_teams.groups[:] = True
             shut_courses.leaves[:] = shut_courses.groups[:] = True
             continue
-        # Sides have no point in common, so a total that gives way for its own side mends no other,
+        # Sides have no point in common, so a total on a side that gives way for it mends no other,
         # but for what is left of a group, which takes it in: that is looked at in the next round.
-        alone = [way for way in cheapest if way.alone]
-        for way in alone or [min(cheapest, key=_Way.order)]:
+        own = [way for way in cheapest if way.own]
+        for way in own or [min(cheapest, key=_Way.order)]:
             way.shut.leaves[way.leaf] = True
             if way.group >= 0:
                 way.shut.groups[way.group] = True
@@ -86,20 +86,22 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
 
 @dataclass(frozen=True)
 class _Way:
-    """A total that can give way: a leaf's, with its group's if `group` is one; `alone` if that
-    mends the cut beside the leaf itself."""
+    """A total that can give way: a leaf's, with its group's if `group` is one; `own` if it is a
+    leaf's on the cut's side."""
 
     cost: int
     leaf: int
     group: int
     shut: Margins
-    alone: bool = False
+    own: bool = False
 
     def order(self) -> tuple[int, int, int]:
         return self.cost, self.leaf, self.group
 
 
-def _ways(tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints) -> list[_Way]:
+def _ways(
+    tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints, on_side: Bools
+) -> list[_Way]:
     """How the blocks of some leaves can take in more: a told leaf by losing its own total, what
     is left of a group by its smallest told leaf, what is left of the whole by a leaf of an untold
     group or by a group and its smallest leaf."""
@@ -118,7 +120,8 @@ def _ways(tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints) -
         group = int(tree.group[end])
         alone = np.arange(len(tree.group)) == end
         if told.leaves[end]:
-            ways += [replace(way, alone=True) for way in smallest(alone)]
+            own = bool(on_side[ends == end].any())
+            ways += [replace(way, own=own) for way in smallest(alone)]
         elif told.groups[group]:
             inside = told.leaves & (tree.group == group)
             ways += smallest(inside) or smallest(alone, group)
