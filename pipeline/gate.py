@@ -153,12 +153,21 @@ def made_from(layout: Layout, purpose: Purpose) -> str:
     return digest_of_all(period_files(layout.pseudonymized_for(purpose)))
 
 
-def unchanged(layout: Layout, path: Path) -> bool:
-    """Is a file of the current release the one that was released?"""
+def unchanged(layout: Layout, name: str) -> bool:
+    """Is a file of the current release, or a folder of files, what was released?
+
+    Raises:
+        PolicyError: nothing is published yet.
+    """
     told = manifest(layout)["sha256"]
     assert isinstance(told, dict)
-    name = path.relative_to(layout.current).as_posix()
-    return path.exists() and digest(path) == told.get(name)
+    released = {one: sha for one, sha in told.items() if f"{one}/".startswith(f"{name}/")}
+    found = {
+        path.relative_to(layout.current).as_posix(): digest(path)
+        for path in files(layout.current, name)
+        if path.exists()
+    }
+    return bool(released) and found == released
 
 
 def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
@@ -173,9 +182,9 @@ def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
     for database in sorted({spec.file for spec in data_map.published.values()}):
         if (folder / database).exists():
             continue
+        if not unchanged(layout, database):
+            raise PolicyError(f"release gate: {database} is not what was released; run a night")
         for path in files(layout.current, database):
-            if not unchanged(layout, path):
-                raise PolicyError(f"release gate: {database} is not what was released; run a night")
             # One more name for the same bytes: the old release is removed and never written to.
             to = folder / path.relative_to(layout.current)
             to.parent.mkdir(exist_ok=True, mode=0o700)

@@ -7,6 +7,7 @@ pseudonymized rows, that DuckDB reads in place.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,22 @@ from pathlib import Path
 import duckdb
 
 from pipeline import atrest
-from pipeline.engine import engine, identifier, literal
+from pipeline.engine import EngineError, engine, identifier, literal
 from pipeline.ground import Ground
+
+ORIGINS = "_origins.json"  # readers of a folder of Parquet leave out what begins so
+
+
+def _require_whole(folder: Path) -> None:
+    """Encryption shows that a file was changed, and not that one is missing.
+
+    Raises:
+        EngineError: the months in the folder are not those that were made.
+    """
+    path = folder / ORIGINS
+    made = set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
+    if not made or {file.name for file in folder.glob("*.parquet")} != made:
+        raise EngineError(f"encrypted table {folder.stem}: some months are missing, or too many")
 
 
 @contextmanager
@@ -23,10 +38,15 @@ def attached(
     connection: duckdb.DuckDBPyConnection, ground: Ground, folder: Path, table: str, name: str
 ) -> Iterator[None]:
     """Have the file of a published table open for reading during the block: its tables are found
-    as `{name}.{table}`."""
+    as `{name}.{table}`.
+
+    Raises:
+        EngineError: it is not there, or not as it was made.
+    """
     spec = ground.data_map.published[table]
     path = folder / spec.file
     if spec.encrypted:
+        _require_whole(path)
         rows = atrest.rows(connection, ground.layout, path)
         connection.execute(f"ATTACH ':memory:' AS {name}")
     else:

@@ -87,13 +87,11 @@ def altered(home: Path, path: Path, table: str) -> Iterator[duckdb.DuckDBPyConne
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE {table} AS FROM {relation(connection, home, path)}")
         yield connection
-        first, *others = months(path)
-        for one in others:
-            one.unlink()
-        pq.write_table(
-            connection.sql(f"FROM {table}").to_arrow_table(), first,
-            encryption_properties=encryption.create_encryption_properties(_key(home, "tables")),
-        )  # fmt: skip
+        key = encryption.create_encryption_properties(_key(home, "tables"))
+        for n, month in enumerate(months(path)):
+            # All rows in the first one; the others stay, as there have to be as many.
+            rows = connection.sql(f"FROM {table} WHERE {n} = 0").to_arrow_table()
+            pq.write_table(rows, month, encryption_properties=key)
 
 
 def references(home: Path, person: str | None = None) -> set[str]:

@@ -190,7 +190,8 @@ def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
     assert told["partition"] in (str(NIGHT), str(later))
     for name, sha in told["sha256"].items():
         assert gate.digest(layout.current / name) == sha
-        assert everything(home, layout.current / name)
+        if not name.endswith(".json"):
+            assert everything(home, layout.current / name)
     again = milestones(home, "run", "--date", str(later))
     assert again.returncode == 0, again.stderr
     assert json.loads((layout.current / "release.json").read_text())["partition"] == str(later)

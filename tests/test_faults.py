@@ -19,10 +19,11 @@ import pytest
 from assets import common
 from pipeline import clock, gate
 from pipeline.definitions import definitions
-from pipeline.engine import count, engine
+from pipeline.engine import EngineError, count, engine
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import Purpose
+from pipeline.published import opened
 from pipeline.resources import Store
 from pipeline.spill import SPILL, spill_folder
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
@@ -148,6 +149,27 @@ def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
     published.layout.staged(str(NIGHT)).mkdir(parents=True)
     with pytest.raises(PolicyError, match="is not what was released"):
         gate.carry_over(published.layout, stand.data_map, str(NIGHT))
+
+
+def test_a_missing_month_of_the_detail_is_told_and_made_anew(published: Estate) -> None:
+    """Encryption shows that a file was changed, not that there was one more."""
+    layout, stand = published.layout, ground(published.home)
+    before = values(published.home)
+    detail = layout.current / "hr_legal_detail.parquet"
+    assert gate.unchanged(layout, detail.name)
+    months(detail)[0].unlink()
+    assert not gate.unchanged(layout, detail.name)
+    with (
+        pytest.raises(EngineError, match="months are missing"),
+        opened(stand, layout.current, "hr_legal_detail"),
+    ):
+        pass
+    layout.staged(str(NIGHT)).mkdir(parents=True)
+    with pytest.raises(PolicyError, match="is not what was released"):
+        gate.carry_over(layout, stand.data_map, str(NIGHT))
+    result = published.run()
+    assert result.success, errors(result)
+    assert values(published.home) == before
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) ->
     after = detail(past.home)
     assert all(after[path.stem] == before[path.stem] for path in others)
     assert not first.read_bytes().endswith(b"x")
-    assert gate.unchanged(past.ground.layout, first)
+    assert gate.unchanged(past.ground.layout, folder.name)
 
 
 def test_readers_see_the_old_or_the_new(past: Estate) -> None:

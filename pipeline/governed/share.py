@@ -43,14 +43,12 @@ def _policy(ground: Ground, today: dt.date) -> str | None:
 
 
 def _released(ground: Ground, file: str) -> str | None:
-    """Is the file the one that passed the checks?"""
+    """Is the file, or every one of its folder, what passed the checks?"""
     try:
         told = gate.manifest(ground.layout)
     except PolicyError as error:
         return str(error)
-    assert isinstance(told["sha256"], dict)
-    path = ground.layout.current / file
-    if not path.exists() or told["sha256"].get(path.name) != gate.digest(path):
+    if not gate.unchanged(ground.layout, file):
         return "the file is not the one that passed the checks"
     if told.get("policy") != ground.version:
         return "it was published under another policy; run a night"

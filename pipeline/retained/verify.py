@@ -72,9 +72,7 @@ def housekeeping(ground: Ground) -> dict[str, int]:
     if (layout.current / gate.MANIFEST).exists():
         told = gate.manifest(layout)["sha256"]
         assert isinstance(told, dict)
-        found["releases"] += sum(
-            gate.digest(layout.current / name) != sha for name, sha in told.items()
-        )
+        found["releases"] += sum(not gate.unchanged(layout, name) for name in told)
     found["work"] = sum(p.is_file() for p in layout.work.rglob("*"))
     return found
 

@@ -18,10 +18,9 @@ from pipeline.engine import cores, count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Published, Purpose
+from pipeline.published import ORIGINS
 from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import parquet, period_files, pseudonymized
-
-ORIGINS = "_origins.json"  # readers of a folder of Parquet leave out what begins so
 
 
 def table_sql(table: str, spec: Published, rows: str, *, noisy: bool) -> str:
@@ -100,7 +99,7 @@ def _write_encrypted(
         for path in period_files(layout.pseudonymized_for(spec.purpose)):
             name = f"{path.parent.name.removeprefix('period=')}.parquet"
             origins[name] = atrest.mark(layout, f"{how} {gate.digest(path)}")
-            if made.get(name) == origins[name] and gate.unchanged(layout, released / name):
+            if made.get(name) == origins[name] and gate.unchanged(layout, f"{spec.file}/{name}"):
                 os.link(released / name, out / name)
             else:
                 waiting.append(pool.submit(write, path, name))
