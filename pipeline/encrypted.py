@@ -24,10 +24,11 @@ def read(connection: duckdb.DuckDBPyConnection, key: bytes, url: str) -> str:
 
     Args:
         key: 256 bits.
-        url: a path, or an fsspec URL.
+        url: a path or an fsspec URL, of a file or of a folder of files.
 
     Raises:
-        EngineError: it is not there, not encrypted, was changed, or is under another key.
+        EngineError: it is not there, not encrypted, was changed, is under another key, or has
+            files with other columns.
     """
     system, path = fsspec.core.url_to_fs(url)
     options = ds.ParquetFragmentScanOptions(decryption_properties=create_decryption_properties(key))
@@ -37,9 +38,12 @@ def read(connection: duckdb.DuckDBPyConnection, key: bytes, url: str) -> str:
             # pyarrow reads local files by itself, without passing through Python.
             filesystem=None if _local(system) else system,
         )  # fmt: skip
+        # Of a folder, pyarrow takes the columns of the first file for those of all.
+        alike = all(one.physical_schema.equals(table.schema) for one in table.get_fragments())
     except OSError:
-        name = path.rsplit("/", 1)[-1].removesuffix(".parquet")
-        raise EngineError(f"encrypted table {name}: does not open under this key") from None
+        raise EngineError(f"encrypted table {_name(path)}: does not open under this key") from None
+    if not alike:
+        raise EngineError(f"encrypted table {_name(path)}: its files are not of one shape")
     connection.register(f"encrypted {url}", table)
     return identifier(f"encrypted {url}")
 
@@ -58,6 +62,10 @@ def write(connection: duckdb.DuckDBPyConnection, key: bytes, query: str, url: st
     ):
         for batch in batches:
             writer.write_batch(batch)
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1].removesuffix(".parquet")
 
 
 def _local(system: fsspec.AbstractFileSystem) -> bool:

@@ -94,6 +94,17 @@ def altered(home: Path, path: Path, table: str) -> Iterator[duckdb.DuckDBPyConne
             pq.write_table(rows, month, encryption_properties=key)
 
 
+@contextmanager
+def put_back(path: Path) -> Iterator[None]:
+    """Have a file, or those of a folder, as they are now after the block."""
+    clean = {one: one.read_bytes() for one in (path.iterdir() if path.is_dir() else [path])}
+    try:
+        yield
+    finally:
+        for one, content in clean.items():
+            one.write_bytes(content)
+
+
 def references(home: Path, person: str | None = None) -> set[str]:
     """Pseudonyms that the vault knows, of everybody or of one person."""
     found = set()

@@ -108,6 +108,19 @@ def test_a_table_comes_back_as_it_went_in(tmp_path: Path, rows: int) -> None:
         assert connection.sql(joined).fetchall()[0][0] == (1 if rows > 2 else 0)
 
 
+def test_a_file_of_another_shape_does_not_hide_in_a_folder(tmp_path: Path) -> None:
+    layout, folder = Layout(tmp_path), tmp_path / "t.parquet"
+    folder.mkdir()
+    with engine(tmp_path / "work") as connection:
+        for n, query in enumerate(("SELECT 1 AS a", "SELECT 2 AS a")):
+            atrest.write_table(connection, layout, query, folder / f"{n}.parquet")
+        rows = atrest.rows(connection, layout, folder)
+        assert connection.sql(f"FROM {rows} ORDER BY a").fetchall() == [(1,), (2,)]
+        atrest.write_table(connection, layout, "SELECT 3 AS a, 'x' AS b", folder / "2.parquet")
+        with pytest.raises(EngineError, match="not of one shape"):
+            atrest.rows(connection, layout, folder)
+
+
 def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(tmp_path)
     first = atrest.mark(layout, "SELECT 1")

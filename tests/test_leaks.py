@@ -19,7 +19,7 @@ from pipeline.transforms import publish
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
 from tests.estate import ground
-from tests.opened import altered
+from tests.opened import altered, put_back
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 # What high-risk values look like, by class. The last two are right in themselves and wrong here.
@@ -87,12 +87,9 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
     def judge(table: str, column: str, value: str) -> list[str]:
         folder = stage.layout.staged(str(NIGHT))
         file = folder / MAP.published[table].file
-        clean = file.read_bytes()
-        try:
+        with put_back(file):
             seed(folder, table, column, value)
             verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
-        finally:
-            file.write_bytes(clean)
         assert len(value) < 5 or value not in repr(verdict)
         return [*verdict.broken, *verdict.missing]
 
@@ -138,25 +135,19 @@ def test_cell_under_k(seeded: Callable[[str, str, str], list[str]], table: str) 
 @pytest.mark.parametrize(("column", "kind"), [("occurred_at", "TIMESTAMP"), ("note", "VARCHAR")])
 def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> None:
     file = stage.layout.staged(str(NIGHT)) / MAP.published[table].file
-    clean = file.read_bytes()
-    try:
+    with put_back(file):
         with altered(stage.home, file, table) as c:
             c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
-    finally:
-        file.write_bytes(clean)
     assert "schema.unlisted_columns" in verdict.broken
 
 
 def test_unlisted_table(stage: Estate) -> None:
     file = stage.layout.staged(str(NIGHT)) / "coaching.duckdb"
-    clean = file.read_bytes()
-    try:
+    with put_back(file):
         with duckdb.connect(str(file)) as c:
             c.execute("CREATE TABLE extra AS SELECT 1 AS one")
         verdict = boundaries.published(ground(stage.home), str(NIGHT), "coaching_team")
-    finally:
-        file.write_bytes(clean)
     assert "database.unlisted_tables" in verdict.broken
 
 
