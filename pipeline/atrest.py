@@ -1,7 +1,7 @@
 """Encryption at rest: the identity vault and the HR/legal detail are never plain on the disk.
 
-Tables are encrypted Parquet (pipeline/encrypted.py).
-Small texts are AES-256-GCM over the whole file, bound to its name.
+Tables are encrypted Parquet (pipeline/encrypted.py). Small texts are AES-256-GCM over the whole
+file, bound to its name.
 
 The key comes from one of these, and never from the data:
     MILESTONES_STORAGE_KEY        256 bits in hexadecimal
@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline import encrypted
+from pipeline.encrypted import KEY_BYTES
 from pipeline.layout import Layout, make_settled, replace_settled
 from pipeline.policy.base import PolicyError
 
-KEY_BYTES, NONCE_BYTES = 32, 12
+NONCE_BYTES = 12
 TEXT = ".enc"
 ENCRYPTED_PARQUET = b"PARE"  # how such a file ends; a plain one ends in PAR1
 

@@ -12,10 +12,12 @@ import duckdb
 import fsspec
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
 from pipeline.engine import EngineError, identifier
 
+KEY_BYTES = 32
 GROUP = 122_880  # rows; DuckDB's own row group
 
 
@@ -36,10 +38,11 @@ def read(connection: duckdb.DuckDBPyConnection, key: bytes, url: str) -> str:
         table = ds.dataset(
             path, format=ds.ParquetFileFormat(default_fragment_scan_options=options),
             # pyarrow reads local files by itself, without passing through Python.
-            filesystem=None if _local(system) else system,
+            filesystem=None if isinstance(system, LocalFileSystem) else system,
         )  # fmt: skip
         # Of a folder, pyarrow takes the columns of the first file for those of all.
-        alike = all(one.physical_schema.equals(table.schema) for one in table.get_fragments())
+        others = list(table.get_fragments())[1:]
+        alike = all(one.physical_schema.equals(table.schema) for one in others)
     except OSError:
         raise EngineError(f"encrypted table {_name(path)}: does not open under this key") from None
     if not alike:
@@ -66,7 +69,3 @@ def write(connection: duckdb.DuckDBPyConnection, key: bytes, query: str, url: st
 
 def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1].removesuffix(".parquet")
-
-
-def _local(system: fsspec.AbstractFileSystem) -> bool:
-    return isinstance(system, fsspec.implementations.local.LocalFileSystem)

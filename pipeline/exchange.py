@@ -29,7 +29,6 @@ from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
 
 SETTING = "MILESTONES_EXCHANGE"
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,10 @@ class Exchange:
     work: Path | None
     lent: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def lend(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
-        """Let workers read one of the connection's tables or views."""
-        encrypted.write(connection, self.key, f"FROM {identifier(name)}", self._url(name))
+    def lend(self, connection: duckdb.DuckDBPyConnection, name: str, rows: str = "") -> None:
+        """Let workers read one of the connection's tables or views, or the relation `rows`."""
+        query = f"FROM {rows or identifier(name)}"
+        encrypted.write(connection, self.key, query, self._url(name))
         self.lent[name] = ""
 
     def lend_stored(self, connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> None:
@@ -57,8 +57,7 @@ class Exchange:
         if self.work:
             self.lent[name] = rows
         else:
-            encrypted.write(connection, self.key, f"FROM {rows}", self._url(name))
-            self.lent[name] = ""
+            self.lend(connection, name, rows)
 
     @contextmanager
     def borrowed(self, *names: str) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -134,7 +133,9 @@ def exchange(layout: Layout, step: str) -> Iterator[Exchange]:
     _remove(system, path)
     system.makedirs(path, exist_ok=True)
     try:
-        yield Exchange(folder, secrets.token_bytes(KEY_BYTES), None if base else layout.work)
+        yield Exchange(
+            folder, secrets.token_bytes(encrypted.KEY_BYTES), None if base else layout.work
+        )
     finally:
         _remove(system, path)
 

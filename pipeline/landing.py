@@ -18,6 +18,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.engine import engine
 from pipeline.gate import digest
@@ -159,8 +160,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
     system, base = _folder(layout, str(drop))
     if not system.isdir(base):
         raise PolicyError(f"no drop for {drop}: the landing folder has no folder of that date")
-    local = "file" in (system.protocol if isinstance(system.protocol, tuple) else
-                       (system.protocol,))  # fmt: skip
+    local = isinstance(system, LocalFileSystem)
     copy = layout.work / f"landing-{drop}"
     files: list[LandedFile] = []
     try:

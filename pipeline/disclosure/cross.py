@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.disclosure.cuts import cycles, shared_weights, thin_cuts
+from pipeline.disclosure.cuts import cycles, neighbours, shared_weights, thin_cuts
 from pipeline.disclosure.period import Bools, Floats, Ints, Period, Rule, tally
 
 
@@ -47,11 +47,7 @@ class Cross:
     @cached_property
     def harmless_near(self) -> list[list[tuple[int, int]]]:
         """Of every point, its neighbours over cells that are harmless, and the cells."""
-        near: list[list[tuple[int, int]]] = [[] for _ in range(self.points)]
-        for edge in np.flatnonzero(self.harmless).tolist():
-            near[self.tails[edge]].append((int(self.heads[edge]), edge))
-            near[self.heads[edge]].append((int(self.tails[edge]), edge))
-        return near
+        return neighbours(self.points, self.tails, self.heads, np.flatnonzero(self.harmless))
 
     def weights(self, unknown: Bools, of: Ints) -> Floats:
         """Weights of the unknown cells for the cut test (others: 0).

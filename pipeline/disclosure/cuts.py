@@ -34,6 +34,18 @@ def components(points: int, tails: Ints, heads: Ints) -> Ints:
     return label
 
 
+def neighbours(
+    points: int, tails: Ints, heads: Ints, edges: Ints
+) -> list[list[tuple[int, int]]]:  # fmt: skip
+    """Of every point, its neighbours over these edges, each with its edge; in the edges' order."""
+    near: list[list[tuple[int, int]]] = [[] for _ in range(points)]
+    ends = zip(edges.tolist(), tails[edges].tolist(), heads[edges].tolist(), strict=True)
+    for edge, tail, head in ends:
+        near[tail].append((head, edge))
+        near[head].append((tail, edge))
+    return near
+
+
 def _merged(
     tails: Ints, heads: Ints, weights: Floats, points: int
 ) -> tuple[Ints, Ints, Floats]:  # fmt: skip
@@ -92,10 +104,7 @@ def _half_of_a_point(points: int, t: Ints, h: Ints, w: Floats, degree: Floats) -
 def _connected_enough(points: int, t: Ints, h: Ints, w: Floats, limit: float) -> Bools:
     """Edges whose ends no cut below the limit parts, by a maximum adjacency order; at least one
     per component, since its last two points are parted by no less than the last one's degree."""
-    near: list[list[tuple[int, int]]] = [[] for _ in range(points)]
-    for edge, (a, b) in enumerate(zip(t.tolist(), h.tolist(), strict=True)):
-        near[a].append((b, edge))
-        near[b].append((a, edge))
+    near = neighbours(points, t, h, np.arange(len(t)))
     reach = np.zeros(points)
     done = np.zeros(points, bool)
     enough = np.zeros(len(t), bool)
@@ -162,10 +171,7 @@ def bridges(points: int, tails: Ints, heads: Ints, among: Bools) -> Iterator[int
         tails[marked] * points + heads[marked], return_index=True, return_counts=True
     )
     single = {int(edge) for edge in marked[first[times == 1]]}
-    near: list[list[tuple[int, int]]] = [[] for _ in range(points)]
-    for edge in marked[first].tolist():
-        near[tails[edge]].append((int(heads[edge]), edge))
-        near[heads[edge]].append((int(tails[edge]), edge))
+    near = neighbours(points, tails, heads, marked[first])
     found = [-1] * points
     low = [0] * points
     clock = 0

@@ -29,12 +29,11 @@ from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, same_rows, swap
 from pipeline.retained.sweep import text_with
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, stored, told
+from pipeline.transforms import basis, kept, stored, told
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import filters, load_references, write_period
 from pipeline.transforms.publish import stage_database
 from pipeline.transforms.reconcile import reconcile, write_story
-from pipeline.transforms.stored import CLASSIFIED, parquet
 
 
 def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> list[Stroke]:
@@ -62,7 +61,7 @@ def _expired(
     after = due_sql(ground.rules, ground.data_map, now, purpose)
     found = set()
     for folder in months_due(ground, now, purpose):
-        rows = parquet(sorted(folder.glob("*.parquet")), CLASSIFIED)
+        rows = stored.classified(ground.layout, folder.name)
         if count(connection, f"SELECT count(*) FROM {rows} WHERE ({after}) AND NOT ({before})"):
             found.add(folder.name)
     return found
@@ -75,7 +74,7 @@ def _remake(
     """Make one month of one purpose again; true if that changed it."""
     layout = ground.layout
     classified = stored.classified(layout, period)
-    path = layout.pseudonymized_for(purpose) / period / "rows.parquet"
+    path = kept.file(layout.pseudonymized_for(purpose), period)
     fresh = fresh_path(layout, path)
     write_period(connection, classified, purpose, due, fresh)
     passing = " AND ".join(filters(purpose, due).values())

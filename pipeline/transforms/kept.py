@@ -44,21 +44,22 @@ def marks(
     return found
 
 
-def keep(folder: Path, marks: dict[str, str], out: Path) -> set[str]:
-    """Let `out` have the files of `folder` whose marks are these; returns their periods."""
+def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]:
+    """Let `out` have the files of `folder` whose marks are these; returns their periods, each with
+    its mark and its file's hash."""
     told = folder / MARKS
     before = json.loads(told.read_text("utf-8")) if told.exists() else {}
-    kept = set()
+    kept = {}
     for name, mark in marks.items():
         path = file(folder, name)
-        if path.exists() and before.get(name) == [mark, digest(path)]:
+        if path.exists() and before.get(name) == (now := [mark, digest(path)]):
             # Files of the store are replaced, and never written into.
             os.link(path, file(out, name))
-            kept.add(name)
+            kept[name] = now
     return kept
 
 
-def remember(marks: dict[str, str], out: Path) -> None:
-    """Write down what the periods in `out` were made of."""
-    told = {name: [mark, digest(file(out, name))] for name, mark in marks.items()}
+def remember(marks: dict[str, str], kept: dict[str, list[str]], out: Path) -> None:
+    """Write down what the periods in `out` were made of; `kept`, as `keep` tells it."""
+    told = {name: kept.get(name) or [mark, digest(file(out, name))] for name, mark in marks.items()}
     (out / MARKS).write_text(json.dumps(told, indent=1), "utf-8")

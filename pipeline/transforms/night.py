@@ -81,12 +81,12 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
             marks = kept.marks(connection, key, due, periods)
             same = kept.keep(layout.pseudonymized_for(purpose), marks, beside)
             anew = {name: rows for name, rows in periods.items() if name not in same}
-            if cluster.address():
+            if anew and cluster.address():
                 _periods_apart(connection, layout, purpose, due, anew, beside)
             else:
                 for name, rows in anew.items():
                     write_period(connection, rows, purpose, due, kept.file(beside, name))
-            kept.remember(marks, beside)
+            kept.remember(marks, same, beside)
     return key
 
 
