@@ -16,7 +16,7 @@ from expectations.evidence import (
 )
 from expectations.suite import Verdict, judge
 from pipeline import gate
-from pipeline.engine import count, engine, identifier, literal
+from pipeline.engine import engine, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap, Purpose
@@ -173,7 +173,7 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
             names.append(SMALL)
             if whole and not any(whole.values()):
                 rule = ground.disclosure.classes[table]
-                found[SMALL] = count(connection, classes.small_sql(relation, rule))
+                found[SMALL] = classes.small(connection, relation, rule)
         if table in tables:
             found |= table_evidence(
                 connection, relation, columns, types, layout, data_map, spec.purpose, spec.k

@@ -179,8 +179,8 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
         column, value = "department", "HLT-404"
     honest = publish.table_sql
 
-    def leaky(name: str, *arguments: object, noisy: bool) -> str:
-        query = honest(name, *arguments, noisy=noisy)  # type: ignore[arg-type]
+    def leaky(name: str, *arguments: object) -> str:
+        query = honest(name, *arguments)  # type: ignore[arg-type]
         if name != table:
             return query
         replaced = f"'{value}'::{MAP.columns[column].type}"

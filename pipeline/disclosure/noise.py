@@ -91,29 +91,30 @@ def mechanism(noise: Noise, sensitivity: int) -> tuple[Any, float]:
 
 
 def add_noise(
-    connection: duckdb.DuckDBPyConnection, table: str, cell: tuple[str, ...], noise: Noise, k: int,
+    connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], noise: Noise, k: int,
     night: str,
 ) -> list[Spent]:  # fmt: skip
-    """Make `noisy_<table>`, the chosen figures of one table with noise, from `coaching_row` and
+    """Make `figures_<table>`, the chosen figures of one table with noise, from `coaching_row` and
     `chosen_<table>`.
+
+    Args:
+        key: numbers by which the table's cells are known within a period.
 
     Returns:
         What each period cost.
     """
-    key = ", ".join(("period", *cell))
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in ("period", *cell))
+    cell = ", ".join(("period", *key))
     bands = ", ".join(f"count(*) FILTER (score_band = '{band}') AS {band}" for band in BANDS)
     # Every chosen cell has a row, also one of which no record counts.
     counted: pa.Table = connection.sql(f"""
     WITH counting AS (SELECT * FROM coaching_row QUALIFY row_number() OVER (
-        PARTITION BY period, learner_ref ORDER BY hash(course_code, days, score_band)
+        PARTITION BY period, person ORDER BY hash(course, days, score_band)
       ) <= {noise.at_most}),
-    counts AS (SELECT {key}, count(*) AS records, count(*) FILTER (complete) AS complete,
+    counts AS (SELECT {cell}, count(*) AS records, count(*) FILTER (complete) AS complete,
         count(on_time) AS due, count(*) FILTER (on_time) AS on_time,
-        count(DISTINCT learner_ref) AS learners, {bands} FROM counting GROUP BY ALL)
-    SELECT {", ".join(f"c.{name}" for name in ("period", *cell))},
-      {", ".join(f"coalesce(r.{name}, 0) AS {name}" for name in (*COUNTS, *BANDS))}
-    FROM chosen_{table} c LEFT JOIN counts r ON {same}
+        count(DISTINCT person) AS learners, {bands} FROM counting GROUP BY ALL)
+    SELECT {cell}, {", ".join(f"coalesce({name}, 0) AS {name}" for name in (*COUNTS, *BANDS))}
+    FROM chosen_{table} LEFT JOIN counts USING ({cell})
     """).to_arrow_table()  # fmt: skip
     made, epsilon = mechanism(noise, (PER_RECORD + 1) * noise.at_most)
     names = (*COUNTS, *BANDS)
@@ -129,17 +130,17 @@ def add_noise(
         return f"least(greatest({part} / greatest({whole}, 1), 0), 1)::DOUBLE"
 
     shares = ", ".join(f"{share(band, 'records')} AS share_{band}" for band in BANDS)
-    everyone = "(SELECT count(DISTINCT learner_ref) FROM coaching_row)"
+    everyone = "(SELECT count(DISTINCT person) FROM coaching_row)"
     every = "(SELECT count(*) FROM coaching_row)"
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE noisy_{table} AS SELECT {key},
+    CREATE OR REPLACE TEMP TABLE figures_{table} AS SELECT {cell},
       least(greatest(learners, {k}), {everyone}) AS learners,
       least(greatest(records, {k}), {every}) AS records,
       {share("complete", "records")} AS completion_rate, {share("on_time", "due")} AS on_time_rate,
       NULL::DOUBLE AS median_days, {shares} FROM drawn
     """)
     connection.unregister("drawn")
-    periods = connection.sql(f"SELECT DISTINCT period FROM noisy_{table} ORDER BY 1").fetchall()
+    periods = connection.sql(f"SELECT DISTINCT period FROM figures_{table} ORDER BY 1").fetchall()
     return [
         Spent(night, table, str(period), epsilon, noise.at_most, "OpenDP make_laplace, integers")
         for (period,) in periods

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.engine import literal
+from pipeline.engine import count, literal
 from pipeline.policy.disclosure import ClassRule, DisclosureRules, Step
 
 FULL = "full"  # the detail of a row that has lost nothing
@@ -77,39 +77,56 @@ def make_classes(
     Args:
         rows: SQL, a purpose's pseudonymized rows with BROUGHT, learner_ref, status, score_band.
     """
-    brought = ", ".join(BROUGHT)
-    # People as 64-bit hashes: two that fall together make a class seem smaller, never larger.
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE unplaced AS "
-        f"SELECT {brought}, hash(learner_ref) AS person, "
-        f"bool_or(NOT coalesce({ADVERSE}, false)) AS fine FROM {rows} GROUP BY ALL"
-    )
-    enough = (
-        f"count(DISTINCT person) >= {rule.k} "
-        f"AND count(DISTINCT person) FILTER (fine) >= {rule.but_for}"
-    )
-    same = " AND ".join(f"u.{name} IS NOT DISTINCT FROM c.{name}" for name in BROUGHT)
+    _number(connection, "unplaced", "combination", BROUGHT, rows)
     made = False
     for steps in range(len(rule.coarsen) + 1):
         coarse = _coarse(rules, set(rule.coarsen[:steps]), detail(rule, steps))
         told = ", ".join(f"{sql} AS told_{name}" for name, sql in coarse.items())
         key = ", ".join(f"told_{name}" for name in coarse)
         into = "INSERT INTO class_of" if made else "CREATE OR REPLACE TEMP TABLE class_of AS"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW coarse AS SELECT *, {told} FROM unplaced;"
-            f"CREATE OR REPLACE TEMP TABLE enough AS "
-            f"SELECT {key} FROM coarse GROUP BY ALL HAVING {enough};"
-        )
-        both = " AND ".join(f"c.told_{name} IS NOT DISTINCT FROM e.told_{name}" for name in coarse)
-        connection.execute(
-            f"{into} SELECT DISTINCT {brought}, {key} FROM coarse c SEMI JOIN enough e ON {both}"
-        )
+        connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE coarse AS
+          SELECT *, dense_rank() OVER (ORDER BY {key}) AS class
+          FROM (SELECT *, {told} FROM combination);
+        CREATE OR REPLACE TEMP TABLE enough AS
+          SELECT class FROM (SELECT class, person, bool_or(fine) AS fine
+            FROM unplaced JOIN coarse USING (number) GROUP BY ALL)
+          GROUP BY class HAVING {_enough(rule)};
+        {into} SELECT {", ".join(BROUGHT)}, {key} FROM coarse SEMI JOIN enough USING (class);
+        DELETE FROM combination WHERE number IN
+          (SELECT number FROM coarse SEMI JOIN enough USING (class));
+        CREATE OR REPLACE TEMP TABLE unplaced AS FROM unplaced SEMI JOIN combination USING (number);
+        """)
         made = True
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE unplaced AS "
-            f"FROM unplaced u ANTI JOIN class_of c ON {same}"
-        )
-    connection.execute("DROP VIEW coarse; DROP TABLE unplaced; DROP TABLE enough")
+    connection.execute(
+        "DROP TABLE combination; DROP TABLE unplaced; DROP TABLE coarse; DROP TABLE enough"
+    )
+
+
+def _number(
+    connection: duckdb.DuckDBPyConnection, people: str, names: str, key: tuple[str, ...], rows: str
+) -> None:
+    """Make of rows two tables, so that people are counted by numbers and not by long texts:
+
+    - `<names>`: number, and each of the `key`'s combinations;
+    - `<people>`: one row a (number, person); fine: had the person anything but an adverse outcome?
+
+    People are 64-bit hashes: two that fall together make a class seem smaller, never larger.
+    """
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM n.{name}" for name in key)
+    connection.execute(f"""
+    CREATE OR REPLACE TEMP TABLE {names} AS SELECT row_number() OVER ()::INTEGER AS number, *
+      FROM (SELECT DISTINCT {", ".join(key)} FROM {rows});
+    CREATE OR REPLACE TEMP TABLE {people} AS
+      SELECT number, hash(r.learner_ref) AS person,
+        bool_or(NOT coalesce({ADVERSE}, false)) AS fine
+      FROM {rows} r JOIN {names} n ON {same} GROUP BY ALL
+    """)
+
+
+def _enough(rule: ClassRule) -> str:
+    """SQL: may a class be told, over one row a person?"""
+    return f"count(*) >= {rule.k} AND count(*) FILTER (fine) >= {rule.but_for}"
 
 
 def placed_sql(rows: str) -> str:
@@ -131,10 +148,13 @@ def withheld_sql(rows: str, table: str) -> str:
     )
 
 
-def small_sql(table: str, rule: ClassRule) -> str:
-    """SQL: classes of a table that may not be told, counted from the table itself."""
-    return (
-        f"SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {', '.join(TOLD)} "
-        f"HAVING count(DISTINCT learner_ref) < {rule.k} OR "
-        f"count(DISTINCT learner_ref) FILTER (NOT coalesce({ADVERSE}, false)) < {rule.but_for})"
+def small(connection: duckdb.DuckDBPyConnection, table: str, rule: ClassRule) -> int:
+    """Classes of a table that may not be told, counted from the table itself."""
+    _number(connection, "seated", "class", TOLD, table)
+    found = count(
+        connection,
+        "SELECT count(*) FROM "
+        f"(SELECT number FROM seated GROUP BY number HAVING NOT ({_enough(rule)}))",
     )
+    connection.execute("DROP TABLE seated; DROP TABLE class")
+    return found

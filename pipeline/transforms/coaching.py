@@ -6,6 +6,8 @@ of them together (pipeline/disclosure/pattern.py), since an attacker has them al
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Iterable
 from itertools import tee
 
 import duckdb
@@ -28,7 +30,18 @@ CELL: dict[str, tuple[str, ...]] = {
     "coaching_course": ("category", "course_code"),
     "coaching_team_course": ("department", "team_ref", "course_code"),
 }
+# The numbers (`make_rows`) by which a table's cells are known within a period.
+KEY: dict[str, tuple[str, ...]] = {
+    "coaching_period": (),
+    "coaching_department": ("department_number",),
+    "coaching_team": ("team",),
+    "coaching_category": ("category_number",),
+    "coaching_course": ("course",),
+    "coaching_team_course": ("team", "course"),
+}
+NUMBERS = ("team", "course", "department_number", "category_number")
 BANDS = ("low", "mid", "high", "unscored")
+BAND_TYPE = f"ENUM {BANDS}"
 # Score bands are told of courses only: told of teams as well, the two could be crossed.
 WITH_BANDS = ("coaching_period", "coaching_category", "coaching_course")
 
@@ -38,9 +51,9 @@ def make_rows(
 ) -> None:
     """Make of the pseudonymized rows of the periods that are to be told:
 
-    - `coaching_row`: the rows, with period and category;
     - `cell_name`: one row a (period, team, course), its names and their numbers, which are
       consecutive in each period: team, course, department_number, category_number;
+    - `coaching_row`: the rows, with those numbers and the person's in place of all names;
     - `contribution`: one row a (period, team, course, person), numbers and counts only.
 
     Args:
@@ -48,29 +61,31 @@ def make_rows(
         told: SQL test over `period`: is it to be told now?
     """
     period = f"date_trunc('{rules.coaching.period}', period)::DATE"
+    due = f"period IS NOT NULL AND {told.format(period=period)}"
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE coaching_row AS
-      SELECT * REPLACE ({period} AS period), {rules.category_sql("course_code")} AS category
-      FROM {rows} WHERE period IS NOT NULL AND {told.format(period=period)};
     CREATE OR REPLACE TEMP TABLE cell_name AS
       SELECT *,
         dense_rank() OVER (PARTITION BY period ORDER BY department, team_ref) - 1 AS team,
         dense_rank() OVER (PARTITION BY period ORDER BY category, course_code) - 1 AS course,
         dense_rank() OVER (PARTITION BY period ORDER BY department) - 1 AS department_number,
         dense_rank() OVER (PARTITION BY period ORDER BY category) - 1 AS category_number
-      FROM (SELECT DISTINCT period, department, team_ref, category, course_code
-            FROM coaching_row);
-    CREATE OR REPLACE TEMP TABLE contribution AS
-      SELECT r.period, team, course, person,
-        count(*) AS records, count(*) FILTER (complete) AS complete, count(on_time) AS due,
-        count(*) FILTER (on_time) AS on_time, count(*) FILTER (score_band = 'low') AS low
-      FROM coaching_row r
+      FROM (SELECT *, {rules.category_sql("course_code")} AS category FROM (
+        SELECT DISTINCT {period} AS period, department, team_ref, course_code
+        FROM {rows} WHERE {due}));
+    CREATE OR REPLACE TEMP TABLE coaching_row AS
+      SELECT c.period, {", ".join(f"c.{name}::INTEGER AS {name}" for name in NUMBERS)},
+        person::INTEGER AS person, complete, on_time, days, score_band::{BAND_TYPE} AS score_band
+      FROM (SELECT * REPLACE ({period} AS period) FROM {rows} WHERE {due}) r
       JOIN cell_name c ON r.period = c.period AND r.course_code IS NOT DISTINCT FROM c.course_code
         AND r.team_ref IS NOT DISTINCT FROM c.team_ref
         AND r.department IS NOT DISTINCT FROM c.department
       JOIN (SELECT learner_ref, row_number() OVER (ORDER BY learner_ref) - 1 AS person
-            FROM (SELECT DISTINCT learner_ref FROM coaching_row)) USING (learner_ref)
-      GROUP BY ALL
+            FROM (SELECT DISTINCT learner_ref FROM {rows} WHERE {due})) USING (learner_ref);
+    CREATE OR REPLACE TEMP TABLE contribution AS
+      SELECT period, team, course, person,
+        count(*) AS records, count(*) FILTER (complete) AS complete, count(on_time) AS due,
+        count(*) FILTER (on_time) AS on_time, count(*) FILTER (score_band = 'low') AS low
+      FROM coaching_row GROUP BY ALL
     """)
 
 
@@ -113,67 +128,89 @@ def _ints(
 
 def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
     """Choose what is told of every period in `contribution`; makes `chosen_<table>` of the
-    columns period and the table's cell."""
-    empty = "SELECT period{} FROM cell_name LIMIT 0"
-    for table, cell in CELL.items():
-        columns = "".join(f", {name}" for name in cell)
+    columns period and the table's KEY."""
+    for table, key in KEY.items():
+        columns = "".join(f", {name}" for name in key)
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS {empty.format(columns)}"
+            f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS "
+            f"SELECT period{columns} FROM cell_name LIMIT 0"
         )
-    periods = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
-    tables, again = tee(period_of(connection, period) for (period,) in periods)
+    found = periods(connection)
+    tables, again = tee(period_of(connection, period) for period in found)
     size = count(connection, "SELECT count(*) FROM contribution")
     patterns = cluster.results(protect, ((one, rule) for one in tables), size)
-    for (period,), of, pattern in zip(periods, again, patterns, strict=True):
-        for table, (key, numbers) in _numbers(of, pattern).items():
-            columns = "".join(f", {name}" for name in CELL[table])
-            chosen = pa.table({name: column for name, column in zip(key, numbers, strict=True)})
+    for period, of, pattern in zip(found, again, patterns, strict=True):
+        for table, numbers in _chosen(of, pattern).items():
+            key = ("period", *KEY[table])
+            days = [period] * len(numbers[0])
+            chosen = pa.table(dict(zip(key, [days, *numbers], strict=False)))
             connection.register("chosen_numbers", chosen)
-            test = " AND ".join(f"c.{name} = n.{name}" for name in key) or "true"
-            connection.execute(
-                f"INSERT INTO chosen_{table} SELECT DISTINCT c.period{columns} "
-                f"FROM cell_name c JOIN chosen_numbers n ON {test} WHERE c.period = $period",
-                {"period": period},
-            )
+            connection.execute(f"INSERT INTO chosen_{table} FROM chosen_numbers")
             connection.unregister("chosen_numbers")
 
 
-def _numbers(period: Period, pattern: Pattern) -> dict[str, tuple[tuple[str, ...], list[Ints]]]:
-    """Of every table: the columns of `contribution` by which cells are chosen, and the numbers."""
+def periods(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
+    """The periods that `make_rows` found rows of."""
+    found = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
+    return [period for (period,) in found]
+
+
+def _chosen(period: Period, pattern: Pattern) -> dict[str, list[Ints]]:
+    """Of every table the numbers of the chosen cells, in the order of its KEY; of the whole
+    company one number of no meaning, or none."""
     cells = np.flatnonzero(pattern.cells)
 
     def single(mask: Bools) -> list[Ints]:
         return [np.flatnonzero(mask).astype(np.int64)]
 
-    every = np.full(len(period.teams.group), pattern.teams.root)
     return {
-        "coaching_period": (("team",), single(every)),
-        "coaching_department": (("department_number",), single(pattern.teams.groups)),
-        "coaching_team": (("team",), single(pattern.teams.leaves)),
-        "coaching_category": (("category_number",), single(pattern.courses.groups)),
-        "coaching_course": (("course",), single(pattern.courses.leaves)),
-        "coaching_team_course": (
-            ("team", "course"), [period.team[cells], period.course[cells]],
-        ),
-    }  # fmt: skip
+        "coaching_period": single(np.array([pattern.teams.root])),
+        "coaching_department": single(pattern.teams.groups),
+        "coaching_team": single(pattern.teams.leaves),
+        "coaching_category": single(pattern.courses.groups),
+        "coaching_course": single(pattern.courses.leaves),
+        "coaching_team_course": [period.team[cells], period.course[cells]],
+    }
 
 
-def table_sql(table: str) -> str:
-    """SQL: the chosen figures of one table, from `coaching_row`.
+def make_figures(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    """Make `figures_<table>` of each: the chosen figures under the table's KEY. One period after
+    the other, so that medians and distinct people of one only are in memory."""
+    for table in tables:
+        made = f"figures_{table}"
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {made} AS {_figures_sql(table, 'NULL')} LIMIT 0"
+        )
+        for period in periods(connection):
+            figures = _figures_sql(table, f"DATE '{period}'")
+            connection.execute(f"INSERT INTO {made} {figures}")
+
+
+def _figures_sql(table: str, period: str) -> str:
+    """SQL: the chosen figures of one table and period, from `coaching_row`.
 
     Measures: learners (distinct people), records, completion_rate and on_time_rate (0..1, the
     latter over records with a due date), median_days from assignment to completion (whole days),
     and of courses the share of records in each score band.
     """
-    cell = CELL[table]
-    key = "".join(f", r.{name}" for name in cell)
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in ("period", *cell))
+    key = ", ".join(("period", *KEY[table]))
     bands = "".join(
         f", (count(*) FILTER (score_band = '{band}') / count(*))::DOUBLE AS share_{band}"
         for band in (BANDS if table in WITH_BANDS else ())
     )
     return f"""
-    SELECT r.period{key}, count(DISTINCT learner_ref) AS learners, count(*) AS records,
+    SELECT {key}, count(DISTINCT person) AS learners, count(*) AS records,
       avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
       round(median(days)) AS median_days{bands}
-    FROM coaching_row r JOIN chosen_{table} c ON {same} GROUP BY r.period{key}"""
+    FROM coaching_row SEMI JOIN chosen_{table} USING ({key}) WHERE period = {period}
+    GROUP BY {key}"""
+
+
+def named_sql(table: str) -> str:
+    """SQL: `figures_<table>` under their names instead of their numbers."""
+    key = ", ".join(("period", *KEY[table]))
+    names = "".join(f", {name}" for name in CELL[table])
+    return (
+        f"SELECT * FROM figures_{table} "
+        f"JOIN (SELECT DISTINCT {key}{names} FROM cell_name) USING ({key})"
+    )

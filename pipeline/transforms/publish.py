@@ -23,12 +23,11 @@ from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import parquet, period_files, pseudonymized
 
 
-def table_sql(table: str, spec: Published, rows: str, *, noisy: bool) -> str:
-    """SQL: the content of one published table; `noisy`: its new figures have noise."""
+def table_sql(table: str, spec: Published, rows: str) -> str:
+    """SQL: the content of one published table."""
     columns = ", ".join(spec.columns)
     if spec.purpose is Purpose.COACHING:
-        fresh = f"SELECT {columns} FROM noisy_{table}" if noisy else coaching.table_sql(table)
-        both = f"FROM kept_{table} UNION ALL ({fresh})"
+        both = f"FROM kept_{table} UNION ALL BY NAME ({coaching.named_sql(table)})"
         return f"SELECT {columns} FROM ({both}) ORDER BY ALL"
     timed = any(name.endswith("_at") for name in spec.columns)
     if spec.purpose is Purpose.ANALYTICS:
@@ -52,9 +51,10 @@ def make_coaching(
         f"({test} AND {{period}} > DATE '{gone}')",
     )  # fmt: skip
     coaching.choose(connection, rules.rule(ground.data_map))
-    new = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
     path = layout.staged(partition) / told.PERIODS
-    path.write_text(json.dumps([str(period) for (period,) in new]), "utf-8")
+    path.write_text(json.dumps([str(one) for one in coaching.periods(connection)]), "utf-8")
+    noisy = rules.coaching.noise
+    coaching.make_figures(connection, [table for table in coaching.CELL if table not in noisy])
     _add_noise(connection, ground, partition)
 
 
@@ -74,7 +74,7 @@ def _add_noise(connection: duckdb.DuckDBPyConnection, ground: Ground, partition:
                     f"DELETE FROM chosen_{table} WHERE period = $period", {"period": period}
                 )
         k = ground.data_map.published[table].k or 0
-        spent += noise.add_noise(connection, table, coaching.CELL[table], asked, k, partition)
+        spent += noise.add_noise(connection, table, coaching.KEY[table], asked, k, partition)
     noise.write_ledger(ground.layout.staged(partition), spent)
 
 
@@ -85,12 +85,12 @@ def _write_encrypted(
     them. A month that was released as it would be made now keeps its file."""
     released = layout.current / spec.file
     made, origins = _origins(released), {}
-    how = table_sql(table, spec, "month", noisy=False)
+    how = table_sql(table, spec, "month")
     connection.execute("SET preserve_insertion_order = true")
     out.mkdir(mode=0o700)
 
     def write(path: Path, name: str) -> None:
-        query = table_sql(table, spec, parquet([path], {}), noisy=False)
+        query = table_sql(table, spec, parquet([path], {}))
         atrest.write_table(connection.cursor(), layout, query, out / name)
 
     # A file is compressed and encrypted by one thread.
@@ -148,8 +148,7 @@ def stage_database(
         connection.execute("SET preserve_insertion_order = true")
         try:
             for table, spec in tables.items():
-                noisy = table in ground.disclosure.coaching.noise
-                query = table_sql(table, spec, rows, noisy=noisy)
+                query = table_sql(table, spec, rows)
                 connection.execute(f"CREATE TABLE staged.{identifier(table)} AS {query}")
                 (counts[table],) = connection.sql(
                     f"SELECT count(*) FROM staged.{identifier(table)}"
