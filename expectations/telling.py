@@ -93,25 +93,21 @@ def figures(
         exact: tables whose figures have no noise; no others say anything for certain.
     """
     numbers = {
-        "department": ("department_number", period.teams.group[period.team]),
-        "team_ref": ("team", period.team),
-        "category": ("category_number", period.courses.group[period.course]),
-        "course_code": ("course", period.course),
+        "team": period.team,
+        "department_number": period.teams.group[period.team],
+        "course": period.course,
+        "category_number": period.courses.group[period.course],
     }
     due = period.per_cell(period.due)
     members, totals = [], []
     cells = np.zeros(period.cells, bool)
     values = {n: np.zeros(period.cells, np.int64) for n in ("records", "complete", "on_time")}
     for table in exact:
-        cell = coaching.CELL[table]
-        # A team says its department, a course its category.
-        names = [n for n in cell if n in ("team_ref", "course_code")] or list(cell)
-        staged = _staged(connection, table, [numbers[name][0] for name in names], day)
+        key = coaching.KEY[table]
+        staged = _staged(connection, table, day)
         row = (
-            _rows_of_cells(
-                [numbers[name][1] for name in names], [staged[numbers[name][0]] for name in names]
-            )
-            if names
+            _rows_of_cells([numbers[name] for name in key], [staged[name] for name in key])
+            if key
             # The whole company: one row, or none in a period of which nothing is told.
             else np.full(period.cells, len(staged["records"]) - 1)
         )
@@ -155,20 +151,21 @@ def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
     return np.where(row[order][at] == cell, order[at], -1).astype(np.int64)
 
 
-def _staged(
-    connection: duckdb.DuckDBPyConnection, table: str, key: list[str], day: str
-) -> dict[str, Ints]:
+def _staged(connection: duckdb.DuckDBPyConnection, table: str, day: str) -> dict[str, Ints]:
     """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
     of records in time."""
-    same = " AND ".join(
-        f"c.{name} IS NOT DISTINCT FROM s.{name}" for name in ("period", *coaching.CELL[table])
-    )
-    numbers = "".join(f"c.{name}, " for name in key)
+    named, numbers = "", ""
+    for number in coaching.KEY[table]:
+        names = [name for name in coaching.NAMED[number][1] if name in coaching.CELL[table]]
+        same = " AND ".join(
+            f"s.{name} IS NOT DISTINCT FROM {number}_name.{name}" for name in ("period", *names)
+        )
+        named += f" JOIN ({coaching.names_sql(number)}) AS {number}_name ON {same}"
+        numbers += f"{number}, "
     found = connection.execute(
-        f"SELECT DISTINCT {numbers}s.records, "
-        "round(s.completion_rate * s.records)::BIGINT AS complete, "
-        f"coalesce(s.on_time_rate, 0) AS share FROM cell_name c "
-        f"JOIN staged.{identifier(table)} s ON {same} WHERE c.period = $day",
+        f"SELECT DISTINCT {numbers}records, round(completion_rate * records)::BIGINT AS complete, "
+        f"coalesce(on_time_rate, 0) AS share FROM staged.{identifier(table)} s{named} "
+        "WHERE s.period = $day",
         {"day": day},
     ).fetchnumpy()
     return {name: np.asarray(column) for name, column in found.items()}

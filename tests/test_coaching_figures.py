@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_named_rows(given: list[dict[str, object]]) -> 
         for table, key in coaching.KEY.items():
             connection.execute(
                 f"CREATE TEMP TABLE chosen_{table} AS SELECT DISTINCT "
-                f"{', '.join(('period', *key))} FROM cell_name WHERE {chosen}"
+                f"{', '.join(('period', *key))} FROM coaching_row WHERE {chosen}"
             )
         coaching.make_figures(connection, coaching.CELL)
         for table, cell in coaching.CELL.items():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from pipeline.disclosure.risk import ClassRisk, Risk
@@ -33,13 +34,19 @@ def _plots(risk: Risk, one: ClassRisk | None) -> dict[str, Markup]:
     return plots
 
 
-def page(risk: Risk, rules: DisclosureRules, partition: str) -> str:
-    """The report as HTML."""
+@cache
+def _template() -> Template:
     environment = Environment(autoescape=True)
     environment.filters["percent"] = percent
-    template = (files("pipeline.disclosure") / "report.html").read_text("utf-8")
+    return environment.from_string(
+        (files("pipeline.disclosure") / "report.html").read_text("utf-8")
+    )
+
+
+def page(risk: Risk, rules: DisclosureRules, partition: str) -> str:
+    """The report as HTML."""
     one = risk.classes[0] if risk.classes else None
-    return environment.from_string(template).render(
+    return _template().render(
         risk=risk, one=one, partition=partition, rules=rules, plots=_plots(risk, one),
         rule=rules.classes[one.table] if one else None,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 
 from pipeline.ground import Ground
@@ -124,10 +124,13 @@ class _Told:
 
 
 @cache
-def _templates() -> dict[str, str]:
+def _templates() -> dict[str, Template]:
+    # Values come from signed files and go to Markdown; HTML in them is shown, not obeyed.
+    environment = Environment(autoescape=False, undefined=StrictUndefined)
+    environment.filters |= {"words": words, "cell": cell, "span": span}
     folder = files("pipeline.governed") / "templates"
     return {
-        path.name.removesuffix(".md"): path.read_text("utf-8")
+        path.name.removesuffix(".md"): environment.from_string(path.read_text("utf-8"))
         for path in folder.iterdir()
         if path.name.endswith(".md")
     }
@@ -135,18 +138,15 @@ def _templates() -> dict[str, str]:
 
 def made(ground: Ground, today: dt.date) -> dict[str, str]:
     """Every document's name and Markdown."""
-    # Values come from signed files and go to Markdown; HTML in them is shown, not obeyed.
-    environment = Environment(autoescape=False, undefined=StrictUndefined)
-    environment.filters |= {"words": words, "cell": cell, "span": span}
     told = _Told(ground)
     asked = {n: getattr(told, n) for n in dir(told) if not n.startswith("_")}
     return {
-        name: environment.from_string(text).render(
+        name: template.render(
             g=ground.governance, m=ground.data_map, r=ground.rules, a=ground.access, today=today,
             version=ground.version[:12],
             countries=sorted({one.country for one in ground.governance.recipients}), **asked,
         )
-        for name, text in _templates().items()
+        for name, template in _templates().items()
     }  # fmt: skip
 
 

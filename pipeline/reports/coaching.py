@@ -8,11 +8,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import duckdb
-from jinja2 import Environment
+from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from pipeline.engine import engine, identifier
@@ -153,6 +154,18 @@ def _grid(connection: duckdb.DuckDBPyConnection, ground: Ground) -> dict[str, ob
     }
 
 
+@cache
+def _template() -> Template:
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "percent": percent,
+        "team": team_name,
+        "shortened": shortened,
+        "month": month,
+    }
+    return environment.from_string((files("pipeline.reports") / "coaching.html").read_text("utf-8"))
+
+
 def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) -> str:
     """The page as HTML. The coaching tables are attached as `told`."""
     found = {
@@ -171,15 +184,7 @@ def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) 
         if one := found[name]:
             column = "course_code" if name == "course" else name
             plots[name] = _bands(one, column, f"Score bands per {name}")
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "percent": percent,
-        "team": team_name,
-        "shortened": shortened,
-        "month": month,
-    }
-    template = (files("pipeline.reports") / "coaching.html").read_text("utf-8")
-    return environment.from_string(template).render(
+    return _template().render(
         partition=partition, months=months, plots=plots, grid=_grid(connection, ground), most=MOST,
         k=max(spec.k or 0 for spec in ground.data_map.tables_of(Purpose.COACHING).values()),
         contact=ground.governance.controller.dpo, noise=ground.disclosure.coaching.noise, **found,

@@ -18,6 +18,7 @@ SHADES = ("#1b3f6e", "#2a5d9f", "#8fb3dc", "#dbe4ee")
 ORANGE = "#a84a12"
 WIDTH, ROW = 5.2, 0.36  # inches; narrow, so that its text can be read on a phone
 LABEL = 26  # characters
+LETTER = 0.075  # inches at nine points
 
 
 def shortened(name: str) -> str:
@@ -33,8 +34,15 @@ def percent(share: float | None) -> str:
 
 
 @contextmanager
-def _drawing(height: float) -> Iterator[tuple[Axes, list[str]]]:
-    """Axes to draw on; the SVG is in the list afterwards."""
+def _drawing(
+    height: float, names: list[str], *, top: float = 0.1, bottom: float = 0.5
+) -> Iterator[tuple[Axes, list[str]]]:
+    """Axes to draw on; the SVG is in the list afterwards.
+
+    Args:
+        height: of the whole, as `top` and `bottom` around the axes in inches.
+        names: at the left of the axes. Letters are counted: to measure them is to draw all twice.
+    """
     # It loads slowly, and most commands draw nothing.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -42,8 +50,12 @@ def _drawing(height: float) -> Iterator[tuple[Axes, list[str]]]:
     drawn: list[str] = []
     # Text stays text; a fixed salt keeps names of elements the same.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots()
+        left = 0.2 + LETTER * max(len(shortened(name)) for name in names)
+        figure.subplots_adjust(
+            left=left / WIDTH, right=1 - 0.3 / WIDTH, top=1 - top / height, bottom=bottom / height
+        )
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GREY)
         yield axes, drawn
@@ -65,11 +77,11 @@ def bars(names: list[str], values: list[float], axis: str, *, shares: bool, abou
         shares: values are shares, else counts.
     """
     labels = [percent(value) if shares else f"{value:,.0f}" for value in values]
-    with _drawing(ROW * len(names) + 0.8) as (axes, drawn):
+    with _drawing(ROW * len(names) + 0.8, names) as (axes, drawn):
         drawn_bars = axes.barh(range(len(names)), values, color=BLUE, height=0.65)
         axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
         axes.bar_label(drawn_bars, labels, padding=4, fontsize=9)
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlabel(axis)
         axes.set_xlim(0, 1.12 if shares else max([*values, 1]) * 1.15)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if shares else f"{x:,.0f}")
@@ -80,7 +92,7 @@ def bars(names: list[str], values: list[float], axis: str, *, shares: bool, abou
 
 def lines(names: list[str], series: dict[str, list[float | None]], about: str) -> Markup:
     """Shares over time, each line named at its end; None leaves a gap."""
-    with _drawing(2.8) as (axes, drawn):
+    with _drawing(2.8, ["100%"], bottom=0.8) as (axes, drawn):
         at = range(len(names))
         for (name, values), colour, style in zip(
             series.items(), (SHADES[0], ORANGE), ("-", "--"), strict=False
@@ -104,7 +116,7 @@ def lines(names: list[str], series: dict[str, list[float | None]], about: str) -
 
 def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Markup:
     """Bars of shares that add up to the whole, one part beside the other."""
-    with _drawing(ROW * len(names) + 1.2) as (axes, drawn):
+    with _drawing(ROW * len(names) + 1.2, names, top=0.6, bottom=0.4) as (axes, drawn):
         left = [0.0] * len(names)
         for (part, values), shade in zip(parts.items(), SHADES, strict=False):
             drawn_bars = axes.barh(range(len(names)), values, left=left, color=shade, label=part,
@@ -114,7 +126,7 @@ def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Marku
                            color="white" if shade in SHADES[:2] else "black")  # fmt: skip
             left = [a + b for a, b in zip(left, values, strict=True)]
         axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
-        axes.invert_yaxis()
+        axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)

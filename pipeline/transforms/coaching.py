@@ -39,7 +39,13 @@ KEY: dict[str, tuple[str, ...]] = {
     "coaching_course": ("course",),
     "coaching_team_course": ("team", "course"),
 }
-NUMBERS = ("team", "course", "department_number", "category_number")
+# Of every number: the table that names it, and its names.
+NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "team": ("team_name", ("department", "team_ref")),
+    "department_number": ("team_name", ("department",)),
+    "course": ("course_name", ("category", "course_code")),
+    "category_number": ("course_name", ("category",)),
+}
 BANDS = ("low", "mid", "high", "unscored")
 BAND_TYPE = f"ENUM {BANDS}"
 # Score bands are told of courses only: told of teams as well, the two could be crossed.
@@ -51,8 +57,9 @@ def make_rows(
 ) -> None:
     """Make of the pseudonymized rows of the periods that are to be told:
 
-    - `cell_name`: one row a (period, team, course), its names and their numbers, which are
-      consecutive in each period: team, course, department_number, category_number;
+    - `team_name`: one row a (period, team): department, team_ref and their numbers, which are
+      consecutive in each period: department_number, team;
+    - `course_name`: one row a (period, course): category, course_code, category_number, course;
     - `coaching_row`: the rows, with those numbers and the person's in place of all names;
     - `contribution`: one row a (period, team, course, person), numbers and counts only.
 
@@ -63,22 +70,24 @@ def make_rows(
     period = f"date_trunc('{rules.coaching.period}', period)::DATE"
     due = f"period IS NOT NULL AND {told.format(period=period)}"
     connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE cell_name AS
+    CREATE OR REPLACE TEMP TABLE team_name AS
       SELECT *,
         dense_rank() OVER (PARTITION BY period ORDER BY department, team_ref) - 1 AS team,
+        dense_rank() OVER (PARTITION BY period ORDER BY department) - 1 AS department_number
+      FROM (SELECT DISTINCT {period} AS period, department, team_ref FROM {rows} WHERE {due});
+    CREATE OR REPLACE TEMP TABLE course_name AS
+      SELECT *,
         dense_rank() OVER (PARTITION BY period ORDER BY category, course_code) - 1 AS course,
-        dense_rank() OVER (PARTITION BY period ORDER BY department) - 1 AS department_number,
         dense_rank() OVER (PARTITION BY period ORDER BY category) - 1 AS category_number
       FROM (SELECT *, {rules.category_sql("course_code")} AS category FROM (
-        SELECT DISTINCT {period} AS period, department, team_ref, course_code
-        FROM {rows} WHERE {due}));
+        SELECT DISTINCT {period} AS period, course_code FROM {rows} WHERE {due}));
     CREATE OR REPLACE TEMP TABLE coaching_row AS
-      SELECT c.period, {", ".join(f"c.{name}::INTEGER AS {name}" for name in NUMBERS)},
-        person::INTEGER AS person, complete, on_time, days, score_band::{BAND_TYPE} AS score_band
+      SELECT t.period, {", ".join(f"{name}::INTEGER AS {name}" for name in (*NAMED, "person"))},
+        complete, on_time, days, score_band::{BAND_TYPE} AS score_band
       FROM (SELECT * REPLACE ({period} AS period) FROM {rows} WHERE {due}) r
-      JOIN cell_name c ON r.period = c.period AND r.course_code IS NOT DISTINCT FROM c.course_code
-        AND r.team_ref IS NOT DISTINCT FROM c.team_ref
-        AND r.department IS NOT DISTINCT FROM c.department
+      JOIN team_name t ON r.period = t.period AND r.team_ref IS NOT DISTINCT FROM t.team_ref
+        AND r.department IS NOT DISTINCT FROM t.department
+      JOIN course_name c ON r.period = c.period AND r.course_code IS NOT DISTINCT FROM c.course_code
       JOIN (SELECT learner_ref, row_number() OVER (ORDER BY learner_ref) - 1 AS person
             FROM (SELECT DISTINCT learner_ref FROM {rows} WHERE {due})) USING (learner_ref);
     CREATE OR REPLACE TEMP TABLE contribution AS
@@ -94,12 +103,12 @@ def period_of(connection: duckdb.DuckDBPyConnection, period: object) -> Period:
     found = _ints(connection, "SELECT * EXCLUDE (period) FROM contribution WHERE period = $period "
                   "ORDER BY team, course, person", period)  # fmt: skip
 
-    def tree(leaf: str, group: str, leaf_name: str, group_name: str) -> Tree:
+    def tree(table: str, leaf: str, group: str, leaf_name: str, group_name: str) -> Tree:
         of = _ints(
             connection,
             f"SELECT DISTINCT {leaf} AS leaf, {group} AS grp, ({leaf_name} IS NOT NULL)::INT "
             f"AS leaf_named, ({group_name} IS NOT NULL)::INT AS group_named "
-            "FROM cell_name WHERE period = $period ORDER BY leaf",
+            f"FROM {table} WHERE period = $period ORDER BY leaf",
             period,
         )
         assert (of["leaf"] == np.arange(len(of["leaf"]))).all()
@@ -111,8 +120,8 @@ def period_of(connection: duckdb.DuckDBPyConnection, period: object) -> Period:
     starts = np.ones(len(team), bool)
     starts[1:] = (team[1:] != team[:-1]) | (course[1:] != course[:-1])
     return Period(
-        tree("team", "department_number", "team_ref", "department"),
-        tree("course", "category_number", "course_code", "category"),
+        tree("team_name", "team", "department_number", "team_ref", "department"),
+        tree("course_name", "course", "category_number", "course_code", "category"),
         team[starts], course[starts], np.cumsum(starts) - 1,
         *(found[name] for name in ("person", "records", "complete", "due", "on_time", "low")),
     )  # fmt: skip
@@ -133,7 +142,7 @@ def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
         columns = "".join(f", {name}" for name in key)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS "
-            f"SELECT period{columns} FROM cell_name LIMIT 0"
+            f"SELECT period{columns} FROM coaching_row LIMIT 0"
         )
     found = periods(connection)
     tables, again = tee(period_of(connection, period) for period in found)
@@ -151,7 +160,7 @@ def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
 
 def periods(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
     """The periods that `make_rows` found rows of."""
-    found = connection.sql("SELECT DISTINCT period FROM cell_name ORDER BY 1").fetchall()
+    found = connection.sql("SELECT DISTINCT period FROM team_name ORDER BY 1").fetchall()
     return [period for (period,) in found]
 
 
@@ -208,9 +217,12 @@ def _figures_sql(table: str, period: str) -> str:
 
 def named_sql(table: str) -> str:
     """SQL: `figures_<table>` under their names instead of their numbers."""
-    key = ", ".join(("period", *KEY[table]))
-    names = "".join(f", {name}" for name in CELL[table])
-    return (
-        f"SELECT * FROM figures_{table} "
-        f"JOIN (SELECT DISTINCT {key}{names} FROM cell_name) USING ({key})"
+    return f"SELECT * FROM figures_{table}" + "".join(
+        f" JOIN ({names_sql(number)}) USING (period, {number})" for number in KEY[table]
     )
+
+
+def names_sql(number: str) -> str:
+    """SQL: period, number and names of one of the NAMED numbers."""
+    table, names = NAMED[number]
+    return f"SELECT DISTINCT period, {number}, {', '.join(names)} FROM {table}"
