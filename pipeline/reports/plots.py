@@ -52,7 +52,7 @@ def _drawing(
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots()
-        left = 0.2 + LETTER * max(len(shortened(name)) for name in names)
+        left = 0.2 + LETTER * max((len(shortened(name)) for name in names), default=0)
         figure.subplots_adjust(
             left=left / WIDTH, right=1 - 0.3 / WIDTH, top=1 - top / height, bottom=bottom / height
         )

@@ -185,12 +185,13 @@ def _chosen(period: Period, pattern: Pattern) -> dict[str, list[Ints]]:
 def make_figures(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
     """Make `figures_<table>` of each: the chosen figures under the table's KEY. One period after
     the other, so that medians and distinct people of one only are in memory."""
+    found = periods(connection)
     for table in tables:
         made = f"figures_{table}"
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {made} AS {_figures_sql(table, 'NULL')} LIMIT 0"
         )
-        for period in periods(connection):
+        for period in found:
             figures = _figures_sql(table, f"DATE '{period}'")
             connection.execute(f"INSERT INTO {made} {figures}")
 
