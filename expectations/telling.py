@@ -9,8 +9,8 @@ from scipy.sparse import csr_array, vstack
 from expectations.evidence import Evidence
 from pipeline import cluster
 from pipeline.disclosure.attack import Figures, Found, attack
-from pipeline.disclosure.audit import AuditError
 from pipeline.disclosure.period import Ints, Period
+from pipeline.disclosure.solver import AuditError
 from pipeline.engine import count, identifier
 from pipeline.ground import Ground
 from pipeline.policy.data_map import Purpose

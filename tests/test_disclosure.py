@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
+from unittest import mock
 
 import duckdb
 import numpy as np
@@ -14,12 +15,14 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
+from pipeline.disclosure import audit
 from pipeline.disclosure import pattern as pattern_module
 from pipeline.disclosure.attack import attack
-from pipeline.disclosure.audit import AuditError, Told, bounds
+from pipeline.disclosure.audit import bounds
 from pipeline.disclosure.cuts import shared_weights, thin_cuts
 from pipeline.disclosure.pattern import cross_of, protect
 from pipeline.disclosure.period import tally
+from pipeline.disclosure.solver import AuditError, Told
 from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
@@ -139,16 +142,19 @@ def test_small_periods_withhold_the_least() -> None:
         assert cross.cost[cross.may_be_told & ~pattern.cells].sum() == min(costs)
 
 
+@pytest.mark.parametrize("part", [2, audit.PART])
 @given(st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=200)
-def test_the_bounds_are_those_of_plain_linear_programming(seed: int) -> None:
-    """With cells that lie in the same totals, in one, in none; each target solved by itself."""
+def test_the_bounds_are_those_of_plain_linear_programming(part: int, seed: int) -> None:
+    """With cells that lie in the same totals, in one, in none; each target solved by itself.
+    From the truth, or from another table that the solver finds; in parts, or all at once."""
     rng = np.random.default_rng(seed)
     totals, cells, targets = (int(n) for n in rng.integers(1, (4, 10, 8)))
     members = (rng.random((totals, cells)) < 0.5).astype(float)
     members[:, rng.random(cells) < 0.3] = members[:, :1]
     most = rng.integers(0, 6, cells).astype(float)
-    rest = members @ np.floor(most * rng.random(cells) + 0.3).clip(max=most)
+    truth = np.floor(most * rng.random(cells) + 0.3).clip(max=most)
+    rest = members @ truth
     among = (rng.random((targets, cells)) < 0.3).astype(float)
     within = np.column_stack([np.zeros(cells), most])
     plain = np.array([
@@ -156,10 +162,12 @@ def test_the_bounds_are_those_of_plain_linear_programming(seed: int) -> None:
         for one in among
     ])  # fmt: skip
     told = Told(csr_array(members), rest, most)
-    exact = bounds(told, csr_array(among), np.full(targets, np.inf))
+    start = truth if rng.random() < 0.5 else truth + 1
+    with mock.patch.object(audit, "PART", part):
+        exact = bounds(told, csr_array(among), np.full(targets, np.inf), start)
+        low, high = bounds(told, csr_array(among), np.full(targets, 2.0), start)
     assert np.column_stack(exact) == pytest.approx(plain, abs=1e-5)
     # Told how far apart is far enough, the audit may stop there, and never says more than is so.
-    low, high = bounds(told, csr_array(among), np.full(targets, 2.0))
     assert (low > plain[:, 0] - 1e-5).all()
     assert (high < plain[:, 1] + 1e-5).all()
     narrow = plain[:, 1] - plain[:, 0] < 2 - 1e-5

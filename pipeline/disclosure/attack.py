@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from pipeline.disclosure.audit import EXACT, Told, bounds, system
+from pipeline.disclosure.audit import EXACT, bounds, system
 from pipeline.disclosure.period import Bools, Floats, Ints, Period, Tally, tally
+from pipeline.disclosure.solver import Told
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,20 @@ def attack(period: Period, told: Figures, k: int) -> Found:
     targets = _targets(period, withheld)
     sizes = _tallies(period, told.cells)
     few = (sizes.people > 0) & (sizes.people < k)
-    low, high = _between(told, "records", np.full(len(withheld), np.inf), targets,
-                         np.where(few, float(k), 0.0))  # fmt: skip
+
+    def between(measure: str, of: Ints, most: Floats, wide: Floats) -> tuple[Floats, Floats]:
+        truth = period.per_cell(of)[withheld].astype(np.float64)
+        return _between(told, measure, truth, most, targets, wide)
+
+    low, high = between("records", period.records, np.full(len(withheld), np.inf),
+                        np.where(few, float(k), 0.0))  # fmt: skip
     width = high - low
     learned = np.zeros(len(few), bool)
-    for measure, of in (("complete", period.records), ("on_time", period.due)):
-        most = period.per_cell(of)[withheld].astype(np.float64)
+    for measure, of, among in (("complete", period.complete, period.records),
+                               ("on_time", period.on_time, period.due)):  # fmt: skip
+        most = period.per_cell(among)[withheld].astype(np.float64)
         reach = targets @ most
-        low, high = _between(told, measure, most, targets, np.minimum(reach, 1.0))
+        low, high = between(measure, of, most, np.minimum(reach, 1.0))
         exact = (high - low < EXACT) & (reach > 0)
         # That everything was done tells nothing adverse; that nothing was, does for any group.
         learned |= exact & (high < reach - EXACT) & (few | (high < EXACT)) & (sizes.people > 0)
@@ -101,9 +108,11 @@ def attack(period: Period, told: Figures, k: int) -> Found:
 
 
 def _between(
-    told: Figures, measure: str, most: Floats, targets: csr_array, wide: Floats
+    told: Figures, measure: str, truth: Floats, most: Floats, targets: csr_array, wide: Floats
 ) -> tuple[Floats, Floats]:
     members, rest = system(told.members, told.cells, told.values[measure], told.totals[measure])
     # Where no total says anything the solver needs a bound; far beyond what is asked for.
     bounded = np.where(np.isfinite(most), most, rest.sum() + wide.max() + 1.0)
-    return bounds(Told(members, rest, bounded), targets, wide)
+    # The truth is a table that has the told figures, if these are right; to start from it saves
+    # the solver's search for another one, and changes nothing of the bounds.
+    return bounds(Told(members, rest, bounded), targets, wide, truth)

@@ -1,0 +1,120 @@
+"""All tables that have the told figures, for a linear-programming solver (HiGHS)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import highspy
+import numpy as np
+from highspy._core import _Highs
+from scipy.sparse import csr_array, hstack
+
+from pipeline.disclosure.period import Floats, Ints
+
+ROUNDS = 50  # of arithmetic; its bounds can come closer without end
+
+
+@dataclass(frozen=True)
+class Told:
+    """Figures of one measure as an attacker has them.
+
+    Attributes:
+        members: one row a told total, one column a withheld cell; 1 where the cell is in it.
+        rest: what is left of each total after the told cells in it.
+        most: upper bound of every withheld cell.
+    """
+
+    members: csr_array
+    rest: Floats
+    most: Floats
+
+    def has(self, table: Floats) -> bool:
+        """Do these values of the withheld cells have the told figures?"""
+        fits = np.array_equal(self.members @ table, self.rest)
+        return fits and bool(((table >= 0) & (table <= self.most)).all())
+
+
+class AuditError(RuntimeError):
+    """The told figures contradict one another: no table at all has them."""
+
+
+def alike(members: csr_array) -> tuple[csr_array, Ints]:
+    """Cells that lie in the very same totals, as one column; and of every cell its column.
+
+    No total tells such cells apart, so any way of sharing a column's value out among them that
+    keeps to their bounds is a table, too. An organization has many more small cells than totals.
+    """
+    of_cell = csr_array(members.T)
+    of_cell.sort_indices()
+    degree = np.diff(of_cell.indptr)
+    cells = len(degree)
+    rows = np.full((cells, int(degree.max(initial=1))), -1)
+    place = np.arange(of_cell.nnz) - np.repeat(of_cell.indptr[:-1], degree)
+    rows[np.repeat(np.arange(cells), degree), place] = of_cell.indices
+    _, first, column = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return csr_array(members[:, first]), column.reshape(-1).astype(np.int64)
+
+
+class Solver:
+    """All tables that have the told figures; one model, solved again from where it stands.
+
+    Every column is split into what is sought, up to a cap, and the rest of it.
+    """
+
+    def __init__(self, told: Told) -> None:
+        rows, self._columns = told.members.shape
+        both = csr_array(hstack([told.members, told.members]))
+        model = highspy.HighsLp()
+        model.num_col_, model.num_row_ = 2 * self._columns, rows
+        model.col_cost_ = np.zeros(2 * self._columns)
+        model.col_lower_ = np.zeros(2 * self._columns)
+        model.col_upper_ = np.concatenate([np.zeros(self._columns), told.most])
+        model.row_lower_ = model.row_upper_ = told.rest
+        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        model.a_matrix_.start_ = both.indptr
+        model.a_matrix_.index_ = both.indices
+        model.a_matrix_.value_ = both.data
+        self._most = told.most
+        self._numbers = np.arange(2 * self._columns, dtype=np.int32)
+        self._nought = np.zeros(self._columns)
+        # The core class: its wrapper prints a banner on standard output.
+        self._highs = _Highs()
+        self._highs.setOptionValue("output_flag", False)
+        # It would look for totals that follow from others, which takes longer than solving.
+        self._highs.setOptionValue("presolve", "off")
+        self._highs.passModel(model)
+
+    def farthest(self, cap: Floats, direction: Floats) -> Floats:
+        """A table that has the told figures and whose columns, as far as each is below its cap,
+        lie farthest in a direction.
+
+        Raises:
+            AuditError: there is no such table.
+        """
+        count = len(self._numbers)
+        self._highs.changeColsBounds(
+            count, self._numbers, np.zeros(count), np.concatenate([cap, self._most - cap])
+        )
+        self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._nought]))
+        self._highs.run()
+        if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            raise AuditError("the told figures contradict one another")
+        found = np.asarray(self._highs.getSolution().col_value, np.float64)
+        return found[: self._columns] + found[self._columns :]
+
+
+def pinned(told: Told) -> tuple[Floats, Floats]:
+    """Bounds that every cell keeps to in all tables, by arithmetic alone: what a total leaves when
+    the others in it are as small, or as large, as they can be. Outer bounds, perhaps not tight."""
+    low, high = np.zeros(len(told.most)), told.most.copy()
+    entries = told.members.tocoo()
+    rows, columns = entries.coords
+    for _ in range(ROUNDS):
+        least, most = told.members @ low, told.members @ high
+        tighter_high, tighter_low = high.copy(), low.copy()
+        np.minimum.at(tighter_high, columns, (told.rest - least)[rows] + low[columns])
+        np.maximum.at(tighter_low, columns, (told.rest - most)[rows] + high[columns])
+        if np.allclose(tighter_high, high) and np.allclose(tighter_low, low):
+            break
+        low, high = tighter_low, tighter_high
+    return low, high
