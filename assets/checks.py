@@ -9,7 +9,7 @@ from assets.common import DATA_MAP, night
 from expectations import boundaries
 from expectations.suite import Verdict
 from pipeline import lineage
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.resources import Store
 
 

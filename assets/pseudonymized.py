@@ -6,7 +6,7 @@ from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL
 from expectations.boundaries import inner_columns
 from pipeline import lineage
 from pipeline.engine import count, engine
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.resources import Store
 from pipeline.transforms import night as steps
 from pipeline.transforms import stored

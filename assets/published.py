@@ -9,7 +9,7 @@ from assets.common import DATA_MAP, GROUND, NIGHTS, OWNERS, POOL, night, transie
 from pipeline import gate, lineage
 from pipeline.disclosure import report, risk
 from pipeline.engine import engine
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.resources import Store
 from pipeline.retained import receipts
 from pipeline.transforms import told

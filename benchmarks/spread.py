@@ -22,7 +22,7 @@ from distributed import Client
 
 from pipeline.engine import engine
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.published import opened
 from pipeline.resources import Store
 

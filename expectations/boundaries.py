@@ -19,7 +19,8 @@ from pipeline import gate
 from pipeline.engine import engine, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.published import attached
 from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
 from pipeline.transforms import classes, known, stored

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from pipeline.engine import literal
 from pipeline.keys import PURPOSE_LETTER, SCHEME
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.policy.disclosure import Step
+from pipeline.policy.fields import Purpose
 from pipeline.readers.canonical import RECORD_TYPES, STATUSES
 from pipeline.transforms.classes import FULL
 

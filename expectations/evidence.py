@@ -8,7 +8,8 @@ from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
 from pipeline import atrest
 from pipeline.engine import count, identifier
 from pipeline.layout import Layout
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.transforms.denylist import grams_sql
 
 Evidence = dict[str, int]

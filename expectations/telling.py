@@ -13,7 +13,7 @@ from pipeline.disclosure.period import Ints, Period
 from pipeline.disclosure.solver import AuditError
 from pipeline.engine import count, identifier
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.transforms import basis, coaching, told
 from pipeline.transforms.stored import pseudonymized
 

@@ -13,8 +13,8 @@ from pipeline.engine import EngineError, engine, identifier
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
 from pipeline.policy.detect import PATTERNS
+from pipeline.policy.fields import Purpose
 from pipeline.published import opened
 from pipeline.retained.subject import find, references
 from pipeline.transforms import known

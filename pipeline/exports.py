@@ -26,7 +26,7 @@ from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.published import attached
 from pipeline.reports import coaching
 

@@ -21,7 +21,8 @@ from pipeline.governed import documents
 from pipeline.ground import Ground
 from pipeline.layout import Layout, point_link, settle
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.transforms.stored import period_files
 
 MANIFEST = "release.json"

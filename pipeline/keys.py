@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.layout import make_settled, write_settled
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 
 SCHEME = 1
 KEY_BYTES = 32

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from pipeline.ground import Ground
-from pipeline.policy.data_map import DataMap, Purpose, SourceField
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose, SourceField
 from pipeline.readers.canonical import COLUMNS
 from pipeline.transforms.pseudonymize import TABLES
 

@@ -15,7 +15,7 @@ import duckdb
 from distributed import Client
 
 from pipeline.layout import PROJECT
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from tests.conftest import free_port
 
 WORKERS = 2

@@ -19,7 +19,8 @@ from pipeline.layout import PROJECT, Layout
 from pipeline.policy import access
 from pipeline.policy.access import Role, load_access
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose, load_data_map
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import load_governance
 from pipeline.subjects import register
 from tests.company import EMAIL, NAME, NUMBER

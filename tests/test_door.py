@@ -20,7 +20,8 @@ from pipeline.access.signoff import SignOff
 from pipeline.ground import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.reports import coaching
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate

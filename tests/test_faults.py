@@ -22,7 +22,7 @@ from pipeline.definitions import definitions
 from pipeline.engine import EngineError, count, engine
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.published import opened
 from pipeline.resources import Store
 from pipeline.spill import SPILL, spill_folder

@@ -21,7 +21,8 @@ from pipeline.layout import PROJECT
 from pipeline.policy import access, demands
 from pipeline.policy.access import AccessRules, Role, load_access
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Governance, load_governance
 from pipeline.resources import Store
 from pipeline.subjects import act

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.layout import Layout
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.subjects import withheld
 from tests.company import number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.keys import PSEUDONYM, KeyRing, PurposeKey
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 
 TEXTS = st.text(min_size=1, max_size=300).filter(lambda t: "\0" not in t)
 

@@ -14,7 +14,8 @@ from expectations import boundaries
 from pipeline import gate, lineage
 from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose, load_data_map
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.fields import Purpose
 from pipeline.transforms import publish
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks

@@ -18,7 +18,7 @@ from pipeline.governed import documents, freeze, share
 from pipeline.ground import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.resources import Store
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate

@@ -14,7 +14,8 @@ import yaml
 from pipeline.landing import take_in
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose, load_data_map, printable
+from pipeline.policy.data_map import DataMap, load_data_map, printable
+from pipeline.policy.fields import Purpose
 from pipeline.readers.registry import READERS
 from pipeline.transforms.pseudonymize import TABLES, check_against
 from tests.company import NAME, company, record, statement, write_drop

@@ -19,7 +19,7 @@ from pipeline.governed.preview import Change
 from pipeline.layout import PROJECT
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from tests.company import number
 from tests.conftest import Estate, errors
 from tests.estate import STAFF, policy_with, sign_policy

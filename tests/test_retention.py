@@ -25,7 +25,7 @@ from pipeline.landing import take_in
 from pipeline.layout import Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.resources import Store
 from pipeline.retained import holds, job, receipts
 from pipeline.retained.housekeeping import expired_before

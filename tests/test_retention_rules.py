@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
+from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import (
     RetentionRules,
     load_retention,

@@ -13,7 +13,7 @@ from pipeline.ground import Ground
 from pipeline.keys import PSEUDONYM
 from pipeline.policy.access import Role, RoleRule
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 
 
 class Refused(PolicyError):

@@ -14,7 +14,7 @@ from pipeline.engine import engine
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.policy.access import Role
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.transforms import stored
 
 SIGNERS = (Role.LEGAL, Role.HR)

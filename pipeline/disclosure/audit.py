@@ -73,22 +73,22 @@ class _Search:
 
     Attributes:
         low, high: of every target, over the tables seen so far.
-        wide: a target whose bounds are so far apart is not looked at further.
     """
 
     def __init__(self, told: Told, over: Targets, wide: Floats, table: Floats) -> None:
         self._told, self._over, self._table = told, over, table
         self._least, self._most = over.least(table), over.most(table)
-        self.low, self.high, self.wide = self._least.copy(), self._most.copy(), wide
+        self.low, self.high, self._wide = self._least.copy(), self._most.copy(), wide
 
     def stuck(self) -> Bools:
         """Targets that are not known to be wide."""
-        return np.asarray(self.high - self.low < self.wide - EXACT)
+        return np.asarray(self.high - self.low < self._wide - EXACT)
 
     def among(self, columns: Ints) -> None:
         """See tables that differ from the known one in some columns only.
 
-        Where these are all columns, what is narrow then is so for good: its bounds are exact.
+        Each target that is stuck in the end was looked at by itself: where these are all columns,
+        its bounds are exact.
         """
         part = _Part(self._told, self._over, self._table, columns)
         targets = part.targets
@@ -108,13 +108,11 @@ class _Search:
         # it tells of few targets; with no more sought of each than matters, it tells of many.
         settled = FEW
         while settled >= FEW and len(rows := stuck()):
-            see(rows, self.wide[targets])
+            see(rows, self._wide[targets])
             settled = len(rows) - len(stuck())
         for row in stuck():
             if self.stuck()[targets[row]]:
                 see(np.array([row]), np.full(len(targets), np.inf))
-        if len(columns) == len(self._table):
-            self.wide[targets[stuck()]] = 0.0
 
 
 def _parts(members: csr_array, rng: np.random.Generator) -> list[Ints]:

@@ -16,8 +16,9 @@ import duckdb
 
 from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Published, Purpose
+from pipeline.policy.data_map import Published
 from pipeline.policy.disclosure import ClassRule, Step
+from pipeline.policy.fields import Purpose
 from pipeline.published import attached
 from pipeline.transforms import classes
 from pipeline.transforms.reconcile import TableCount

@@ -16,9 +16,9 @@ from markdown_it import MarkdownIt
 
 from pipeline.ground import Ground
 from pipeline.policy.access import Role, RoleRule
-from pipeline.policy.data_map import Purpose, Treatment
 from pipeline.policy.demands import mechanism
 from pipeline.policy.duration import Duration
+from pipeline.policy.fields import Purpose, Treatment
 
 FOLDER = "documents"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;

@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Purpose
 from pipeline.policy.demands import require_flows
+from pipeline.policy.fields import Purpose
 from pipeline.transforms.stored import classified
 
 

@@ -20,7 +20,7 @@ from pipeline.engine import count, engine, identifier, literal
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.layout import Layout
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.published import attached
 from pipeline.retained.backup import CASES
 from pipeline.transforms import night

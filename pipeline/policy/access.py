@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.policy.base import PolicyError, Strict, load
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Governance
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from enum import StrEnum
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -19,118 +17,7 @@ import duckdb
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.policy.base import PolicyError, Strict, load
-
-EMPTY = ".{}"  # behind a JSON path: an object with nothing in it, or null
-
-
-class FieldClass(StrEnum):
-    DIRECT_IDENTIFIER = "direct_identifier"
-    QUASI_IDENTIFIER = "quasi_identifier"
-    SENSITIVE = "sensitive"
-    OPERATIONAL = "operational"
-    FREE_TEXT = "free_text"
-
-
-class Treatment(StrEnum):
-    DROP = "drop"
-    PSEUDONYMIZE = "pseudonymize"
-    GENERALIZE = "generalize"
-    TOKENISE = "tokenise"
-    KEEP = "keep"
-
-
-class Purpose(StrEnum):
-    COACHING = "coaching"
-    MANAGER = "manager"
-    HR_LEGAL = "hr_legal"
-    ANALYTICS = "analytics"
-
-
-# What each treatment takes away, least first.
-STRICTNESS = tuple(Treatment[name] for name in ("KEEP", "GENERALIZE", "PSEUDONYMIZE", "TOKENISE",
-                                                "DROP"))  # fmt: skip
-
-
-class Risk(StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-
-
-class SourceField(Strict):
-    """One field of one source: what it is, how it is treated, who may see it."""
-
-    name: str
-    field_class: FieldClass = Field(alias="class")
-    risk: Risk
-    treatment: Treatment
-    purposes: tuple[Purpose, ...]
-    exact_for: tuple[Purpose, ...] = ()
-
-    def treatment_for(self, purpose: Purpose) -> Treatment:
-        """How the purpose may see the field; dropped for a purpose that is not listed."""
-        if purpose not in self.purposes:
-            return Treatment.DROP
-        return Treatment.KEEP if purpose in self.exact_for else self.treatment
-
-    @model_validator(mode="after")
-    def _treatment_fits_class(self) -> SourceField:
-        identifying = self.field_class is FieldClass.DIRECT_IDENTIFIER
-        if identifying and self.treatment not in (Treatment.DROP, Treatment.PSEUDONYMIZE):
-            raise ValueError("a direct identifier is dropped or pseudonymized")
-        if self.field_class is FieldClass.FREE_TEXT and self.treatment not in (
-            Treatment.DROP,
-            Treatment.TOKENISE,
-        ):
-            raise ValueError("free text is dropped or tokenised")
-        if self.treatment is Treatment.DROP and self.purposes:
-            raise ValueError("a dropped field has no purposes")
-        if self.exact_for and self.treatment is not Treatment.GENERALIZE:
-            raise ValueError("exact_for lifts generalize only")
-        if not set(self.exact_for) <= set(self.purposes):
-            raise ValueError("exact_for names a purpose that may not see the field")
-        return self
-
-
-class Source(Strict):
-    """One kind of export: which files it is made of and which fields they may have.
-
-    `date_format` (strptime), `statuses` and `item_types` (the export's word, in lower case, to
-    the canonical one) widen what a tabular reader understands.
-    """
-
-    description: str
-    reader: str
-    files: str
-    date_format: str | None = None
-    statuses: dict[str, str] = Field(default_factory=dict)
-    item_types: dict[str, str] = Field(default_factory=dict)
-    fields: dict[str, SourceField]
-
-    def delivered(self) -> dict[str, str]:
-        """Canonical name to the column as the source spells it."""
-        return {field.name: column for column, field in self.fields.items()}
-
-    def matches(self, file_name: str) -> bool:
-        """Does this source read a file of that name? `{a,b}.csv` lists alternatives."""
-        braces = re.fullmatch(r"(.*)\{(.*)\}(.*)", self.files)
-        names = (
-            [f"{braces[1]}{part}{braces[3]}" for part in braces[2].split(",")]
-            if braces
-            else [self.files]
-        )
-        return any(fnmatchcase(file_name, name) for name in names)
-
-    def lists(self, column: str) -> bool:
-        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an object
-        with nothing in it is listed if something below it is."""
-        if column.endswith(EMPTY):
-            inside = column.removesuffix(EMPTY)
-            return self.lists(inside) or any(f.startswith(f"{inside}.") for f in self.fields)
-        if column in self.fields:
-            return True
-        head, _, _ = column.rpartition(".")
-        return f"{head}.*" in self.fields
+from pipeline.policy.fields import STRICTNESS, Purpose, Risk, Source, Treatment
 
 
 class CourseSensitivity(Strict):

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Basis, Governance
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.policy.base import Strict, load
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 SINGLE_PEOPLE = frozenset({Purpose.MANAGER, Purpose.ANALYTICS, Purpose.HR_LEGAL})

@@ -15,8 +15,9 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from pipeline.engine import literal
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
+from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import Clock, RecordType, RetentionRules
 
 REACH = 150 * 366  # days back that the search looks; longer than the longest window

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
-from pipeline.policy.data_map import Source
+from pipeline.policy.fields import Source
 
 
 class MalformedFile(ValueError):

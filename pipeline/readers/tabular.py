@@ -13,7 +13,8 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import identifier, literal
-from pipeline.policy.data_map import Source, printable
+from pipeline.policy.data_map import printable
+from pipeline.policy.fields import Source
 from pipeline.readers.base import MalformedFile
 
 MAX_HEADER = 64 * 1024

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.engine import literal
-from pipeline.policy.data_map import EMPTY
+from pipeline.policy.fields import EMPTY
 from pipeline.readers.base import DropContext, MalformedFile
 from pipeline.readers.canonical import instant, lookup, offset, problem, write_records
 from pipeline.readers.tabular import line_scan, take_rejects

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from pipeline.engine import engine, identifier
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.published import attached
 from pipeline.reports.plots import bars, lines, percent, shortened, stacks
 from pipeline.transforms.coaching import CELL

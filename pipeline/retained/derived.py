@@ -22,7 +22,7 @@ from pipeline.engine import count, literal
 from pipeline.gate import digest
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, settle
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.retained.due import months_due
 from pipeline.retained.journal import Journal

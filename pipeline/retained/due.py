@@ -17,7 +17,7 @@ import duckdb
 from pipeline import landing
 from pipeline.engine import literal
 from pipeline.ground import Ground
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import Keeping, RecordType
 from pipeline.policy.windows import cutoff, due_sql, kept_until, latest_due, record_cutoff
 from pipeline.retained import holds

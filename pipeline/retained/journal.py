@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline import atrest
 from pipeline.layout import Layout, append_settled, settle
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.retained.rewrite import Done
 from pipeline.retained.subject import Subject, alone
 

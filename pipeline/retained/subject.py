@@ -10,7 +10,7 @@ import duckdb
 from pipeline import atrest
 from pipeline.engine import literal
 from pipeline.layout import Layout
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.transforms import stored
 from pipeline.transforms.denylist import SHORTEST_NAME, SHORTEST_NUMBER
 

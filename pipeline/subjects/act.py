@@ -11,7 +11,7 @@ from pipeline.engine import count, engine, literal
 from pipeline.ground import Ground
 from pipeline.layout import built_beside
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Basis
 from pipeline.readers.canonical import COLUMNS, PARQUET, STATUSES
 from pipeline.retained import derived, job

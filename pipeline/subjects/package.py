@@ -21,7 +21,7 @@ from pipeline.engine import literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, write_settled
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
 from pipeline.retained.subject import Subject, references

@@ -17,7 +17,7 @@ import duckdb
 from pipeline import atrest
 from pipeline.ground import Ground
 from pipeline.layout import Layout
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Basis
 from pipeline.transforms.stored import classified
 

@@ -17,7 +17,7 @@ from pipeline.governed.lawful import require_flows_of
 from pipeline.ground import Ground
 from pipeline.keys import PurposeKey
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
 from pipeline.subjects.withheld import WITHHELD, make_withheld

@@ -17,7 +17,8 @@ from pipeline.engine import literal
 from pipeline.keys import PurposeKey
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import STRICTNESS, DataMap, Purpose, Treatment
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import STRICTNESS, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
 from pipeline.subjects.withheld import WITHHELD
 from pipeline.transforms.stored import classified

@@ -17,7 +17,8 @@ from pipeline.disclosure import noise
 from pipeline.engine import cores, count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import Published, Purpose
+from pipeline.policy.data_map import Published
+from pipeline.policy.fields import Purpose
 from pipeline.published import ORIGINS
 from pipeline.transforms import basis, classes, coaching, told
 from pipeline.transforms.stored import parquet, period_files, pseudonymized

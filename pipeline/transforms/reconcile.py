@@ -14,7 +14,7 @@ import duckdb
 from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.published import attached
 from pipeline.subjects.withheld import make_withheld

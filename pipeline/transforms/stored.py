@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.engine import literal
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
-from pipeline.policy.data_map import Purpose
+from pipeline.policy.fields import Purpose
 from pipeline.readers import canonical
 
 ROSTER = {

@@ -24,8 +24,9 @@ from pipeline.engine import count, identifier, literal
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import DataMap, Purpose
+from pipeline.policy.data_map import DataMap
 from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import Action, Keeping, RecordType, RetentionRules
 from pipeline.policy.windows import cutoff
 from pipeline.published import attached
