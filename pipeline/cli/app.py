@@ -35,15 +35,15 @@ def _day(text: str | None) -> dt.date:
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
     """Make a demo drop, run its two nights end to end, and show what was published."""
-    from pipeline.cli import night, views
+    from pipeline.cli import night, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
     from pipeline.resources import store_from_environment
 
-    days = generate(home / "landing", _day(date), Size(people, records), seed, views.say)
+    days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
     with retained.ground_of(home, valid=False) as ground:
         if staff.hire(ground, Path(store_from_environment().policy_folder), retained.now()):
-            views.say("staff: somebody for every role; legal and HR have signed the policy")
+            screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
             if not night.run(home, day):
                 raise typer.Exit(1)
@@ -56,12 +56,12 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
 def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
              records: int = 20_000, seed: Seed = 7) -> None:  # fmt: skip
     """Write two seeded demo drops into the landing folder."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.demo.generate import Size
     from pipeline.demo.generate import generate as make
 
-    days = make(home / "landing", _day(date), Size(people, records), seed, views.say)
-    views.say("landed: " + ", ".join(map(str, days)))
+    days = make(home / "landing", _day(date), Size(people, records), seed, screen.say)
+    screen.say("landed: " + ", ".join(map(str, days)))
 
 
 @app.command()

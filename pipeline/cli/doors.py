@@ -90,7 +90,7 @@ def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *
     from pipeline import door, exports
     from pipeline.access.decide import Ask
     from pipeline.access.staff import find
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.policy.base import PolicyError
 
     with ground_of(home) as ground:
@@ -102,7 +102,7 @@ def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *
         member = find(ground.layout, actor)
         own = door.reference(ground, member.person if member else None, registered.audience)
         for path in exports.receive(ground, Ask(actor, acts_as, purpose, table), own, to):
-            views.say(str(path))
+            screen.say(str(path))
 
 
 def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table: str,
@@ -114,7 +114,7 @@ def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table
     """Sign somebody else's reading of raw records: once, for these people, fields and purpose."""
     from pipeline import access, signing
     from pipeline.access import signoff
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.policy.base import PolicyError
 
     with ground_of(home) as ground:
@@ -131,4 +131,4 @@ def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table
         )  # fmt: skip
         signoff.write(made, out)
         access.note_change(ground, f"sign-off {made.leave.name} given to {asker}")
-        views.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")
+        screen.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")

@@ -22,20 +22,20 @@ Roles = Annotated[list[str], typer.Option("--role", help="Repeatable.")]
 @policy.command("status")
 def policy_status(home: Home = DEFAULT_HOME) -> None:
     """The policy's version, who signed it, and what of it has expired."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.governed import approval
     from pipeline.policy.demands import expired
 
     with ground_of(home, valid=False) as ground:
-        views.say(f"policy {ground.version[:12]}")
+        screen.say(f"policy {ground.version[:12]}")
         for one in approval.approvals(ground.layout, ground.access, ground.version):
-            views.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
+            screen.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
         left = approval.missing(ground.layout, ground.access, ground.version)
         late = expired(ground.governance, now().date())
         if left:
-            views.warn(f"not signed by {' and '.join(left)}: no night will run")
+            screen.warn(f"not signed by {' and '.join(left)}: no night will run")
         if late:
-            views.warn(f"expired: {', '.join(late)}: no night will run")
+            screen.warn(f"expired: {', '.join(late)}: no night will run")
     if left or late:
         raise typer.Exit(1)
 
@@ -63,7 +63,7 @@ def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the sign
                  actor: Annotated[list[str], typer.Option(help="Repeatable.")],
                  home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Give a pilot group its files under a changed policy; nobody else's change."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.governed import pilot
     from pipeline.resources import store_from_environment
 
@@ -71,7 +71,7 @@ def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the sign
         store = store_from_environment().model_copy(update={"home": str(home)})
         changed = store.model_copy(update={"policy_folder": str(folder)})
         changed.require_lawful_use(now().date())
-        views.say(f"pilot in {pilot.start(changed.ground, tuple(actor), now())}")
+        screen.say(f"pilot in {pilot.start(changed.ground, tuple(actor), now())}")
 
 
 @policy.command("sign")
@@ -79,7 +79,7 @@ def policy_sign(role: Annotated[str, typer.Option()], key: Key,
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Sign the policy files as they are, as legal or as HR."""
     from pipeline import access, signing
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.governed import approval
     from pipeline.resources import store_from_environment
 
@@ -90,7 +90,7 @@ def policy_sign(role: Annotated[str, typer.Option()], key: Key,
             now(),
         )  # fmt: skip
         access.note_change(ground, f"policy {hash_[:12]} signed as {role}")
-        views.say(f"policy {hash_[:12]} is signed by {role}")
+        screen.say(f"policy {hash_[:12]} is signed by {role}")
 
 
 @staff.command("put")
@@ -104,7 +104,7 @@ def staff_put(actor: str, role: Roles,
     """Give an actor roles; replaces what was known of the actor."""
     from pipeline import access
     from pipeline.access import staff as directory
-    from pipeline.cli import views
+    from pipeline.cli import screen
 
     with ground_of(home, valid=False) as ground:
         pem = access.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
@@ -113,7 +113,7 @@ def staff_put(actor: str, role: Roles,
         )
         directory.put(ground.layout, member)
         access.note_change(ground, f"{actor} may act as {', '.join(role)}")
-        views.say(f"{actor}: {', '.join(role)}")
+        screen.say(f"{actor}: {', '.join(role)}")
 
 
 @staff.command("remove")
@@ -144,13 +144,13 @@ def staff_list(home: Home = DEFAULT_HOME) -> None:
 def documents(home: Home = DEFAULT_HOME) -> None:
     """Where the documents are that were made with the release: record of processing, notices."""
     from pipeline import gate
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.governed import documents as made
 
     with ground_of(home, valid=False) as ground:
         gate.manifest(ground.layout)
         for path in sorted((ground.layout.current / made.FOLDER).glob("*.html")):
-            views.say(str(path))
+            screen.say(str(path))
 
 
 def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option()],
@@ -187,7 +187,7 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
                   role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """What a reviewer should look at in the access log; with a finding, that it was reviewed."""
     from pipeline.access import review as reviews
-    from pipeline.cli import oversight, views
+    from pipeline.cli import oversight, screen
 
     actor = _require_log(home, role)
     with ground_of(home, valid=False) as ground:
@@ -198,9 +198,9 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
         oversight.review(found)
         if finding is not None:
             reviews.record(ground, found, actor, finding, now())
-            views.say("recorded")
+            screen.say("recorded")
         elif reviews.overdue(ground, now()):
-            views.warn("overdue: nobody has recorded a review in time")
+            screen.warn("overdue: nobody has recorded a review in time")
 
 
 @incident.command("scope")
@@ -217,7 +217,7 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
                    role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Who and which fields were exposed, and until when the authority must know."""
     from pipeline.access import incident as incidents
-    from pipeline.cli import oversight, views
+    from pipeline.cli import oversight, screen
 
     def moment(text: str | None) -> dt.datetime:
         if text is None:
@@ -235,7 +235,7 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
         if drafts is not None:
             told = incidents.notices(ground, found, moment(known), nature, measures)
             incidents.write_notices(told, drafts)
-            views.say(f"drafts in {drafts}")
+            screen.say(f"drafts in {drafts}")
 
 
 @incident.command("freeze")

@@ -14,7 +14,8 @@ import dagster as dg
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipeline.cli.views import console, reconciliation, say, warn
+from pipeline.cli.screen import console, say, warn
+from pipeline.cli.views import reconciliation
 from pipeline.layout import Layout
 from pipeline.production import instance as settings
 

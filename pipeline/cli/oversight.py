@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.access.incident import Scope
 from pipeline.access.review import Review
 from pipeline.access.staff import Member
-from pipeline.cli.views import console, grid_of, say, warn
+from pipeline.cli.screen import console, grid_of, say, warn
 from pipeline.governed.share import Answer
 
 if TYPE_CHECKING:

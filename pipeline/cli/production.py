@@ -16,10 +16,10 @@ from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of
 def configure(home: Home = DEFAULT_HOME) -> None:
     """Write Dagster's settings (dagster.yaml) for the environment as it is, into DAGSTER_HOME, and
     prepare its storage; once before daemon and webserver start."""
-    from pipeline.cli import night, views
+    from pipeline.cli import night, screen
 
     with night.instance(home) as instance:
-        views.say(f"written: {Path(instance.root_directory) / 'dagster.yaml'}")
+        screen.say(f"written: {Path(instance.root_directory) / 'dagster.yaml'}")
 
 
 def metrics(home: Home = DEFAULT_HOME,
@@ -28,7 +28,7 @@ def metrics(home: Home = DEFAULT_HOME,
     """Figures about the pipeline in Prometheus' text format."""
     from prometheus_client import generate_latest, start_http_server
 
-    from pipeline.cli import night, views
+    from pipeline.cli import night, screen
     from pipeline.production.metrics import registry
     from pipeline.resources import store_from_environment
 
@@ -39,7 +39,7 @@ def metrics(home: Home = DEFAULT_HOME,
             sys.stdout.write(generate_latest(made).decode())
             return
         start_http_server(port, registry=made)
-        views.say(f"metrics on port {port}")
+        screen.say(f"metrics on port {port}")
         threading.Event().wait()
 
 

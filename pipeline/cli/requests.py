@@ -19,7 +19,7 @@ def request_receive(kind: str, person: str,
                     "rectification, field=value; course_code is needed.")] = None,
                     purpose: Many = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Take a request in: access, rectification, erasure, restriction or objection."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.subjects import register
 
     with ground_of(home) as ground:
@@ -31,7 +31,7 @@ def request_receive(kind: str, person: str,
         except ValueError:
             raise typer.BadParameter(f"one of {', '.join(register.Kind)}") from None
         made = register.receive(ground.layout, wanted, person, now().date(), details)
-        views.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
+        screen.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
 
 
 @request.command("verify")
@@ -46,12 +46,12 @@ def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
 @request.command("extend")
 def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     """Extend the deadline by two months (Art. 12(3))."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.subjects import register
 
     with ground_of(home) as ground:
         made = register.extend(ground.layout, name, because, now().date())
-        views.say(f"answer due by {made.deadline}")
+        screen.say(f"answer due by {made.deadline}")
 
 
 @request.command("refuse")
@@ -66,24 +66,24 @@ def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
 @request.command("run")
 def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
     """Carry a verified request out; one that was cut off is carried on."""
-    from pipeline.cli import night, views
+    from pipeline.cli import night, screen
     from pipeline.retained.runs import DagsterStorage
     from pipeline.subjects import act
 
     with ground_of(home) as ground, night.instance(home) as instance:
         done = act.carry_out(ground, name, now(), DagsterStorage(instance))
-        views.say(f"{done.name}: {done.state}, {done.history[-1].note}")
+        screen.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
 
 @request.command("package")
 def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
     """Take the answer to an access request out of the vault, to be handed to the person."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.subjects import package
 
     with ground_of(home) as ground:
         for path in package.take_out(ground.layout, name, folder):
-            views.say(f"written: {path}")
+            screen.say(f"written: {path}")
 
 
 @request.command("lift")

@@ -38,7 +38,7 @@ def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
     """
     from pydantic import ValidationError
 
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.engine import EngineError
     from pipeline.policy.base import PolicyError
     from pipeline.resources import store_from_environment
@@ -50,10 +50,10 @@ def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
             store.require_valid_policy(now().date())
         yield store.ground
     except (PolicyError, ErasureError, EngineError) as error:
-        views.warn(str(error))
+        screen.warn(str(error))
         raise typer.Exit(1) from None
     except ValidationError as error:
-        views.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
+        screen.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
         raise typer.Exit(1) from None
 
 
@@ -65,7 +65,7 @@ def verify(
     """Does the access log hold? Names the first entry that was tampered with."""
     from pipeline.access.log import AccessLog
     from pipeline.access.verify import verify as check
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.retained.housekeeping import expired_before
     from pipeline.signing import load_public_key
 
@@ -75,9 +75,9 @@ def verify(
             load_public_key(key.read_bytes()) if key else None,
         )  # fmt: skip
     if found.broken is not None:
-        views.warn(f"broken: {found.broken}")
+        screen.warn(f"broken: {found.broken}")
         raise typer.Exit(1)
-    views.say(f"{found.entries} entries hold")
+    screen.say(f"{found.entries} entries hold")
 
 
 def plan(home: Home = DEFAULT_HOME) -> None:
@@ -105,7 +105,7 @@ def erase(home: Home = DEFAULT_HOME) -> None:
 def receipt(name: Annotated[str | None, typer.Argument()] = None,
             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Show a receipt, by default the last one, and whether the chain of receipts is whole."""
-    from pipeline.cli import views
+    from pipeline.cli import screen, views
     from pipeline.policy.base import PolicyError
     from pipeline.retained import receipts
 
@@ -117,7 +117,7 @@ def receipt(name: Annotated[str | None, typer.Argument()] = None,
         broken = receipts.broken(ground.layout)
         if broken:
             raise PolicyError(f"receipts were changed or taken out before: {', '.join(broken)}")
-        views.say(f"{len(names)} receipts, the chain is whole")
+        screen.say(f"{len(names)} receipts, the chain is whole")
 
 
 @hold.command("place")
@@ -126,7 +126,7 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
                region: Many = None, source: Many = None,
                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Place a hold; every part of its scope that is given must fit a record."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.retained import holds
 
     with ground_of(home) as ground:
@@ -136,7 +136,7 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
             "records": tuple(record or ()), "regions": tuple(region or ()),
             "sources": tuple(source or ()),
         }))  # fmt: skip
-        views.say(f"hold {name} is in force until it is lifted; review by {review_by}")
+        screen.say(f"hold {name} is in force until it is lifted; review by {review_by}")
 
 
 @hold.command("lift")
@@ -160,28 +160,28 @@ def hold_list(home: Home = DEFAULT_HOME) -> None:
 
 def backup(home: Home = DEFAULT_HOME) -> None:
     """Copy what cannot be made again (canonical store, cases) into backups/."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
     with ground_of(home) as ground:
-        views.say(f"backup {backups.make(ground, now()).name}")
+        screen.say(f"backup {backups.make(ground, now()).name}")
 
 
 def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
     """Bring a backup's store back; erased people are taken out before anyone can read it."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
     with ground_of(home) as ground:
         gone = backups.restore(ground, source.absolute())
-        views.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
+        screen.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
 
 
 @keys.command("rotate")
 def keys_rotate(home: Home = DEFAULT_HOME) -> None:
     """Start a new key epoch; the next night makes every pseudonym anew."""
-    from pipeline.cli import views
+    from pipeline.cli import screen
 
     with ground_of(home) as ground:
         epoch = ground.ring.rotate(now().date())
-        views.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")
+        screen.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")

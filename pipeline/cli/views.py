@@ -7,12 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-
 from pipeline import door, gate
 from pipeline.access.decide import Ask
+from pipeline.cli.screen import console, grid_of, page, say, warn
 from pipeline.demo import people
 from pipeline.ground import Ground
 from pipeline.layout import Layout
@@ -23,45 +20,6 @@ from pipeline.resources import store_from_environment
 from pipeline.retained.due import Line
 from pipeline.retained.holds import Hold
 from pipeline.subjects.register import Request
-
-console = Console()
-errors = Console(stderr=True)
-
-
-def say(text: str) -> None:
-    console.print(text, style="cyan", highlight=False)
-
-
-def warn(text: str) -> None:
-    errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
-
-
-# Measures as a heading has room for them.
-SHORT = {
-    "completion_rate": "complete", "on_time_rate": "on time", "median_days": "days",
-    "share_low": "low", "share_mid": "mid", "share_high": "high", "share_unscored": "none",
-    "learners": "people", "course_code": "course",
-    "record_type": "type", "event_period": "from", "score_band": "score",
-}  # fmt: skip
-REFERENCE = 11  # characters of a pseudonym that tell rows apart on a screen
-
-
-def _cell(column: str, value: object) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        share = column.endswith("_rate") or column.startswith("share_")
-        return f"{value:.0%}" if share else f"{value:.1f}"
-    text = str(value)
-    if column.endswith("_ref"):
-        return text[:REFERENCE] + "…"
-    return text[:7] if column in ("period", "event_period") else text
-
-
-def grid_of(title: str) -> Table:
-    """A table that fits a narrow terminal."""
-    return Table(title=title, title_justify="left", min_width=min(len(title), 78),
-                 box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
 
 
 def reconciliation(home: Path, night: str) -> None:
@@ -89,45 +47,14 @@ def reconciliation(home: Path, night: str) -> None:
         say("in = quarantined + superseded + suppressed + published: holds for every table")
 
 
-# Left out on a screen where the other column says more.
-IMPLIED = {"category": "course_code", "department": "team_ref"}
-
-
-def _shown(columns: tuple[str, ...]) -> list[int]:
-    """Which columns a screen has room for: of rows in classes not where they came from, else none
-    that another one implies."""
-    if "detail" in columns:
-        return [at for at, name in enumerate(columns) if name not in ("record_type", "source")]
-    return [at for at, name in enumerate(columns) if IMPLIED.get(name) not in columns]
-
-
-def _page(title: str, page: door.Page) -> None:
-    shown = _shown(page.columns)
-    left_out = [page.columns[at] for at in range(len(page.columns)) if at not in shown]
-    grid = grid_of(title + (f", without {', '.join(left_out)}" if left_out else ""))
-    for at in shown:
-        heading = SHORT.get(page.columns[at], page.columns[at])
-        number = any(isinstance(row[at], int | float) for row in page.rows)
-        # Figures are never cut; texts give way on a narrow screen.
-        grid.add_column(
-            heading,
-            justify="right" if number else "left",
-            no_wrap=True,
-            min_width=max(len(heading), 4) if number else 7,
-        )
-    for row in page.rows:
-        grid.add_row(*(_cell(page.columns[at], row[at]) for at in shown))
-    console.print(grid)
-
-
 def table(ground: Ground, ask: Ask, limit: int) -> bool:
     """Print what opens of one published table to the asker."""
     try:
-        page = door.read(ground, ask, limit)
+        found = door.read(ground, ask, limit)
     except PolicyError as error:
         warn(str(error))
         return False
-    _page(f"{ask.table} ({page.total:,} rows for {ask.actor}, {ask.purpose})", page)
+    page(f"{ask.table} ({found.total:,} rows for {ask.actor}, {ask.purpose})", found)
     return True
 
 
