@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipeline.ground import Ground
 from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import BANDS
 from pipeline.policy.fields import Purpose, SourceField
 from pipeline.readers.canonical import COLUMNS
 from pipeline.transforms.pseudonymize import TABLES
@@ -189,7 +190,7 @@ MEASURES = {
     "completion_rate": ("complete",),
     "on_time_rate": ("on_time",),
     "median_days": ("days",),
-    **{f"share_{band}": ("score_band",) for band in ("low", "mid", "high", "unscored")},
+    **{f"share_{band}": ("score_band",) for band in BANDS},
     "category": ("course_code",),
     # What rows of analysts are told by.
     "event_period": ("event_month",),

@@ -22,11 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.policy.base import PolicyError
-from pipeline.policy.disclosure import Coaching, Noise
+from pipeline.policy.disclosure import BANDS, Coaching, Noise
 from pipeline.policy.duration import Duration
 
 LEDGER = "ledger.json"
-BANDS = ("low", "mid", "high", "unscored")
 # Counts of a figure. A record adds one to each of the first four at most and to one band; a person
 # adds one to `learners` of as many cells as records that count.
 COUNTS = ("records", "complete", "due", "on_time", "learners")

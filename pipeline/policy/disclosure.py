@@ -19,6 +19,7 @@ from pipeline.policy.fields import Purpose
 
 OTHER = "other"  # the category of a course that matches no pattern
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
+BANDS = ("low", "mid", "high", "unscored")  # of scores
 
 
 class TableRule(Strict):

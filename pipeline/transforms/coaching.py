@@ -18,7 +18,7 @@ from pipeline import cluster
 from pipeline.disclosure.pattern import Pattern, protect
 from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree
 from pipeline.engine import count
-from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.disclosure import BANDS, DisclosureRules
 
 # Each coaching table's cell beside the period. None of them is a level of both dimensions but the
 # finest, so that the cells between totals are a graph (pipeline/disclosure/cuts.py).
@@ -46,7 +46,6 @@ NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
     "course": ("course_name", ("category", "course_code")),
     "category_number": ("course_name", ("category",)),
 }
-BANDS = ("low", "mid", "high", "unscored")
 BAND_TYPE = f"ENUM {BANDS}"
 # Score bands are told of courses only: told of teams as well, the two could be crossed.
 WITH_BANDS = ("coaching_period", "coaching_category", "coaching_course")
