@@ -16,13 +16,9 @@ from pipeline import signing
 from pipeline.access import staff
 from pipeline.governed import approval
 from pipeline.ground import Ground
-from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.access import Role, load_access
-from pipeline.policy.data_map import load_data_map
-from pipeline.policy.disclosure import load_disclosure
-from pipeline.policy.governance import load_governance
-from pipeline.policy.retention import load_retention
+from pipeline.resources import Store
 from pipeline.transforms import basis
 from tests.company import company, number, record
 
@@ -39,17 +35,7 @@ BEFORE = dt.datetime(2026, 11, 9, tzinfo=dt.UTC)  # when it was not due
 
 
 def ground(home: Path) -> Ground:
-    layout = Layout(home)
-    return Ground(
-        layout,
-        load_data_map(PROJECT / "data_map.yaml"),
-        load_retention(PROJECT / "retention_rules.yaml"),
-        load_disclosure(PROJECT / "disclosure_rules.yaml"),
-        KeyRing(layout.key_ring),
-        load_access(PROJECT / "access_rules.yaml"),
-        load_governance(PROJECT / "governance.yaml"),
-        approval.version(PROJECT),
-    )
+    return Store(home=str(home)).ground
 
 
 def sign_policy(home: Path, folder: Path = PROJECT) -> None:
