@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline import cluster
-from pipeline.engine import engine, identifier
+from pipeline.engine import engine, identifier, joined_as_written
 from pipeline.exchange import Exchange, exchange
 from pipeline.governed.lawful import require_flows_of
 from pipeline.ground import Ground
@@ -112,4 +112,5 @@ def _made(period: str) -> str:
 def _period_apart(shared: Exchange, purpose: Purpose, due: str, name: str, out: Path) -> None:
     with shared.borrowed(REFERENCES, WITHHELD, name) as connection:
         query = period_sql(identifier(name), purpose, due)
-        shared.give(connection, _made(name), query, kept.file(out, name), PARQUET)
+        with joined_as_written(connection):
+            shared.give(connection, _made(name), query, kept.file(out, name), PARQUET)

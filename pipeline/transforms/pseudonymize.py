@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline import atrest
-from pipeline.engine import literal
+from pipeline.engine import joined_as_written, literal
 from pipeline.keys import PurposeKey
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
@@ -235,7 +235,8 @@ def write_period(
     """Write the rows of `period_sql`. The same ones give the very same file, so that an erasure
     sees what it has changed."""
     query = period_sql(rows, purpose, due)
-    connection.execute(f"COPY ({query}) TO {literal(out)} ({PARQUET})")
+    with joined_as_written(connection):
+        connection.execute(f"COPY ({query}) TO {literal(out)} ({PARQUET})")
 
 
 def period_names(layout: Layout) -> list[str]:
