@@ -70,48 +70,56 @@ def _withheld(
     return {str(reason): int(rows) for reason, rows in found}
 
 
-def _cells(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, table: str, partition: str
+def _among(ground: Ground, days: list[str]) -> str:
+    """SQL test of a coaching row: is its period one of these?"""
+    listed = ", ".join(f"DATE {literal(day)}" for day in days) or "NULL"
+    return f"coalesce({_period(ground)} IN ({listed}), false)"
+
+
+def _period(ground: Ground) -> str:
+    return f"date_trunc('{ground.disclosure.coaching.period}', period)::DATE"
+
+
+def _untold(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, tonight: list[str]
 ) -> dict[str, int]:
-    """Coaching's rows that stay out of one table tonight, by reason."""
-    layout = ground.layout
-    rows = pseudonymized(layout, Purpose.COACHING)
-    period = f"date_trunc('{ground.disclosure.coaching.period}', period)::DATE"
-    tonight = told.new_periods(layout, partition)
-    before = [known for known in told.periods(layout) if known not in tonight]
-
-    def among(days: list[str]) -> str:
-        return f"{period} IN ({', '.join(f'DATE {literal(day)}' for day in days) or 'NULL'})"
-
-    told_now, told_before = (f"coalesce({among(days)}, false)" for days in (tonight, before))
-    key = ("period", *CELL[table])
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in key)
-    return {
-        "no date": count(connection, f"SELECT count(*) FROM {rows} WHERE period IS NULL"),
-        "period told before": count(connection, f"SELECT count(*) FROM {rows} WHERE {told_before}"),
-        "period not closed yet": count(
-            connection,
-            f"SELECT count(*) FROM {rows} WHERE period IS NOT NULL "
-            f"AND NOT {told_before} AND NOT {told_now}",
-        ),
-        "could give people away": count(
-            connection,
-            f"SELECT count(*) FROM (SELECT * REPLACE ({period} AS period), "
-            f"{ground.disclosure.category_sql('course_code')} AS category "
-            f"FROM {rows} WHERE {told_now}) r ANTI JOIN counted.{identifier(table)} t ON {same}",
-        ),
+    """Coaching's rows of periods that are not told tonight, in no table, by reason."""
+    before = [known for known in told.periods(ground.layout) if known not in tonight]
+    tests = {
+        "no date": "period IS NULL",
+        "period told before": _among(ground, before),
+        "period not closed yet": f"period IS NOT NULL AND NOT {_among(ground, before + tonight)}",
     }
+    counted = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
+    rows = pseudonymized(ground.layout, Purpose.COACHING)
+    (found,) = connection.sql(f"SELECT {counted} FROM {rows}").fetchall()
+    return dict(zip(tests, map(int, found), strict=True))
+
+
+def _given_away(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, table: str, tonight: list[str]
+) -> int:
+    """Coaching's rows of tonight's periods whose cell is not in the table."""
+    rows = pseudonymized(ground.layout, Purpose.COACHING)
+    same = " AND ".join(
+        f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
+    )
+    return count(
+        connection,
+        f"SELECT count(*) FROM (SELECT * REPLACE ({_period(ground)} AS period), "
+        f"{ground.disclosure.category_sql('course_code')} AS category FROM {rows} "
+        f"WHERE {_among(ground, tonight)}) r ANTI JOIN counted.{identifier(table)} t ON {same}",
+    )
 
 
 def _told_with_noise(ground: Ground, table: str, new: str) -> str:
     """SQL after SELECT: records of the cells that are told; their figures say another number."""
     rows, rules = pseudonymized(ground.layout, Purpose.COACHING), ground.disclosure
-    period = f"date_trunc('{rules.coaching.period}', period)::DATE"
     same = " AND ".join(
         f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
     )
     return (
-        f"count(*) FROM (SELECT * REPLACE ({period} AS period), "
+        f"count(*) FROM (SELECT * REPLACE ({_period(ground)} AS period), "
         f"{rules.category_sql('course_code')} AS category FROM {rows}) r "
         f"SEMI JOIN (FROM counted.{identifier(table)} WHERE period IN ({new})) t ON {same}"
     )
@@ -133,7 +141,9 @@ def reconcile(
         p: _withheld(connection, classified(layout), p, due_sql(ground.rules, data_map, now, p))
         for p in Purpose
     }
-    new = ", ".join(f"DATE '{day}'" for day in told.new_periods(layout, partition)) or "NULL"
+    tonight = told.new_periods(layout, partition)
+    new = ", ".join(f"DATE '{day}'" for day in tonight) or "NULL"
+    withheld[Purpose.COACHING] |= _untold(connection, ground, tonight)
     counts = []
     for table, spec in data_map.published.items():
         suppressed = dict(withheld[spec.purpose])
@@ -146,7 +156,9 @@ def reconcile(
                     classes.withheld_sql(pseudonymized(layout, spec.purpose), relation),
                 )
             if spec.purpose is Purpose.COACHING:
-                suppressed |= _cells(connection, ground, table, partition)
+                suppressed["could give people away"] = _given_away(
+                    connection, ground, table, tonight
+                )
                 what = f"sum(records) FROM {relation} WHERE period IN ({new})"
                 if table in ground.disclosure.coaching.noise:
                     what = _told_with_noise(ground, table, new)
