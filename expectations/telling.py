@@ -11,7 +11,7 @@ from pipeline import cluster
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.period import Ints, Period
 from pipeline.disclosure.solver import AuditError
-from pipeline.engine import count, identifier
+from pipeline.engine import count, dates, identifier
 from pipeline.ground import Ground
 from pipeline.policy.fields import Purpose
 from pipeline.transforms import basis, coaching, told
@@ -38,7 +38,6 @@ def evidence(
         f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
     )
     new = told.new_periods(layout, partition)
-    tonight = ", ".join(f"DATE '{day}'" for day in new) or "NULL"
     found: Evidence = {
         "told.missing": count(
             connection,
@@ -46,7 +45,7 @@ def evidence(
         ),
         "told.changed": count(
             connection,
-            f"SELECT count(*) FROM {FRESH} WHERE NOT coalesce(period IN ({tonight}), false)",
+            f"SELECT count(*) FROM {FRESH} WHERE NOT coalesce(period IN ({dates(new)}), false)",
         ),
     }
     if table == ATTACKED:
@@ -68,10 +67,9 @@ def attacks(
     Raises:
         AuditError: the staged figures contradict one another.
     """
-    days = ", ".join(f"DATE '{day}'" for day in new) or "NULL"
     coaching.make_rows(
         connection, pseudonymized(ground.layout, Purpose.COACHING), ground.disclosure,
-        f"coalesce({{period}} IN ({days}), false)",
+        f"coalesce({{period}} IN ({dates(new)}), false)",
     )  # fmt: skip
     k = ground.disclosure.rule(ground.data_map).k
     exact = [table for table in coaching.CELL if table not in ground.disclosure.coaching.noise]

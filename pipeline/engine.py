@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +95,11 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int,
 def literal(value: str | Path) -> str:
     """A SQL string literal."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def dates(days: Iterable[str]) -> str:
+    """SQL after IN, without its parentheses; of no day a list that nothing is in."""
+    return ", ".join(f"DATE {literal(day)}" for day in days) or "NULL"
 
 
 def identifier(name: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import door
+if TYPE_CHECKING:
+    from pipeline import door
 
 console = Console()
 errors = Console(stderr=True)

@@ -87,8 +87,13 @@ def attack(period: Period, told: Figures, k: int) -> Found:
     few = (sizes.people > 0) & (sizes.people < k)
 
     def between(measure: str, of: Ints, most: Floats, wide: Floats) -> tuple[Floats, Floats]:
+        members, rest = system(told.members, told.cells, told.values[measure], told.totals[measure])
+        # Where no total says anything the solver needs a bound; far beyond what is asked for.
+        bounded = np.where(np.isfinite(most), most, rest.sum() + wide.max() + 1.0)
+        # The truth is a table that has the told figures, if these are right; to start from it
+        # saves the solver's search for another one, and changes nothing of the bounds.
         truth = period.per_cell(of)[withheld].astype(np.float64)
-        return _between(told, measure, truth, most, targets, wide)
+        return bounds(Told(members, rest, bounded), targets, wide, truth)
 
     low, high = between("records", period.records, np.full(len(withheld), np.inf),
                         np.where(few, float(k), 0.0))  # fmt: skip
@@ -105,14 +110,3 @@ def attack(period: Period, told: Figures, k: int) -> Found:
     narrowest = float(width[few].min()) if few.any() else None
     return Found(int(few.sum()), int((few & (width < k - EXACT)).sum()), int(learned.sum()),
                  narrowest)  # fmt: skip
-
-
-def _between(
-    told: Figures, measure: str, truth: Floats, most: Floats, targets: csr_array, wide: Floats
-) -> tuple[Floats, Floats]:
-    members, rest = system(told.members, told.cells, told.values[measure], told.totals[measure])
-    # Where no total says anything the solver needs a bound; far beyond what is asked for.
-    bounded = np.where(np.isfinite(most), most, rest.sum() + wide.max() + 1.0)
-    # The truth is a table that has the told figures, if these are right; to start from it saves
-    # the solver's search for another one, and changes nothing of the bounds.
-    return bounds(Told(members, rest, bounded), targets, wide, truth)

@@ -9,6 +9,8 @@ how much of it was completed, or done in time.
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from scipy.sparse import csr_array
 
@@ -30,14 +32,12 @@ class _Part:
     """
 
     def __init__(self, told: Told, over: Targets, table: Floats, columns: Ints) -> None:
-        self._told, self._table, self._columns = told, table.copy(), columns
-        inside = np.zeros(len(table), bool)
-        inside[columns] = True
-        self.targets, self._over = over.among(inside)
+        self._told, self._table, self._columns = told, table[columns], columns
+        self.targets, self._over = over.among(columns)
         self._solver: Solver | None = None
 
     def held(self) -> tuple[Floats, Floats]:
-        """Of every target the least and the most that the columns hold of it in the last table."""
+        """Of every target the least and the most that the columns hold of it in the known table."""
         return self._over.least(self._table), self._over.most(self._table)
 
     def bounds(self, rows: Ints, matters: Floats) -> tuple[Floats, Floats]:
@@ -47,25 +47,23 @@ class _Part:
         Args:
             matters: of every target, how much of it is sought in a column at most.
         """
-        over, columns = self._over, self._columns
+        over = self._over
         at = np.isin(over.target, rows)
         cap, direction = np.zeros_like(self._table), np.zeros_like(self._table)
         sought = np.minimum(matters[over.target[at]], over.share[at])
         np.maximum.at(cap, over.column[at], sought)
         direction[over.column[at]] = 1.0
         self._solver = self._solver or self._new_solver()
-        low, high = self.held()
-        for way in (direction, -direction):
-            self._table[columns] = self._solver.farthest(cap[columns], way[columns])
-            least, most = self.held()
-            low, high = np.minimum(low, least), np.maximum(high, most)
-        return low, high
+        much, little = (self._solver.farthest(cap, way) for way in (direction, -direction))
+        return (
+            np.minimum(over.least(much), over.least(little)),
+            np.maximum(over.most(much), over.most(little)),
+        )
 
     def _new_solver(self) -> Solver:
         members = csr_array(self._told.members[:, self._columns])
         members = csr_array(members[np.flatnonzero(np.diff(members.indptr))])
-        rest = members @ self._table[self._columns]
-        return Solver(Told(members, rest, self._told.most[self._columns]))
+        return Solver(Told(members, members @ self._table, self._told.most[self._columns]))
 
 
 class _Search:
@@ -164,11 +162,11 @@ def bounds(
     settled |= told_as_such(told.members, targets)
     search = _Search(merged, over, np.where(settled, 0.0, wide), known)
     order = np.random.default_rng(0)
-    for _ in range(TRIES if columns > PART else 0):
-        for part in _parts(members, order):
-            if search.stuck().any():
-                search.among(part)
-    search.among(np.arange(columns))
+    tries = (_parts(members, order) for _ in range(TRIES if columns > PART else 0))
+    for part in chain(chain.from_iterable(tries), [np.arange(columns)]):
+        if not search.stuck().any():
+            break
+        search.among(part)
     return search.low, search.high
 
 

@@ -49,13 +49,16 @@ class Targets:
         taken = np.minimum(high[self.column], self.share)
         return np.bincount(self.target, taken, self.size).astype(np.float64)
 
-    def among(self, columns: Bools) -> tuple[Ints, Targets]:
-        """The targets that have a part in some columns, and that part of them, numbered anew."""
-        entries = np.flatnonzero(columns[self.column])
+    def among(self, columns: Ints) -> tuple[Ints, Targets]:
+        """The targets that have a share in some columns, and that share of them; targets and
+        columns numbered anew, in this order."""
+        place = np.full(max(self.column.max(initial=-1), columns.max(initial=-1)) + 1, -1)
+        place[columns] = np.arange(len(columns))
+        entries = np.flatnonzero(place[self.column] >= 0)
         numbers, target = np.unique(self.target[entries], return_inverse=True)
         return numbers, Targets(
-            len(numbers), target.astype(np.int64), self.column[entries], self.share[entries],
-            self.others[entries],
+            len(numbers), target.astype(np.int64), place[self.column[entries]],
+            self.share[entries], self.others[entries],
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import duckdb
 
-from pipeline.engine import count, identifier, literal
+from pipeline.engine import count, dates, identifier, literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside
 from pipeline.policy.fields import Purpose
@@ -72,8 +72,7 @@ def _withheld(
 
 def _among(ground: Ground, days: list[str]) -> str:
     """SQL test of a coaching row: is its period one of these?"""
-    listed = ", ".join(f"DATE {literal(day)}" for day in days) or "NULL"
-    return f"coalesce({_period(ground)} IN ({listed}), false)"
+    return f"coalesce({_period(ground)} IN ({dates(days)}), false)"
 
 
 def _period(ground: Ground) -> str:
@@ -96,32 +95,16 @@ def _untold(
     return dict(zip(tests, map(int, found), strict=True))
 
 
-def _given_away(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, table: str, tonight: list[str]
-) -> int:
-    """Coaching's rows of tonight's periods whose cell is not in the table."""
-    rows = pseudonymized(ground.layout, Purpose.COACHING)
-    same = " AND ".join(
-        f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
-    )
-    return count(
-        connection,
-        f"SELECT count(*) FROM (SELECT * REPLACE ({_period(ground)} AS period), "
-        f"{ground.disclosure.category_sql('course_code')} AS category FROM {rows} "
-        f"WHERE {_among(ground, tonight)}) r ANTI JOIN counted.{identifier(table)} t ON {same}",
-    )
-
-
-def _told_with_noise(ground: Ground, table: str, new: str) -> str:
-    """SQL after SELECT: records of the cells that are told; their figures say another number."""
-    rows, rules = pseudonymized(ground.layout, Purpose.COACHING), ground.disclosure
+def _by_cell(ground: Ground, table: str, test: str, join: str, other: str) -> str:
+    """SQL after FROM: coaching's rows that pass a test, joined to a table's cells."""
     same = " AND ".join(
         f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
     )
     return (
-        f"count(*) FROM (SELECT * REPLACE ({_period(ground)} AS period), "
-        f"{rules.category_sql('course_code')} AS category FROM {rows}) r "
-        f"SEMI JOIN (FROM counted.{identifier(table)} WHERE period IN ({new})) t ON {same}"
+        f"(SELECT * REPLACE ({_period(ground)} AS period), "
+        f"{ground.disclosure.category_sql('course_code')} AS category "
+        f"FROM {pseudonymized(ground.layout, Purpose.COACHING)} WHERE {test}) r "
+        f"{join} JOIN {other} t ON {same}"
     )
 
 
@@ -142,7 +125,6 @@ def reconcile(
         for p in Purpose
     }
     tonight = told.new_periods(layout, partition)
-    new = ", ".join(f"DATE '{day}'" for day in tonight) or "NULL"
     withheld[Purpose.COACHING] |= _untold(connection, ground, tonight)
     counts = []
     for table, spec in data_map.published.items():
@@ -156,12 +138,16 @@ def reconcile(
                     classes.withheld_sql(pseudonymized(layout, spec.purpose), relation),
                 )
             if spec.purpose is Purpose.COACHING:
-                suppressed["could give people away"] = _given_away(
-                    connection, ground, table, tonight
+                by_cell = _by_cell(ground, table, _among(ground, tonight), "ANTI", relation)
+                suppressed["could give people away"] = count(
+                    connection, f"SELECT count(*) FROM {by_cell}"
                 )
-                what = f"sum(records) FROM {relation} WHERE period IN ({new})"
+                cells = f"{relation} WHERE period IN ({dates(tonight)})"
+                what = f"sum(records) FROM {cells}"
                 if table in ground.disclosure.coaching.noise:
-                    what = _told_with_noise(ground, table, new)
+                    # Its figures say another number than that of the records.
+                    by_cell = _by_cell(ground, table, "true", "SEMI", f"(FROM {cells})")
+                    what = f"count(*) FROM {by_cell}"
             published = count(connection, f"SELECT {what}")
         counts.append(
             TableCount(table, total + lines, bad + lines, superseded, suppressed, published)

@@ -20,7 +20,7 @@ import duckdb
 
 from pipeline import atrest
 from pipeline.disclosure import noise
-from pipeline.engine import count, identifier, literal
+from pipeline.engine import count, dates, identifier, literal
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
@@ -51,7 +51,7 @@ def to_tell(layout: Layout, rules: DisclosureRules) -> str:
     if not drops:
         return "false"
     before = rules.coaching.closed_before(dt.date.fromisoformat(max(drops)))
-    known = ", ".join(f"DATE '{period}'" for period in periods(layout)) or "NULL"
+    known = dates(periods(layout))
     return f"({{period}} < DATE '{before}' AND coalesce({{period}} NOT IN ({known}), true))"
 
 
