@@ -1,11 +1,12 @@
 """How long a deletion takes, and what it grows with.
 
-    python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT   # a million records a month
+    python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT [NIGHT]
     python -m benchmarks.erasure run HOME                            # one JSON line
 
-Each month is one drop and one month of the stores. The due months were published by the last
-night, before their window passed, so that the deletion has to take them out of the released
-tables as well: the dearest case, and that of every night.
+Each month is a million records, one drop and one month of the stores. NIGHT is the day of the last
+night. The day before the deletion, as it is on schedule, it published nothing that is due now. In
+June it did, so the deletion has to take that out of the released tables as well: the case of a
+pipeline that stood still for months.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import polars as pl
 ROWS = 1_000_000
 PEOPLE = 200_000
 NOW = dt.datetime(2026, 11, 24, 12, tzinfo=dt.UTC)
-PUBLISHED = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+ON_SCHEDULE = NOW - dt.timedelta(days=1)
 DUE = [dt.date(2023, month, 1) for month in (10, 9, 8, 7)]  # window P3Y
 KEPT = [dt.date(2025 + n // 12, n % 12 + 1, 1) for n in range(22)]
 
@@ -62,8 +63,8 @@ def month(first: dt.date) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def build(home: Path, due: int, kept: int) -> None:
-    """Take in one drop a month, and run the night that publishes them all."""
+def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
+    """Take in one drop a month, and run the night that publishes them all as of `night`."""
     import dagster as dg
 
     from pipeline.definitions import definitions
@@ -84,7 +85,7 @@ def build(home: Path, due: int, kept: int) -> None:
     _deliver(home, last, months[-1])
     honest = basis.write
     with (
-        mock.patch.object(basis, "write", lambda a, b, _: honest(a, b, PUBLISHED)),
+        mock.patch.object(basis, "write", lambda a, b, _: honest(a, b, night)),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         result = (
@@ -122,6 +123,8 @@ def run(home: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     what, home, *more = sys.argv[1:]
     if what == "build":
-        build(Path(home), int(more[0]), int(more[1]))
+        months, night = map(int, more[:2]), more[2:]
+        at = dt.datetime.fromisoformat(night[0]).replace(tzinfo=dt.UTC) if night else ON_SCHEDULE
+        build(Path(home), *months, at)
     else:
         print(json.dumps(run(Path(home))))

@@ -31,7 +31,7 @@ def evidence(
     """Rows told before that are missing, rows of a period that is not told tonight; and for the
     finest table what the attackers get. Makes the table `fresh`."""
     layout = ground.layout
-    gone = told.last_gone(ground.rules, basis.read(layout).as_of)
+    gone = told.last_gone(ground.rules, basis.read(layout).until)
     told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "

@@ -13,14 +13,10 @@ from pipeline.ground import Ground
 from pipeline.keys import KeyRing
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy import access, demands, governance
+from pipeline.policy.covering import require_covering
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
-from pipeline.policy.retention import (
-    RetentionRules,
-    load_retention,
-    require_covering,
-    require_current,
-)
+from pipeline.policy.retention import RetentionRules, load_retention, require_current
 from pipeline.retained import holds
 
 

@@ -31,7 +31,7 @@ STAFF = {
     "audrey": (Role.AUDITOR, None), "eddy": (Role.DATA_ENGINEER, None), "dora": (Role.DPO, None),
 }  # fmt: skip
 KEYS = {actor: Ed25519PrivateKey.generate() for actor in ("hana", "henry", "lea")}
-BEFORE = dt.datetime(2026, 11, 9, tzinfo=dt.UTC)  # when it was not due
+BEFORE = dt.datetime(2026, 11, 8, tzinfo=dt.UTC)  # when it was not due, nor soon to be
 
 
 def ground(home: Path) -> Ground:
@@ -86,5 +86,5 @@ def as_of(moment: dt.datetime) -> Iterator[None]:
     """A night that ran at another moment: what was not due then is published."""
     honest = basis.write
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(basis, "write", lambda layout, folder, _: honest(layout, folder, moment))
+        patch.setattr(basis, "write", lambda ground, folder, _: honest(ground, folder, moment))
         yield

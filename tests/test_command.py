@@ -19,6 +19,7 @@ import duckdb
 import pytest
 
 from pipeline import gate
+from pipeline.cli import screen, views
 from pipeline.cli.app import app
 from pipeline.layout import PROJECT, Layout
 from tests.company import EMAIL, NAME, company, write_drop
@@ -104,6 +105,24 @@ def shown(
         return ended.value.code == 0, told.out + told.err
 
     return show
+
+
+def test_no_figure_is_cut_on_a_narrow_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = {"table": "coaching_team_course", "received": 987_654_321, "quarantined": 123_456_789,
+             "superseded": 234_567_891, "suppressed": {"no date": 345_678_912},
+             "published": 283_950_729, "holds": True}  # fmt: skip
+    layout = Layout(tmp_path)
+    layout.reconciliation.mkdir(parents=True)
+    (layout.reconciliation / "2026-11-24.json").write_text(json.dumps([large]))
+    monkeypatch.setattr(screen.console, "width", 80)
+    views.reconciliation(tmp_path, "2026-11-24")
+    told = capsys.readouterr().out
+    for name in ("received", "quarantined", "superseded", "published"):
+        assert f"{large[name]:,}" in told
+    assert "coaching_team_cour" in told
+    assert max(map(len, told.splitlines())) <= 80
 
 
 def test_nothing_is_shown_to_nobody(shown: Show) -> None:

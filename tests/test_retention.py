@@ -100,6 +100,29 @@ def test_what_is_left_is_what_a_night_over_the_survivors_makes(past: Estate) -> 
     assert tables(past.home) == remade
 
 
+def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past: Estate) -> None:
+    """The rows are due from 11 November on: still in the store that night, in no table."""
+    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
+    with as_of(night):
+        assert past.run().success
+    assert "OLD-1" in courses(past.home)
+    shown = tables(past.home)
+    assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
+    layout = Layout(past.home)
+    release = {path: path.stat().st_ino for path in layout.current.rglob("*")}
+    assert job.dry_run(ground(past.home), night) == []
+    (told,) = job.retain(ground(past.home), night + dt.timedelta(days=1))
+    assert told["rows"]["classified"] == {"before": 12, "after": 0}
+    assert "OLD-1" not in courses(past.home)
+    assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
+    assert not [one for one in told["files"] if "/pseudonymized/" in one["file"]]
+    # The next night has nothing to take back.
+    landing.remove(layout, NIGHT)
+    with as_of(night + dt.timedelta(days=1)):
+        assert past.run().success
+    assert tables(past.home) == shown
+
+
 def test_the_old_file_is_gone_physically(past: Estate) -> None:
     layout = Layout(past.home)
     store = [*layout.canonical.rglob("*.parquet"), *layout.classified.rglob("*.parquet")]
@@ -434,7 +457,7 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
         make_withheld(connection, stand)
-    basis.write(stand.layout, stand.layout.classified, now)
+    basis.write(stand, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
         holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
                                        | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip

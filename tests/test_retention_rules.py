@@ -16,16 +16,12 @@ from hypothesis import strategies as st
 
 from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
+from pipeline.policy.covering import require_covering
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Purpose
-from pipeline.policy.retention import (
-    RetentionRules,
-    load_retention,
-    require_covering,
-    require_current,
-)
-from pipeline.policy.windows import due_sql, kept_until, latest_due
+from pipeline.policy.retention import RetentionRules, load_retention, require_current
+from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
 
 RAW: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
 AUTHORITY = {"basis": "b", "source": "s", "owner": "o", "review_by": dt.date(2030, 1, 1)}
@@ -44,6 +40,12 @@ def test_an_empty_window_never_means_for_ever(window: object) -> None:
         next(iter(raw[section].values()))["window"] = window
         with pytest.raises(ValueError, match="window"):
             RetentionRules.model_validate(raw)
+
+
+@pytest.mark.parametrize("ahead", ["", "P0D", None, 2])
+def test_tables_let_go_of_a_record_before_it_is_due(ahead: object) -> None:
+    with pytest.raises(ValueError, match="ahead"):
+        RetentionRules.model_validate(changed(ahead=ahead))
 
 
 @pytest.mark.parametrize("section", ["records", "keeping", "logs"])
@@ -154,10 +156,12 @@ rows = st.lists(
     clock=st.sampled_from(["completion", "last_activity", "termination"]),
     limits=st.tuples(st.none() | durations, st.none() | durations),
     now=moments,
+    later=st.floats(0, 1),
 )
 def test_nothing_is_due_early_and_nothing_late(
-    data_map: DataMap, rows: list[Any], windows: Any, clock: str, limits: Any, now: dt.datetime
-) -> None:
+    data_map: DataMap, rows: list[Any], windows: Any, clock: str, limits: Any, now: dt.datetime,
+    later: float,
+) -> None:  # fmt: skip
     """SQL against the calendar, row by row: rules, clocks, overrides, leap days and zones."""
 
     def iso(period: tuple[int, int]) -> str:
@@ -221,10 +225,14 @@ def test_nothing_is_due_early_and_nothing_late(
         ).fetchall()
         assert [bool(test) for _, test in found] == [due(row) for row in rows]
         assert all(test is not None for _, test in found)
-        # A published table never shows what the store may not keep.
+        # A published table never shows what the store may not keep, nor what a deletion finds
+        # before the night's `until`.
+        until = published_until(rules, aware)
+        assert until == aware + dt.timedelta(days=2)
+        moment = aware + later * (until - aware)
         (late,) = connection.sql(
-            f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, aware)}) AND NOT "
-            f"({due_sql(rules, data_map, aware, Purpose.MANAGER)})"
+            f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, moment)}) AND NOT "
+            f"({due_sql(rules, data_map, until, Purpose.MANAGER)})"
         ).fetchall()[0]
         assert late == 0
     horizon = latest_due(rules, data_map, aware)

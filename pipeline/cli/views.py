@@ -26,9 +26,10 @@ def reconciliation(home: Path, night: str) -> None:
     """Print one night's counts from raw to published."""
     path = Layout(home.absolute()).reconciliation / f"{night}.json"
     grid = grid_of(f"From raw to published, night of {night} (records, all drops so far)")
-    grid.add_column("table", no_wrap=True)
+    # Where a narrow screen has no room for both, a table's name gives way and not a figure.
+    grid.add_column("table", overflow="ellipsis")
     for name in ("in", "quarantined", "superseded", "suppressed", "published"):
-        grid.add_column(name, justify="right")
+        grid.add_column(name, justify="right", no_wrap=True)
     told = json.loads(path.read_text("utf-8"))
     reasons: dict[str, str] = {}
     for row in told:

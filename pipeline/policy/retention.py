@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.policy.base import PolicyError, Strict, load
-from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 
 
@@ -142,15 +141,22 @@ class Override(Reviewed):
 
 
 class RetentionRules(Strict):
-    """The whole file. `zones`: where a region's calendar days begin; `default` for the rest."""
+    """The whole file.
+
+    `ahead`: how long before it is due a record leaves the published tables. `zones`: where a
+    region's calendar days begin; `default` for the rest.
+    """
 
     version: int
+    ahead: str
     zones: dict[str, str]
     records: dict[RecordType, RecordRule]
     overrides: tuple[Override, ...] = ()
     tables: dict[str, WindowRule]
     keeping: dict[Keeping, WindowRule]
     logs: dict[Log, WindowRule]
+
+    _ahead = field_validator("ahead")(_checked)
 
     @model_validator(mode="after")
     def _complete(self) -> RetentionRules:
@@ -214,46 +220,3 @@ def require_current(rules: RetentionRules, today: dt.date) -> None:
     stale = [name for name, rule in rules.reviewed().items() if rule.review_by < today]
     if stale:
         raise PolicyError(f"retention_rules.yaml: past review_by: {', '.join(stale)}")
-
-
-def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
-    """Stop the run when rules and data map do not speak of the same tables and regions.
-
-    Raises:
-        PolicyError: a table without a rule, a rule without its table, an unknown region, or two
-            tables that are made from the same pseudonymized rows under different windows.
-    """
-    strangers = set(rules.tables) ^ set(data_map.published)
-    if strangers:
-        raise PolicyError(
-            f"retention_rules.yaml: tables and the data map's published tables differ: "
-            f"{', '.join(sorted(strangers))}"
-        )
-    named = {r for o in rules.overrides for r in o.regions} | set(rules.zones) - {"default"}
-    if named - set(data_map.regions):
-        raise PolicyError(
-            "retention_rules.yaml: no such region in the data map: "
-            + ", ".join(sorted(named - set(data_map.regions)))
-        )
-    first: dict[str, str] = {}
-    for table, spec in data_map.published.items():
-        twin = first.setdefault(spec.purpose, table)
-        if rules.tables[twin].window != rules.tables[table].window:
-            raise PolicyError(
-                f"retention_rules.yaml: tables.{twin} and tables.{table} are made from the same "
-                "rows and need the same window"
-            )
-    for table in (name for name, spec in data_map.published.items() if spec.k):
-        _require_room_for_aggregates(rules, table)
-
-
-def _require_room_for_aggregates(rules: RetentionRules, table: str) -> None:
-    """A month can be kept as an aggregate only while it is still published when records go."""
-    for name, rule in rules.records.items():
-        if rule.action is Action.AGGREGATE_THEN_ERASE and not rule.duration.within(
-            rules.tables[table].duration
-        ):
-            raise PolicyError(
-                f"retention_rules.yaml: tables.{table} ends before records.{name}, whose months "
-                "are to be kept as aggregates"
-            )

@@ -125,7 +125,7 @@ def _due_one(
 def _table_window(
     rules: RetentionRules, data_map: DataMap, purpose: Purpose | None
 ) -> Duration | None:
-    """The window of a purpose's published tables; they share one (retention.require_covering)."""
+    """The window of a purpose's published tables; they share one (covering.require_covering)."""
     tables = data_map.published.items()
     return next((rules.tables[n].duration for n, s in tables if s.purpose is purpose), None)
 
@@ -148,6 +148,12 @@ def due_sql(
         other = _due_one(rules, record, None, now, table)
         branches.append(f"WHEN {literal(record)} THEN CASE region {regions} ELSE {other} END")
     return f"CASE record_type {' '.join(branches)} END"
+
+
+def published_until(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
+    """What is due at this instant is not published at `now` (both aware) any more."""
+    day = now.date()
+    return now + (Duration.parse(rules.ahead).ends(day) - day)
 
 
 def latest_due(

@@ -23,7 +23,7 @@ from pipeline.gate import digest
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, settle
 from pipeline.policy.fields import Purpose
-from pipeline.policy.windows import due_sql
+from pipeline.policy.windows import due_sql, published_until
 from pipeline.retained.due import months_due
 from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, same_rows, swap
@@ -54,13 +54,15 @@ def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> 
 
 def _expired(
     connection: duckdb.DuckDBPyConnection, ground: Ground, purpose: Purpose,
-    then: dt.datetime, now: dt.datetime,
+    then: dt.datetime, until: dt.datetime,
 ) -> set[str]:  # fmt: skip
-    """Months in which a table's own window has passed for some row since the last night."""
+    """Months in which some row was to be published, and is not any more."""
+    if then == until:
+        return set()
     before = due_sql(ground.rules, ground.data_map, then, purpose)
-    after = due_sql(ground.rules, ground.data_map, now, purpose)
+    after = due_sql(ground.rules, ground.data_map, until, purpose)
     found = set()
-    for folder in months_due(ground, now, purpose):
+    for folder in months_due(ground, until, purpose):
         rows = stored.classified(ground.layout, folder.name)
         if count(connection, f"SELECT count(*) FROM {rows} WHERE ({after}) AND NOT ({before})"):
             found.add(folder.name)
@@ -98,21 +100,25 @@ def remake_pseudonymized(
     connection: duckdb.DuckDBPyConnection, ground: Ground, months: set[str], now: dt.datetime,
     journal: Journal,
 ) -> None:  # fmt: skip
-    """Make the touched months of every purpose again, then move the store's moment to `now`."""
+    """Make the touched months of every purpose again, then move the store's moment to `now`.
+
+    What the last night did not publish, because it would soon be due, is in none of these months.
+    """
     layout = ground.layout
     make_withheld(connection, ground)
     made = basis.read(layout)
+    until = made.until if now <= made.until else published_until(ground.rules, now)
     for purpose in Purpose:
         if not layout.references(purpose).exists():
             # No night has come so far: there is nothing under a pseudonym.
             continue
-        due = due_sql(ground.rules, ground.data_map, now, purpose)
+        due = due_sql(ground.rules, ground.data_map, until, purpose)
         load_references(connection, layout, purpose)
-        expired = _expired(connection, ground, purpose, made.as_of, now)
+        expired = _expired(connection, ground, purpose, made.until, until)
         for period in sorted(months | expired):
             _remake(connection, ground, purpose, due, period, journal)
     fresh = layout.work / "basis.fresh"
-    fresh.write_text(replace(made, as_of=now).text(), "utf-8")
+    fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
     swap(fresh, layout.classified / basis.NAME)
 
 

@@ -1,7 +1,7 @@
-"""What the classified store was made from, and as of when.
+"""What the classified store was made from, as of when, and until when it may be published.
 
-The moment is fixed once per night, so that every later step draws the same line between what is
-within its window and what is past it, even when the night crosses midnight.
+Both moments are fixed once per night, so that every later step draws the same line between what is
+within its window and what is not, even when the night crosses midnight.
 """
 
 from __future__ import annotations
@@ -12,22 +12,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.gate import digest
+from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.base import PolicyError
+from pipeline.policy.windows import published_until
 
 NAME = "basis.json"
 
 
 @dataclass(frozen=True)
 class Basis:
-    """`drops`: date to the hash of what was taken in; `as_of`: an aware instant."""
+    """`drops`: date to the hash of what was taken in; the others are aware instants.
+
+    What falls due by `until` is not published: until then, a deletion touches no released table.
+    """
 
     as_of: dt.datetime
+    until: dt.datetime
     drops: dict[str, str]
 
     def text(self) -> str:
         """As it is stored."""
-        return json.dumps({"as_of": self.as_of.isoformat(), "drops": self.drops}, indent=1)
+        moments = {"as_of": self.as_of.isoformat(), "until": self.until.isoformat()}
+        return json.dumps({**moments, "drops": self.drops}, indent=1)
 
 
 def drops(layout: Layout) -> dict[str, str]:
@@ -35,9 +42,10 @@ def drops(layout: Layout) -> dict[str, str]:
     return {path.parent.name: digest(path) for path in sorted(layout.canonical.glob("*/drop.json"))}
 
 
-def write(layout: Layout, folder: Path, as_of: dt.datetime) -> None:
+def write(ground: Ground, folder: Path, as_of: dt.datetime) -> None:
     """Leave the basis beside the classified rows that are being built in `folder`."""
-    (folder / NAME).write_text(Basis(as_of, drops(layout)).text(), "utf-8")
+    made = Basis(as_of, published_until(ground.rules, as_of), drops(ground.layout))
+    (folder / NAME).write_text(made.text(), "utf-8")
 
 
 def read(layout: Layout) -> Basis:
@@ -50,4 +58,6 @@ def read(layout: Layout) -> Basis:
     if not path.exists():
         raise PolicyError("nothing is classified yet; run a night first")
     told = json.loads(path.read_text("utf-8"))
-    return Basis(dt.datetime.fromisoformat(told["as_of"]), told["drops"])
+    as_of = dt.datetime.fromisoformat(told["as_of"])
+    # Nights before there was an `until` published up to their own moment.
+    return Basis(as_of, dt.datetime.fromisoformat(told.get("until", told["as_of"])), told["drops"])

@@ -43,7 +43,7 @@ def classify(ground: Ground, as_of: dt.datetime) -> None:
         built_beside(layout.classified, layout.work) as beside,
     ):
         write_classified(connection, layout, ground.data_map, beside)
-        basis.write(layout, beside, as_of)
+        basis.write(ground, beside, as_of)
 
 
 def know(ground: Ground) -> None:
@@ -67,7 +67,7 @@ def pseudonymize(ground: Ground, purpose: Purpose) -> PurposeKey:
     layout = ground.layout
     check_against(ground.data_map, purpose)
     key = ground.ring.key(purpose)
-    due = due_sql(ground.rules, ground.data_map, basis.read(layout).as_of, purpose)
+    due = due_sql(ground.rules, ground.data_map, basis.read(layout).until, purpose)
     with layout.locked(purpose.value), engine(layout.work) as connection:
         require_flows_of(connection, ground, purpose)
         with built_beside(layout.references(purpose), layout.work) as beside:

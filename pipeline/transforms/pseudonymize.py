@@ -148,12 +148,12 @@ def filters(purpose: Purpose, due: str) -> dict[str, str]:
     """Reason to SQL test over the classified row: may this purpose see it?
 
     Args:
-        due: SQL, is the record past its window (pipeline/policy/windows.py)?
+        due: SQL, is the record past its window, or soon to be (pipeline/policy/windows.py)?
 
     The connection has the table WITHHELD.
     """
     return {
-        "past its window": f"NOT ({due})",
+        "window over or ending": f"NOT ({due})",
         "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM {WITHHELD} "
         f"WHERE purpose = {literal(purpose.value)})",
         **FILTERS[purpose],

@@ -44,7 +44,7 @@ def make_coaching(
     """Make what the coaching tables are put together from: what was told before, and, if `tell`,
     the periods that are to be told now. Leaves the list of those beside the staged tables."""
     layout, rules = ground.layout, ground.disclosure
-    gone = told.last_gone(ground.rules, basis.read(layout).as_of)
+    gone = told.last_gone(ground.rules, basis.read(layout).until)
     told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
     test = told.to_tell(layout, rules) if tell else "false"
     coaching.make_rows(

@@ -114,14 +114,14 @@ def reconcile(
     """Count every staged table's way, over all drops in the store."""
     layout, data_map = ground.layout, ground.data_map
     make_withheld(connection, ground)
-    now = basis.read(layout).as_of
+    until = basis.read(layout).until
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
     total = count(connection, f"SELECT count(*) FROM {rows}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = count(connection, SUPERSEDED.format(rows=rows))
     withheld = {
-        p: _withheld(connection, classified(layout), p, due_sql(ground.rules, data_map, now, p))
+        p: _withheld(connection, classified(layout), p, due_sql(ground.rules, data_map, until, p))
         for p in Purpose
     }
     tonight = told.new_periods(layout, partition)

@@ -146,7 +146,7 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
 def outdated(connection: duckdb.DuckDBPyConnection, ground: Ground) -> int:
     """Remembered rows that are not to be told any more, or not under this name."""
     layout = ground.layout
-    gone = last_gone(ground.rules, basis.read(layout).as_of)
+    gone = last_gone(ground.rules, basis.read(layout).until)
     make_kept(connection, layout, ground.data_map, ground.ring, gone)
     found = 0
     for table in CELL:
