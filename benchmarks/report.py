@@ -75,12 +75,13 @@ def page(runs: Runs) -> str:
     lines = ["| records | contender | seconds | times the floor | peak memory (MiB) | ended |",
              "| ---: | --- | ---: | ---: | ---: | --- |"]  # fmt: skip
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
-        floor = float(str(contenders["floor"]["seconds"]))
+        floor = contenders["floor"]
         for name in CONTENDERS:
             if (told := contenders.get(name)) is None:
                 continue
-            ratio = float(str(told["seconds"])) / floor
-            shown = f"{ratio:.1f}" if told["ended"] == "finished" else "–"
+            ratio = float(str(told["seconds"])) / float(str(floor["seconds"]))
+            ended = told["ended"] == floor["ended"] == "finished"
+            shown = f"{ratio:.1f}" if ended else "–"
             lines.append(f"| {int(records):,} | {name} | {told['seconds']} | {shown} | "
                          f"{told['peak_mib']:,} | {told['ended']} |")  # fmt: skip
     lines += ["", "## Seconds per stage of the night", ""]

@@ -164,7 +164,7 @@ def write_references(
     connection: duckdb.DuckDBPyConnection, layout: Layout, key: PurposeKey, out: Path
 ) -> None:
     """Write the vault's table of one purpose, encrypted: person (raw identifier), ref (pseudonym).
-    The connection has it as the table REFERENCES besides.
+    The connection has it as the table REFERENCES besides, with each pseudonym's place among them.
 
     Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
     than records.
@@ -174,12 +174,19 @@ def write_references(
         f"SELECT DISTINCT person FROM {rows} UNION "
         f"SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
     )
-    connection.execute(
+    hashed = f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({people})"
+    connection.execute(_placed(hashed), key.parameters())
+    listed = f"SELECT person, ref FROM {REFERENCES} ORDER BY place"
+    atrest.write_table(connection, layout, listed, out)
+
+
+def _placed(people: str) -> str:
+    """SQL that makes REFERENCES. Rows are sorted by the place, since sorting by the pseudonyms
+    themselves, which begin alike, takes twice as long."""
+    return (
         f"CREATE OR REPLACE TEMP TABLE {REFERENCES} AS "
-        f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({people})",
-        key.parameters(),
+        f"SELECT *, row_number() OVER (ORDER BY ref) AS place FROM ({people})"
     )
-    atrest.write_table(connection, layout, f"FROM {REFERENCES} ORDER BY ref", out)
 
 
 def load_references(
@@ -187,7 +194,7 @@ def load_references(
 ) -> None:
     """Make the table REFERENCES from the vault's table of one purpose."""
     rows = atrest.rows(connection, layout, layout.references(purpose))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {REFERENCES} AS FROM {rows}")
+    connection.execute(_placed(f"FROM {rows}"))
 
 
 def period_sql(rows: str, purpose: Purpose, due: str) -> str:
@@ -211,7 +218,7 @@ def period_sql(rows: str, purpose: Purpose, due: str) -> str:
     )
     return (
         f"SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
-        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.ref, r.milestone"
+        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.place, r.milestone"
     )
 
 
