@@ -14,7 +14,7 @@ from pipeline.disclosure.solver import AuditError
 from pipeline.engine import count, dates, identifier
 from pipeline.ground import Ground
 from pipeline.policy.fields import Purpose
-from pipeline.transforms import basis, coaching, told
+from pipeline.transforms import coaching, told
 from pipeline.transforms.stored import pseudonymized
 
 FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
@@ -31,8 +31,7 @@ def evidence(
     """Rows told before that are missing, rows of a period that is not told tonight; and for the
     finest table what the attackers get. Makes the table `fresh`."""
     layout = ground.layout
-    gone = told.last_gone(ground.rules, basis.read(layout).until)
-    told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
+    told.make_kept(connection, ground)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
         f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"

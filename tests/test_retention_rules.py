@@ -225,8 +225,13 @@ def test_nothing_is_due_early_and_nothing_late(
         ).fetchall()
         assert [bool(test) for _, test in found] == [due(row) for row in rows]
         assert all(test is not None for _, test in found)
-        # A published table never shows what the store may not keep, nor what a deletion finds
-        # before the night's `until`.
+        # A published table never shows what the store may not keep.
+        (late,) = connection.sql(
+            f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, aware)}) AND NOT "
+            f"({due_sql(rules, data_map, aware, Purpose.MANAGER)})"
+        ).fetchall()[0]
+        assert late == 0
+        # Nor what a deletion finds before the night's `until`.
         until = published_until(rules, aware)
         assert until == aware + dt.timedelta(days=2)
         moment = aware + later * (until - aware)

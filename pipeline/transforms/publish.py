@@ -20,7 +20,7 @@ from pipeline.layout import Layout, built_beside
 from pipeline.policy.data_map import Published
 from pipeline.policy.fields import Purpose
 from pipeline.published import ORIGINS
-from pipeline.transforms import basis, classes, coaching, told
+from pipeline.transforms import classes, coaching, told
 from pipeline.transforms.stored import parquet, period_files, pseudonymized
 
 
@@ -44,12 +44,11 @@ def make_coaching(
     """Make what the coaching tables are put together from: what was told before, and, if `tell`,
     the periods that are to be told now. Leaves the list of those beside the staged tables."""
     layout, rules = ground.layout, ground.disclosure
-    gone = told.last_gone(ground.rules, basis.read(layout).until)
-    told.make_kept(connection, layout, ground.data_map, ground.ring, gone)
+    told.make_kept(connection, ground)
     test = told.to_tell(layout, rules) if tell else "false"
     coaching.make_rows(
         connection, pseudonymized(layout, Purpose.COACHING), rules,
-        f"({test} AND {{period}} > DATE '{gone}')",
+        f"({test} AND {{period}} > DATE '{told.last_gone(ground)}')",
     )  # fmt: skip
     coaching.choose(connection, rules.rule(ground.data_map))
     path = layout.staged(partition) / told.PERIODS

@@ -22,12 +22,10 @@ from pipeline import atrest
 from pipeline.disclosure import noise
 from pipeline.engine import count, dates, identifier, literal
 from pipeline.ground import Ground
-from pipeline.keys import KeyRing
 from pipeline.layout import Layout, built_beside
-from pipeline.policy.data_map import DataMap
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Purpose
-from pipeline.policy.retention import Action, Keeping, RecordType, RetentionRules
+from pipeline.policy.retention import Action, Keeping, RecordType
 from pipeline.policy.windows import cutoff
 from pipeline.published import attached
 from pipeline.readers.canonical import PARQUET
@@ -55,25 +53,24 @@ def to_tell(layout: Layout, rules: DisclosureRules) -> str:
     return f"({{period}} < DATE '{before}' AND coalesce({{period}} NOT IN ({known}), true))"
 
 
-def last_gone(rules: RetentionRules, now: dt.datetime) -> dt.date:
+def last_gone(ground: Ground) -> dt.date:
     """Figures of periods that begin on this day or before are told no longer: past the window of
     aggregates, or of records that are to go without leaving any."""
+    rules, until = ground.rules, basis.read(ground.layout).until
     windows = [rules.keeping[Keeping.AGGREGATES].duration] + [
         rules.records[one].duration for one in TOLD_OF if rules.records[one].action is Action.ERASE
     ]
-    return max(cutoff(rules, None, now, window).day for window in windows)
+    return max(cutoff(rules, None, until, window).day for window in windows)
 
 
-def make_kept(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, ring: KeyRing,
-    gone: dt.date,
-) -> None:  # fmt: skip
+def make_kept(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     """Make `kept_<table>`, the remembered rows that are told again tonight as they were.
 
-    Left out: periods that begin on the day `gone` or before, courses that count as sensitive by
-    now, and teams of a manager whom no record names any more. A team's pseudonym follows its
+    Left out: periods that begin on the day `last_gone` or before, courses that count as sensitive
+    by now, and teams of a manager whom no record names any more. A team's pseudonym follows its
     manager into a new key epoch.
     """
+    layout, data_map, gone = ground.layout, ground.data_map, last_gone(ground)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE living_ref AS "
         "SELECT person, ref FROM "
@@ -81,7 +78,7 @@ def make_kept(
         f"SEMI JOIN ({stored.living(layout)}) USING (person);"
         "CREATE OR REPLACE TEMP TABLE team_now AS SELECT ref AS old, ref AS now FROM living_ref"
     )
-    for key in ring.former(Purpose.COACHING):
+    for key in ground.ring.former(Purpose.COACHING):
         connection.execute(
             f"INSERT INTO team_now SELECT {key.hmac_sql('person')}, ref FROM living_ref",
             key.parameters(),
@@ -146,8 +143,7 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
 def outdated(connection: duckdb.DuckDBPyConnection, ground: Ground) -> int:
     """Remembered rows that are not to be told any more, or not under this name."""
     layout = ground.layout
-    gone = last_gone(ground.rules, basis.read(layout).until)
-    make_kept(connection, layout, ground.data_map, ground.ring, gone)
+    make_kept(connection, ground)
     found = 0
     for table in CELL:
         path = layout.told / f"{table}.parquet"
