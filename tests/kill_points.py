@@ -29,7 +29,7 @@ from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.retained import job, receipts
 from tests.estate import NOW, ground
-from tests.opened import released
+from tests.opened import relation, released
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}
 
@@ -105,10 +105,20 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
+def named(home: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Everybody and everything that the vault and the census name."""
+    layout, found = Layout(home), {}
+    with duckdb.connect() as c:
+        for path in [*layout.vault.glob("*.parquet"), *layout.classified.glob("*.parquet")]:
+            query = f"FROM {relation(c, home, path)} ORDER BY ALL"
+            found[path.name] = c.execute(query).fetchall()
+    return found
+
+
 def look(home: Path, tell: Path) -> None:
     layout = Layout(home)
     tell.write_text(json.dumps({
-        "records": records(home), "tables": tables(home),
+        "records": records(home), "tables": tables(home), "named": named(home),
         "receipts": [json.loads(p.read_text()) for p in receipts.newest_first(layout)],
         "open": [p.name for p in layout.erasures.glob("*")] if layout.erasures.exists() else [],
         "work": [p.name for p in layout.work.rglob("*") if p.is_file()],

@@ -24,6 +24,7 @@ from pipeline.policy.base import PolicyError
 from pipeline.retained import backup, derived, holds, job, places, receipts, sweep
 from pipeline.retained.rewrite import ErasureError
 from pipeline.retained.runs import DagsterStorage
+from pipeline.transforms import census
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import NOW, ground
@@ -179,6 +180,7 @@ LEFT_OUT = {
     "rejected lines": ("quarantine", lambda m: skip_strokes(m, "rejects")),
     "classified": (
         "classified", lambda m: m.setattr(job, "classified_strokes_of_person", lambda *_: [])),
+    "census": ("classified", lambda m: m.setattr(census, "change", lambda *_: None)),
     "pseudonymized": ("pseudonymized", lambda m: m.setattr(derived, "_remake", lambda *_: False)),
     "release": ("releases", lambda m: m.setattr(derived, "publish_survivors", lambda *_: None)),
     "deny-list": ("identity vault", lambda m: m.setattr(derived, "remake_known", lambda *_: None)),

@@ -51,7 +51,7 @@ def test_a_killed_deletion_reaches_the_same_end(
         whole, middle, end = point["whole"], point["middle"], point["end"]
         assert "unreadable" not in middle, "readers saw half a release"
         assert point["again"] == 0
-        for part in ("records", "tables", "open", "work", "releases", "landing"):
+        for part in ("records", "tables", "named", "open", "work", "releases", "landing"):
             assert end[part] == whole[part], (point["point"], part)
         assert end["open"] == end["work"] == []
         # No receipt before everything was gone, and none that counts too little.

@@ -19,7 +19,7 @@ from pipeline.access.decide import Ask
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
 from pipeline.definitions import definitions
-from pipeline.engine import engine
+from pipeline.engine import EngineError, engine
 from pipeline.keys import KeyRing
 from pipeline.landing import take_in
 from pipeline.layout import Layout
@@ -31,7 +31,7 @@ from pipeline.retained import holds, job, receipts
 from pipeline.retained.housekeeping import expired_before
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis
+from pipeline.transforms import basis, census
 from pipeline.transforms.classify import write_classified
 from tests.company import HISTORY, NAME, number, record, write_csv, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
@@ -123,9 +123,39 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past
     assert tables(past.home) == shown
 
 
+def unreadable(path: Path) -> None:
+    """Leave nothing of a Parquet file but its statistics and its schema."""
+    told = path.read_bytes()
+    footer = 8 + int.from_bytes(told[-8:-4], "little")
+    path.chmod(0o600)
+    path.write_bytes(told[:4] + bytes(len(told) - footer - 4) + told[-footer:])
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
+    past: Estate, counted: bool
+) -> None:
+    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
+    with as_of(night):
+        assert past.run().success
+    layout, now = Layout(past.home), night + dt.timedelta(days=1)
+    others = [path for path in layout.classified.glob("*/*.parquet") if "2023-11" not in str(path)]
+    assert len(others) > 1
+    for path in others:
+        unreadable(path)
+    if counted:
+        (told,) = job.retain(ground(past.home), now)
+        assert told["rows"]["classified"] == {"before": 12, "after": 0}
+        return
+    # Without the census they have to be read.
+    census.forget(layout)
+    with pytest.raises(EngineError):
+        job.retain(ground(past.home), now)
+
+
 def test_the_old_file_is_gone_physically(past: Estate) -> None:
     layout = Layout(past.home)
-    store = [*layout.canonical.rglob("*.parquet"), *layout.classified.rglob("*.parquet")]
+    store = [*layout.canonical.rglob("*.parquet"), *layout.classified.glob("*/*.parquet")]
     files = [*store, *released_files(layout.current)]
     inodes = {path: path.stat().st_ino for path in files}
     (told,) = job.retain(ground(past.home), NOW)
@@ -457,11 +487,16 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
         make_withheld(connection, stand)
+        census.write(connection, stand.layout, stand.layout.classified)
     basis.write(stand, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
         holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
                                        | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip
     job.retain(stand, now)
+    with engine(stand.layout.work) as connection:
+        kept_up = census_of(connection, stand.layout)
+        census.forget(stand.layout)
+        assert kept_up == census_of(connection, stand.layout)
 
     def kept(row: dict[str, str]) -> bool:
         done = dt.date.fromisoformat(row["Completed Date"])
@@ -493,6 +528,15 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     assert {(a, b, kinds[t], o) for a, b, t, o in found} == {
         key(row) for row in rows if kept(newest(rows, row))
     }
+
+
+def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
+    """What the census says, or what the rows say where there is none."""
+    census.load(connection, layout)
+    return [
+        connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
+        for table in (census.PEOPLE, census.TITLES)
+    ]
 
 
 def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:

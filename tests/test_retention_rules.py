@@ -20,7 +20,7 @@ from pipeline.policy.covering import require_covering
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Purpose
-from pipeline.policy.retention import RetentionRules, load_retention, require_current
+from pipeline.policy.retention import RecordType, RetentionRules, load_retention, require_current
 from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
 
 RAW: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
@@ -240,12 +240,11 @@ def test_nothing_is_due_early_and_nothing_late(
             f"({due_sql(rules, data_map, until, Purpose.MANAGER)})"
         ).fetchall()[0]
         assert late == 0
-    horizon = latest_due(rules, data_map, aware)
-    if horizon is not None:
-        for row in rows:
-            known = [m for m in row[2:5] if m]
-            if known and known[0] >= horizon:
-                assert not due(row)
+    for row in rows:
+        horizon = latest_due(rules, data_map, aware, RecordType(row[0]))
+        known = [m for m in row[2:5] if m]
+        if horizon is not None and known and known[0] >= horizon:
+            assert not due(row)
 
 
 def test_the_binding_rule_is_named() -> None:

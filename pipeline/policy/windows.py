@@ -157,19 +157,17 @@ def published_until(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
 
 
 def latest_due(
-    rules: RetentionRules, data_map: DataMap, now: dt.datetime, purpose: Purpose | None = None
-) -> dt.datetime | None:
-    """No record that started at this instant (UTC, naive) or later can be due; None where the
-    rules count from the end of employment, which says nothing of a record's own dates."""
-    if any(rule.clock is Clock.TERMINATION for rule in rules.records.values()):
+    rules: RetentionRules, data_map: DataMap, now: dt.datetime, record: RecordType,
+    purpose: Purpose | None = None,
+) -> dt.datetime | None:  # fmt: skip
+    """No record of the type that started at this instant (UTC, naive) or later can be due; None
+    where its rule counts from the end of employment, which says nothing of its own dates."""
+    rule = rules.records[record]
+    if rule.clock is Clock.TERMINATION:
         return None
     regions = (*data_map.regions, None)
     table = _table_window(rules, data_map, purpose)
-    instants = [
-        record_cutoff(rules, record, region, now, rules.records[record].duration).instant
-        for record in RecordType
-        for region in regions
-    ]
+    instants = [record_cutoff(rules, record, one, now, rule.duration).instant for one in regions]
     if table:
-        instants += [cutoff(rules, region, now, table).instant for region in regions]
+        instants += [cutoff(rules, one, now, table).instant for one in regions]
     return max(instants)

@@ -23,13 +23,14 @@ from pipeline.gate import digest
 from pipeline.ground import Ground
 from pipeline.layout import Layout, built_beside, settle
 from pipeline.policy.fields import Purpose
+from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import due_sql, published_until
 from pipeline.retained.due import months_due
 from pipeline.retained.journal import Journal
 from pipeline.retained.rewrite import Done, ErasureError, Stroke, fresh_path, same_rows, swap
 from pipeline.retained.sweep import text_with
 from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, kept, stored, told
+from pipeline.transforms import basis, census, kept, stored, told
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import filters, load_references, write_period
 from pipeline.transforms.publish import stage_database
@@ -37,10 +38,10 @@ from pipeline.transforms.reconcile import reconcile, write_story
 
 
 def small_departments(connection: duckdb.DuckDBPyConnection, ground: Ground) -> list[Stroke]:
-    """Departments that fell below k people are departments no more, in no month."""
-    rows = stored.classified(ground.layout)
+    """Departments that fell below k people are departments no more, in no month; asks the census
+    on the connection."""
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE fallen AS SELECT department FROM {rows} "
+        f"CREATE OR REPLACE TEMP TABLE fallen AS SELECT department FROM {census.PEOPLE} "
         "WHERE department IS NOT NULL GROUP BY department "
         f"HAVING count(DISTINCT person) < {ground.data_map.least_people}"
     )
@@ -61,12 +62,16 @@ def _expired(
         return set()
     before = due_sql(ground.rules, ground.data_map, then, purpose)
     after = due_sql(ground.rules, ground.data_map, until, purpose)
-    found = set()
-    for folder in months_due(ground, until, purpose):
-        rows = stored.classified(ground.layout, folder.name)
-        if count(connection, f"SELECT count(*) FROM {rows} WHERE ({after}) AND NOT ({before})"):
-            found.add(folder.name)
-    return found
+    return {
+        folder.name
+        for record in RecordType
+        for folder in months_due(ground, until, record, purpose)
+        if count(
+            connection,
+            f"SELECT count(*) FROM {stored.classified(ground.layout, folder.name)} "
+            f"WHERE record_type = {literal(record)} AND ({after}) AND NOT ({before})",
+        )
+    }
 
 
 def _remake(
@@ -125,17 +130,17 @@ def remake_pseudonymized(
 def forget_identities(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     """Drop the vault's entries of people that no classified row names any more."""
     layout = ground.layout
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE living AS {stored.living(layout)}")
+    census.load(connection, layout)
+    unnamed = f"ANTI JOIN {census.PEOPLE} USING (person)"
     for purpose in Purpose:
         path = layout.references(purpose)
         if not path.exists():
             continue
         rows = atrest.rows(connection, layout, path)
-        if count(connection, f"SELECT count(*) FROM {rows} WHERE person NOT IN (FROM living)"):
+        if count(connection, f"SELECT count(*) FROM {rows} {unnamed}"):
             fresh = fresh_path(layout, path)
-            atrest.write_table(
-                connection, layout, f"FROM {rows} WHERE person IN (FROM living) ORDER BY ref", fresh
-            )
+            living = f"FROM {rows} SEMI JOIN {census.PEOPLE} USING (person) ORDER BY ref"
+            atrest.write_table(connection, layout, living, fresh)
             swap(fresh, path)
 
 

@@ -49,9 +49,12 @@ def day(ground: Ground, keeping: Keeping, now: dt.datetime) -> dt.date:
     return cutoff(ground.rules, None, now, ground.rules.keeping[keeping].duration).day
 
 
-def months_due(ground: Ground, now: dt.datetime, purpose: Purpose | None = None) -> list[Path]:
-    """Folders of the classified store that can hold a record past its window, oldest first."""
-    horizon = latest_due(ground.rules, ground.data_map, now, purpose)
+def months_due(
+    ground: Ground, now: dt.datetime, record: RecordType, purpose: Purpose | None = None
+) -> list[Path]:
+    """Folders of the classified store that can hold a record of the type past its window, oldest
+    first."""
+    horizon = latest_due(ground.rules, ground.data_map, now, record, purpose)
     return [
         folder
         for folder in sorted(ground.layout.classified.glob("period=*"))
@@ -77,9 +80,18 @@ def list_due(connection: duckdb.DuckDBPyConnection, rows: str, held: str) -> Non
 
 def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> None:
     """Make the table `due` of what is past its window, held or not."""
-    files = [f for folder in months_due(ground, now) for f in sorted(folder.glob("*.parquet"))]
-    rows = f"{parquet(files, CLASSIFIED)} WHERE {due_sql(ground.rules, ground.data_map, now)}"
-    list_due(connection, rows, holds.held_sql(ground.layout))
+    due = due_sql(ground.rules, ground.data_map, now)
+    # Type by type: a month that holds none of a type is passed over by the statistics in its file.
+    rows = " UNION ALL ".join(
+        f"FROM {parquet(_files(months_due(ground, now, record)), CLASSIFIED)} "
+        f"WHERE record_type = {literal(record)} AND {due}"
+        for record in RecordType
+    )
+    list_due(connection, f"({rows})", holds.held_sql(ground.layout))
+
+
+def _files(folders: list[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
 
 
 def record_lines(
@@ -144,14 +156,15 @@ def canonical_strokes(
         f"AND record_id IS NOT NULL AND drop_date <= DATE '{quarantined}'"
     )
     voiding = {str(s) for (s,) in connection.sql("SELECT DISTINCT source FROM void").fetchall()}
-    strokes = []
-    for path in stored.files(layout, "records"):
+    strokes, files = [], stored.files(layout, "records")
+    bad = {*_holding(connection, _until(files, quarantined), "problem IS NOT NULL")}
+    for path in files:
         drop = path.parent.parent.name
         gone = []
         # Corrections lie apart, under the date of the drop that they correct.
         if drop in touched or not landing.DATED.fullmatch(drop):
             gone.append(f"problem IS NULL AND {MILESTONE} IN (FROM leaving_milestones)")
-        if landing.DATED.fullmatch(drop) and dt.date.fromisoformat(drop) <= quarantined:
+        if path in bad:
             gone.append("problem IS NOT NULL")
         if path.stem.removeprefix("records-").rsplit("-", 1)[0] in voiding:
             gone.append(
@@ -159,10 +172,31 @@ def canonical_strokes(
             )
         if gone:
             strokes.append(Stroke(path, " OR ".join(f"({test})" for test in gone)))
-    for path in stored.reject_files(layout):
-        if dt.date.fromisoformat(path.parent.parent.name) <= quarantined:
-            strokes.append(Stroke(path, "true"))
-    return strokes
+    rejects = _until(stored.reject_files(layout), quarantined)
+    return strokes + [Stroke(path, "true") for path in _holding(connection, rejects, "true")]
+
+
+def _until(files: list[Path], last: dt.date) -> list[Path]:
+    """Those of dated drops up to a day."""
+    return [
+        path
+        for path in files
+        if landing.DATED.fullmatch(drop := path.parent.parent.name)
+        and dt.date.fromisoformat(drop) <= last
+    ]
+
+
+def _holding(connection: duckdb.DuckDBPyConnection, files: list[Path], test: str) -> list[Path]:
+    """Those that hold a row that passes the test. Of years of drops most hold none any more, which
+    one query over all of them finds sooner than one for each."""
+    if not files:
+        return []
+    names = ", ".join(map(literal, files))
+    found = connection.sql(
+        f"SELECT DISTINCT filename FROM read_parquet([{names}], hive_partitioning=false, "
+        f"filename=true) WHERE {test}"
+    ).fetchall()
+    return sorted(Path(name) for (name,) in found)
 
 
 def roster_strokes(
@@ -177,16 +211,13 @@ def roster_strokes(
     )
     people = {p for hold in holds.live(layout) for p in hold.people}
     kept = ", ".join(literal(p) for p in sorted(people)) or "NULL"
-    return [
-        Stroke(
-            path,
-            f"coalesce(learner_id NOT IN ({kept}), true) AND (drop_date <= DATE '{whole}' OR "
-            f"(drop_date <= DATE '{history}' AND (learner_id, drop_date) NOT IN "
-            "(SELECT (learner_id, newest) FROM latest)))",
-        )
-        for path in stored.files(layout, "roster")
-        if dt.date.fromisoformat(path.parent.parent.name) <= max(history, whole)
-    ]
+    gone = (
+        f"coalesce(learner_id NOT IN ({kept}), true) AND (drop_date <= DATE '{whole}' OR "
+        f"(drop_date <= DATE '{history}' AND (learner_id, drop_date) NOT IN "
+        "(SELECT (learner_id, newest) FROM latest)))"
+    )
+    old = _until(stored.files(layout, "roster"), max(history, whole))
+    return [Stroke(path, gone) for path in _holding(connection, old, gone)]
 
 
 def strokes(

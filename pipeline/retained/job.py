@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -22,10 +23,11 @@ from pipeline.retained import backup, derived, due, holds, housekeeping, plan, r
 from pipeline.retained.due import Line
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
 from pipeline.retained.person import classified_strokes_of_person, strokes_of_person
-from pipeline.retained.rewrite import ErasureError, Stroke, strike
+from pipeline.retained.rewrite import Done, ErasureError, Stroke, strike
 from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find, references
 from pipeline.subjects import register, tombstones, withheld
+from pipeline.transforms import census
 
 
 def dry_run(ground: Ground, now: dt.datetime) -> list[Line]:
@@ -56,8 +58,14 @@ def _strokes_of(
 def _apply(
     connection: duckdb.DuckDBPyConnection, ground: Ground, journal: Journal, strokes: list[Stroke]
 ) -> None:
+    layout = ground.layout
+
+    def before_swap(done: Done, fresh: Path) -> None:
+        census.change(connection, layout, layout.root / done.file, fresh)
+        journal.write_down(done)
+
     for stroke in strokes:
-        strike(connection, ground.layout, stroke, journal.write_down)
+        strike(connection, layout, stroke, before_swap)
 
 
 def _select_again(
@@ -79,6 +87,7 @@ def _erase_stores(
 ) -> None:  # fmt: skip
     layout = ground.layout
     _select_again(connection, ground, order, subject)
+    census.take(connection, layout)
     _apply(connection, ground, journal, _strokes_of(connection, ground, order, subject))
     if subject is None:
         gone = "milestone IN (SELECT milestone FROM due WHERE NOT held)"
@@ -87,7 +96,9 @@ def _erase_stores(
     else:
         strokes = classified_strokes_of_person(layout, subject)
     _apply(connection, ground, journal, strokes)
+    census.sum_up(connection)
     _apply(connection, ground, journal, derived.small_departments(connection, ground))
+    census.put(connection, layout)
     work_list = atrest.rows(connection, layout, journal.work_list)
     listed = f"SELECT DISTINCT period FROM {work_list}"
     months = derived.months(connection, listed) | {
@@ -175,7 +186,10 @@ def _carry_out(
 
 def resume(ground: Ground, runs: RunStorage | None, clock: dt.datetime) -> list[dict[str, Any]]:
     """Finish every erasure that was cut off; returns their receipts."""
-    return [_carry_out(ground, one, runs, clock) for one in pending(ground.layout)]
+    cut_off = pending(ground.layout)
+    if cut_off:
+        census.forget(ground.layout)
+    return [_carry_out(ground, one, runs, clock) for one in cut_off]
 
 
 def retain(

@@ -142,12 +142,12 @@ def strike(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     stroke: Stroke,
-    write_down: Callable[[Done], None] | None = None,
+    before_swap: Callable[[Done, Path], None] | None = None,
 ) -> Done | None:
     """Rewrite a file and swap it in; None when nothing in it is due.
 
     Args:
-        write_down: is told what the swap does before it does it.
+        before_swap: is told what the swap does, and has the fresh file, before it does it.
 
     Raises:
         ErasureError: as `rewrite`; nothing was swapped.
@@ -156,7 +156,7 @@ def strike(
     if made is None:
         return None
     done, fresh = made
-    if write_down:
-        write_down(done)
+    if before_swap:
+        before_swap(done, fresh)
     swap(fresh, stroke.path)
     return done

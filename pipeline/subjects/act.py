@@ -21,7 +21,7 @@ from pipeline.retained.runstorage import RunStorage
 from pipeline.retained.subject import Subject, find
 from pipeline.subjects import package, register, withheld
 from pipeline.subjects.register import Kind, Request, State
-from pipeline.transforms import stored
+from pipeline.transforms import census, stored
 from pipeline.transforms.classify import MILESTONE, PERIOD, current_sql, make_views
 
 # HR's and legal's own use rests on legal obligation and legal claims, which an objection under
@@ -183,6 +183,7 @@ def _rectify(
                 f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "
                 f"FROM wrong) TO {literal(beside)} ({PARQUET})"
             )
+        census.forget(layout)
         for old in stored.files(layout, "records"):
             if old != path:
                 strike(connection, layout, Stroke(

@@ -23,9 +23,10 @@ from pipeline.engine import literal
 from pipeline.ground import Ground
 from pipeline.layout import Layout
 from pipeline.policy.disclosure import OTHER
+from pipeline.transforms import census
 from pipeline.transforms.classify import sensitivity_sql
 from pipeline.transforms.denylist import entries_sql
-from pipeline.transforms.stored import classified, records, roster
+from pipeline.transforms.stored import roster
 
 TABLES = {
     "course": "entry AS course_code, sensitivity",
@@ -40,31 +41,26 @@ TABLES = {
 def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path) -> None:
     """Write the file of known values from the records and the roster in the store."""
     layout, data_map = ground.layout, ground.data_map
-    stored = classified(layout)
+    census.load(connection, layout)
     categories = ", ".join(map(literal, [*ground.disclosure.categories, OTHER]))
-    connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE told AS SELECT DISTINCT course_code, course_title
-      FROM {records(layout)} WHERE problem IS NULL;
-    CREATE OR REPLACE TEMP TABLE person AS SELECT DISTINCT person FROM {stored}
-      UNION SELECT DISTINCT manager FROM {stored} WHERE manager IS NOT NULL;
-    """)
     # One table, so that it is swapped as one; in the order of kinds, so that one is found quickly.
     query = f"""
     FROM (
       SELECT 'course' AS kind, course_code AS entry, {sensitivity_sql(data_map)} AS sensitivity,
-        NULL::BIGINT AS people, NULL::BIGINT AS records FROM told GROUP BY course_code
-      UNION ALL SELECT DISTINCT 'title', course_title, NULL, NULL, NULL FROM told
+        NULL::BIGINT AS people, NULL::BIGINT AS records FROM {census.TITLES} GROUP BY course_code
+      UNION ALL SELECT DISTINCT 'title', course_title, NULL, NULL, NULL
+        FROM {census.TITLES}
         WHERE course_title IS NOT NULL
       UNION ALL SELECT 'category', unnest([{categories}]), NULL, NULL, NULL
-      UNION ALL SELECT 'department', department, NULL, NULL, NULL FROM {stored}
+      UNION ALL SELECT 'department', department, NULL, NULL, NULL FROM {census.PEOPLE}
         WHERE department IS NOT NULL
         GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people}
-      UNION ALL SELECT 'total', NULL, NULL, count(DISTINCT person), count(*) FROM {stored}
+      UNION ALL SELECT 'total', NULL, NULL, count(DISTINCT person), coalesce(sum(n), 0)::BIGINT
+        FROM {census.PEOPLE} WHERE NOT manages
       UNION ALL SELECT 'denied', entry, NULL, NULL, NULL
-        FROM ({entries_sql(roster(layout), "person")})
+        FROM ({entries_sql(roster(layout), census.PEOPLE)})
     ) ORDER BY kind"""
     atrest.write_table(connection, layout, query, out)
-    connection.execute("DROP TABLE told; DROP TABLE person")
 
 
 def attach(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:

@@ -21,7 +21,7 @@ from pipeline.policy.fields import Purpose
 from pipeline.policy.windows import due_sql
 from pipeline.readers.canonical import PARQUET
 from pipeline.subjects.withheld import WITHHELD, make_withheld
-from pipeline.transforms import basis, kept, stored
+from pipeline.transforms import basis, census, kept, stored
 from pipeline.transforms.classify import write_classified
 from pipeline.transforms.known import write_known
 from pipeline.transforms.pseudonymize import (
@@ -43,6 +43,7 @@ def classify(ground: Ground, as_of: dt.datetime) -> None:
         built_beside(layout.classified, layout.work) as beside,
     ):
         write_classified(connection, layout, ground.data_map, beside)
+        census.write(connection, layout, beside)
         basis.write(ground, beside, as_of)
 
 

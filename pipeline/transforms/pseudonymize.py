@@ -21,7 +21,7 @@ from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import STRICTNESS, Purpose, Treatment
 from pipeline.readers.canonical import PARQUET
 from pipeline.subjects.withheld import WITHHELD
-from pipeline.transforms.stored import classified
+from pipeline.transforms import census
 
 REFERENCES = "ref"
 COMPLETE = ("completed", "passed", "waived")
@@ -169,12 +169,8 @@ def write_references(
     Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
     than records.
     """
-    rows = classified(layout)
-    people = (
-        f"SELECT DISTINCT person FROM {rows} UNION "
-        f"SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
-    )
-    hashed = f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({people})"
+    census.load(connection, layout)
+    hashed = f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({census.LIVING})"
     connection.execute(_placed(hashed), key.parameters())
     listed = f"SELECT person, ref FROM {REFERENCES} ORDER BY place"
     atrest.write_table(connection, layout, listed, out)

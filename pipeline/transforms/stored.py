@@ -42,8 +42,12 @@ def parquet(files: list[Path], columns: dict[str, str]) -> str:
 
 
 def files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
-    found = layout.canonical.glob(f"{drop}/*/{kind}-*.parquet")
-    return sorted(p for p in found if ".rejects." not in p.name)
+    return sorted(p for p in layout.canonical.glob(f"{drop}/*/*") if holds(p, kind))
+
+
+def holds(path: Path, kind: str) -> bool:
+    """Is it a canonical file of this kind, `records` or `roster`?"""
+    return path.match(f"{kind}-*.parquet") and not path.match("*.rejects.parquet")
 
 
 def records(layout: Layout, drop: dt.date | None = None) -> str:
@@ -67,15 +71,6 @@ def roster(layout: Layout) -> str:
 def classified(layout: Layout, period: str = "period=*") -> str:
     """SQL: the classified rows of all periods, or of the one in a folder of this name."""
     return parquet(period_files(layout.classified, period), CLASSIFIED)
-
-
-def living(layout: Layout) -> str:
-    """SQL: everybody that a classified row names, as learner or as manager."""
-    rows = classified(layout)
-    return (
-        f"SELECT DISTINCT person FROM {rows} "
-        f"UNION SELECT DISTINCT manager FROM {rows} WHERE manager IS NOT NULL"
-    )
 
 
 def pseudonymized(layout: Layout, purpose: Purpose) -> str:

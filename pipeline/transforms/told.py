@@ -29,7 +29,7 @@ from pipeline.policy.retention import Action, Keeping, RecordType
 from pipeline.policy.windows import cutoff
 from pipeline.published import attached
 from pipeline.readers.canonical import PARQUET
-from pipeline.transforms import basis, stored
+from pipeline.transforms import basis, census
 from pipeline.transforms.coaching import CELL
 
 PERIODS = "periods.json"
@@ -71,11 +71,12 @@ def make_kept(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     manager into a new key epoch.
     """
     layout, data_map, gone = ground.layout, ground.data_map, last_gone(ground)
+    census.load(connection, layout)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE living_ref AS "
         "SELECT person, ref FROM "
         f"{atrest.rows(connection, layout, layout.references(Purpose.COACHING))} "
-        f"SEMI JOIN ({stored.living(layout)}) USING (person);"
+        f"SEMI JOIN {census.PEOPLE} USING (person);"
         "CREATE OR REPLACE TEMP TABLE team_now AS SELECT ref AS old, ref AS now FROM living_ref"
     )
     for key in ground.ring.former(Purpose.COACHING):
