@@ -6,9 +6,9 @@ import dagster as dg
 
 from assets.common import NIGHTS, OWNERS, POOL
 from pipeline import lineage
-from pipeline.engine import engine
+from pipeline.engine import count, engine
 from pipeline.resources import Store
-from pipeline.transforms import known
+from pipeline.transforms import census, known
 from pipeline.transforms import night as steps
 from pipeline.transforms.stored import CLASSIFIED, classified
 
@@ -38,9 +38,12 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     steps.classify(store.ground, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
-        ((rows, people, sensitive),) = connection.sql(
-            f"SELECT count(*), count(DISTINCT person), count(sensitivity) FROM {classified(layout)}"
+        census.load(connection, layout)
+        ((rows, people),) = connection.sql(
+            "SELECT coalesce(sum(n), 0)::BIGINT, count(DISTINCT person) "
+            f"FROM {census.PEOPLE} WHERE NOT manages"
         ).fetchall()
+        sensitive = count(connection, f"SELECT count(sensitivity) FROM {classified(layout)}")
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,

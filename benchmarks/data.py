@@ -1,4 +1,5 @@
-"""Seeded benchmark input: one drop of learning history, written in chunks of a million rows.
+"""Seeded benchmark input: one drop of learning history, written in chunks of a million rows, and
+the small drop of the day after.
 
 The rows are those of the demo (pipeline/demo/generate.py): skewed teams, dirt, comments with
 planted identifiers. People grow with the records, fifty records each.
@@ -10,10 +11,14 @@ import datetime as dt
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from pipeline.demo.generate import Size, history, roster, soiled
 
 NIGHT = dt.date(2026, 11, 1)
+ANOTHER = NIGHT + dt.timedelta(days=1)
+DAYS = 300  # that the records of NIGHT are spread over; another day brings its share
+LATE_DAYS = 45  # a day's records were assigned within these
 CHUNK = 1_000_000
 RECORDS_PER_PERSON = 50
 
@@ -32,5 +37,17 @@ def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
         for start in range(0, records, CHUNK):
             rows = history(rng, people, min(CHUNK, records - start), NIGHT)
             soiled(rng, rows).write_csv(stream, include_header=start == 0)
+    _write_another(landing, people, rng, records // DAYS)
     done.touch()
     return folder
+
+
+def _write_another(
+    landing: Path, people: pl.DataFrame, rng: np.random.Generator, records: int
+) -> None:
+    """The drop of the day after NIGHT: the roster again, and what went on of late."""
+    folder = landing / str(ANOTHER)
+    folder.mkdir(exist_ok=True)
+    people.write_csv(folder / "hr_roster.csv")
+    rows = history(rng, people, records, ANOTHER, LATE_DAYS)
+    soiled(rng, rows).write_csv(folder / "learning_history.csv")

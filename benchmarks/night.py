@@ -1,5 +1,7 @@
 """The pipeline as a user runs it: the Dagster job `nightly` with all its checks.
 
+    python -m benchmarks.night LANDING HOME DAY
+
 Prints one JSON object: seconds per stage, from Dagster's own step events.
 """
 
@@ -11,10 +13,8 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.data import NIGHT
 
-
-def main(landing: Path, home: Path) -> None:
+def main(landing: Path, home: Path, day: str) -> None:
     os.environ["MILESTONES_LANDING"] = str(landing)
     from pipeline.cli import night
     from pipeline.demo import people
@@ -22,7 +22,7 @@ def main(landing: Path, home: Path) -> None:
 
     store = Store(home=str(home.absolute()))
     people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
-    if not night.run(home, NIGHT):
+    if not night.run(home, dt.date.fromisoformat(day)):
         raise SystemExit(1)
     import dagster as dg
 
@@ -37,4 +37,4 @@ def main(landing: Path, home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

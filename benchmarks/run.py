@@ -22,13 +22,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.data import write_drop
+from benchmarks.data import ANOTHER, NIGHT, write_drop
 
 RESULTS = Path(__file__).with_name("results.json")
 # Their packages lie apart (`pip install --target`): Great Expectations imports a PySpark that it
 # finds, and that would cost the others their time.
 FOREIGN = ("structured", "spark")
-CONTENDERS = ("floor", "night", "script", *FOREIGN)
+NIGHTS = {"night": NIGHT, "another": ANOTHER}
+CONTENDERS = ("floor", *NIGHTS, "script", *FOREIGN)
 # A contender that wants more fails by itself, before the machine does.
 MOST_MEMORY = 18 << 30
 
@@ -40,16 +41,22 @@ def _limit_memory() -> None:
 def measure(
     contender: str, folder: Path, work: Path, limit_seconds: int, also: Path | None
 ) -> dict[str, object]:
-    """One contender on one drop: seconds, peak MiB, whether it finished, its own stages."""
-    shutil.rmtree(work, ignore_errors=True)
-    given = folder.parent if contender == "night" else folder
+    """One contender on one drop: seconds, peak MiB, whether it finished, its own stages. Another
+    night goes on with what the night left."""
+    if contender != "another":
+        shutil.rmtree(work, ignore_errors=True)
+    elif not work.exists():
+        raise SystemExit("another night comes after a night")
+    program, given = contender, [str(folder), str(work)]
+    if contender in NIGHTS:
+        program, given = "night", [str(folder.parent), str(work), str(NIGHTS[contender])]
     environment = {"MILESTONES_MEMORY": "2GB", "MILESTONES_THREADS": "2"} | dict(os.environ)
     environment.pop("DAGSTER_HOME", None)
     if also and contender in FOREIGN:
         environment["PYTHONPATH"] = str(also)
     started = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.{contender}", str(given), str(work)],
+        [sys.executable, "-m", f"benchmarks.{program}", *given],
         stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=_limit_memory,
     )  # fmt: skip
     peak, ended = _Peak(process.pid), "finished"
@@ -62,11 +69,10 @@ def measure(
     seconds = time.monotonic() - started
     if ended == "finished" and process.returncode:
         ended = f"failed (exit {process.returncode})"
-    shutil.rmtree(work, ignore_errors=True)
     found: dict[str, object] = {
         "seconds": round(seconds, 1), "ended": ended, "peak_mib": peak.mib,
     }  # fmt: skip
-    if contender == "night" and ended == "finished":
+    if contender in NIGHTS and ended == "finished":
         found["stages"] = json.loads(output.strip().splitlines()[-1])
     return found
 
@@ -110,6 +116,7 @@ def main() -> None:
             results["runs"].setdefault(str(records), {})[contender] = found
             print(records, contender, found, flush=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        shutil.rmtree(arguments.work / "run", ignore_errors=True)
 
 
 if __name__ == "__main__":

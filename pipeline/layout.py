@@ -3,6 +3,7 @@
 landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
 store/canonical/<date>/            typed records and the quarantine of that drop
 store/classified/period=<month>/   the current record of every milestone, roster resolved
+store/classified/*.parquet         census: whom and what the stored rows name, counted
 store/pseudonymized/<purpose>/period=<month>/   one table per purpose; no raw identifier
 vault/                             who is behind a pseudonym, encrypted; keys; mode 0700
 vault/erasures/<id>/               the work list of an erasure under way

@@ -24,10 +24,12 @@ from pipeline.definitions import definitions
 from pipeline.ground import Ground
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap, load_data_map
+from pipeline.production import alerts
 from pipeline.resources import Store
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
 from tests.opened import released
+from tests.webhook import Hook, receiving
 
 NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -222,3 +224,11 @@ def tables(good_night: Estate) -> Callable[[str], list[tuple[object, ...]]]:
             return connection.execute(query).fetchall()
 
     return ask
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hook]]:
+    """The webhook that alerts go to."""
+    with receiving() as (address, got):
+        monkeypatch.setenv(alerts.WEBHOOK, address)
+        yield got

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from pipeline.ground import Ground
 from pipeline.layout import PROJECT, Layout
 from pipeline.policy.access import Role, load_access
 from pipeline.resources import Store
+from pipeline.retained import holds
 from pipeline.transforms import basis
 from tests.company import company, number, record
 
@@ -36,6 +38,13 @@ BEFORE = dt.datetime(2026, 11, 8, tzinfo=dt.UTC)  # when it was not due, nor soo
 
 def ground(home: Path) -> Ground:
     return Store(home=str(home)).ground
+
+
+def hold(**scope: Any) -> holds.Hold:
+    return holds.Hold.model_validate({
+        "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
+        "review_by": dt.date(2027, 1, 1), **scope,
+    })  # fmt: skip
 
 
 def sign_policy(home: Path, folder: Path = PROJECT) -> None:

@@ -92,6 +92,10 @@ def records(home: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+def courses(home: Path) -> set[str]:
+    return {str(row[2]) for row in records(home)}
+
+
 def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every published row; each file is what the manifest says."""
     layout, found = Layout(home), {}

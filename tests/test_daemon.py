@@ -28,9 +28,8 @@ from tests.conftest import NIGHT
 from tests.estate import sign_policy
 from tests.kill_points import tables
 from tests.test_command import milestones
-from tests.test_production import Hook, hook
+from tests.webhook import Hook
 
-__all__ = ["hook"]
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 LONGEST = 240  # seconds until a run must have ended
 

@@ -277,6 +277,9 @@ def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Ground]) -> 
     assert backup.restore(stand, old) > 0
     assert not seen_by_reading(stand.layout.root / "store" / "canonical")
     assert list(stand.layout.canonical.glob("*/*/*.parquet"))
+    # What came back is in no index yet, so nothing can be said to be erased.
+    with pytest.raises(PolicyError, match="run the night again"):
+        job.retain(stand, NOW)
     with pytest.raises(PolicyError, match="no backup"):
         backup.restore(stand, estate.home / "releases")
 

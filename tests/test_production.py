@@ -5,9 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from tests.conftest import NIGHT, Estate, errors, free_port
 from tests.estate import sign_policy
 from tests.kill_points import tables
 from tests.test_command import milestones
+from tests.webhook import Hook
 
 CANARIES = (NAME, EMAIL, NUMBER)
 
@@ -65,40 +64,6 @@ def test_whoever_writes_to_the_store_is_in_its_pool() -> None:
             assert graph.get(key).pools == {instance.POOL}, key
     for name in ("nightly", "retention"):
         assert defs.resolve_job_def(name).tags["dagster/max_runtime"] == str(instance.LONGEST_RUN)
-
-
-class Hook(BaseHTTPRequestHandler):
-    """A receiver of webhooks that keeps what it got; it fails first where it is told to."""
-
-    got: list[dict[str, Any]]
-    failures: int
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        kept = type(self)
-        broken = kept.failures > 0
-        kept.failures -= broken
-        if not broken:
-            kept.got.append(body)
-        self.send_response(500 if broken else 200)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Not to the tests' output."""
-
-
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hook]]:
-    class Own(Hook):
-        got, failures = list[dict[str, Any]](), 0
-
-    with HTTPServer(("127.0.0.1", 0), Own) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        monkeypatch.setenv(alerts.WEBHOOK, f"http://127.0.0.1:{server.server_port}/hook")
-        yield Own
-        server.shutdown()
-        thread.join()
 
 
 class Letters:

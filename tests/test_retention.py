@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,15 +10,13 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from pipeline import door, gate, landing
+from pipeline import door, gate
 from pipeline.access.decide import Ask
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
 from pipeline.definitions import definitions
-from pipeline.engine import EngineError, engine
+from pipeline.engine import engine
 from pipeline.keys import KeyRing
 from pipeline.landing import take_in
 from pipeline.layout import Layout
@@ -30,25 +27,11 @@ from pipeline.resources import Store
 from pipeline.retained import holds, job, receipts
 from pipeline.retained.housekeeping import expired_before
 from pipeline.retained.rewrite import ErasureError, Stroke, rewrite
-from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, census
-from pipeline.transforms.classify import write_classified
-from tests.company import HISTORY, NAME, number, record, write_csv, write_drop
+from tests.company import NAME, number, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
-from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground
-from tests.kill_points import records, tables
-from tests.opened import everything, months, references, released_files
-
-
-def hold(**scope: Any) -> holds.Hold:
-    return holds.Hold.model_validate({
-        "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
-        "review_by": dt.date(2027, 1, 1), **scope,
-    })  # fmt: skip
-
-
-def courses(home: Path) -> set[str]:
-    return {str(row[2]) for row in records(home)}
+from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground, hold
+from tests.kill_points import courses, records, tables
+from tests.opened import everything, references
 
 
 def test_the_plan_says_what_where_and_by_which_rule(past: Estate) -> None:
@@ -98,111 +81,6 @@ def test_what_is_left_is_what_a_night_over_the_survivors_makes(past: Estate) -> 
     # The drop is still delivered, so the old rows are back in the store, and not published.
     assert result.success, errors(result)
     assert tables(past.home) == remade
-
-
-def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past: Estate) -> None:
-    """The rows are due from 11 November on: still in the store that night, in no table."""
-    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
-    with as_of(night):
-        assert past.run().success
-    assert "OLD-1" in courses(past.home)
-    shown = tables(past.home)
-    assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
-    layout = Layout(past.home)
-    release = {path: path.stat().st_ino for path in layout.current.rglob("*")}
-    assert job.dry_run(ground(past.home), night) == []
-    (told,) = job.retain(ground(past.home), night + dt.timedelta(days=1))
-    assert told["rows"]["classified"] == {"before": 12, "after": 0}
-    assert "OLD-1" not in courses(past.home)
-    assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
-    assert not [one for one in told["files"] if "/pseudonymized/" in one["file"]]
-    # The next night has nothing to take back.
-    landing.remove(layout, NIGHT)
-    with as_of(night + dt.timedelta(days=1)):
-        assert past.run().success
-    assert tables(past.home) == shown
-
-
-def unreadable(path: Path) -> None:
-    """Leave nothing of a Parquet file but its statistics and its schema."""
-    told = path.read_bytes()
-    footer = 8 + int.from_bytes(told[-8:-4], "little")
-    path.chmod(0o600)
-    path.write_bytes(told[:4] + bytes(len(told) - footer - 4) + told[-footer:])
-
-
-@pytest.mark.parametrize("counted", [True, False])
-def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
-    past: Estate, counted: bool
-) -> None:
-    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
-    with as_of(night):
-        assert past.run().success
-    layout, now = Layout(past.home), night + dt.timedelta(days=1)
-    others = [path for path in layout.classified.glob("*/*.parquet") if "2023-11" not in str(path)]
-    assert len(others) > 1
-    for path in others:
-        unreadable(path)
-    if counted:
-        (told,) = job.retain(ground(past.home), now)
-        assert told["rows"]["classified"] == {"before": 12, "after": 0}
-        return
-    # Without the census they have to be read.
-    census.forget(layout)
-    with pytest.raises(EngineError):
-        job.retain(ground(past.home), now)
-
-
-def test_the_old_file_is_gone_physically(past: Estate) -> None:
-    layout = Layout(past.home)
-    store = [*layout.canonical.rglob("*.parquet"), *layout.classified.glob("*/*.parquet")]
-    files = [*store, *released_files(layout.current)]
-    inodes = {path: path.stat().st_ino for path in files}
-    (told,) = job.retain(ground(past.home), NOW)
-    touched = {past.home / one["file"] for one in told["files"]}
-    for path, inode in inodes.items():
-        if path in touched:
-            assert path.stat().st_ino != inode
-        elif path in store:
-            assert path.stat().st_ino == inode, "a file with nothing due was rewritten"
-    assert not [p for p in layout.current.iterdir() if p.suffix == ".wal"]
-
-
-def detail(home: Path) -> dict[str, int]:
-    """Month to inode of its file of the published detail."""
-    folder = Layout(home).current / "hr_legal_detail.parquet"
-    return {path.stem: path.stat().st_ino for path in months(folder)}
-
-
-def test_only_touched_months_of_the_detail_are_written_anew(past: Estate) -> None:
-    before = detail(past.home)
-    (told,) = job.retain(ground(past.home), NOW)
-    touched = {
-        Path(one["file"]).parent.name.removeprefix("period=") for one in told["files"]
-        if one["file"].startswith("store/pseudonymized/hr_legal/")
-    }  # fmt: skip
-    after = detail(past.home)
-    assert {month for month, inode in after.items() if before[month] != inode} == touched
-    assert touched < set(after), "there is a month with nothing due"
-
-
-def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) -> None:
-    before = detail(past.home)
-    with as_of(BEFORE):
-        assert past.run().success
-    assert detail(past.home) == before
-    # But for one that is not what was released.
-    folder = Layout(past.home).current / "hr_legal_detail.parquet"
-    first, *others = months(folder)
-    content = first.read_bytes()
-    first.unlink()
-    first.write_bytes(content + b"x")
-    with as_of(BEFORE):
-        assert past.run().success
-    after = detail(past.home)
-    assert all(after[path.stem] == before[path.stem] for path in others)
-    assert not first.read_bytes().endswith(b"x")
-    assert gate.unchanged(past.ground.layout, folder.name)
 
 
 def test_readers_see_the_old_or_the_new(past: Estate) -> None:
@@ -438,112 +316,3 @@ def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
         "keeping.backups": 1, "logs.access_log": 1,
     }  # fmt: skip
     assert receipts.path(stand.layout, told["receipt"]).exists()
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("bare")
-
-
-DAYS = st.dates(dt.date(2023, 6, 1), dt.date(2026, 11, 24))
-ROWS = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["Course", "Exam", "Message"]),
-              DAYS, st.sampled_from(["DE", "GB", "US"])),
-    min_size=1, max_size=20,
-)  # fmt: skip
-SCOPES = st.lists(
-    st.one_of(
-        st.builds(lambda p: {"people": (f"emp:{number(p)}",)}, st.integers(0, 5)),
-        st.builds(lambda c: {"courses": (f"C-{c}",)}, st.integers(0, 3)),
-    ),
-    max_size=2,
-)
-
-
-@settings(
-    max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
-@given(drops=st.lists(ROWS, min_size=1, max_size=3), scopes=SCOPES, day=DAYS)
-def test_the_whole_job_erases_what_is_due_and_nothing_else(
-    bare: Path, drops: list[Any], scopes: list[Any], day: dt.date
-) -> None:
-    """From the delivered files to the files on disk, against the rules worked out by hand."""
-    shutil.rmtree(bare)
-    stand = ground(bare)
-    now = dt.datetime.combine(day, dt.time(12), dt.UTC) + dt.timedelta(days=120)
-    rows: list[dict[str, str]] = []
-    for n, drop in enumerate(drops):
-        delivered = [
-            record(p, Course_Code=f"C-{c}", Item_Type=kind, Country=country, Due_Date="",
-                   Assigned_Date=str(done), Started_Date=str(done), Completed_Date=str(done))
-            for p, c, kind, done, country in drop
-        ]  # fmt: skip
-        date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
-        write_csv(Path(landing.Layout(bare).landing) / str(date) / "learning_history.csv",
-                  delivered, HISTORY)  # fmt: skip
-        take_in(stand.layout, stand.data_map, date)
-        rows += delivered
-    with engine(stand.layout.work) as connection:
-        write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
-        make_withheld(connection, stand)
-        census.write(connection, stand.layout, stand.layout.classified)
-    basis.write(stand, stand.layout.classified, now)
-    for n, scope in enumerate(scopes):
-        holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
-                                       | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip
-    job.retain(stand, now)
-    with engine(stand.layout.work) as connection:
-        kept_up = census_of(connection, stand.layout)
-        census.forget(stand.layout)
-        assert kept_up == census_of(connection, stand.layout)
-
-    def kept(row: dict[str, str]) -> bool:
-        done = dt.date.fromisoformat(row["Completed Date"])
-        country, kind = row["Country"], row["Item Type"]
-        years = {"Course": 3, "Exam": 2 if country == "GB" else 1}.get(kind)
-        if years:
-            try:
-                last = done.replace(year=done.year + years)
-            except ValueError:
-                last = dt.date(done.year + years, 2, 28)
-        else:
-            last = done + dt.timedelta(days=60 if country == "DE" else 90)
-        return last >= now.date() or any(
-            f"emp:{row['Employee ID']}" in scope.get("people", ())
-            or row["Course Code"] in scope.get("courses", ())
-            for scope in scopes
-        )
-
-    def key(row: dict[str, str]) -> tuple[str, ...]:
-        return row["Employee ID"], row["Course Code"], row["Item Type"], row["Assigned Date"]
-
-    kinds = {"milestone_flag": "Course", "assessment_record": "Exam",
-             "communications_log": "Message"}  # fmt: skip
-    with duckdb.connect() as c:
-        found = c.execute(
-            "SELECT DISTINCT learner_id[5:], course_code, record_type, occurrence FROM "
-            f"read_parquet('{bare}/store/canonical/*/*/records-corporate-0.parquet')"
-        ).fetchall()
-    assert {(a, b, kinds[t], o) for a, b, t, o in found} == {
-        key(row) for row in rows if kept(newest(rows, row))
-    }
-
-
-def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
-    """What the census says, or what the rows say where there is none."""
-    census.load(connection, layout)
-    return [
-        connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
-        for table in (census.PEOPLE, census.TITLES)
-    ]
-
-
-def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:
-    """The revision that holds: of a key, the one that the latest drop told."""
-    same = [
-        one for one in rows
-        if all(one[k] == row[k] for k in ("Employee ID", "Course Code", "Item Type",
-                                          "Assigned Date"))
-    ]  # fmt: skip
-    return same[-1]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import doors, governed, production, requests, retained
+from pipeline.cli import doors, governed, incidents, production, requests, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -111,7 +111,7 @@ app.command()(doors.receive)
 app.command()(doors.sign_off)
 app.command()(governed.documents)
 app.command()(governed.may_share)
-app.add_typer(governed.incident, name="incident")
+app.add_typer(incidents.incident, name="incident")
 app.add_typer(governed.policy, name="policy")
 app.add_typer(governed.staff, name="staff")
 app.add_typer(retained.access, name="access")

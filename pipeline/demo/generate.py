@@ -65,14 +65,16 @@ def roster(rng: np.random.Generator, size: Size) -> pl.DataFrame:
     ).cast(pl.String)
 
 
-def history(rng: np.random.Generator, people: pl.DataFrame, n: int, day: dt.date) -> pl.DataFrame:
-    """`n` rows of learning history that end before `day`."""
+def history(
+    rng: np.random.Generator, people: pl.DataFrame, n: int, day: dt.date, oldest: int = 300
+) -> pl.DataFrame:
+    """`n` rows of learning history that end before `day`, assigned 30 to `oldest` days earlier."""
     who = people[rng.integers(0, people.height, n)]
     course = rng.integers(0, len(COURSES), n)
     code, title, kind = (np.array([c[i] for c in COURSES])[course] for i in range(3))
     status = np.array(STATUSES)[rng.choice(6, n, p=[0.5, 0.14, 0.1, 0.16, 0.07, 0.03])]
     status = np.where(kind == "Exam", np.where(status == "Failed", "Failed", "Passed"), status)
-    assigned = rng.integers(30, 300, n)
+    assigned = rng.integers(30, oldest, n)
     took = rng.gamma(2.0, 9.0, n).astype(int)
     done = np.isin(status, ["Completed", "Passed", "Failed"])
     scored = done & (rng.random(n) < 0.6)

@@ -20,6 +20,7 @@ from pipeline.retained import holds
 from pipeline.retained.journal import fresh_name
 from pipeline.retained.rewrite import Stroke, strike
 from pipeline.subjects import tombstones, withheld
+from pipeline.transforms import basis, census
 
 CASES = (holds.FILE, withheld.FILE, withheld.CONSENTS, tombstones.FILE)
 
@@ -52,7 +53,7 @@ def restore(ground: Ground, source: Path) -> int:
 
     Tombstones of the living vault and of the backup are replayed on the copy, beside the store.
     Quarantined rows as delivered, which a hash cannot search, are emptied if anybody was erased
-    since. The derived stores are made by the next night.
+    since. The derived stores are made by the next night, and nothing is erased by rule before it.
 
     Args:
         source: a backup's folder, wherever it was kept.
@@ -67,6 +68,8 @@ def restore(ground: Ground, source: Path) -> int:
     if not old.canonical.exists():
         raise PolicyError("restore: the folder holds no backup")
     with layout.locked():
+        basis.outdate(layout)
+        census.forget(layout)
         known, then = tombstones.stones(layout), tombstones.stones(old)
         with (
             built_beside(layout.canonical, layout.work) as beside,

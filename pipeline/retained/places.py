@@ -55,8 +55,8 @@ PLACES = (
                                 "store/canonical/*/drop.json"),
           "typed records; quarantined rows as delivered", RECORDS,
           "the drop's files are rewritten without the due rows"),
-    Place("classified", ("store/classified/*",), "the record that holds of every milestone",
-          RECORDS, "the touched months are rewritten"),
+    Place("classified", ("store/classified/*",), "the record that holds of every milestone; "
+          "whom the rows name, counted", RECORDS, "the touched months are rewritten, and counted"),
     Place("pseudonymized", ("store/pseudonymized/*",), "rows per purpose under pseudonyms",
           "tables.*", "the touched months are made anew"),
     Place("told figures", ("store/told/*",),

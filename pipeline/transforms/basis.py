@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.gate import digest
 from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.layout import Layout, write_settled
 from pipeline.policy.base import PolicyError
 from pipeline.policy.windows import published_until
 
@@ -46,6 +46,13 @@ def write(ground: Ground, folder: Path, as_of: dt.datetime) -> None:
     """Leave the basis beside the classified rows that are being built in `folder`."""
     made = Basis(as_of, published_until(ground.rules, as_of), drops(ground.layout))
     (folder / NAME).write_text(made.text(), "utf-8")
+
+
+def outdate(layout: Layout) -> None:
+    """The drops were exchanged under the classified rows, though not their dates: a deletion must
+    not take these rows for its index before a night has made them anew."""
+    if (layout.classified / NAME).exists():
+        write_settled(layout.classified / NAME, replace(read(layout), drops={}).text())
 
 
 def read(layout: Layout) -> Basis:

@@ -1,0 +1,133 @@
+"""The whole job over generated records, holds and days, against the rules worked out by hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import landing
+from pipeline.engine import engine
+from pipeline.landing import take_in
+from pipeline.layout import Layout
+from pipeline.retained import holds, job
+from pipeline.subjects.withheld import make_withheld
+from pipeline.transforms import basis, census
+from pipeline.transforms.classify import write_classified
+from tests.company import HISTORY, number, record, write_csv
+from tests.estate import ground, hold
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bare")
+
+
+DAYS = st.dates(dt.date(2023, 6, 1), dt.date(2026, 11, 24))
+ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["Course", "Exam", "Message"]),
+              DAYS, st.sampled_from(["DE", "GB", "US"])),
+    min_size=1, max_size=20,
+)  # fmt: skip
+SCOPES = st.lists(
+    st.one_of(
+        st.builds(lambda p: {"people": (f"emp:{number(p)}",)}, st.integers(0, 5)),
+        st.builds(lambda c: {"courses": (f"C-{c}",)}, st.integers(0, 3)),
+    ),
+    max_size=2,
+)
+
+
+@settings(
+    max_examples=25, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(drops=st.lists(ROWS, min_size=1, max_size=3), scopes=SCOPES, day=DAYS)
+def test_the_whole_job_erases_what_is_due_and_nothing_else(
+    bare: Path, drops: list[Any], scopes: list[Any], day: dt.date
+) -> None:
+    """From the delivered files to the files on disk, against the rules worked out by hand."""
+    shutil.rmtree(bare)
+    stand = ground(bare)
+    now = dt.datetime.combine(day, dt.time(12), dt.UTC) + dt.timedelta(days=120)
+    rows: list[dict[str, str]] = []
+    for n, drop in enumerate(drops):
+        delivered = [
+            record(p, Course_Code=f"C-{c}", Item_Type=kind, Country=country, Due_Date="",
+                   Assigned_Date=str(done), Started_Date=str(done), Completed_Date=str(done))
+            for p, c, kind, done, country in drop
+        ]  # fmt: skip
+        date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
+        write_csv(Path(landing.Layout(bare).landing) / str(date) / "learning_history.csv",
+                  delivered, HISTORY)  # fmt: skip
+        take_in(stand.layout, stand.data_map, date)
+        rows += delivered
+    with engine(stand.layout.work) as connection:
+        write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
+        make_withheld(connection, stand)
+        census.write(connection, stand.layout, stand.layout.classified)
+    basis.write(stand, stand.layout.classified, now)
+    for n, scope in enumerate(scopes):
+        holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
+                                       | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip
+    job.retain(stand, now)
+    with engine(stand.layout.work) as connection:
+        kept_up = census_of(connection, stand.layout)
+        census.forget(stand.layout)
+        assert kept_up == census_of(connection, stand.layout)
+
+    def kept(row: dict[str, str]) -> bool:
+        done = dt.date.fromisoformat(row["Completed Date"])
+        country, kind = row["Country"], row["Item Type"]
+        years = {"Course": 3, "Exam": 2 if country == "GB" else 1}.get(kind)
+        if years:
+            try:
+                last = done.replace(year=done.year + years)
+            except ValueError:
+                last = dt.date(done.year + years, 2, 28)
+        else:
+            last = done + dt.timedelta(days=60 if country == "DE" else 90)
+        return last >= now.date() or any(
+            f"emp:{row['Employee ID']}" in scope.get("people", ())
+            or row["Course Code"] in scope.get("courses", ())
+            for scope in scopes
+        )
+
+    def key(row: dict[str, str]) -> tuple[str, ...]:
+        return row["Employee ID"], row["Course Code"], row["Item Type"], row["Assigned Date"]
+
+    kinds = {"milestone_flag": "Course", "assessment_record": "Exam",
+             "communications_log": "Message"}  # fmt: skip
+    with duckdb.connect() as c:
+        found = c.execute(
+            "SELECT DISTINCT learner_id[5:], course_code, record_type, occurrence FROM "
+            f"read_parquet('{bare}/store/canonical/*/*/records-corporate-0.parquet')"
+        ).fetchall()
+    assert {(a, b, kinds[t], o) for a, b, t, o in found} == {
+        key(row) for row in rows if kept(newest(rows, row))
+    }
+
+
+def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
+    """What the census says, or what the rows say where there is none."""
+    census.load(connection, layout)
+    return [
+        connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
+        for table in (census.PEOPLE, census.TITLES)
+    ]
+
+
+def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:
+    """The revision that holds: of a key, the one that the latest drop told."""
+    same = [
+        one for one in rows
+        if all(one[k] == row[k] for k in ("Employee ID", "Course Code", "Item Type",
+                                          "Assigned Date"))
+    ]  # fmt: skip
+    return same[-1]
