@@ -107,8 +107,10 @@ def _population(connection: duckdb.DuckDBPyConnection, rows: str, rule: ClassRul
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE population AS SELECT region, department, "
         "grouping(region) AS any_region, grouping(department) AS any_department, "
-        f"count(DISTINCT learner_ref) AS everyone FROM {rows} GROUP BY GROUPING SETS "
-        "((region, department), (region), (department), ())"
+        "count(DISTINCT learner_ref) AS everyone "
+        # A person has many rows; of few columns few of them are distinct.
+        f"FROM (SELECT DISTINCT region, department, learner_ref FROM {rows}) "
+        "GROUP BY GROUPING SETS ((region, department), (region), (department), ())"
     )
 
     def gone(step: Step) -> str:

@@ -71,8 +71,8 @@ def _withheld(
 
 
 def _among(ground: Ground, days: list[str]) -> str:
-    """SQL test of a coaching row: is its period one of these?"""
-    return f"coalesce({_period(ground)} IN ({dates(days)}), false)"
+    """SQL test of a coaching row: is its period one of these? Of none, no row is read for it."""
+    return "false" if not days else f"coalesce({_period(ground)} IN ({dates(days)}), false)"
 
 
 def _period(ground: Ground) -> str:
