@@ -39,10 +39,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     steps.classify(store.ground, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
         census.load(connection, layout)
-        ((rows, people),) = connection.sql(
-            "SELECT coalesce(sum(n), 0)::BIGINT, count(DISTINCT person) "
-            f"FROM {census.PEOPLE} WHERE NOT manages"
-        ).fetchall()
+        ((people, rows),) = connection.sql(census.TOTAL).fetchall()
         sensitive = count(connection, f"SELECT count(sensitivity) FROM {classified(layout)}")
     return dg.MaterializeResult(
         metadata={

@@ -63,12 +63,12 @@ def _expired(
     before = due_sql(ground.rules, ground.data_map, then, purpose)
     after = due_sql(ground.rules, ground.data_map, until, purpose)
     return {
-        folder.name
+        path.parent.name
         for record in RecordType
-        for folder in months_due(ground, until, record, purpose)
+        for path in months_due(ground, until, record, purpose)
         if count(
             connection,
-            f"SELECT count(*) FROM {stored.classified(ground.layout, folder.name)} "
+            f"SELECT count(*) FROM {stored.parquet([path], stored.CLASSIFIED)} "
             f"WHERE record_type = {literal(record)} AND ({after}) AND NOT ({before})",
         )
     }

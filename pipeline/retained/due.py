@@ -52,14 +52,14 @@ def day(ground: Ground, keeping: Keeping, now: dt.datetime) -> dt.date:
 def months_due(
     ground: Ground, now: dt.datetime, record: RecordType, purpose: Purpose | None = None
 ) -> list[Path]:
-    """Folders of the classified store that can hold a record of the type past its window, oldest
+    """Files of the classified store that can hold a record of the type past its window, oldest
     first."""
     horizon = latest_due(ground.rules, ground.data_map, now, record, purpose)
     return [
-        folder
-        for folder in sorted(ground.layout.classified.glob("period=*"))
+        path
+        for path in stored.period_files(ground.layout.classified)
         if horizon is None
-        or dt.date.fromisoformat(folder.name.removeprefix("period=")) <= horizon.date()
+        or dt.date.fromisoformat(path.parent.name.removeprefix("period=")) <= horizon.date()
     ]
 
 
@@ -83,15 +83,11 @@ def select_due(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.da
     due = due_sql(ground.rules, ground.data_map, now)
     # Type by type: a month that holds none of a type is passed over by the statistics in its file.
     rows = " UNION ALL ".join(
-        f"FROM {parquet(_files(months_due(ground, now, record)), CLASSIFIED)} "
+        f"FROM {parquet(months_due(ground, now, record), CLASSIFIED)} "
         f"WHERE record_type = {literal(record)} AND {due}"
         for record in RecordType
     )
     list_due(connection, f"({rows})", holds.held_sql(ground.layout))
-
-
-def _files(folders: list[Path]) -> list[Path]:
-    return [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
 
 
 def record_lines(
@@ -191,10 +187,8 @@ def _holding(connection: duckdb.DuckDBPyConnection, files: list[Path], test: str
     one query over all of them finds sooner than one for each."""
     if not files:
         return []
-    names = ", ".join(map(literal, files))
     found = connection.sql(
-        f"SELECT DISTINCT filename FROM read_parquet([{names}], hive_partitioning=false, "
-        f"filename=true) WHERE {test}"
+        f"SELECT DISTINCT filename FROM {parquet(files, {})} WHERE {test}"
     ).fetchall()
     return sorted(Path(name) for (name,) in found)
 

@@ -28,6 +28,11 @@ TITLES = "census_titles"  # course_code, course_title, n
 FILES = {PEOPLE: "people.parquet", TITLES: "titles.parquet"}
 # Everybody whom a classified row names, as learner or as manager.
 LIVING = f"SELECT DISTINCT person FROM {PEOPLE}"
+# Learners and classified records, in one row.
+TOTAL = (
+    "SELECT count(DISTINCT person) AS people, coalesce(sum(n), 0)::BIGINT AS records "
+    f"FROM {PEOPLE} WHERE NOT manages"
+)
 
 
 def _counted(table: str, rows: str) -> str:
@@ -83,7 +88,7 @@ def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fr
     else:
         return
     for one, sign in ((path, "-"), (fresh, "+")):
-        counted = _counted(table, f"read_parquet({literal(one)}, hive_partitioning=false)")
+        counted = _counted(table, parquet([one], {}))
         connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({sign}n AS n) FROM ({counted})")
 
 

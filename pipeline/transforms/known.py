@@ -55,8 +55,7 @@ def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path
       UNION ALL SELECT 'department', department, NULL, NULL, NULL FROM {census.PEOPLE}
         WHERE department IS NOT NULL
         GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people}
-      UNION ALL SELECT 'total', NULL, NULL, count(DISTINCT person), coalesce(sum(n), 0)::BIGINT
-        FROM {census.PEOPLE} WHERE NOT manages
+      UNION ALL SELECT 'total', NULL, NULL, people, records FROM ({census.TOTAL})
       UNION ALL SELECT 'denied', entry, NULL, NULL, NULL
         FROM ({entries_sql(roster(layout), census.PEOPLE)})
     ) ORDER BY kind"""
