@@ -45,6 +45,9 @@ def engine(
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "preserve_insertion_order": "false",
+            # Rows wait in memory for the file of their period. By default half a million do, for
+            # every file and thread: with a year of periods more than the memory there is.
+            "partitioned_write_flush_threshold": "32768",
         },
     )
     try:

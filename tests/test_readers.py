@@ -53,6 +53,25 @@ def test_corporate_row(layout: Layout, data_map: DataMap) -> None:
     assert row["problem"] is row["raw"] is row["file"] is None
 
 
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [
+        ("2026-10-11T09:30:00Z", "Z"),
+        ("2026-10-11T09:30:00.125-03:00", "-03:00"),
+        ("2026-10-11T09:30+0530", "+0530"),
+        ("2026-10-11T09:30:00", None),
+        ("2026-10-11 09:30:00+02:00", None),  # not ISO 8601's T
+        ("2026-10-11", None),
+    ],
+)
+def test_zone_is_told_as_written(
+    layout: Layout, data_map: DataMap, written: str, zone: str | None
+) -> None:
+    write_drop(folder(layout), [record(0, Completed_Date=written)])
+    (row,) = read(layout, data_map).to_dicts()
+    assert (row["event_zone"], row["problem"]) == (zone, None)
+
+
 def test_quarantined_row_keeps_every_delivered_value(layout: Layout, data_map: DataMap) -> None:
     given = record(3, Score="n/a", Status="Completed", Department=" Sales ")
     write_drop(folder(layout), [given])

@@ -101,10 +101,12 @@ def instant(column: str, date_format: str | None = None) -> str:
 
 def offset(column: str) -> str:
     """SQL: the offset that an ISO-8601 timestamp was written with, NULL for none."""
-    # A plain date, the common case, is too short to carry one.
+    # A plain date, the common case, is too short to carry one. Most others end in Z; only the rest
+    # are worth a regular expression.
     return (
-        f"CASE WHEN length({column}) > 10 THEN "
-        f"nullif(regexp_extract({column}, 'T.*(Z|[+-][0-9]{{2}}:?[0-9]{{2}})$', 1), '') END"
+        f"CASE WHEN length({column}) > 10 AND contains({column}, 'T') THEN "
+        f"CASE WHEN suffix({column}, 'Z') THEN 'Z' ELSE "
+        f"nullif(regexp_extract(right({column}, 6), '[+-][0-9]{{2}}:?[0-9]{{2}}$'), '') END END"
     )
 
 
