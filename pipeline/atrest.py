@@ -16,6 +16,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,9 +31,80 @@ from pipeline.encrypted import KEY_BYTES
 from pipeline.layout import Layout, make_settled, replace_settled
 from pipeline.policy.base import PolicyError
 
+SETTINGS = tuple(f"MILESTONES_STORAGE_KEY{kind}" for kind in ("", "_VAULT", "_FILE"))
 NONCE_BYTES = 12
 TEXT = ".enc"
 ENCRYPTED_PARQUET = b"PARE"  # how such a file ends; a plain one ends in PAR1
+
+
+@dataclass(frozen=True, repr=False)
+class StorageKey:
+    """256 bits that everything encrypted is under; it never prints itself."""
+
+    secret: bytes
+
+    @classmethod
+    def read(cls, told: str) -> StorageKey:
+        """The key that a text gives.
+
+        Raises:
+            PolicyError: it is no 256 bits in hexadecimal.
+        """
+        try:
+            secret = bytes.fromhex(told.strip())
+        except ValueError:
+            raise PolicyError("storage key: not readable as hexadecimal") from None
+        if len(secret) != KEY_BYTES:
+            raise PolicyError("storage key: not of 256 bits")
+        return cls(secret)
+
+    @classmethod
+    def in_file(cls, path: Path) -> StorageKey:
+        """The key in a file.
+
+        Raises:
+            PolicyError: as `read`; or the file cannot be read, or others may read it.
+        """
+        return cls.read(_from_file(path))
+
+    def derived(self, use: str) -> bytes:
+        """The key of one use (RFC 5869)."""
+        return HKDF(SHA256(), KEY_BYTES, None, f"milestones {use}".encode()).derive(self.secret)
+
+    def seal(self, name: str, text: str) -> bytes:
+        """A small text, encrypted and bound to the name of its file."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(self.derived("texts")).encrypt(nonce, text.encode(), name.encode())
+
+    def unseal(self, name: str, sealed: bytes) -> str:
+        """What `seal` was given.
+
+        Raises:
+            PolicyError: it was changed, or is under another key.
+        """
+        key, nonce = AESGCM(self.derived("texts")), sealed[:NONCE_BYTES]
+        try:
+            return key.decrypt(nonce, sealed[NONCE_BYTES:], name.encode()).decode()
+        except (InvalidTag, ValueError):
+            # ValueError: shorter than a nonce.
+            raise PolicyError("vault: a file is not as it was written under this key") from None
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+        """SQL: the relation of an encrypted table, from now on known to the connection.
+
+        Args:
+            path: its file, or a folder of files that are one table.
+
+        Raises:
+            EngineError: it is not there, not encrypted, was changed, or is under another key.
+        """
+        return encrypted.read(connection, self.derived("tables"), str(path))
+
+    def write_table(self, connection: duckdb.DuckDBPyConnection, query: str, out: Path) -> None:
+        """Write a query's rows, in its order, to an encrypted table, mode 0600."""
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.close(handle)
+        encrypted.write(connection, self.derived("tables"), query, str(out))
 
 
 def _from_file(path: Path) -> str:
@@ -77,60 +149,53 @@ def _told(layout: Layout) -> str:
     return _from_file(path)
 
 
-def _key(layout: Layout, use: str) -> bytes:
-    """The key of one use, derived from the one that was given (RFC 5869).
+def key(layout: Layout) -> StorageKey:
+    """The key in use.
 
     Raises:
         PolicyError: there is none, others may read it, or it is no 256 bits.
     """
-    told = _told(layout)
-    try:
-        given = bytes.fromhex(told.strip())
-    except ValueError:
-        raise PolicyError("storage key: not readable as hexadecimal") from None
-    if len(given) != KEY_BYTES:
-        raise PolicyError("storage key: not of 256 bits")
-    return HKDF(SHA256(), KEY_BYTES, None, f"milestones {use}".encode()).derive(given)
+    return StorageKey.read(_told(layout))
+
+
+def keep(layout: Layout, other: StorageKey) -> bool:
+    """Let the data folder's own file give another key from now on; false if the environment names
+    another place, where this is not for the pipeline to do."""
+    if any(os.environ.get(name) for name in SETTINGS):
+        return False
+    replace_settled(layout.storage_key, other.secret.hex().encode())
+    return True
 
 
 def mark(layout: Layout, text: str) -> str:
     """A keyed hash of a text: alike for the same text under the same key."""
-    return hmac.new(_key(layout, "marks"), text.encode(), "sha256").hexdigest()
+    return hmac.new(key(layout).derived("marks"), text.encode(), "sha256").hexdigest()
 
 
 def is_encrypted(path: Path) -> bool:
     """Is a Parquet file an encrypted one?"""
+    if path.stat().st_size < len(ENCRYPTED_PARQUET):
+        return False
     with path.open("rb") as stream:
         stream.seek(-len(ENCRYPTED_PARQUET), os.SEEK_END)
         return stream.read() == ENCRYPTED_PARQUET
 
 
 def rows(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> str:
-    """SQL: the relation of an encrypted table, from now on known to the connection.
-
-    Args:
-        path: its file, or a folder of files that are one table.
-
-    Raises:
-        EngineError: it is not there, not encrypted, was changed, or is under another key.
-    """
-    return encrypted.read(connection, _key(layout, "tables"), str(path))
+    """SQL: as `StorageKey.rows`, under the key in use."""
+    return key(layout).rows(connection, path)
 
 
 def write_table(
     connection: duckdb.DuckDBPyConnection, layout: Layout, query: str, out: Path
 ) -> None:
-    """Write a query's rows, in its order, to an encrypted table, mode 0600."""
-    handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.close(handle)
-    encrypted.write(connection, _key(layout, "tables"), query, str(out))
+    """As `StorageKey.write_table`, under the key in use."""
+    key(layout).write_table(connection, query, out)
 
 
 def write_text(layout: Layout, path: Path, text: str) -> None:
     """Replace a small encrypted file, so that a crash leaves the old one or the new."""
-    nonce = secrets.token_bytes(NONCE_BYTES)
-    sealed = AESGCM(_key(layout, "texts")).encrypt(nonce, text.encode(), path.name.encode())
-    replace_settled(path, nonce + sealed)
+    replace_settled(path, key(layout).seal(path.name, text))
 
 
 def read_text(layout: Layout, path: Path) -> str | None:
@@ -139,12 +204,4 @@ def read_text(layout: Layout, path: Path) -> str | None:
     Raises:
         PolicyError: it was changed, or is under another key.
     """
-    if not path.exists():
-        return None
-    key, told = AESGCM(_key(layout, "texts")), path.read_bytes()
-    nonce, sealed = told[:NONCE_BYTES], told[NONCE_BYTES:]
-    try:
-        return key.decrypt(nonce, sealed, path.name.encode()).decode()
-    except (InvalidTag, ValueError):
-        # ValueError: shorter than a nonce.
-        raise PolicyError("vault: a file is not as it was written under this key") from None
+    return key(layout).unseal(path.name, path.read_bytes()) if path.exists() else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import duckdb
 import fsspec
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
@@ -43,7 +44,7 @@ def read(connection: duckdb.DuckDBPyConnection, key: bytes, url: str) -> str:
         # Of a folder, pyarrow takes the columns of the first file for those of all.
         others = list(table.get_fragments())[1:]
         alike = all(one.physical_schema.equals(table.schema) for one in others)
-    except OSError:
+    except (OSError, pa.ArrowInvalid):
         raise EngineError(f"encrypted table {_name(path)}: does not open under this key") from None
     if not alike:
         raise EngineError(f"encrypted table {_name(path)}: its files are not of one shape")

@@ -15,9 +15,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pyarrow.parquet import encryption
 
 
+def derived(key: str, use: str) -> bytes:
+    """The key of one use, of a storage key as it is written down."""
+    return HKDF(SHA256(), 32, None, f"milestones {use}".encode()).derive(bytes.fromhex(key))
+
+
 def _key(home: Path, use: str) -> bytes:
-    given = bytes.fromhex((home / "vault" / "storage.key").read_text())
-    return HKDF(SHA256(), 32, None, f"milestones {use}".encode()).derive(given)
+    return derived((home / "vault" / "storage.key").read_text(), use)
 
 
 def text_of(home: Path, path: Path) -> str:

@@ -81,6 +81,35 @@ def test_a_file_that_was_changed_does_not_open(tmp_path: Path) -> None:
         atrest.read_text(layout, other)
 
 
+def test_a_table_that_was_damaged_does_not_open(tmp_path: Path) -> None:
+    """A byte changed, an end cut off: our own error, and never other rows."""
+    layout, path = Layout(tmp_path), tmp_path / "t.parquet"
+
+    def read() -> list[tuple[int, ...]] | None:
+        try:
+            with engine(tmp_path / "work") as connection:
+                rows = atrest.rows(connection, layout, path)
+                return connection.sql(f"FROM {rows}").fetchall()
+        except EngineError:
+            return None
+
+    with engine(tmp_path / "work") as connection:
+        atrest.write_table(connection, layout, "SELECT 4711 AS a, 'x' AS b", path)
+    good, whole = path.read_bytes(), read()
+    assert whole == [(4711, "x")]
+    harmless = 0
+    for at in range(0, len(good), 3):
+        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+        found = read()
+        assert found in (None, whole), at
+        harmless += found is not None
+    for end in range(0, len(good), 7):
+        path.write_bytes(good[:end])
+        assert read() is None
+    # The magic at the beginning, which nobody reads, and the length of a part that is checked.
+    assert harmless < 10
+
+
 @pytest.mark.parametrize("rows", [0, 1, 122_880, 300_001])
 def test_a_table_comes_back_as_it_went_in(tmp_path: Path, rows: int) -> None:
     layout, path = Layout(tmp_path), tmp_path / "t.parquet"

@@ -22,7 +22,7 @@ Why = Annotated[str, typer.Option(help="The reason, as it is told and kept.")]
 hold = typer.Typer(help="Legal holds: what must be kept although its window is over.",
                    no_args_is_help=True)  # fmt: skip
 access = typer.Typer(help="The log of who read single rows.", no_args_is_help=True)
-keys = typer.Typer(help="Pseudonym keys and their epochs.", no_args_is_help=True)
+keys = typer.Typer(help="Pseudonym keys and their epochs; the storage key.", no_args_is_help=True)
 
 
 def now() -> dt.datetime:
@@ -185,3 +185,26 @@ def keys_rotate(home: Home = DEFAULT_HOME) -> None:
     with ground_of(home) as ground:
         epoch = ground.ring.rotate(now().date())
         screen.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")
+
+
+@keys.command("storage")
+def keys_storage(
+    new: Annotated[Path, typer.Argument(help="File of the new key, 256 bits in hexadecimal.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Put everything that is encrypted under another storage key."""
+    from pipeline import access, atrest
+    from pipeline.cli import screen
+    from pipeline.retained import rekey
+
+    # A store between two keys opens nothing, its policy's signers included.
+    with ground_of(home, valid=False) as ground:
+        key = atrest.StorageKey.in_file(new)
+        changed = rekey.change(ground.layout, key)
+        kept = atrest.keep(ground.layout, key)
+        access.note_change(ground, "the store is under another storage key")
+        screen.say(f"{changed} files are under the new key")
+        if kept:
+            screen.say("the data folder keeps it in the place of the old one")
+        else:
+            screen.say("let the environment give the new key from now on; the old opens nothing")

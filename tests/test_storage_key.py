@@ -1,0 +1,218 @@
+"""A store is put under another storage key: whole, provably, and from wherever it was cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline import atrest, gate
+from pipeline import encrypted as encrypted_tables
+from pipeline.atrest import StorageKey
+from pipeline.layout import PROJECT, Layout
+from pipeline.policy.base import PolicyError
+from pipeline.retained import backup, holds, job, rekey
+from pipeline.retained.journal import Journal
+from pipeline.subjects import register
+from tests.company import NUMBER
+from tests.conftest import Estate
+from tests.estate import NOW, hold
+from tests.kill_points import named, tables
+from tests.killed_rekey import NEW, encrypted, opens
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in atrest.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def estate(past: Estate) -> Estate:
+    """A published store with a request and a backup."""
+    register.receive(past.layout, register.Kind.OBJECTION, f"emp:{NUMBER}", NOW.date(), {})
+    holds.place(past.layout, hold(courses=("none",)))
+    backup.make(past.ground, NOW)
+    return past
+
+
+def old_key(estate: Estate) -> str:
+    return estate.layout.storage_key.read_text()
+
+
+def test_everything_is_under_the_new_key_and_says_the_same(estate: Estate) -> None:
+    layout, old = estate.layout, old_key(estate)
+    tables_before, named_before = tables(estate.home), named(estate.home)
+    closed = encrypted(estate.home)
+    places = {path.relative_to(estate.home).parts[0] for path in closed}
+    assert places >= {"vault", "releases", "backups"}
+    new = StorageKey.read(NEW)
+    assert rekey.change(layout, new) == len(closed)
+    assert atrest.keep(layout, new)
+    after = encrypted(estate.home)
+    assert len(after) == len(closed)
+    assert all(opens(path, NEW) and not opens(path, old) for path in after)
+    assert {path.stat().st_mode & 0o777 for path in after} == {0o600}
+    # The helpers read with the key of the data folder's file: what was closed says the same, and
+    # the manifest has the hashes of the new files.
+    assert tables(estate.home) == tables_before
+    assert named(estate.home) == named_before
+    (one,) = register.every(layout)
+    assert one.identifier == f"emp:{NUMBER}"
+    # Whatever runs next runs on.
+    assert job.retain(estate.ground, NOW)[-1]["rows"]
+
+
+def test_a_key_from_elsewhere_is_not_the_pipelines_to_keep(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = old_key(estate)
+    monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
+    estate.layout.storage_key.unlink()
+    rekey.change(estate.layout, StorageKey.read(NEW))
+    assert not atrest.keep(estate.layout, StorageKey.read(NEW))
+    assert not estate.layout.storage_key.exists()
+    with pytest.raises(PolicyError, match="not as it was written"):
+        register.every(estate.layout)
+    monkeypatch.setenv("MILESTONES_STORAGE_KEY", NEW)
+    assert register.every(estate.layout)
+
+
+def test_a_copy_kept_elsewhere_follows_before_it_is_restored(
+    estate: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inside,) = backup.copies(estate.layout)
+    elsewhere = Layout(tmp_path / "elsewhere")
+    shutil.move(inside.root, elsewhere.root)
+    new, old = StorageKey.read(NEW), old_key(estate)
+    rekey.change(estate.layout, new)
+    atrest.keep(estate.layout, new)
+    with pytest.raises(PolicyError, match="not as it was written"):
+        holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
+    monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
+    assert rekey.change(elsewhere, new) == len(encrypted(elsewhere.root)) > 0
+    monkeypatch.delenv("MILESTONES_STORAGE_KEY")
+    backup.restore(estate.ground, elsewhere.root)
+    assert holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
+
+
+def damage_a_case(estate: Estate) -> None:
+    path = next((estate.layout.vault / "requests").glob("*.enc"))
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def damage_a_table(estate: Estate) -> None:
+    path = next(estate.layout.vault.glob("identities-*.parquet"))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] + content[-4:])
+
+
+def exchange_a_released_file(estate: Estate) -> None:
+    one, other, *_ = sorted((estate.layout.current / "hr_legal_detail.parquet").glob("*.parquet"))
+    one.write_bytes(other.read_bytes())
+
+
+def begin_an_erasure(estate: Estate) -> None:
+    folder = Journal(estate.layout, "20261101T000000000000Z-00000000").folder
+    folder.mkdir(parents=True)
+    atrest.write_text(estate.layout, folder / "order.json.enc", "{}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (damage_a_case, "neither key opens some files: requests 1"),
+        (damage_a_table, "neither key opens some files: identity vault 1"),
+        (exchange_a_released_file, "is not what was released"),
+        (begin_an_erasure, "an erasure is under way"),
+    ],
+)
+def test_what_does_not_hold_stops_it_before_anything_is_changed(
+    estate: Estate, spoil: Callable[[Estate], None], message: str
+) -> None:
+    old = old_key(estate)
+    spoil(estate)
+    before = {path: gate.digest(path) for path in encrypted(estate.home)}
+    with pytest.raises(PolicyError, match=message):
+        rekey.change(estate.layout, StorageKey.read(NEW))
+    assert {path: gate.digest(path) for path in encrypted(estate.home)} == before
+    assert old_key(estate) == old
+
+
+def test_the_key_in_use_is_no_new_one(estate: Estate) -> None:
+    with pytest.raises(PolicyError, match="this is the one in use"):
+        rekey.change(estate.layout, atrest.key(estate.layout))
+
+
+def test_a_table_that_would_read_otherwise_is_not_swapped_in(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = encrypted_tables.write
+    monkeypatch.setattr(
+        encrypted_tables, "write",
+        lambda c, key, query, url: write(c, key, f"FROM ({query}) LIMIT 1", url),
+    )  # fmt: skip
+    tables_before = tables(estate.home)
+    with pytest.raises(PolicyError, match="reads otherwise"):
+        rekey.change(estate.layout, StorageKey.read(NEW))
+    assert tables(estate.home) == tables_before
+
+
+def test_what_is_written_meanwhile_is_noticed(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = gate.replace
+
+    def slow(*given: object) -> None:
+        replace(*given)  # type: ignore[arg-type]
+        register.receive(estate.layout, register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {})
+
+    monkeypatch.setattr(gate, "replace", slow)
+    with pytest.raises(PolicyError, match="run it again"):
+        rekey.change(estate.layout, StorageKey.read(NEW))
+    assert rekey.change(estate.layout, StorageKey.read(NEW)) == 1
+    assert all(opens(path, NEW) for path in encrypted(estate.home))
+
+
+def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path) -> None:
+    """SIGKILL before every change of a name: each file opens under one of the two keys and the
+    release is whole; one more run reaches the end, with every row as it was."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.killed_rekey", str(estate.home), str(tmp_path / "work")],
+        cwd=PROJECT, capture_output=True, text=True, check=True, env=os.environ,
+    )  # fmt: skip
+    points = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(points) == points[0]["of"] > len(encrypted(estate.home))
+    for point in points:
+        middle, end = point["middle"], point["end"]
+        assert point["code"] == -9
+        assert middle["whole"]
+        assert middle["old"] + middle["new"] == middle["files"]
+        assert point["again"] == 0
+        assert (end["old"], end["new"]) == (0, end["files"])
+        assert (end["whole"], end["releases"], end["work"], point["same"]) == (True, 1, [], True)
+    # It was killed when some of it was done, and not only before and after.
+    assert sum(0 < point["middle"]["new"] < point["middle"]["files"] for point in points) > 5
+
+
+def test_command(estate: Estate, tmp_path: Path) -> None:
+    new = tmp_path / "new.key"
+    new.write_text(NEW)
+    new.chmod(0o644)
+    command = [sys.executable, "-m", "pipeline.cli.app", "keys", "storage", str(new), "--home",
+               str(estate.home)]  # fmt: skip
+    told = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert told.returncode == 1
+    assert "other users may read the file" in told.stdout + told.stderr
+    new.chmod(0o600)
+    told = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=True)
+    assert "files are under the new key" in told.stdout
+    assert NEW not in told.stdout + told.stderr
+    assert old_key(estate) == NEW
+    assert all(opens(path, NEW) for path in encrypted(estate.home))
