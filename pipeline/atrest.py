@@ -158,13 +158,14 @@ def key(layout: Layout) -> StorageKey:
     return StorageKey.read(_told(layout))
 
 
-def keep(layout: Layout, other: StorageKey) -> bool:
-    """Let the data folder's own file give another key from now on; false if the environment names
-    another place, where this is not for the pipeline to do."""
-    if any(os.environ.get(name) for name in SETTINGS):
-        return False
+def given_elsewhere() -> bool:
+    """Does the environment name the key, or where it lies? Otherwise the data folder keeps it."""
+    return any(os.environ.get(name) for name in SETTINGS)
+
+
+def keep(layout: Layout, other: StorageKey) -> None:
+    """Let the data folder keep another key from now on."""
     replace_settled(layout.storage_key, other.secret.hex().encode())
-    return True
 
 
 def mark(layout: Layout, text: str) -> str:

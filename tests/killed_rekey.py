@@ -27,9 +27,7 @@ NEW = "5e" * 32
 
 
 def change(home: Path) -> None:
-    layout, new = Layout(home), atrest.StorageKey.read(NEW)
-    rekey.change(layout, new)
-    atrest.keep(layout, new)
+    rekey.change(Layout(home), atrest.StorageKey.read(NEW))
 
 
 def opens(path: Path, key: str) -> bool:

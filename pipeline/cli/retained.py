@@ -199,12 +199,10 @@ def keys_storage(
 
     # A store between two keys opens nothing, its policy's signers included.
     with ground_of(home, valid=False) as ground:
-        key = atrest.StorageKey.in_file(new)
-        changed = rekey.change(ground.layout, key)
-        kept = atrest.keep(ground.layout, key)
+        changed = rekey.change(ground.layout, atrest.StorageKey.in_file(new))
         access.note_change(ground, "the store is under another storage key")
         screen.say(f"{changed} files are under the new key")
-        if kept:
-            screen.say("the data folder keeps it in the place of the old one")
-        else:
+        if atrest.given_elsewhere():
             screen.say("let the environment give the new key from now on; the old opens nothing")
+        else:
+            screen.say("the data folder keeps it in the place of the old one")

@@ -25,7 +25,8 @@ from pipeline.retained.rewrite import fresh_path, swap
 
 
 def change(layout: Layout, new: StorageKey) -> int:
-    """Put everything in the data folder that is encrypted under another key.
+    """Put everything in the data folder that is encrypted under another key, which the data folder
+    keeps from then on, unless keys come from elsewhere.
 
     Tables are compared row by row before they are swapped in; the release leaves through the gate,
     with the hashes of its new files. Months of the HR/legal detail are made anew by the next night,
@@ -36,7 +37,7 @@ def change(layout: Layout, new: StorageKey) -> int:
 
     Raises:
         PolicyError: it is the key in use, an erasure is under way, a released file is not what was
-            released, or some files open under neither key; nothing was changed. Or something was
+            released, or some files open under neither key; no file was changed. Or something was
             written under the old key meanwhile: run it again.
     """
     with layout.locked():
@@ -65,6 +66,8 @@ def change(layout: Layout, new: StorageKey) -> int:
                     swap(_table(connection, layout, path, old, new), path)
             if _under(connection, layout, old, new):
                 raise PolicyError("storage key: something was written meanwhile; run it again")
+        if not atrest.given_elsewhere():
+            atrest.keep(layout, new)
     return len(waiting)
 
 
