@@ -130,12 +130,17 @@ def release(
         # The same run again, after it was killed here: the folder that readers have stays.
         target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
     staged.rename(target)
-    point_link(layout.current, target)
-    settle(layout.releases)
-    remove_old(layout)
+    _turn_to(layout, target)
     # A pilot's files show rows of the release before this one.
     shutil.rmtree(layout.pilot, ignore_errors=True)
     return target
+
+
+def _turn_to(layout: Layout, target: Path) -> None:
+    """Let readers have this release from now on; the one before it goes."""
+    point_link(layout.current, target)
+    settle(layout.releases)
+    remove_old(layout)
 
 
 def remove_old(layout: Layout) -> None:
@@ -205,24 +210,22 @@ def replace(layout: Layout, fresh: dict[str, Path]) -> None:
     Raises:
         PolicyError: nothing is published, or one of the files is not what was released.
     """
-    told, old = manifest(layout), layout.current.resolve()
+    told = manifest(layout)
     hashes = told["sha256"]
     assert isinstance(hashes, dict)
     for name, path in fresh.items():
-        if digest(old / name) != hashes.get(name):
+        if not unchanged(layout, name):
             raise PolicyError(f"release gate: {name} is not what was released; run a night")
         hashes[name] = digest(path)
     target = layout.releases / f"{told['partition']}-{uuid.uuid4().hex[:8]}"
     with built_beside(target, layout.work) as beside:
         # More names for the same bytes; those that change get bytes of their own.
-        shutil.copytree(old, beside, copy_function=os.link)
+        shutil.copytree(layout.current.resolve(), beside, copy_function=os.link)
         for name, path in fresh.items():
             os.replace(path, beside / name)
         (beside / MANIFEST).unlink()
         (beside / MANIFEST).write_text(json.dumps(told, indent=1), "utf-8")
-    point_link(layout.current, target)
-    settle(layout.releases)
-    remove_old(layout)
+    _turn_to(layout, target)
 
 
 def manifest(layout: Layout) -> dict[str, object]:
