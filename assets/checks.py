@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import DATA_MAP, night
+from assets.resources import Store
 from expectations import boundaries
 from expectations.suite import Verdict
-from pipeline import lineage
 from pipeline.policy.fields import Purpose
-from pipeline.resources import Store
 
 
 def result(verdict: Verdict) -> dg.AssetCheckResult:

@@ -4,13 +4,13 @@ import datetime as dt
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import NIGHTS, OWNERS, POOL
-from pipeline import lineage
-from pipeline.engine import count, engine
-from pipeline.resources import Store
-from pipeline.transforms import census, known
-from pipeline.transforms import night as steps
-from pipeline.transforms.stored import CLASSIFIED, classified
+from assets.resources import Store
+from pipeline.classified import population, reference_values
+from pipeline.pseudonymized import steps
+from pipeline.storage.engine import count, engine
+from pipeline.storage.relations import CLASSIFIED, classified
 
 
 @dg.asset(
@@ -38,8 +38,8 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     steps.classify(store.ground, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
-        census.load(connection, layout)
-        ((people, rows),) = connection.sql(census.TOTAL).fetchall()
+        population.load(connection, layout)
+        ((people, rows),) = connection.sql(population.TOTAL).fetchall()
         sensitive = count(connection, f"SELECT count(sensitivity) FROM {classified(layout)}")
     return dg.MaterializeResult(
         metadata={
@@ -69,7 +69,7 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     steps.know(store.ground)
     with engine(layout.work) as connection:
-        known.attach(connection, layout)
+        reference_values.attach(connection, layout)
         ((courses, sensitive, denied),) = connection.sql(
             "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "
             "known.course), (SELECT count(*) FROM known.denied)"

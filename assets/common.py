@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import dagster as dg
 import psycopg2
 
-from pipeline.production import instance
-from pipeline.resources import store_from_environment
+from assets.resources import store_from_environment
+from pipeline.operations import instance
 
 # The day's drop is complete when the day ends where the company is.
 NIGHTS = dg.DailyPartitionsDefinition(

@@ -2,15 +2,15 @@
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL
+from assets.resources import Store
 from expectations.boundaries import inner_columns
-from pipeline import lineage
-from pipeline.engine import count, engine
 from pipeline.policy.fields import Purpose
-from pipeline.resources import Store
-from pipeline.transforms import night as steps
-from pipeline.transforms import stored
-from pipeline.transforms.pseudonymize import TABLES
+from pipeline.pseudonymized import steps
+from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.storage import relations
+from pipeline.storage.engine import count, engine
 
 
 def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
@@ -38,7 +38,7 @@ def _pseudonymized(purpose: Purpose) -> dg.AssetsDefinition:
         key = steps.pseudonymize(store.ground, purpose)
         with engine(store.layout.work) as connection:
             rows = count(
-                connection, f"SELECT count(*) FROM {stored.pseudonymized(store.layout, purpose)}"
+                connection, f"SELECT count(*) FROM {relations.pseudonymized(store.layout, purpose)}"
             )
         return dg.MaterializeResult(
             metadata={

@@ -5,16 +5,15 @@ from dataclasses import asdict
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import DATA_MAP, GROUND, NIGHTS, OWNERS, POOL, night, transient
-from pipeline import gate, lineage
-from pipeline.disclosure import report, risk
-from pipeline.engine import engine
+from assets.resources import Store
 from pipeline.policy.fields import Purpose
-from pipeline.resources import Store
+from pipeline.published import gate, publication_history, risk, risk_report
+from pipeline.published.reconciliation import TableCount, reconcile, write_story
+from pipeline.published.stage import stage_database
 from pipeline.retained import receipts
-from pipeline.transforms import told
-from pipeline.transforms.publish import stage_database
-from pipeline.transforms.reconcile import TableCount, reconcile, write_story
+from pipeline.storage.engine import engine
 
 DESCRIPTIONS = {
     "coaching_period": "The whole company, per period.",
@@ -166,7 +165,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         counts = reconcile(connection, store.ground, partition)
         found = risk.measure(connection, store.ground, partition, counts)
     write_story(layout, partition, counts)
-    report.write(found, store.disclosure, partition, layout.staged(partition))
+    risk_report.write(found, store.disclosure, partition, layout.staged(partition))
     torn = [count.table for count in counts if not count.holds]
     if torn:
         raise dg.Failure(
@@ -177,7 +176,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     rows = {count.table: count.published for count in counts}
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
-            told.remember(connection, store.ground, partition)
+            publication_history.remember(connection, store.ground, partition)
         gate.release(store.ground, partition, context.run.run_id, rows)
     return dg.MaterializeResult(
         metadata={

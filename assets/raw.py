@@ -4,13 +4,14 @@ import datetime as dt
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import DATA_MAP, NIGHTS, OWNERS, POOL, night, transient
-from pipeline import clock, lineage
-from pipeline.engine import engine
-from pipeline.landing import take_in
-from pipeline.readers.canonical import COLUMNS
-from pipeline.resources import Store
-from pipeline.transforms.stored import records
+from assets.resources import Store
+from pipeline.raw.deliveries import take_in
+from pipeline.raw.readers.canonical import COLUMNS
+from pipeline.retained import clock
+from pipeline.storage.engine import engine
+from pipeline.storage.relations import records
 
 landing_sources = [
     dg.AssetSpec(

@@ -6,12 +6,11 @@ from typing import Any
 import dagster as dg
 
 from assets.common import OWNERS, POOL, transient
-from pipeline import clock
-from pipeline.resources import Store
-from pipeline.retained import job, receipts
-from pipeline.retained.due import Line
-from pipeline.retained.runs import DagsterStorage
-from pipeline.subjects import register
+from assets.resources import Store
+from pipeline.retained import clock, job, receipts
+from pipeline.retained.dagster_storage import DagsterStorage
+from pipeline.retained.past_retention import Line
+from pipeline.subjects import request_register
 
 PLAN = dg.AssetKey(["retained", "deletion_plan"])
 ERASURE = dg.AssetKey(["retained", "erasure"])
@@ -93,7 +92,7 @@ def receipts_are_whole(store: Store) -> dg.AssetCheckResult:
 def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     """No request of a data subject is past its legal deadline (GDPR Art. 12(3))."""
     today = dt.datetime.now(dt.UTC).date()
-    late = [one.name for one in register.every(store.layout) if one.overdue(today)]
+    late = [one.name for one in request_register.every(store.layout) if one.overdue(today)]
     return dg.AssetCheckResult(
         passed=not late, severity=dg.AssetCheckSeverity.WARN, metadata={"overdue": late}
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
-from pipeline.layout import Layout
+from pipeline.storage.layout import Layout
 
 APPENDS, ENTRIES, BATCH = 3_000, 1_000_000, 100_000
 BODY: dict[str, object] = {

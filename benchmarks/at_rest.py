@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import atrest
-from pipeline.engine import count, engine, literal
-from pipeline.layout import Layout
+from pipeline.storage import encryption
+from pipeline.storage.engine import count, engine, literal
+from pipeline.storage.layout import Layout
 
 DETAIL = """SELECT 'v1h1_' || md5((i // 20)::VARCHAR) AS learner_ref,
   'v1h1_' || md5((i // 200)::VARCHAR) AS manager_ref, 'milestone_flag' AS record_type,
@@ -48,7 +48,7 @@ def main(rows: int) -> None:
                     )
 
                 def write(to: Path = closed) -> None:
-                    atrest.write_table(connection, layout, "FROM t", to)
+                    encryption.write_table(connection, layout, "FROM t", to)
 
                 print(f"| write the {name} | {number} | {seconds(copy)} | {seconds(write)} |")
                 tests = {"read all of it": "sum(hash(r))", "read one person": "count(*)"}
@@ -60,7 +60,7 @@ def main(rows: int) -> None:
                         seconds(lambda q=f"SELECT {told} FROM {relation} r {where}": (
                             connection.sql(q).fetchall()))
                         for relation in (f"read_parquet({literal(plain)})",
-                                         atrest.rows(connection, layout, closed))
+                                         encryption.rows(connection, layout, closed))
                     ]  # fmt: skip
                     print(f"| {what}, {name} | {number} | {times[0]} | {times[1]} |")
 

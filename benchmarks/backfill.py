@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from assets.resources import Store
 from benchmarks.data import NIGHT
 from pipeline.demo import people
 from pipeline.demo.generate import Size, history, roster, soiled
-from pipeline.resources import Store
 
 
 def land(landing: Path, drops: int, records: int) -> None:

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from pipeline.policy.detect import looks_personal
-from pipeline.transforms.denylist import entries_sql, grams_sql
+from pipeline.subjects.denylist import entries_sql, grams_sql
 from tests.labelled import roster, score, texts
 
 

@@ -67,11 +67,11 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     """Take in one drop a month, and run the night that publishes them all as of `night`."""
     import dagster as dg
 
+    from assets.resources import Store
+    from pipeline.classified import run_snapshot
     from pipeline.definitions import definitions
     from pipeline.demo import people
-    from pipeline.landing import take_in
-    from pipeline.resources import Store
-    from pipeline.transforms import basis
+    from pipeline.raw.deliveries import take_in
 
     store = Store(home=str(home))
     people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
@@ -83,9 +83,9 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
         shutil.rmtree(home / "landing" / str(drop))
     last = dt.date(2026, 11, 23)
     _deliver(home, last, months[-1])
-    honest = basis.write
+    honest = run_snapshot.write
     with (
-        mock.patch.object(basis, "write", lambda a, b, _: honest(a, b, night)),
+        mock.patch.object(run_snapshot, "write", lambda a, b, _: honest(a, b, night)),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         result = (
@@ -105,7 +105,7 @@ def _deliver(home: Path, drop: dt.date, first: dt.date) -> None:
 def run(home: Path) -> dict[str, Any]:
     """Plan, erase, verify, receipt; seconds since the process started, imports included."""
     start = time.perf_counter()
-    from pipeline.resources import Store
+    from assets.resources import Store
     from pipeline.retained import job
 
     (told,) = job.retain(Store(home=str(home)).ground, NOW)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 def main(landing: Path, home: Path, day: str) -> None:
     os.environ["MILESTONES_LANDING"] = str(landing)
-    from pipeline.cli import night
+    from assets.resources import Store
+    from pipeline.cli import run
     from pipeline.demo import people
-    from pipeline.resources import Store
 
     store = Store(home=str(home.absolute()))
     people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
-    if not night.run(home, dt.date.fromisoformat(day)):
+    if not run.run(home, dt.date.fromisoformat(day)):
         raise SystemExit(1)
     import dagster as dg
 

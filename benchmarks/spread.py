@@ -20,11 +20,11 @@ from pathlib import Path
 import duckdb
 from distributed import Client
 
-from pipeline.engine import engine
-from pipeline.ground import Ground
+from assets.resources import Store
+from pipeline.context import Ground
 from pipeline.policy.fields import Purpose
-from pipeline.published import opened
-from pipeline.resources import Store
+from pipeline.published.tables import opened
+from pipeline.storage.engine import engine
 
 WORKERS = 2
 WORKER_MEMORY = 1 << 30

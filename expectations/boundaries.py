@@ -8,26 +8,22 @@ import duckdb
 
 from expectations import telling
 from expectations.domains import NULLABLE, Checked
-from expectations.evidence import (
-    Evidence,
-    declared,
-    schema_evidence,
-    table_evidence,
-)
+from expectations.evidence import Evidence, declared, schema_evidence, table_evidence
 from expectations.suite import Verdict, judge
-from pipeline import gate
-from pipeline.engine import engine, identifier, literal
-from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.classified import reference_values
+from pipeline.classified.classify import sensitivity_sql
+from pipeline.context import Ground
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Purpose
-from pipeline.published import attached
-from pipeline.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
-from pipeline.transforms import classes, known, stored
-from pipeline.transforms.classify import sensitivity_sql
-from pipeline.transforms.coaching import CELL
-from pipeline.transforms.pseudonymize import TABLES
-from pipeline.transforms.stored import CLASSIFIED, records
+from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.published import equivalence_classes, gate
+from pipeline.published.coaching import CELL
+from pipeline.published.tables import attached
+from pipeline.raw.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
+from pipeline.storage import relations
+from pipeline.storage.engine import engine, identifier, literal
+from pipeline.storage.layout import Layout
+from pipeline.storage.relations import CLASSIFIED, records
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
@@ -77,7 +73,7 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
 
 def classified(layout: Layout, data_map: DataMap) -> Verdict:
     """The classified rows: schema, resolved people, every sensitive course tagged as such."""
-    rows = stored.classified(layout)
+    rows = relations.classified(layout)
     tests = {
         "person.namespaced": namespaced("person"),
         "status.vocabulary": f"status IN {STATUSES}",
@@ -112,9 +108,9 @@ def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdic
         Checked(name, rule, rule in NULLABLE or name in ("team_ref", "manager_ref"))
         for name, (rule, _) in inner.items()
     ]
-    relation = stored.pseudonymized(layout, purpose)
+    relation = relations.pseudonymized(layout, purpose)
     with engine(layout.work) as connection:
-        known.attach(connection, layout)
+        reference_values.attach(connection, layout)
         found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)
     return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
 
@@ -125,7 +121,10 @@ def _may_be_empty(data_map: DataMap, table: str, column: str) -> bool:
     be left out that can be made coarser."""
     if table == "hr_legal_detail" and column == "manager_ref":
         return True
-    if data_map.published[table].purpose is Purpose.ANALYTICS and column in classes.LEFT_OUT:
+    if (
+        data_map.published[table].purpose is Purpose.ANALYTICS
+        and column in equivalence_classes.LEFT_OUT
+    ):
         return True
     named = column in ("period", *CELL.get(table, ())) and (table, column) not in NO_DEPARTMENT
     return data_map.columns[column].rule in NULLABLE and not named
@@ -152,7 +151,7 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
         engine(layout.work) as connection,
         attached(connection, ground, layout.staged(partition), table, "staged"),
     ):
-        known.attach(connection, layout)
+        reference_values.attach(connection, layout)
         tables = {
             name
             for (name,) in connection.sql(
@@ -174,7 +173,7 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
             names.append(SMALL)
             if whole and not any(whole.values()):
                 rule = ground.disclosure.classes[table]
-                found[SMALL] = classes.small(connection, relation, rule)
+                found[SMALL] = equivalence_classes.small(connection, relation, rule)
         if table in tables:
             found |= table_evidence(
                 connection, relation, columns, types, layout, data_map, spec.purpose, spec.k

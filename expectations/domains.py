@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from pipeline.engine import literal
-from pipeline.keys import PURPOSE_LETTER, SCHEME
+from pipeline.keys.ring import PURPOSE_LETTER, SCHEME
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.policy.disclosure import Step
 from pipeline.policy.fields import Purpose
-from pipeline.readers.canonical import RECORD_TYPES, STATUSES
-from pipeline.transforms.classes import FULL
+from pipeline.published.equivalence_classes import FULL
+from pipeline.raw.readers.canonical import RECORD_TYPES, STATUSES
+from pipeline.storage.engine import literal
 
 MAX_DAYS = 3660  # ten years between assignment and completion; more is a broken clock
 # Which kinds may be empty. A pseudonym may be so only where a person need not have one.
@@ -42,7 +42,7 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 def inside(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None) -> str:
     """SQL: is the value inside its domain? NULL is judged apart.
 
-    What `known.*` holds is told in pipeline/transforms/known.py.
+    What `known.*` holds is told in pipeline/classified/reference_values.py.
     """
     name = column.name
     earliest = f"DATE '{data_map.earliest_date}'"

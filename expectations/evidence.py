@@ -5,12 +5,12 @@ from __future__ import annotations
 import duckdb
 
 from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
-from pipeline import atrest
-from pipeline.engine import count, identifier
-from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Purpose
-from pipeline.transforms.denylist import grams_sql
+from pipeline.storage import encryption
+from pipeline.storage.engine import count, identifier
+from pipeline.storage.layout import Layout
+from pipeline.subjects.denylist import grams_sql
 
 Evidence = dict[str, int]
 
@@ -76,7 +76,7 @@ def pseudonym_evidence(
 ) -> Evidence:
     """Distinct references per column that are no pseudonyms of the purpose, or that the vault
     did not hand out for it. The rows are read once per column: references are long and many."""
-    refs = atrest.rows(connection, layout, layout.references(purpose))
+    refs = encryption.rows(connection, layout, layout.references(purpose))
     found: Evidence = {}
     for column in columns:
         if column.rule != "pseudonym":

@@ -7,15 +7,15 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from expectations.evidence import Evidence
-from pipeline import cluster
+from pipeline.compute import cluster
+from pipeline.context import Ground
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.period import Ints, Period
 from pipeline.disclosure.solver import AuditError
-from pipeline.engine import count, dates, identifier
-from pipeline.ground import Ground
 from pipeline.policy.fields import Purpose
-from pipeline.transforms import coaching, told
-from pipeline.transforms.stored import pseudonymized
+from pipeline.published import coaching, publication_history
+from pipeline.storage.engine import count, dates, identifier
+from pipeline.storage.relations import pseudonymized
 
 FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
 ATTACKED = "coaching_team_course"  # the finest table stands for all of them together
@@ -31,12 +31,12 @@ def evidence(
     """Rows told before that are missing, rows of a period that is not told tonight; and for the
     finest table what the attackers get. Makes the table `fresh`."""
     layout = ground.layout
-    told.make_kept(connection, ground)
+    publication_history.make_kept(connection, ground)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
         f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
     )
-    new = told.new_periods(layout, partition)
+    new = publication_history.new_periods(layout, partition)
     found: Evidence = {
         "told.missing": count(
             connection,
@@ -111,19 +111,19 @@ def figures(
         inside = np.flatnonzero(row >= 0)
         size = len(staged["records"])
         on_time = staged["share"] * np.bincount(row[inside], due[inside], size)
-        told = {
+        staged_counts = {
             "records": staged["records"],
             "complete": staged["complete"],
             "on_time": np.rint(on_time).astype(np.int64),
         }
         if table == ATTACKED:
             cells[inside] = True
-            for name, counts in told.items():
+            for name, counts in staged_counts.items():
                 values[name][inside] = counts[row[inside]]
         else:
             shape = (size, period.cells)
             members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
-            totals.append(told)
+            totals.append(staged_counts)
     return Figures(
         csr_array(vstack([csr_array((0, period.cells)), *members])),
         {

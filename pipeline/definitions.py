@@ -9,11 +9,11 @@ from assets.classified import classified_milestones, known_values
 from assets.pseudonymized import pseudonymized_milestones
 from assets.published import release, staged_tables
 from assets.raw import canonical_milestones, landing_sources
+from assets.resources import Store, store_from_environment
 from assets.retained import deletion_plan, erasure, retained_checks
-from pipeline.production import workers
-from pipeline.production.instance import LONGEST_RUN
-from pipeline.production.sensors import alert_on_failure, lineage_on_success
-from pipeline.resources import Store, store_from_environment
+from assets.sensors import alert_on_failure, lineage_on_success
+from pipeline.operations import workers
+from pipeline.operations.instance import LONGEST_RUN
 
 LIMITS = {"dagster/max_runtime": str(LONGEST_RUN)}
 

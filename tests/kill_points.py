@@ -24,10 +24,10 @@ import duckdb
 
 from expectations import boundaries
 from expectations.suite import Verdict
-from pipeline import gate
-from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.context import Ground
+from pipeline.published import gate
 from pipeline.retained import job, receipts
+from pipeline.storage.layout import Layout
 from tests.estate import NOW, ground
 from tests.opened import relation, released
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pyarrow.parquet import encryption
+from pyarrow.parquet.encryption import create_decryption_properties
 
-from pipeline import atrest, gate
-from pipeline.layout import Layout
-from pipeline.retained import rekey
+from pipeline.published import gate
+from pipeline.retained import storage_key
+from pipeline.storage import encryption
+from pipeline.storage.layout import Layout
 from tests.kill_points import counted, in_child, named, tables
 from tests.opened import derived
 
@@ -27,7 +28,7 @@ NEW = "5e" * 32
 
 
 def change(home: Path) -> None:
-    rekey.change(Layout(home), atrest.StorageKey.read(NEW))
+    storage_key.change(Layout(home), encryption.StorageKey.read(NEW))
 
 
 def opens(path: Path, key: str) -> bool:
@@ -37,7 +38,7 @@ def opens(path: Path, key: str) -> bool:
             told = path.read_bytes()
             AESGCM(derived(key, "texts")).decrypt(told[:12], told[12:], path.name.encode())
         else:
-            how = encryption.create_decryption_properties(derived(key, "tables"))
+            how = create_decryption_properties(derived(key, "tables"))
             pq.ParquetFile(path, decryption_properties=how)
     except (InvalidTag, OSError):
         return False

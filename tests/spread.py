@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 from distributed import Client
 
-from pipeline.layout import PROJECT
 from pipeline.policy.fields import Purpose
+from pipeline.storage.layout import PROJECT
 from tests.conftest import free_port
 
 WORKERS = 2

@@ -12,17 +12,18 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline import atrest, door
-from pipeline.access.decide import Ask
-from pipeline.engine import EngineError, engine
-from pipeline.layout import PROJECT, Layout
+from pipeline.access.authorize import Ask
 from pipeline.policy import access
 from pipeline.policy.access import Role, load_access
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import load_governance
-from pipeline.subjects import register
+from pipeline.read import service
+from pipeline.storage import encryption
+from pipeline.storage.engine import EngineError, engine
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.subjects import request_register
 from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import Estate
 from tests.estate import NOW
@@ -39,12 +40,12 @@ def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MILESTONES_STORAGE_KEY", "MILESTONES_STORAGE_KEY_FILE",
                  "MILESTONES_STORAGE_KEY_VAULT"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
-    atrest._from_vault.cache_clear()
+    encryption._from_vault.cache_clear()
 
 
 def test_vault_and_detail_are_not_readable_on_the_disk(published: Estate) -> None:
     layout = published.layout
-    register.receive(layout, register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {})
+    request_register.receive(layout, request_register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {})
     files = [p for p in layout.vault.rglob("*") if p.is_file() and p.suffix != ".log"]
     detail = layout.current / "hr_legal_detail.parquet"
     closed = [p for p in files if p.name not in PLAIN] + months(detail)
@@ -64,21 +65,21 @@ def test_vault_and_detail_are_not_readable_on_the_disk(published: Estate) -> Non
 
 def test_a_file_that_was_changed_does_not_open(tmp_path: Path) -> None:
     layout, path = Layout(tmp_path), tmp_path / "vault" / "x.json.enc"
-    atrest.write_text(layout, path, "[1]")
-    assert atrest.read_text(layout, path) == "[1]"
+    encryption.write_text(layout, path, "[1]")
+    assert encryption.read_text(layout, path) == "[1]"
     good = path.read_bytes()
     for at in (0, 12, len(good) - 1):
         path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
         with pytest.raises(PolicyError, match="not as it was written"):
-            atrest.read_text(layout, path)
+            encryption.read_text(layout, path)
     path.write_bytes(b"short")
     with pytest.raises(PolicyError, match="not as it was written"):
-        atrest.read_text(layout, path)
+        encryption.read_text(layout, path)
     # One file's content does not stand for another's.
     other = path.with_name("y.json.enc")
     other.write_bytes(good)
     with pytest.raises(PolicyError, match="not as it was written"):
-        atrest.read_text(layout, other)
+        encryption.read_text(layout, other)
 
 
 def test_a_table_that_was_damaged_does_not_open(tmp_path: Path) -> None:
@@ -88,13 +89,13 @@ def test_a_table_that_was_damaged_does_not_open(tmp_path: Path) -> None:
     def read() -> list[tuple[int, ...]] | None:
         try:
             with engine(tmp_path / "work") as connection:
-                rows = atrest.rows(connection, layout, path)
+                rows = encryption.rows(connection, layout, path)
                 return connection.sql(f"FROM {rows}").fetchall()
         except EngineError:
             return None
 
     with engine(tmp_path / "work") as connection:
-        atrest.write_table(connection, layout, "SELECT 4711 AS a, 'x' AS b", path)
+        encryption.write_table(connection, layout, "SELECT 4711 AS a, 'x' AS b", path)
     good, whole = path.read_bytes(), read()
     assert whole == [(4711, "x")]
     harmless = 0
@@ -120,9 +121,9 @@ def test_a_table_comes_back_as_it_went_in(tmp_path: Path, rows: int) -> None:
     )
     with engine(tmp_path / "work") as connection:
         connection.execute("SET preserve_insertion_order = true")
-        atrest.write_table(connection, layout, query, path)
+        encryption.write_table(connection, layout, query, path)
         assert path.stat().st_mode & 0o777 == 0o600
-        back = atrest.rows(connection, layout, path)
+        back = encryption.rows(connection, layout, path)
         assert connection.sql(f"FROM {back}").types == connection.sql(query).types
         for left, right in ((query, f"FROM {back}"), (f"FROM {back}", query)):
             assert not connection.sql(f"({left}) EXCEPT ALL ({right})").fetchall()
@@ -143,32 +144,32 @@ def test_a_file_of_another_shape_does_not_hide_in_a_folder(tmp_path: Path) -> No
     folder.mkdir()
     with engine(tmp_path / "work") as connection:
         for n, query in enumerate(("SELECT 1 AS a", "SELECT 2 AS a")):
-            atrest.write_table(connection, layout, query, folder / f"{n}.parquet")
-        rows = atrest.rows(connection, layout, folder)
+            encryption.write_table(connection, layout, query, folder / f"{n}.parquet")
+        rows = encryption.rows(connection, layout, folder)
         assert connection.sql(f"FROM {rows} ORDER BY a").fetchall() == [(1,), (2,)]
-        atrest.write_table(connection, layout, "SELECT 3 AS a, 'x' AS b", folder / "2.parquet")
+        encryption.write_table(connection, layout, "SELECT 3 AS a, 'x' AS b", folder / "2.parquet")
         with pytest.raises(EngineError, match="not of one shape"):
-            atrest.rows(connection, layout, folder)
+            encryption.rows(connection, layout, folder)
 
 
 def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(tmp_path)
-    first = atrest.mark(layout, "SELECT 1")
-    assert first == atrest.mark(layout, "SELECT 1") != atrest.mark(layout, "SELECT 2")
+    first = encryption.mark(layout, "SELECT 1")
+    assert first == encryption.mark(layout, "SELECT 1") != encryption.mark(layout, "SELECT 2")
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
-    assert atrest.mark(layout, "SELECT 1") != first
+    assert encryption.mark(layout, "SELECT 1") != first
 
 
 def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
-    door.read(published.ground, ASK)
+    service.read(published.ground, ASK)
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
     with pytest.raises(PolicyError, match="not as it was written"):
-        door.read(published.ground, ASK)
+        service.read(published.ground, ASK)
     layout = published.layout
 
     def look() -> None:
         with engine(layout.work) as connection:
-            rows = atrest.rows(connection, layout, layout.references(Purpose.MANAGER))
+            rows = encryption.rows(connection, layout, layout.references(Purpose.MANAGER))
             connection.execute(f"FROM {rows}")
 
     with pytest.raises(EngineError) as caught:
@@ -179,7 +180,7 @@ def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.Monkey
 def test_a_lost_key_is_not_made_up(published: Estate) -> None:
     published.layout.storage_key.unlink()
     with pytest.raises(PolicyError, match="storage key: missing"):
-        door.read(published.ground, ASK)
+        service.read(published.ground, ASK)
     assert not published.layout.storage_key.exists()
 
 
@@ -194,32 +195,32 @@ def test_the_environment_gives_the_key(
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", key)
     if message:
         with pytest.raises(PolicyError, match=message) as caught:
-            atrest.write_text(layout, path, "[]")
+            encryption.write_text(layout, path, "[]")
         assert key not in str(caught.value)
         return
-    atrest.write_text(layout, path, "[]")
+    encryption.write_text(layout, path, "[]")
     # An empty variable is none: then there is the file, which nobody else may read.
     assert layout.storage_key.exists() == (not key)
     if not key:
         layout.storage_key.chmod(0o640)
         with pytest.raises(PolicyError, match="mode to 0600"):
-            atrest.read_text(layout, path)
+            encryption.read_text(layout, path)
 
 
 def test_a_file_elsewhere_gives_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout, path = Layout(tmp_path / "home"), tmp_path / "home" / "vault" / "x.json.enc"
     monkeypatch.setenv("MILESTONES_STORAGE_KEY_FILE", str(tmp_path / "mount" / "key"))
-    atrest.write_text(layout, path, "[]")
+    encryption.write_text(layout, path, "[]")
     assert (tmp_path / "mount" / "key").exists()
     assert not layout.storage_key.exists()
-    assert atrest.read_text(layout, path) == "[]"
+    assert encryption.read_text(layout, path) == "[]"
 
 
 def test_two_that_make_the_key_at_once_have_the_same(tmp_path: Path) -> None:
     for attempt in range(50):
         layout = Layout(tmp_path / str(attempt))
         threads = [
-            threading.Thread(target=atrest.write_text,
+            threading.Thread(target=encryption.write_text,
                              args=(layout, layout.vault / f"{n}.json.enc", "[]"))
             for n in range(4)
         ]  # fmt: skip
@@ -229,7 +230,7 @@ def test_two_that_make_the_key_at_once_have_the_same(tmp_path: Path) -> None:
             thread.join()
         written = sorted(layout.vault.glob("*.enc"))
         assert len(written) == len(threads)
-        assert [atrest.read_text(layout, path) for path in written] == ["[]"] * len(written)
+        assert [encryption.read_text(layout, path) for path in written] == ["[]"] * len(written)
 
 
 class KeyValue(BaseHTTPRequestHandler):
@@ -270,12 +271,12 @@ def test_vault_gives_the_key(
     monkeypatch.setenv("MILESTONES_STORAGE_KEY_VAULT", place)
     if message:
         with pytest.raises(PolicyError, match=message):
-            atrest.write_text(layout, path, "[]")
+            encryption.write_text(layout, path, "[]")
         return
-    atrest.write_text(layout, path, "[]")
+    encryption.write_text(layout, path, "[]")
     monkeypatch.delenv("MILESTONES_STORAGE_KEY_VAULT")
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
-    assert atrest.read_text(layout, path) == "[]"
+    assert encryption.read_text(layout, path) == "[]"
 
 
 @pytest.mark.parametrize(("table", "encrypted", "message"), [

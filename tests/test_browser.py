@@ -18,7 +18,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from pipeline.reports import coaching
+from pipeline.published.reports import coaching_page
 from tests.conftest import Estate
 
 PATIENCE = 60  # seconds
@@ -101,7 +101,7 @@ def test_an_auditor_sees_how_records_reconcile(browser: WebDriver, web: str) -> 
 def test_the_coaching_page_fits_a_phone_and_says_what_is_withheld(
     browser: WebDriver, good_night: Estate
 ) -> None:
-    path = good_night.layout.current.resolve() / "exports" / "manager" / coaching.PAGE
+    path = good_night.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
         "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True,
     })  # fmt: skip

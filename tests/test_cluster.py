@@ -18,8 +18,8 @@ import psutil
 import pytest
 from distributed import Client
 
-from pipeline import cluster
-from pipeline.layout import PROJECT
+from pipeline.compute import cluster
+from pipeline.storage.layout import PROJECT
 from tests.conftest import Estate, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored

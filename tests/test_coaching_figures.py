@@ -7,9 +7,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.layout import PROJECT
 from pipeline.policy.disclosure import load_disclosure
-from pipeline.transforms import coaching
+from pipeline.published import coaching
+from pipeline.storage.layout import PROJECT
 
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")
 row = st.fixed_dictionaries({

@@ -18,10 +18,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline import gate
 from pipeline.cli import screen, views
 from pipeline.cli.app import app
-from pipeline.layout import PROJECT, Layout
+from pipeline.published import gate
+from pipeline.storage.layout import PROJECT, Layout
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import NIGHT, Estate
 from tests.estate import sign_policy

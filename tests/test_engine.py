@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.engine import engine, joined_as_written
+from pipeline.storage.engine import engine, joined_as_written
 
 TABLES = """
 CREATE TABLE month AS SELECT range AS id, (range % 500)::VARCHAR AS person FROM range(20000);

@@ -14,17 +14,19 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline import access, atrest, landing
-from pipeline.access import staff
-from pipeline.access.decide import Ask
-from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.access import audit, staff
+from pipeline.access.authorize import Ask
+from pipeline.classified import population
+from pipeline.context import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.retained import backup, derived, holds, job, places, receipts, sweep
-from pipeline.retained.rewrite import ErasureError
-from pipeline.retained.runs import DagsterStorage
-from pipeline.transforms import census
+from pipeline.raw import deliveries
+from pipeline.retained import backup, data_inventory, job, rebuild, receipts, residue_scan
+from pipeline.retained.dagster_storage import DagsterStorage
+from pipeline.storage import encryption
+from pipeline.storage.file_edit import ErasureError
+from pipeline.storage.layout import Layout
+from pipeline.subjects import legal_holds
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import NOW, ground
@@ -91,9 +93,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert result.success, errors(result)
         backup.make(ground(home), NOW)
         package = home / "vault" / "packages" / "20261120-x" / "package.json.enc"
-        atrest.write_text(estate.layout, package, f'"{EMAIL}"')
+        encryption.write_text(estate.layout, package, f'"{EMAIL}"')
         staff.put(estate.layout, staff.Member(actor="quentin", roles=(Role.HR,), person=PERSON))
-        access.note(ground(home), ASK, references(home, PERSON))
+        audit.note(ground(home), ASK, references(home, PERSON))
         (home / "work" / "left-behind.tmp").write_text(NAME)
         _careless_run(instance)
     return base
@@ -163,7 +165,7 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Groun
             f"SELECT count(DISTINCT person) FROM '{home}/store/classified/*/*.parquet'"
         ).fetchall()[0][0]
     assert people == 18
-    assert not places.strangers(stand.layout)
+    assert not data_inventory.strangers(stand.layout)
 
 
 def skip_strokes(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
@@ -180,15 +182,15 @@ LEFT_OUT = {
     "rejected lines": ("quarantine", lambda m: skip_strokes(m, "rejects")),
     "classified": (
         "classified", lambda m: m.setattr(job, "classified_strokes_of_person", lambda *_: [])),
-    "census": ("classified", lambda m: m.setattr(census, "change", lambda *_: None)),
-    "pseudonymized": ("pseudonymized", lambda m: m.setattr(derived, "_remake", lambda *_: False)),
-    "release": ("releases", lambda m: m.setattr(derived, "publish_survivors", lambda *_: None)),
-    "deny-list": ("identity vault", lambda m: m.setattr(derived, "remake_known", lambda *_: None)),
-    "vault": ("identity vault", lambda m: m.setattr(derived, "forget_identities", lambda *_: None)),
-    "raw drops": ("raw drops", lambda m: m.setattr(landing, "remove", lambda *_: None)),
+    "census": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
+    "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_remake", lambda *_: False)),
+    "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
+    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "remake_known", lambda *_: None)),
+    "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
+    "raw drops": ("raw drops", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),
-    "packages": ("packages", lambda m: m.setattr(derived, "forget_packages", lambda *_: None)),
-    "work": ("work", lambda m: m.setattr(derived, "empty_work", lambda *_: None)),
+    "packages": ("packages", lambda m: m.setattr(rebuild, "forget_packages", lambda *_: None)),
+    "work": ("work", lambda m: m.setattr(rebuild, "empty_work", lambda *_: None)),
     "Dagster": ("Dagster", lambda m: m.setattr(DagsterStorage, "forget", lambda *_: 0)),
 }  # fmt: skip
 
@@ -229,7 +231,7 @@ def test_a_drop_that_was_removed_by_half_is_removed(
 
     storage = DagsterStorage(estate.instance)
     with monkeypatch.context() as patch:
-        patch.setattr(landing, "remove", half)
+        patch.setattr(deliveries, "remove", half)
         with pytest.raises(InterruptedError):
             job.erase_person(stand, PERSON, None, NOW, storage)
     assert halved[0].is_dir()
@@ -243,7 +245,7 @@ def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Ground]) -
     stray = estate.home / "exports" / "team.csv"
     stray.parent.mkdir()
     stray.write_text("nothing personal")
-    assert places.strangers(stand.layout) == ["exports (*.csv)"]
+    assert data_inventory.strangers(stand.layout) == ["exports (*.csv)"]
     with pytest.raises(ErasureError, match=r"not on the list: exports"):
         job.erase_person(stand, PERSON, None, NOW)
     shutil.rmtree(stray.parent)
@@ -255,10 +257,10 @@ def test_the_sweep_finds_a_canary_in_every_kind_of_file(tmp_path: Path) -> None:
     with duckdb.connect() as c:
         c.execute(f"CREATE TABLE t AS SELECT '{EMAIL}' AS a, range AS b FROM range(2000)")
         c.execute(f"COPY t TO '{tmp_path}/a.parquet' (FORMAT parquet, COMPRESSION zstd)")
-        assert sweep.rows_with(c, f"'{tmp_path}/a.parquet'", "(?i)zzyzx") == 2000
+        assert residue_scan.rows_with(c, f"'{tmp_path}/a.parquet'", "(?i)zzyzx") == 2000
     path = tmp_path / "seam.bin"
-    path.write_bytes(b"x" * (landing.CHUNK - 3) + NAME.encode() + b"y" * 100)
-    assert sweep.bytes_with(path, CANARIES)
+    path.write_bytes(b"x" * (deliveries.CHUNK - 3) + NAME.encode() + b"y" * 100)
+    assert residue_scan.bytes_with(path, CANARIES)
 
 
 def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Ground]) -> None:
@@ -288,12 +290,12 @@ def test_a_hold_keeps_a_person(planted: tuple[Estate, Ground]) -> None:
     _, stand = planted
     case = {"name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
             "review_by": dt.date(2027, 1, 1), "people": (PERSON,)}  # fmt: skip
-    holds.place(stand.layout, holds.Hold.model_validate(case))
+    legal_holds.place(stand.layout, legal_holds.Hold.model_validate(case))
     with pytest.raises(PolicyError, match="case-7"):
         job.erase_person(stand, PERSON, None, NOW)
     assert not list(stand.layout.erasures.glob("*"))
     assert not receipts.newest_first(stand.layout)
-    holds.lift(stand.layout, "case-7", NOW.date())
+    legal_holds.lift(stand.layout, "case-7", NOW.date())
     assert job.erase_person(stand, PERSON, None, NOW)["receipt"]
 
 

@@ -15,13 +15,15 @@ import dagster as dg
 import pytest
 from distributed import Client
 
-from pipeline import atrest, cluster, encrypted, exchange, landing
-from pipeline.engine import EngineError, engine
-from pipeline.layout import Layout
+from pipeline.classified import run_snapshot
+from pipeline.compute import cluster, exchange
 from pipeline.policy.base import PolicyError
-from pipeline.retained import derived
+from pipeline.raw import deliveries
+from pipeline.retained import rebuild
 from pipeline.retained.journal import Journal
-from pipeline.transforms import basis
+from pipeline.storage import encrypted_parquet, encryption
+from pipeline.storage.engine import EngineError, engine
+from pipeline.storage.layout import Layout
 from tests.conftest import Estate, errors, free_port
 from tests.estate import ground
 from tests.kill_points import tables
@@ -127,11 +129,11 @@ def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_open
             body = objects.get_object(
                 Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"]
             )["Body"].read()  # fmt: skip
-            assert body.endswith(atrest.ENCRYPTED_PARQUET)
+            assert body.endswith(encryption.ENCRYPTED_PARQUET)
             assert b"emp:" not in body
             copy.write_bytes(body)
             with pytest.raises(EngineError, match="does not open"):
-                atrest.rows(connection, layout, copy)
+                encryption.rows(connection, layout, copy)
 
 
 def test_an_erasure_sees_that_months_made_by_workers_are_as_they_were(by_exchange: Path) -> None:
@@ -142,7 +144,9 @@ def test_an_erasure_sees_that_months_made_by_workers_are_as_they_were(by_exchang
     months = {path.parent.name for path in files}
     journal = Journal(layout, "nothing")
     with engine(layout.work) as connection:
-        derived.remake_pseudonymized(connection, company, months, basis.read(layout).as_of, journal)
+        rebuild.remake_pseudonymized(
+            connection, company, months, run_snapshot.read(layout).as_of, journal
+        )
     assert journal.strokes() == []
     assert [path.stat().st_ino for path in files] == before
 
@@ -151,19 +155,19 @@ def test_drops_are_read_and_removed_by_url(
     good_night: Estate, objects: Any, tmp_path: Path
 ) -> None:
     company = ground(good_night.home)
-    drop = landing.drops(company.layout)[0]
+    drop = deliveries.drops(company.layout)[0]
     for path in Path(company.layout.landing, str(drop)).rglob("*"):
         if path.is_file():
             relative = path.relative_to(company.layout.landing)
             objects.upload_file(str(path), BUCKET, f"landing/{relative}")
     layout = Layout(tmp_path / "home", f"s3://{BUCKET}/landing")
-    assert landing.drops(layout) == [drop]
-    taken = landing.take_in(layout, company.data_map, drop)
-    assert taken == landing.take_in(Layout(tmp_path / "other", company.layout.landing),
+    assert deliveries.drops(layout) == [drop]
+    taken = deliveries.take_in(layout, company.data_map, drop)
+    assert taken == deliveries.take_in(Layout(tmp_path / "other", company.layout.landing),
                                     company.data_map, drop)  # fmt: skip
     assert not list(layout.work.glob("landing*")), "the copy is gone"
-    landing.remove(layout, drop)
-    assert not landing.landed(layout, drop)
+    deliveries.remove(layout, drop)
+    assert not deliveries.landed(layout, drop)
 
 
 def test_a_key_goes_over_no_network_in_the_clear(
@@ -193,8 +197,8 @@ def test_types_come_back_as_they_went(tmp_path: Path) -> None:
             "CREATE TABLE one AS SELECT uuid() AS milestone, [DATE '2026-02-28'] AS drops, "
             "now() AS at, 0.5 AS score, true AS kept, NULL::DATE AS left_on"
         )
-        encrypted.write(connection, key, "FROM one", url)
-        came = encrypted.read(connection, key, url)
+        encrypted_parquet.write(connection, key, "FROM one", url)
+        came = encrypted_parquet.read(connection, key, url)
         assert connection.sql(f"FROM {came}").types == connection.sql("FROM one").types
         assert connection.sql(f"FROM {came} EXCEPT FROM one").fetchall() == []
 
@@ -206,13 +210,14 @@ def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) 
         with exchange.exchange(layout, "step") as one:
             one.lend(connection, "person")
             assert repr(one.key) not in repr(one)
+            url = f"{one.folder}/person.parquet"
             assert connection.sql(
-                f"FROM {encrypted.read(connection, one.key, f'{one.folder}/person.parquet')}"
+                f"FROM {encrypted_parquet.read(connection, one.key, url)}"
             ).fetchall() == [("emp:1",)]
             with exchange.exchange(layout, "another") as other:
                 assert other.key != one.key
                 with pytest.raises(EngineError, match="does not open"):
-                    encrypted.read(connection, other.key, f"{one.folder}/person.parquet")
+                    encrypted_parquet.read(connection, other.key, f"{one.folder}/person.parquet")
         assert not list(layout.work.glob("exchange*"))
 
 

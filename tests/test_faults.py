@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 
 from assets import common
-from pipeline import clock, gate
+from assets.resources import Store
 from pipeline.definitions import definitions
-from pipeline.engine import EngineError, count, engine
-from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.fields import Purpose
-from pipeline.published import opened
-from pipeline.resources import Store
-from pipeline.spill import SPILL, spill_folder
+from pipeline.published import gate
+from pipeline.published.tables import opened
+from pipeline.retained import clock
+from pipeline.storage.engine import EngineError, count, engine
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage.spill import SPILL, spill_folder
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import ground

@@ -15,17 +15,16 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipeline.access import staff
-from pipeline.governed import approval
-from pipeline.layout import PROJECT
-from pipeline.policy import access, demands
+from assets.resources import Store
+from pipeline.access import approval, staff
+from pipeline.policy import access, governance_checks
 from pipeline.policy.access import AccessRules, Role, load_access
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Purpose
 from pipeline.policy.governance import Governance, load_governance
-from pipeline.resources import Store
-from pipeline.subjects import act
+from pipeline.requests import fulfil
+from pipeline.storage.layout import PROJECT
 from tests.company import company, number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import KEYS, ground, sign_policy
@@ -203,7 +202,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
 )  # fmt: skip
 def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataMap) -> None:
     found = load_governance(PROJECT / "governance.yaml")
-    assert demands.mechanism(found, data_map, region, country) == way
+    assert governance_checks.mechanism(found, data_map, region, country) == way
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
@@ -249,7 +248,7 @@ def test_a_groundless_policy_is_refused(
     changed: dict[str, Any], why: str, data_map: DataMap
 ) -> None:
     with pytest.raises(ValueError, match=why):
-        demands.require_grounds(Governance.model_validate(changed), data_map)
+        governance_checks.require_grounds(Governance.model_validate(changed), data_map)
 
 
 def rules(path: str, value: Any) -> dict[str, Any]:
@@ -306,11 +305,11 @@ def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     assert analysed(stand) == {}
     now = dt.datetime.now(dt.UTC)
     for at in range(10):
-        act.consent(stand.ground, f"emp:{number(at)}", "training_quality", now, given=True)
+        fulfil.consent(stand.ground, f"emp:{number(at)}", "training_quality", now, given=True)
     assert len(analysed(stand)) == 10
     assert stand.run(NIGHT).success
     assert len(analysed(stand)) == 10
-    act.consent(stand.ground, f"emp:{number(9)}", "training_quality", now, given=False)
+    fulfil.consent(stand.ground, f"emp:{number(9)}", "training_quality", now, given=False)
     assert len(analysed(stand)) == 9
     with pytest.raises(PolicyError, match="rests on consent"):
-        act.consent(stand.ground, f"emp:{number(9)}", "one_to_one", now, given=True)
+        fulfil.consent(stand.ground, f"emp:{number(9)}", "one_to_one", now, given=True)

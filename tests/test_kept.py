@@ -6,9 +6,9 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
-from pipeline.layout import Layout
 from pipeline.policy.fields import Purpose
-from pipeline.subjects import withheld
+from pipeline.storage.layout import Layout
+from pipeline.subjects import restrictions
 from tests.company import number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past
@@ -56,7 +56,7 @@ def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
     assert made(past, days[1]) == of(OCTOBER, *others)
     # Somebody objects to one purpose.
     layout = past.ground.layout
-    withheld.withhold(layout, f"emp:{number(15)}", [Purpose.COACHING], withheld.OBJECTED)
+    restrictions.withhold(layout, f"emp:{number(15)}", [Purpose.COACHING], restrictions.OBJECTED)
     assert made(past, days[1]) == {
         *of(SEPTEMBER, Purpose.COACHING), *of(OCTOBER, Purpose.COACHING)
     }  # fmt: skip

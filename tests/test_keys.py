@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.keys import PSEUDONYM, KeyRing, PurposeKey
+from pipeline.keys.ring import PSEUDONYM, KeyRing, PurposeKey
 from pipeline.policy.base import PolicyError
 from pipeline.policy.fields import Purpose
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.layout import PROJECT
+from pipeline.storage.layout import PROJECT
 from tests.conftest import Estate
 
 POINTS = {"": 215, "emp:7700001": 24}

@@ -9,14 +9,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from assets import lineage
 from assets.published import staged_tables
 from expectations import boundaries
-from pipeline import gate, lineage
-from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.fields import Purpose
-from pipeline.transforms import publish
+from pipeline.published import gate
+from pipeline.published import stage as staging
+from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
 from tests.estate import ground
@@ -178,7 +179,7 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
     column, value = _target(table, kind)
     if MAP.published[table].purpose is Purpose.HR_LEGAL and kind == "sensitive course":
         column, value = "department", "HLT-404"
-    honest = publish.table_sql
+    honest = staging.table_sql
 
     def leaky(name: str, *arguments: object) -> str:
         query = honest(name, *arguments)  # type: ignore[arg-type]
@@ -190,7 +191,7 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
             f"UNION ALL ({query})"
         )
 
-    monkeypatch.setattr(publish, "table_sql", leaky)
+    monkeypatch.setattr(staging, "table_sql", leaky)
     before = (published.layout.current / gate.MANIFEST).read_bytes()
     result = published.run(assets=PUBLISHING)
     assert not result.success

@@ -11,10 +11,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.landing import take_in
-from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
-from pipeline.readers.base import MalformedFile
+from pipeline.raw.deliveries import take_in
+from pipeline.raw.readers.base import MalformedFile
+from pipeline.storage.layout import Layout
 from tests.company import HISTORY, NAME, record, statement, write_drop
 from tests.conftest import Estate, errors
 

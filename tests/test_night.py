@@ -165,7 +165,7 @@ def test_a_broken_export_is_not_published(published: Estate) -> None:
 def test_records_that_do_not_reconcile_stop_the_release(
     published: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.transforms import classify
+    from pipeline.classified import classify
 
     whole = classify.current_sql()
     monkeypatch.setattr(

@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from pipeline.disclosure import noise
-from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
 from pipeline.policy.disclosure import Budget, Coaching, Noise, load_disclosure
+from pipeline.published import noise
+from pipeline.storage.layout import PROJECT
 from tests.company import company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import policy_with

@@ -11,10 +11,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipeline.landing import take_in
-from pipeline.layout import PROJECT, Layout
 from pipeline.policy.data_map import DataMap
-from pipeline.readers.base import MalformedFile
+from pipeline.raw.deliveries import take_in
+from pipeline.raw.readers.base import MalformedFile
+from pipeline.storage.layout import PROJECT, Layout
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import as_of
 

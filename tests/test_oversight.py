@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from pipeline import access, door, exports, gate
-from pipeline.access import incident, review
-from pipeline.access.decide import Ask, Refused
+from assets.resources import Store
+from pipeline.access import audit, review
+from pipeline.access.authorize import Ask, Refused
 from pipeline.access.log import AccessLog
-from pipeline.governed import documents, freeze, share
-from pipeline.ground import Ground
+from pipeline.context import Ground
+from pipeline.governance import incident, share, suspension
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.policy.fields import Purpose
-from pipeline.resources import Store
+from pipeline.published import documents, exports, gate
+from pipeline.read import service
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
 from tests.estate import ground
@@ -142,7 +143,7 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Ground
     told["classes"][0]["k"] = 4
     numbers.write_text(json.dumps(told))
     assert "some of it is of 4 people, not 5" in noes(ask_share(stand))
-    door.read(stand, REPORTS)
+    service.read(stand, REPORTS)
     (segment,) = segments(AccessLog(stand.layout))
     segment.write_bytes(segment.read_bytes().replace(b"granted", b"denied!"))
     assert any("line 1" in why for why in noes(ask_share(stand)))
@@ -189,7 +190,7 @@ def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
 
 
 def test_a_review_is_recorded_by_somebody_else_and_comes_due(stand: Ground) -> None:
-    door.read(stand, REPORTS)
+    service.read(stand, REPORTS)
     since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     assert not review.overdue(stand, NOW)
     assert review.overdue(stand, NOW + dt.timedelta(days=40))
@@ -203,7 +204,7 @@ def test_a_review_is_recorded_by_somebody_else_and_comes_due(stand: Ground) -> N
     review.record(stand, found, "dora", "nothing to follow up", later)
     assert not review.overdue(stand, later + dt.timedelta(days=20))
     assert review.overdue(stand, later + dt.timedelta(days=40))
-    assert list(access.bodies(stand.layout))[-1]["note"].startswith("access log reviewed")
+    assert list(audit.bodies(stand.layout))[-1]["note"].startswith("access log reviewed")
 
 
 def test_an_empty_log_needs_no_review(tmp_path: Path) -> None:
@@ -224,10 +225,10 @@ def test_only_roles_with_the_log_review_it(
 
 def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Ground) -> None:
     start = NOW - dt.timedelta(hours=1)
-    door.read(stand, REPORTS)
-    door.read(stand, Ask("ana", Role.ANALYST, "team_coaching", "coaching_team"))
+    service.read(stand, REPORTS)
+    service.read(stand, Ask("ana", Role.ANALYST, "team_coaching", "coaching_team"))
     with pytest.raises(Refused):
-        door.read(stand, detail_ask(stand, note=""))
+        service.read(stand, detail_ask(stand, note=""))
     end = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     found = incident.scope(stand, start, end)
     assert (found.readings, found.refused, found.people) == (2, 1, 12)
@@ -242,7 +243,7 @@ def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Gro
     nobody = incident.scope(stand, start, end, actor="hana")
     assert (nobody.people, nobody.readings, nobody.refused) == (0, 0, 1)
     assert incident.scope(stand, start - dt.timedelta(days=9), start).readings == 0
-    door.read(stand, detail_ask(stand, sign_off=leave(stand)))
+    service.read(stand, detail_ask(stand, sign_off=leave(stand)))
     end = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     opened = incident.scope(stand, start, end, table=DETAIL)
     assert opened.special
@@ -251,7 +252,7 @@ def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Gro
 
 def test_a_file_that_got_out_exposes_everybody_in_it(stand: Ground) -> None:
     found = incident.scope(stand, NOW, NOW, table="analytics_milestones", whole=True)
-    everything = door.read(stand, Ask("ana", Role.ANALYST, "training_quality",
+    everything = service.read(stand, Ask("ana", Role.ANALYST, "training_quality",
                                       "analytics_milestones"))  # fmt: skip
     at = everything.columns.index("learner_ref")
     assert found.people == len({row[at] for row in everything.rows})
@@ -263,7 +264,7 @@ def test_a_file_that_got_out_exposes_everybody_in_it(stand: Ground) -> None:
 
 
 def test_the_clock_and_the_drafts(stand: Ground, tmp_path: Path) -> None:
-    door.read(stand, detail_ask(stand, sign_off=leave(stand)))
+    service.read(stand, detail_ask(stand, sign_off=leave(stand)))
     later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     found = incident.scope(stand, NOW - dt.timedelta(hours=1), later)
     known = dt.datetime(2026, 11, 25, 17, 0, tzinfo=dt.UTC)
@@ -280,12 +281,12 @@ def test_the_clock_and_the_drafts(stand: Ground, tmp_path: Path) -> None:
 
 def test_frozen_means_nothing_is_read_received_or_published(published: Estate) -> None:
     stand = published.ground
-    own = door.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
     before = gate.manifest(stand.layout)
-    freeze.freeze(stand, "laptop lost", "dora", NOW)
+    suspension.freeze(stand, "laptop lost", "dora", NOW)
     assert not (stand.layout.current / exports.FOLDER).exists()
     with pytest.raises(PolicyError, match=r"frozen since .* by dora: laptop lost"):
-        door.read(stand, REPORTS)
+        service.read(stand, REPORTS)
     with pytest.raises(PolicyError, match="frozen"):
         exports.receive(stand, REPORTS, own, published.home.parent / "files")
     store = Store(home=str(published.home))
@@ -294,10 +295,10 @@ def test_frozen_means_nothing_is_read_received_or_published(published: Estate) -
         store.require_lawful_use(NOW.date())
     assert not published.run().success
     assert gate.manifest(stand.layout) == before
-    freeze.thaw(stand)
+    suspension.thaw(stand)
     with pytest.raises(PolicyError, match="nothing is frozen"):
-        freeze.thaw(stand)
-    assert door.read(stand, REPORTS).rows
+        suspension.thaw(stand)
+    assert service.read(stand, REPORTS).rows
     assert published.run().success
     assert exports.receive(stand, REPORTS, own, published.home.parent / "files")
 

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.landing import take_in
-from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, load_data_map, printable
 from pipeline.policy.fields import Purpose
-from pipeline.readers.registry import READERS
-from pipeline.transforms.pseudonymize import TABLES, check_against
+from pipeline.pseudonymized.pseudonymize import TABLES, check_against
+from pipeline.raw.deliveries import take_in
+from pipeline.raw.readers.registry import READERS
+from pipeline.storage.layout import PROJECT, Layout
 from tests.company import NAME, company, record, statement, write_drop
 from tests.conftest import Estate, errors
 from tests.estate import sign_policy

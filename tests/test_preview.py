@@ -12,14 +12,16 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline import access, door, exports, gate
-from pipeline.access.decide import Ask
-from pipeline.governed import pilot, preview
-from pipeline.governed.preview import Change
-from pipeline.layout import PROJECT
+from pipeline.access import audit
+from pipeline.access.authorize import Ask
+from pipeline.governance import pilot, preview
+from pipeline.governance.preview import Change
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.policy.fields import Purpose
+from pipeline.published import exports, gate
+from pipeline.read import service
+from pipeline.storage.layout import PROJECT
 from tests.company import number
 from tests.conftest import Estate, errors
 from tests.estate import STAFF, policy_with, sign_policy
@@ -138,9 +140,9 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
     assert columns == [c for c in was["manager_extract"][0] if c != "outcome"]
     assert len({row[0] for row in mine}) == 1
     assert set(rows(target / "ana" / "analyst")) == {*was} - {"manager_extract", "hr_legal_detail"}
-    assert list(access.bodies(layout))[-1]["note"].endswith("for ana, max")
+    assert list(audit.bodies(layout))[-1]["note"].endswith("for ana, max")
     for actor, role in (("max", Role.MANAGER), ("mia", Role.MANAGER)):
-        ref = door.reference(published.ground, f"emp:{number(STAFF[actor][1] or 0)}",
+        ref = service.reference(published.ground, f"emp:{number(STAFF[actor][1] or 0)}",
                              Purpose.MANAGER)  # fmt: skip
         ask = Ask(actor, role, "one_to_one", "manager_extract")
         exports.receive(published.ground, ask, ref, tmp_path / actor)

@@ -17,14 +17,13 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client.parser import text_string_to_metric_families
 
-from assets import common
-from pipeline import lineage
+from assets import common, lineage
 from pipeline.definitions import defs
-from pipeline.landing import take_in
-from pipeline.layout import PROJECT
+from pipeline.operations import alerts, instance, openlineage
+from pipeline.operations.alerts import Alert
 from pipeline.policy.data_map import DataMap
-from pipeline.production import alerts, instance, openlineage
-from pipeline.production.alerts import Alert
+from pipeline.raw.deliveries import take_in
+from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, free_port
 from tests.estate import sign_policy

@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipeline.landing import take_in
-from pipeline.layout import Layout
 from pipeline.policy.data_map import DataMap
+from pipeline.raw.deliveries import take_in
+from pipeline.storage.layout import Layout
 from tests.company import HISTORY, record, write_csv, write_drop
 
 NIGHT = dt.date(2026, 11, 1)

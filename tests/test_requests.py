@@ -11,16 +11,17 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline import door
-from pipeline.access.decide import Ask
-from pipeline.ground import Ground
-from pipeline.layout import Layout
+from pipeline.access.authorize import Ask
+from pipeline.context import Ground
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.retained import holds, job, verify
-from pipeline.retained.rewrite import ErasureError
-from pipeline.subjects import act, package, register, withheld
-from pipeline.subjects.register import Kind, Request, State
+from pipeline.read import service
+from pipeline.requests import access_package, fulfil
+from pipeline.retained import job, verify
+from pipeline.storage.file_edit import ErasureError
+from pipeline.storage.layout import Layout
+from pipeline.subjects import legal_holds, request_register, restrictions
+from pipeline.subjects.request_register import Kind, Request, State
 from tests.company import EMAIL, NAME, NUMBER, number
 from tests.conftest import Estate, errors
 from tests.estate import NOW, as_of, ground
@@ -33,8 +34,8 @@ PERSON = f"emp:{NUMBER}"
 
 
 def asked(stand: Ground, kind: Kind, who: str = PERSON, **details: Any) -> Request:
-    request = register.receive(stand.layout, kind, who, TODAY, details)
-    return register.verify_identity(stand.layout, request.name, "HR desk")
+    request = request_register.receive(stand.layout, kind, who, TODAY, details)
+    return request_register.verify_identity(stand.layout, request.name, "HR desk")
 
 
 def ref(home: Path, purpose: str, person: str = PERSON) -> str:
@@ -48,11 +49,11 @@ def ref(home: Path, purpose: str, person: str = PERSON) -> str:
 def test_nothing_is_done_for_an_unverified_sender(past: Estate, kind: Kind) -> None:
     stand = ground(past.home)
     before = tables(past.home)
-    request = register.receive(stand.layout, kind, PERSON, TODAY, {})
+    request = request_register.receive(stand.layout, kind, PERSON, TODAY, {})
     with pytest.raises(PolicyError, match="not verified"):
-        act.carry_out(stand, request.name, NOW)
+        fulfil.carry_out(stand, request.name, NOW)
     assert tables(past.home) == before
-    assert register.read(stand.layout, request.name).state is State.RECEIVED
+    assert request_register.read(stand.layout, request.name).state is State.RECEIVED
     assert not (past.home / "vault" / "packages").exists()
 
 
@@ -64,37 +65,39 @@ def test_the_deadline_is_a_month_and_can_be_extended_once_in_time(
     tmp_path: Path, received: str, due: str, extended: str
 ) -> None:
     layout, day = Layout(tmp_path), dt.date.fromisoformat(received)
-    request = register.receive(layout, Kind.ACCESS, PERSON, day, {})
+    request = request_register.receive(layout, Kind.ACCESS, PERSON, day, {})
     assert str(request.deadline) == due
     assert not request.overdue(request.deadline)
     assert request.overdue(request.deadline + dt.timedelta(days=1))
     with pytest.raises(PolicyError, match="reason"):
-        register.extend(layout, request.name, " ", day)
+        request_register.extend(layout, request.name, " ", day)
     with pytest.raises(PolicyError, match="first month"):
-        register.extend(layout, request.name, "complex", request.deadline + dt.timedelta(days=1))
-    assert str(register.extend(layout, request.name, "complex", day).deadline) == extended
+        request_register.extend(
+            layout, request.name, "complex", request.deadline + dt.timedelta(days=1)
+        )
+    assert str(request_register.extend(layout, request.name, "complex", day).deadline) == extended
     # A new process reads the same.
-    assert str(register.read(Layout(tmp_path), request.name).deadline) == extended
+    assert str(request_register.read(Layout(tmp_path), request.name).deadline) == extended
 
 
 def test_states_follow_each_other(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    request = register.receive(layout, Kind.ACCESS, PERSON, TODAY, {})
+    request = request_register.receive(layout, Kind.ACCESS, PERSON, TODAY, {})
     with pytest.raises(PolicyError, match="received cannot become done"):
-        register.move(layout, request, State.DONE, "")
-    refused = register.refuse(layout, request.name, "manifestly unfounded")
+        request_register.move(layout, request, State.DONE, "")
+    refused = request_register.refuse(layout, request.name, "manifestly unfounded")
     assert refused.closed_on
     with pytest.raises(PolicyError, match="refused cannot become verified"):
-        register.verify_identity(layout, request.name, "x")
+        request_register.verify_identity(layout, request.name, "x")
     with pytest.raises(PolicyError, match="no request of that name"):
-        register.read(layout, "../../etc/passwd")
+        request_register.read(layout, "../../etc/passwd")
 
 
 def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     stand = ground(past.home)
     mine = ref(past.home, "manager")
-    door.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
-    done = act.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
+    service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+    done = fulfil.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
     assert done.state is State.DONE
     (folder,) = (past.home / "vault" / "packages").iterdir()
     text = text_of(past.home, folder / "package.json.enc")
@@ -121,18 +124,18 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     assert folder.stat().st_mode & 0o077 == 0
     # It is handed out by a step of its own, and over no file that is there.
     out = past.home.parent / "answer"
-    taken = package.take_out(stand.layout, done.name, out)
+    taken = access_package.take_out(stand.layout, done.name, out)
     assert [path.name for path in taken] == ["package.html", "package.json"]
     assert taken[1].read_text() == text
     assert taken[1].stat().st_mode & 0o077 == 0
     for name in (done.name, "*", "../.."):
         with pytest.raises(PolicyError, match=r"has a file of that name|no package of that"):
-            package.take_out(stand.layout, name, out)
+            access_package.take_out(stand.layout, name, out)
 
 
 def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:
     stand = ground(past.home)
-    done = act.carry_out(stand, asked(stand, Kind.ERASURE).name, NOW)
+    done = fulfil.carry_out(stand, asked(stand, Kind.ERASURE).name, NOW)
     assert done.state is State.DONE
     assert done.identifier is None
     assert done.receipt
@@ -143,18 +146,18 @@ def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -
 
 def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
     stand = ground(past.home)
-    holds.place(stand.layout, holds.Hold.model_validate({
+    legal_holds.place(stand.layout, legal_holds.Hold.model_validate({
         "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": TODAY,
         "review_by": dt.date(2027, 1, 1), "courses": ("SEC-101",),
     }))  # fmt: skip
     request = asked(stand, Kind.ERASURE)
     with pytest.raises(PolicyError, match="case-7"):
-        act.carry_out(stand, request.name, NOW)
-    waiting = register.read(stand.layout, request.name)
+        fulfil.carry_out(stand, request.name, NOW)
+    waiting = request_register.read(stand.layout, request.name)
     assert waiting.state is State.WAITING
     assert "case-7" in waiting.history[-1].note
-    holds.lift(stand.layout, "case-7", TODAY)
-    assert act.carry_out(stand, request.name, NOW).state is State.DONE
+    legal_holds.lift(stand.layout, "case-7", TODAY)
+    assert fulfil.carry_out(stand, request.name, NOW).state is State.DONE
 
 
 def test_an_erasure_that_was_cut_off_is_carried_on(
@@ -169,9 +172,9 @@ def test_an_erasure_that_was_cut_off_is_carried_on(
     with monkeypatch.context() as patch:
         patch.setattr(verify, "require_gone", dead)
         with pytest.raises(ErasureError):
-            act.carry_out(stand, request.name, NOW)
-    assert register.read(stand.layout, request.name).state is State.WAITING
-    done = act.carry_out(stand, request.name, NOW)
+            fulfil.carry_out(stand, request.name, NOW)
+    assert request_register.read(stand.layout, request.name).state is State.WAITING
+    done = fulfil.carry_out(stand, request.name, NOW)
     told = json.loads((past.home / "receipts" / f"{done.receipt}.json").read_text())
     assert told["request"] == request.name
     assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
@@ -181,7 +184,7 @@ def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
     stand = ground(past.home)
     refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
     before = tables(past.home)
-    act.carry_out(stand, asked(stand, Kind.RESTRICTION).name, NOW)
+    fulfil.carry_out(stand, asked(stand, Kind.RESTRICTION).name, NOW)
     shown = str(tables(past.home))
     assert not [one for one in refs.values() if one in shown]
     # Kept, even past the window, until the restriction ends.
@@ -196,25 +199,25 @@ def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
         result = past.run()
     assert result.success, errors(result)
     assert not [one for one in refs.values() if one in str(tables(past.home))]
-    act.lift(stand, PERSON, withheld.RESTRICTED, NOW)
+    fulfil.lift(stand, PERSON, restrictions.RESTRICTED, NOW)
     assert tables(past.home)["manager_extract"] == before["manager_extract"]
 
 
 def test_an_objection_ends_the_uses_that_rest_on_interest(past: Estate) -> None:
     stand = ground(past.home)
     refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
-    act.carry_out(stand, asked(stand, Kind.OBJECTION).name, NOW)
+    fulfil.carry_out(stand, asked(stand, Kind.OBJECTION).name, NOW)
     shown = str(tables(past.home))
     assert {p for p, one in refs.items() if one in shown} == {"hr_legal"}
     with pytest.raises(PolicyError, match="obliged"):
-        act.carry_out(stand, asked(stand, Kind.OBJECTION, purposes=["hr_legal"]).name, NOW)
+        fulfil.carry_out(stand, asked(stand, Kind.OBJECTION, purposes=["hr_legal"]).name, NOW)
 
 
 def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) -> None:
     stand = ground(past.home)
     request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5",
                     occurrence="2026-10-01")  # fmt: skip
-    act.carry_out(stand, request.name, NOW)
+    fulfil.carry_out(stand, request.name, NOW)
     with duckdb.connect() as c:
         rows = c.execute(
             f"SELECT score, status FROM read_parquet('{past.home}/store/canonical/*/*/"
@@ -240,7 +243,7 @@ def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str,
     stand = ground(past.home)
     before = {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")}
     with pytest.raises(PolicyError):
-        act.carry_out(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
+        fulfil.carry_out(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
     assert {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")} == before
 
 

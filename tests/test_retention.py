@@ -11,22 +11,24 @@ import dagster as dg
 import duckdb
 import pytest
 
-from pipeline import door, gate
-from pipeline.access.decide import Ask
+from assets.resources import Store
+from pipeline.access.authorize import Ask
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
 from pipeline.definitions import definitions
-from pipeline.engine import engine
-from pipeline.keys import KeyRing
-from pipeline.landing import take_in
-from pipeline.layout import Layout
+from pipeline.keys.ring import KeyRing
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
 from pipeline.policy.fields import Purpose
-from pipeline.resources import Store
-from pipeline.retained import holds, job, receipts
+from pipeline.published import gate
+from pipeline.raw.deliveries import take_in
+from pipeline.read import service
+from pipeline.retained import job, receipts
 from pipeline.retained.housekeeping import expired_before
-from pipeline.retained.rewrite import ErasureError, Stroke, rewrite
+from pipeline.storage.engine import engine
+from pipeline.storage.file_edit import ErasureError, Stroke, rewrite
+from pipeline.storage.layout import Layout
+from pipeline.subjects import legal_holds
 from tests.company import NAME, number, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground, hold
@@ -85,14 +87,14 @@ def test_what_is_left_is_what_a_night_over_the_survivors_makes(past: Estate) -> 
 
 def test_readers_see_the_old_or_the_new(past: Estate) -> None:
     stand, seen, stop = past.ground, set[int](), threading.Event()
-    person = door.reference(stand, f"emp:{number(0)}", Purpose.HR_LEGAL)
+    person = service.reference(stand, f"emp:{number(0)}", Purpose.HR_LEGAL)
     assert person
     ask = Ask("hana", Role.HR, "misconduct_case", "hr_legal_detail", (person,), note="case 2026-17")
-    before = door.read(stand, ask).total
+    before = service.read(stand, ask).total
 
     def read() -> None:
         while not stop.is_set():
-            seen.add(door.read(stand, ask).total)
+            seen.add(service.read(stand, ask).total)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -101,7 +103,7 @@ def test_readers_see_the_old_or_the_new(past: Estate) -> None:
     finally:
         stop.set()
         reader.join()
-    after = door.read(stand, ask).total
+    after = service.read(stand, ask).total
     assert after < before
     assert seen
     assert seen <= {before, after}
@@ -113,12 +115,12 @@ def test_readers_see_the_old_or_the_new(past: Estate) -> None:
 ])  # fmt: skip
 def test_held_records_are_kept(past: Estate, scope: dict[str, Any]) -> None:
     stand = ground(past.home)
-    holds.place(stand.layout, hold(**scope))
+    legal_holds.place(stand.layout, hold(**scope))
     (told,) = job.retain(stand, NOW)
     kept = sum(row[2] == "OLD-1" for row in records(past.home))
     assert kept == (2 if "people" in scope else 24)
     assert sum(line["held"] for line in told["plan"]) == kept // 2
-    holds.lift(stand.layout, "case-7", NOW.date())
+    legal_holds.lift(stand.layout, "case-7", NOW.date())
     job.retain(stand, NOW)
     assert "OLD-1" not in courses(past.home)
 
@@ -131,7 +133,7 @@ def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
 
     def meanwhile(*arguments: Any) -> None:
         monkeypatch.setattr(job, "_select_again", honest)
-        holds.place(stand.layout, hold(courses=("OLD-1",)))
+        legal_holds.place(stand.layout, hold(courses=("OLD-1",)))
         honest(*arguments)
 
     monkeypatch.setattr(job, "_select_again", meanwhile)
@@ -143,14 +145,14 @@ def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
 
 def test_a_stale_hold_stops_nights_and_deletions(past: Estate) -> None:
     stand = ground(past.home)
-    holds.place(stand.layout, hold(courses=("OLD-1",)))
+    legal_holds.place(stand.layout, hold(courses=("OLD-1",)))
     late = dt.datetime(2027, 1, 2, tzinfo=dt.UTC)
     with pytest.raises(PolicyError, match="case-7"):
         job.retain(stand, late)
     with pytest.raises(PolicyError, match="case-7"):
-        holds.require_reviewed(stand.layout, late.date())
+        legal_holds.require_reviewed(stand.layout, late.date())
     with pytest.raises(PolicyError, match="taken"):
-        holds.place(stand.layout, hold(courses=("X",)))
+        legal_holds.place(stand.layout, hold(courses=("X",)))
     with pytest.raises(ValueError, match="what it holds"):
         hold()
 
@@ -234,7 +236,7 @@ def test_a_rewritten_file_that_lost_a_survivor_is_not_swapped_in(
     stand = ground(past.home)
     (path,) = stand.layout.canonical.glob("*/*/records-corporate-0.parquet")
     before = path.read_bytes()
-    from pipeline.retained import rewrite as module
+    from pipeline.storage import file_edit as module
 
     honest = module.fingerprint
     answers = iter([(1, 2, 3)])

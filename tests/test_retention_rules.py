@@ -14,14 +14,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.layout import PROJECT
 from pipeline.policy.base import PolicyError
-from pipeline.policy.covering import require_covering
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import RecordType, RetentionRules, load_retention, require_current
+from pipeline.policy.retention_coverage import require_covering
 from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
+from pipeline.storage.layout import PROJECT
 
 RAW: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
 AUTHORITY = {"basis": "b", "source": "s", "owner": "o", "review_by": dt.date(2030, 1, 1)}

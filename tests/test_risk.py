@@ -6,9 +6,8 @@ import json
 
 import dagster as dg
 
-from pipeline.disclosure import report
-from pipeline.disclosure.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
-from pipeline.transforms import classes
+from pipeline.published import equivalence_classes, risk_report
+from pipeline.published.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
 from tests.conftest import Estate
 from tests.estate import ground
 from tests.test_classes import RULE
@@ -17,7 +16,7 @@ from tests.test_command import milestones
 
 def numbers(estate: Estate) -> dict[str, list[dict[str, object]]]:
     found: dict[str, list[dict[str, object]]] = json.loads(
-        (estate.layout.current / report.NUMBERS).read_text()
+        (estate.layout.current / risk_report.NUMBERS).read_text()
     )
     return found
 
@@ -41,7 +40,7 @@ def test_analytics_numbers_by_hand(good_night: Estate) -> None:
     # 7 people stand together, with and without a date.
     assert (told["rows"], told["people"], told["classes"]) == (44, 19, 5)
     assert (told["k"], told["prosecutor"]) == (6, 1 / 6)
-    assert told["by_detail"] == dict.fromkeys(classes.loss_of(RULE), 0) | {"full": 44}
+    assert told["by_detail"] == dict.fromkeys(equivalence_classes.loss_of(RULE), 0) | {"full": 44}
     assert told["by_size"] == dict.fromkeys(BAND_NAMES, 0) | {"5–9": 20, "10–19": 24}
     # The message of one person can never be one of k: 1 of 45 rows, which loses all.
     assert told["withheld"] == told["loss"] == 1 / 45
@@ -73,6 +72,6 @@ def test_a_release_of_nothing_has_a_report(good_night: Estate) -> None:
         (ClassRisk("analytics_milestones", 0, 0, 0, None, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
                    {"full": 0}, {"5–9": 0}),),
     )  # fmt: skip
-    page = report.page(nothing, ground(good_night.home).disclosure, "2026-11-08")
+    page = risk_report.page(nothing, ground(good_night.home).disclosure, "2026-11-08")
     assert "None" not in page
     assert page.count("<svg") == 3

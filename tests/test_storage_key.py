@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import atrest, gate
-from pipeline import encrypted as encrypted_tables
-from pipeline.atrest import StorageKey
-from pipeline.layout import PROJECT, Layout
 from pipeline.policy.base import PolicyError
-from pipeline.retained import backup, holds, job, rekey
+from pipeline.published import gate
+from pipeline.retained import backup, job, storage_key
 from pipeline.retained.journal import Journal
-from pipeline.subjects import register
+from pipeline.storage import encrypted_parquet as encrypted_tables
+from pipeline.storage import encryption
+from pipeline.storage.encryption import StorageKey
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.subjects import legal_holds, request_register
 from tests.company import NUMBER
 from tests.conftest import Estate
 from tests.estate import NOW, hold
@@ -29,15 +30,17 @@ from tests.killed_rekey import NEW, encrypted, opens
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in atrest.SETTINGS:
+    for name in encryption.SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def estate(past: Estate) -> Estate:
     """A published store with a request and a backup."""
-    register.receive(past.layout, register.Kind.OBJECTION, f"emp:{NUMBER}", NOW.date(), {})
-    holds.place(past.layout, hold(courses=("none",)))
+    request_register.receive(
+        past.layout, request_register.Kind.OBJECTION, f"emp:{NUMBER}", NOW.date(), {}
+    )
+    legal_holds.place(past.layout, hold(courses=("none",)))
     backup.make(past.ground, NOW)
     return past
 
@@ -52,7 +55,7 @@ def test_everything_is_under_the_new_key_and_says_the_same(estate: Estate) -> No
     closed = encrypted(estate.home)
     places = {path.relative_to(estate.home).parts[0] for path in closed}
     assert places >= {"vault", "releases", "backups"}
-    assert rekey.change(layout, StorageKey.read(NEW)) == len(closed)
+    assert storage_key.change(layout, StorageKey.read(NEW)) == len(closed)
     assert old_key(estate) == NEW
     after = encrypted(estate.home)
     assert len(after) == len(closed)
@@ -62,7 +65,7 @@ def test_everything_is_under_the_new_key_and_says_the_same(estate: Estate) -> No
     # the manifest has the hashes of the new files.
     assert tables(estate.home) == tables_before
     assert named(estate.home) == named_before
-    (one,) = register.every(layout)
+    (one,) = request_register.every(layout)
     assert one.identifier == f"emp:{NUMBER}"
     # Whatever runs next runs on.
     assert job.retain(estate.ground, NOW)[-1]["rows"]
@@ -74,12 +77,12 @@ def test_a_key_from_elsewhere_is_not_the_pipelines_to_keep(
     old = old_key(estate)
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
     estate.layout.storage_key.unlink()
-    rekey.change(estate.layout, StorageKey.read(NEW))
+    storage_key.change(estate.layout, StorageKey.read(NEW))
     assert not estate.layout.storage_key.exists()
     with pytest.raises(PolicyError, match="not as it was written"):
-        register.every(estate.layout)
+        request_register.every(estate.layout)
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", NEW)
-    assert register.every(estate.layout)
+    assert request_register.every(estate.layout)
 
 
 def test_a_copy_kept_elsewhere_follows_before_it_is_restored(
@@ -89,14 +92,14 @@ def test_a_copy_kept_elsewhere_follows_before_it_is_restored(
     elsewhere = Layout(tmp_path / "elsewhere")
     shutil.move(inside.root, elsewhere.root)
     new, old = StorageKey.read(NEW), old_key(estate)
-    rekey.change(estate.layout, new)
+    storage_key.change(estate.layout, new)
     with pytest.raises(PolicyError, match="not as it was written"):
-        holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
+        legal_holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
-    assert rekey.change(elsewhere, new) == len(encrypted(elsewhere.root)) > 0
+    assert storage_key.change(elsewhere, new) == len(encrypted(elsewhere.root)) > 0
     monkeypatch.delenv("MILESTONES_STORAGE_KEY")
     backup.restore(estate.ground, elsewhere.root)
-    assert holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
+    assert legal_holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
 
 
 def damage_a_case(estate: Estate) -> None:
@@ -118,7 +121,7 @@ def exchange_a_released_file(estate: Estate) -> None:
 def begin_an_erasure(estate: Estate) -> None:
     folder = Journal(estate.layout, "20261101T000000000000Z-00000000").folder
     folder.mkdir(parents=True)
-    atrest.write_text(estate.layout, folder / "order.json.enc", "{}")
+    encryption.write_text(estate.layout, folder / "order.json.enc", "{}")
 
 
 @pytest.mark.parametrize(
@@ -137,14 +140,14 @@ def test_what_does_not_hold_stops_it_before_anything_is_changed(
     spoil(estate)
     before = {path: gate.digest(path) for path in encrypted(estate.home)}
     with pytest.raises(PolicyError, match=message):
-        rekey.change(estate.layout, StorageKey.read(NEW))
+        storage_key.change(estate.layout, StorageKey.read(NEW))
     assert {path: gate.digest(path) for path in encrypted(estate.home)} == before
     assert old_key(estate) == old
 
 
 def test_the_key_in_use_is_no_new_one(estate: Estate) -> None:
     with pytest.raises(PolicyError, match="this is the one in use"):
-        rekey.change(estate.layout, atrest.key(estate.layout))
+        storage_key.change(estate.layout, encryption.key(estate.layout))
 
 
 def test_a_table_that_would_read_otherwise_is_not_swapped_in(
@@ -157,7 +160,7 @@ def test_a_table_that_would_read_otherwise_is_not_swapped_in(
     )  # fmt: skip
     tables_before = tables(estate.home)
     with pytest.raises(PolicyError, match="reads otherwise"):
-        rekey.change(estate.layout, StorageKey.read(NEW))
+        storage_key.change(estate.layout, StorageKey.read(NEW))
     assert tables(estate.home) == tables_before
 
 
@@ -168,12 +171,14 @@ def test_what_is_written_meanwhile_is_noticed(
 
     def slow(*given: object) -> None:
         replace(*given)  # type: ignore[arg-type]
-        register.receive(estate.layout, register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {})
+        request_register.receive(
+            estate.layout, request_register.Kind.ACCESS, f"emp:{NUMBER}", NOW.date(), {}
+        )
 
     monkeypatch.setattr(gate, "replace", slow)
     with pytest.raises(PolicyError, match="run it again"):
-        rekey.change(estate.layout, StorageKey.read(NEW))
-    assert rekey.change(estate.layout, StorageKey.read(NEW)) == 1
+        storage_key.change(estate.layout, StorageKey.read(NEW))
+    assert storage_key.change(estate.layout, StorageKey.read(NEW)) == 1
     assert all(opens(path, NEW) for path in encrypted(estate.home))
 
 

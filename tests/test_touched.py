@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import gate, landing
-from pipeline.engine import EngineError
-from pipeline.layout import Layout
+from pipeline.classified import population
+from pipeline.published import gate
+from pipeline.raw import deliveries
 from pipeline.retained import job
-from pipeline.transforms import census
+from pipeline.storage.engine import EngineError
+from pipeline.storage.layout import Layout
 from tests.conftest import NIGHT, Estate
 from tests.estate import BEFORE, NOW, as_of, ground
 from tests.kill_points import courses, tables
@@ -35,7 +36,7 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past
     assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
     assert not [one for one in told["files"] if "/pseudonymized/" in one["file"]]
     # The next night has nothing to take back.
-    landing.remove(layout, NIGHT)
+    deliveries.remove(layout, NIGHT)
     with as_of(night + dt.timedelta(days=1)):
         assert past.run().success
     assert tables(past.home) == shown
@@ -66,7 +67,7 @@ def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
         assert told["rows"]["classified"] == {"before": 12, "after": 0}
         return
     # Without the census they have to be read.
-    census.forget(layout)
+    population.forget(layout)
     with pytest.raises(EngineError):
         job.retain(ground(past.home), now)
 

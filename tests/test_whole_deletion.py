@@ -12,14 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import landing
-from pipeline.engine import engine
-from pipeline.landing import take_in
-from pipeline.layout import Layout
-from pipeline.retained import holds, job
-from pipeline.subjects.withheld import make_withheld
-from pipeline.transforms import basis, census
-from pipeline.transforms.classify import write_classified
+from pipeline.classified import population, run_snapshot
+from pipeline.classified.classify import write_classified
+from pipeline.raw import deliveries
+from pipeline.raw.deliveries import take_in
+from pipeline.retained import job
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout
+from pipeline.subjects import legal_holds
+from pipeline.subjects.restrictions import make_withheld
 from tests.company import HISTORY, number, record, write_csv
 from tests.estate import ground, hold
 
@@ -64,22 +65,22 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
             for p, c, kind, done, country in drop
         ]  # fmt: skip
         date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
-        write_csv(Path(landing.Layout(bare).landing) / str(date) / "learning_history.csv",
+        write_csv(Path(deliveries.Layout(bare).landing) / str(date) / "learning_history.csv",
                   delivered, HISTORY)  # fmt: skip
         take_in(stand.layout, stand.data_map, date)
         rows += delivered
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
         make_withheld(connection, stand)
-        census.write(connection, stand.layout, stand.layout.classified)
-    basis.write(stand, stand.layout.classified, now)
+        population.write(connection, stand.layout, stand.layout.classified)
+    run_snapshot.write(stand, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
-        holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
+        legal_holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
                                        | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip
     job.retain(stand, now)
     with engine(stand.layout.work) as connection:
         kept_up = census_of(connection, stand.layout)
-        census.forget(stand.layout)
+        population.forget(stand.layout)
         assert kept_up == census_of(connection, stand.layout)
 
     def kept(row: dict[str, str]) -> bool:
@@ -116,10 +117,10 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
 
 def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
     """What the census says, or what the rows say where there is none."""
-    census.load(connection, layout)
+    population.load(connection, layout)
     return [
         connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
-        for table in (census.PEOPLE, census.TITLES)
+        for table in (population.PEOPLE, population.TITLES)
     ]
 
 

@@ -18,8 +18,8 @@ import pytest
 import sqlalchemy
 from dagster import DagsterRunStatus
 
-from pipeline.layout import PROJECT
-from pipeline.production import workers
+from pipeline.operations import workers
+from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import NIGHT, Estate
 from tests.kill_points import tables
@@ -35,7 +35,7 @@ def fleet(plant: Plant) -> Iterator[list[subprocess.Popen[bytes]]]:
     with (plant.home.parent / "workers.log").open("wb") as log:
         started = [
             subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "pipeline.production.celery_app", "worker",
+                [sys.executable, "-m", "celery", "-A", "pipeline.operations.celery_app", "worker",
                  "-Q", "dagster", "--concurrency", "1", "-n", name],
                 env=plant.environment, cwd=PROJECT, stdout=log, stderr=log, start_new_session=True,
             )

@@ -27,9 +27,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from pipeline import signing
 from pipeline.access.segments import Files, Postgres, Segments, append_lines, last_line
-from pipeline.layout import Layout, write_settled
+from pipeline.keys import signing
+from pipeline.storage.layout import Layout, write_settled
 
 LINK, END = 64, 192  # characters of a link; of a link and a signature
 GENESIS = b"0" * END

@@ -14,11 +14,11 @@ from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pipeline import access
-from pipeline.ground import Ground
-from pipeline.layout import write_settled
+from pipeline.access import audit
+from pipeline.context import Ground
 from pipeline.policy.access import Hours
 from pipeline.policy.base import PolicyError
+from pipeline.storage.layout import write_settled
 
 FOLDER = "reviews"
 TIMES_PEERS = 3.0  # people read, as a multiple of the median of the role
@@ -93,7 +93,7 @@ def _line(ground: Ground, key: tuple[str, str], entries: list[dict[str, Any]],
 def review(ground: Ground, since: dt.datetime, until: dt.datetime) -> Review:
     """Look at the entries from `since` to before `until`."""
     first, last = (one.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S") for one in (since, until))
-    entries = [one for one in access.bodies(ground.layout) if first <= one["at"] < last]
+    entries = [one for one in audit.bodies(ground.layout) if first <= one["at"] < last]
     by_actor: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in entries:
         if one["decision"] != "changed":
@@ -121,7 +121,7 @@ def overdue(ground: Ground, now: dt.datetime) -> bool:
     """Is there something in the log that nobody has reviewed for longer than policy allows?"""
     since = last_reviewed(ground)
     if since is None:
-        first = next(iter(access.bodies(ground.layout)), None)
+        first = next(iter(audit.bodies(ground.layout)), None)
         if first is None:
             return False
         since = dt.datetime.fromisoformat(first["at"]).replace(tzinfo=dt.UTC)
@@ -142,4 +142,4 @@ def record(ground: Ground, found: Review, reviewer: str, finding: str, now: dt.d
     write_settled(path, json.dumps(
         {"reviewer": reviewer, "finding": finding, "review": asdict(found)}
     ))  # fmt: skip
-    access.note_change(ground, f"access log reviewed up to {found.until}")
+    audit.note_change(ground, f"access log reviewed up to {found.until}")

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import psycopg2
 
-from pipeline.layout import settle
+from pipeline.storage.layout import settle
 
 TAIL = 1 << 13  # bytes that are read to find a file's last line; longer lines read it whole
 

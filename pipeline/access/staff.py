@@ -12,10 +12,11 @@ from pathlib import Path
 
 from pydantic import field_validator
 
-from pipeline import atrest, signing
-from pipeline.layout import Layout
+from pipeline.keys import signing
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError, Strict
+from pipeline.storage import encryption
+from pipeline.storage.layout import Layout
 
 FILE = "staff.json.enc"
 
@@ -62,7 +63,7 @@ def path(layout: Layout) -> Path:
 
 def everyone(layout: Layout) -> dict[str, Member]:
     """All members by actor."""
-    told = json.loads(atrest.read_text(layout, path(layout)) or "[]")
+    told = json.loads(encryption.read_text(layout, path(layout)) or "[]")
     return {one["actor"]: Member.model_validate(one) for one in told}
 
 
@@ -72,7 +73,7 @@ def find(layout: Layout, actor: str) -> Member | None:
 
 def _write(layout: Layout, members: dict[str, Member]) -> None:
     told = [members[actor].model_dump(mode="json") for actor in sorted(members)]
-    atrest.write_text(layout, path(layout), json.dumps(told))
+    encryption.write_text(layout, path(layout), json.dumps(told))
 
 
 def put(layout: Layout, member: Member) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from pipeline import signing
 from pipeline.access.log import END, GENESIS, LINK, AccessLog, Entry
 from pipeline.access.segments import Segments
+from pipeline.keys import signing
 
 DAY = len("2026-11-25")  # bytes in front of an anchor's line
 LINE = DAY + 1 + END + 1

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import doors, governed, incidents, production, requests, retained
+from pipeline.cli import governance, incidents, operations, reading, requests, retained
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -35,17 +35,17 @@ def _day(text: str | None) -> dt.date:
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
     """Make a demo drop, run its two nights end to end, and show what was published."""
-    from pipeline.cli import night, screen, views
+    from assets.resources import store_from_environment
+    from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
-    from pipeline.resources import store_from_environment
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
     with retained.ground_of(home, valid=False) as ground:
         if staff.hire(ground, Path(store_from_environment().policy_folder), retained.now()):
             screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
-            if not night.run(home, day):
+            if not run.run(home, day):
                 raise typer.Exit(1)
             staff.seat_manager(ground)
         if not views.demo(ground, 6):
@@ -67,9 +67,9 @@ def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
 @app.command()
 def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Run one night: the Dagster job `nightly` for the drop of that date."""
-    from pipeline.cli import night
+    from pipeline.cli import run
 
-    if not night.run(home, _day(date)):
+    if not run.run(home, _day(date)):
         raise typer.Exit(1)
 
 
@@ -103,17 +103,17 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
-app.command()(production.configure)
-app.command()(production.metrics)
-app.command()(production.backfill)
-app.command()(doors.show)
-app.command()(doors.receive)
-app.command()(doors.sign_off)
-app.command()(governed.documents)
-app.command()(governed.may_share)
+app.command()(operations.configure)
+app.command()(operations.metrics)
+app.command()(operations.backfill)
+app.command()(reading.show)
+app.command()(reading.receive)
+app.command()(reading.sign_off)
+app.command()(governance.documents)
+app.command()(governance.may_share)
 app.add_typer(incidents.incident, name="incident")
-app.add_typer(governed.policy, name="policy")
-app.add_typer(governed.staff, name="staff")
+app.add_typer(governance.policy, name="policy")
+app.add_typer(governance.staff, name="staff")
 app.add_typer(retained.access, name="access")
 app.add_typer(retained.hold, name="hold")
 app.add_typer(requests.request, name="request")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.doors import As, acting
+from pipeline.cli.reading import As, acting
 from pipeline.cli.retained import DEFAULT_HOME, Home, access, ground_of, now
 
 incident = typer.Typer(help="When something has gone wrong: how far, stop it, go on.",
@@ -63,8 +63,8 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
                                                                "notices.")] = None,
                    role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Who and which fields were exposed, and until when the authority must know."""
-    from pipeline.access import incident as incidents
     from pipeline.cli import oversight, screen
+    from pipeline.governance import incident as incidents
 
     def moment(text: str | None) -> dt.datetime:
         if text is None:
@@ -88,20 +88,20 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
 @incident.command("freeze")
 def incident_freeze(because: Annotated[str, typer.Option()], home: Home = DEFAULT_HOME) -> None:
     """Stop all reading and publishing, and take every role's files away."""
-    from pipeline.access import actor, note_change
-    from pipeline.governed import freeze
+    from pipeline.access.audit import actor, note_change
+    from pipeline.governance import suspension
 
     with ground_of(home, valid=False) as ground:
-        freeze.freeze(ground, because, actor(), now())
+        suspension.freeze(ground, because, actor(), now())
         note_change(ground, "frozen")
 
 
 @incident.command("thaw")
 def incident_thaw(home: Home = DEFAULT_HOME) -> None:
     """Let reading and publishing go on; the next night makes the roles' files again."""
-    from pipeline.access import note_change
-    from pipeline.governed import freeze
+    from pipeline.access.audit import note_change
+    from pipeline.governance import suspension
 
     with ground_of(home, valid=False) as ground:
-        freeze.thaw(ground)
+        suspension.thaw(ground)
         note_change(ground, "thawed")

@@ -6,15 +6,15 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from pipeline.access.incident import Scope
 from pipeline.access.review import Review
 from pipeline.access.staff import Member
 from pipeline.cli.screen import console, grid_of, say, warn
-from pipeline.governed.share import Answer
+from pipeline.governance.incident import Scope
+from pipeline.governance.share import Answer
 
 if TYPE_CHECKING:
     # Brings Great Expectations, which loads for seconds.
-    from pipeline.governed.preview import Change, Preview
+    from pipeline.governance.preview import Change, Preview
 
 
 def staff(members: Iterable[Member]) -> None:

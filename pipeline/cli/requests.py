@@ -20,58 +20,58 @@ def request_receive(kind: str, person: str,
                     purpose: Many = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Take a request in: access, rectification, erasure, restriction or objection."""
     from pipeline.cli import screen
-    from pipeline.subjects import register
+    from pipeline.subjects import request_register
 
     with ground_of(home) as ground:
         details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
         if purpose:
             details["purposes"] = purpose
         try:
-            wanted = register.Kind(kind)
+            wanted = request_register.Kind(kind)
         except ValueError:
-            raise typer.BadParameter(f"one of {', '.join(register.Kind)}") from None
-        made = register.receive(ground.layout, wanted, person, now().date(), details)
+            raise typer.BadParameter(f"one of {', '.join(request_register.Kind)}") from None
+        made = request_register.receive(ground.layout, wanted, person, now().date(), details)
         screen.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
 
 
 @request.command("verify")
 def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
     """Say who verified that the sender is the person."""
-    from pipeline.subjects import register
+    from pipeline.subjects import request_register
 
     with ground_of(home) as ground:
-        register.verify_identity(ground.layout, name, by)
+        request_register.verify_identity(ground.layout, name, by)
 
 
 @request.command("extend")
 def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     """Extend the deadline by two months (Art. 12(3))."""
     from pipeline.cli import screen
-    from pipeline.subjects import register
+    from pipeline.subjects import request_register
 
     with ground_of(home) as ground:
-        made = register.extend(ground.layout, name, because, now().date())
+        made = request_register.extend(ground.layout, name, because, now().date())
         screen.say(f"answer due by {made.deadline}")
 
 
 @request.command("refuse")
 def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     """Refuse a request, with the reason that the person is told."""
-    from pipeline.subjects import register
+    from pipeline.subjects import request_register
 
     with ground_of(home) as ground:
-        register.refuse(ground.layout, name, because)
+        request_register.refuse(ground.layout, name, because)
 
 
 @request.command("run")
 def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
     """Carry a verified request out; one that was cut off is carried on."""
-    from pipeline.cli import night, screen
-    from pipeline.retained.runs import DagsterStorage
-    from pipeline.subjects import act
+    from pipeline.cli import run, screen
+    from pipeline.requests import fulfil
+    from pipeline.retained.dagster_storage import DagsterStorage
 
-    with ground_of(home) as ground, night.instance(home) as instance:
-        done = act.carry_out(ground, name, now(), DagsterStorage(instance))
+    with ground_of(home) as ground, run.instance(home) as instance:
+        done = fulfil.carry_out(ground, name, now(), DagsterStorage(instance))
         screen.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
 
@@ -79,20 +79,20 @@ def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
 def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
     """Take the answer to an access request out of the vault, to be handed to the person."""
     from pipeline.cli import screen
-    from pipeline.subjects import package
+    from pipeline.requests import access_package
 
     with ground_of(home) as ground:
-        for path in package.take_out(ground.layout, name, folder):
+        for path in access_package.take_out(ground.layout, name, folder):
             screen.say(f"written: {path}")
 
 
 @request.command("lift")
 def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
     """End a person's limit on use: `restricted` or `objected`."""
-    from pipeline.subjects import act
+    from pipeline.requests import fulfil
 
     with ground_of(home) as ground:
-        act.lift(ground, person, kind, now())
+        fulfil.lift(ground, person, kind, now())
 
 
 @request.command("consent")
@@ -100,17 +100,17 @@ def request_consent(person: str, purpose: str,
                     withdraw: Annotated[bool, typer.Option(help="End it.")] = False,
                     home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Take a consent down, or its withdrawal; for purposes that rest on consent (Art. 7)."""
-    from pipeline.subjects import act
+    from pipeline.requests import fulfil
 
     with ground_of(home) as ground:
-        act.consent(ground, person, purpose, now(), given=not withdraw)
+        fulfil.consent(ground, person, purpose, now(), given=not withdraw)
 
 
 @request.command("list")
 def request_list(home: Home = DEFAULT_HOME) -> None:
     """All requests with state and deadline; identifiers are not shown."""
     from pipeline.cli import views
-    from pipeline.subjects import register
+    from pipeline.subjects import request_register
 
     with ground_of(home) as ground:
-        views.requests(register.every(ground.layout), now().date())
+        views.requests(request_register.every(ground.layout), now().date())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.ground import Ground
+    from pipeline.context import Ground
 
 Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
 DEFAULT_HOME = Path("data")
@@ -38,11 +38,11 @@ def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
     """
     from pydantic import ValidationError
 
+    from assets.resources import store_from_environment
     from pipeline.cli import screen
-    from pipeline.engine import EngineError
     from pipeline.policy.base import PolicyError
-    from pipeline.resources import store_from_environment
-    from pipeline.retained.rewrite import ErasureError
+    from pipeline.storage.engine import EngineError
+    from pipeline.storage.file_edit import ErasureError
 
     store = store_from_environment().model_copy(update={"home": str(home)})
     try:
@@ -66,8 +66,8 @@ def verify(
     from pipeline.access.log import AccessLog
     from pipeline.access.verify import verify as check
     from pipeline.cli import screen
+    from pipeline.keys.signing import load_public_key
     from pipeline.retained.housekeeping import expired_before
-    from pipeline.signing import load_public_key
 
     with ground_of(home, valid=False) as ground:
         found = check(
@@ -91,12 +91,12 @@ def plan(home: Home = DEFAULT_HOME) -> None:
 
 def erase(home: Home = DEFAULT_HOME) -> None:
     """Erase what is past its window: the Dagster job `retention`, with its receipt."""
-    from pipeline.cli import night, views
+    from pipeline.cli import run, views
     from pipeline.retained import receipts
 
     with ground_of(home) as ground:
         before = set(receipts.newest_first(ground.layout))
-        if not night.run_job(home, "retention", None):
+        if not run.run_job(home, "retention", None):
             raise typer.Exit(1)
         for path in sorted(set(receipts.newest_first(ground.layout)) - before):
             views.receipt(receipts.read(ground.layout, path.stem))
@@ -127,10 +127,10 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Place a hold; every part of its scope that is given must fit a record."""
     from pipeline.cli import screen
-    from pipeline.retained import holds
+    from pipeline.subjects import legal_holds
 
     with ground_of(home) as ground:
-        holds.place(ground.layout, holds.Hold.model_validate({
+        legal_holds.place(ground.layout, legal_holds.Hold.model_validate({
             "name": name, "reason": reason, "owner": owner, "placed_on": now().date(),
             "review_by": review_by, "people": tuple(person or ()), "courses": tuple(course or ()),
             "records": tuple(record or ()), "regions": tuple(region or ()),
@@ -142,20 +142,20 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
 @hold.command("lift")
 def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
     """Lift a hold; what it kept is due again."""
-    from pipeline.retained import holds
+    from pipeline.subjects import legal_holds
 
     with ground_of(home) as ground:
-        holds.lift(ground.layout, name, now().date())
+        legal_holds.lift(ground.layout, name, now().date())
 
 
 @hold.command("list")
 def hold_list(home: Home = DEFAULT_HOME) -> None:
     """Holds in force; people are counted, not named."""
     from pipeline.cli import views
-    from pipeline.retained import holds
+    from pipeline.subjects import legal_holds
 
     with ground_of(home) as ground:
-        views.holds(holds.live(ground.layout))
+        views.holds(legal_holds.live(ground.layout))
 
 
 def backup(home: Home = DEFAULT_HOME) -> None:
@@ -193,16 +193,17 @@ def keys_storage(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Put everything that is encrypted under another storage key."""
-    from pipeline import access, atrest
+    from pipeline.access import audit
     from pipeline.cli import screen
-    from pipeline.retained import rekey
+    from pipeline.retained import storage_key
+    from pipeline.storage import encryption
 
     # A store between two keys opens nothing, its policy's signers included.
     with ground_of(home, valid=False) as ground:
-        changed = rekey.change(ground.layout, atrest.StorageKey.in_file(new))
-        access.note_change(ground, "the store is under another storage key")
+        changed = storage_key.change(ground.layout, encryption.StorageKey.in_file(new))
+        audit.note_change(ground, "the store is under another storage key")
         screen.say(f"{changed} files are under the new key")
-        if atrest.given_elsewhere():
+        if encryption.given_elsewhere():
             screen.say("let the environment give the new key from now on; the old opens nothing")
         else:
             screen.say("the data folder keeps it in the place of the old one")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pipeline import door
+    from pipeline.read import service
 
 console = Console()
 errors = Console(stderr=True)
@@ -63,7 +63,7 @@ def _shown(columns: tuple[str, ...]) -> list[int]:
     return [at for at, name in enumerate(columns) if IMPLIED.get(name) not in columns]
 
 
-def page(title: str, found: door.Page) -> None:
+def page(title: str, found: service.Page) -> None:
     """Print rows as a table, with the columns that fit."""
     shown = _shown(found.columns)
     left_out = [found.columns[at] for at in range(len(found.columns)) if at not in shown]

@@ -7,19 +7,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import door, gate
-from pipeline.access.decide import Ask
+from assets.resources import store_from_environment
+from pipeline.access.authorize import Ask
 from pipeline.cli.screen import console, grid_of, page, say, warn
+from pipeline.context import Ground
 from pipeline.demo import people
-from pipeline.ground import Ground
-from pipeline.layout import Layout
 from pipeline.policy.access import Role
 from pipeline.policy.base import PolicyError
-from pipeline.reports import coaching
-from pipeline.resources import store_from_environment
-from pipeline.retained.due import Line
-from pipeline.retained.holds import Hold
-from pipeline.subjects.register import Request
+from pipeline.published import gate
+from pipeline.published.reports import coaching_page
+from pipeline.read import service
+from pipeline.retained.past_retention import Line
+from pipeline.storage.layout import Layout
+from pipeline.subjects.legal_holds import Hold
+from pipeline.subjects.request_register import Request
 
 
 def reconciliation(home: Path, night: str) -> None:
@@ -51,7 +52,7 @@ def reconciliation(home: Path, night: str) -> None:
 def table(ground: Ground, ask: Ask, limit: int) -> bool:
     """Print what opens of one published table to the asker."""
     try:
-        found = door.read(ground, ask, limit)
+        found = service.read(ground, ask, limit)
     except PolicyError as error:
         warn(str(error))
         return False
@@ -80,7 +81,7 @@ def demo(ground: Ground, limit: int) -> bool:
             return False
     say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
         "raw records to a sign-off")  # fmt: skip
-    say(f"the coaching figures as a page: {ground.layout.current / coaching.PAGE}")
+    say(f"the coaching figures as a page: {ground.layout.current / coaching_page.PAGE}")
     return True
 
 
@@ -99,8 +100,8 @@ def status(home: Path) -> bool:
 
 def risk(home: Path) -> bool:
     """Print the risk report of what is published, and where its page is."""
-    from pipeline.disclosure import report
-    from pipeline.reports import plots
+    from pipeline.published import risk_report
+    from pipeline.published.reports import plots
 
     layout = Layout(home.absolute())
     try:
@@ -108,7 +109,7 @@ def risk(home: Path) -> bool:
     except PolicyError as error:
         warn(str(error))
         return False
-    found = json.loads((layout.current / report.NUMBERS).read_text("utf-8"))
+    found = json.loads((layout.current / risk_report.NUMBERS).read_text("utf-8"))
     grid = grid_of(f"Coaching figures, all told periods, night of {told['partition']}")
     grid.add_column("table", no_wrap=True)
     for name in ("figures", "k", "l", "told", "withheld"):
@@ -126,14 +127,14 @@ def risk(home: Path) -> bool:
         for name in ("prosecutor", "journalist", "marketer", "withheld", "loss"):
             grid.add_row(name, plots.percent(row[name]))
         console.print(grid)
-    say(f"the page with plots: {home / 'releases' / 'current' / report.PAGE}")
+    say(f"the page with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
     return True
 
 
 def admission(home: Path, day: dt.date) -> bool:
     """Print whether a drop would be admitted."""
-    from pipeline.landing import admitted
-    from pipeline.readers.base import MalformedFile
+    from pipeline.raw.deliveries import admitted
+    from pipeline.raw.readers.base import MalformedFile
 
     store = store_from_environment().model_copy(update={"home": str(home)})
     layout = store.layout

@@ -8,14 +8,13 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from pipeline import access, atrest, signing
-from pipeline.access import staff
-from pipeline.engine import engine
-from pipeline.governed import approval
-from pipeline.ground import Ground
+from pipeline.access import approval, audit, staff
+from pipeline.context import Ground
+from pipeline.keys import signing
 from pipeline.policy.access import Role
 from pipeline.policy.fields import Purpose
-from pipeline.transforms import stored
+from pipeline.storage import encryption, relations
+from pipeline.storage.engine import engine
 
 SIGNERS = (Role.LEGAL, Role.HR)
 
@@ -33,20 +32,20 @@ def hire(ground: Ground, policy_folder: Path, now: dt.datetime) -> bool:
     # Two for HR, since nobody signs for themselves.
     for role, second in [*((role, False) for role in Role), (Role.HR, True)]:
         actor = name(role, second)
-        public = access.new_key_pair(keys / f"{actor}.pem") if role in SIGNERS else None
+        public = audit.new_key_pair(keys / f"{actor}.pem") if role in SIGNERS else None
         staff.put(ground.layout, staff.Member(actor=actor, roles=(role,), key=public))
     for role in SIGNERS:
         key = signing.load_private_key((keys / f"{name(role)}.pem").read_bytes())
         approval.sign(ground.layout, policy_folder, ground.access, name(role), role, key, now)
-    access.note_change(ground, "the demo's staff")
+    audit.note_change(ground, "the demo's staff")
     return True
 
 
 def seat_manager(ground: Ground) -> None:
     """Let the demo's manager be whoever has the most reports, so that there is an extract."""
-    rows = stored.pseudonymized(ground.layout, Purpose.MANAGER)
+    rows = relations.pseudonymized(ground.layout, Purpose.MANAGER)
     with engine(ground.layout.work) as connection:
-        refs = atrest.rows(connection, ground.layout, ground.layout.references(Purpose.MANAGER))
+        refs = encryption.rows(connection, ground.layout, ground.layout.references(Purpose.MANAGER))
         found = connection.sql(
             f"SELECT person FROM {refs} JOIN (SELECT manager_ref AS ref, "
             f"count(DISTINCT learner_ref) AS n FROM {rows} GROUP BY 1) "

@@ -11,11 +11,11 @@ from dateutil.relativedelta import relativedelta
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.disclosure.period import Rule
-from pipeline.engine import literal
 from pipeline.policy.base import PolicyError, Strict, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Purpose
+from pipeline.storage.engine import literal
 
 OTHER = "other"  # the category of a course that matches no pattern
 MONTHS = {"month": 1, "quarter": 3, "year": 12}

@@ -1,6 +1,6 @@
 """governance.yaml: on what ground data is used, who receives it, where it may go.
 
-What the run makes of it is in pipeline/policy/demands.py.
+What the run makes of it is in pipeline/policy/governance_checks.py.
 """
 
 from __future__ import annotations

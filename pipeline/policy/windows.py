@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pipeline.engine import literal
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Purpose
 from pipeline.policy.retention import Clock, RecordType, RetentionRules
+from pipeline.storage.engine import literal
 
 REACH = 150 * 366  # days back that the search looks; longer than the longest window
 

@@ -12,17 +12,16 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
-from pipeline.engine import engine
-from pipeline.ground import Ground
-from pipeline.layout import Layout, built_beside
+from pipeline.classified import population, run_snapshot
+from pipeline.context import Ground
 from pipeline.policy.base import PolicyError
-from pipeline.retained import holds
 from pipeline.retained.journal import fresh_name
-from pipeline.retained.rewrite import Stroke, strike
-from pipeline.subjects import tombstones, withheld
-from pipeline.transforms import basis, census
+from pipeline.storage.engine import engine
+from pipeline.storage.file_edit import Stroke, strike
+from pipeline.storage.layout import Layout, built_beside
+from pipeline.subjects import legal_holds, restrictions, tombstones
 
-CASES = (holds.FILE, withheld.FILE, withheld.CONSENTS, tombstones.FILE)
+CASES = (legal_holds.FILE, restrictions.FILE, restrictions.CONSENTS, tombstones.FILE)
 
 
 def copies(layout: Layout) -> list[Layout]:
@@ -68,8 +67,8 @@ def restore(ground: Ground, source: Path) -> int:
     if not old.canonical.exists():
         raise PolicyError("restore: the folder holds no backup")
     with layout.locked():
-        basis.outdate(layout)
-        census.forget(layout)
+        run_snapshot.outdate(layout)
+        population.forget(layout)
         known, then = tombstones.stones(layout), tombstones.stones(old)
         with (
             built_beside(layout.canonical, layout.work) as beside,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.access.log import AccessLog
-from pipeline.ground import Ground
+from pipeline.context import Ground
 from pipeline.policy.retention import Keeping, Log
 from pipeline.policy.windows import cutoff
-from pipeline.retained.due import Line, day
-from pipeline.subjects import register, tombstones
+from pipeline.retained.past_retention import Line, day
+from pipeline.subjects import request_register, tombstones
 
 # Files and folders that carry the day they were made in front of their name.
 DATED = {
@@ -42,9 +42,9 @@ def old_paths(ground: Ground, now: dt.datetime) -> Iterator[tuple[Keeping, Path]
             if made is not None and made <= last:
                 yield keeping, path
     last = day(ground, Keeping.REQUESTS, now)
-    for request in register.every(ground.layout):
+    for request in request_register.every(ground.layout):
         if request.closed_on and request.closed_on <= last:
-            yield Keeping.REQUESTS, register.path(ground.layout, request.name)
+            yield Keeping.REQUESTS, request_register.path(ground.layout, request.name)
 
 
 def _tombstones(ground: Ground, now: dt.datetime) -> tuple[list[dict[str, str]], int]:

@@ -14,20 +14,21 @@ from typing import Any
 
 import duckdb
 
-from pipeline import atrest, landing
 from pipeline.access import staff
-from pipeline.engine import engine
-from pipeline.ground import Ground
-from pipeline.layout import settle
-from pipeline.retained import backup, derived, due, holds, housekeeping, plan, receipts, verify
-from pipeline.retained.due import Line
+from pipeline.classified import population
+from pipeline.context import Ground
+from pipeline.raw import deliveries
+from pipeline.retained import backup, housekeeping, past_retention, plan, rebuild, receipts, verify
 from pipeline.retained.journal import PERSON, RETENTION, Journal, Order, fresh_name, pending
+from pipeline.retained.past_retention import Line
 from pipeline.retained.person import classified_strokes_of_person, strokes_of_person
-from pipeline.retained.rewrite import Done, ErasureError, Stroke, strike
-from pipeline.retained.runstorage import RunStorage
-from pipeline.retained.subject import Subject, find, references
-from pipeline.subjects import register, tombstones, withheld
-from pipeline.transforms import census
+from pipeline.retained.run_storage import RunStorage
+from pipeline.storage import encryption
+from pipeline.storage.engine import engine
+from pipeline.storage.file_edit import Done, ErasureError, Stroke, strike
+from pipeline.storage.layout import settle
+from pipeline.subjects import legal_holds, request_register, restrictions, tombstones
+from pipeline.subjects.identity import Subject, find, references
 
 
 def dry_run(ground: Ground, now: dt.datetime) -> list[Line]:
@@ -41,7 +42,7 @@ def _open(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -
     journal = Journal(ground.layout, order.name)
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     listed = "SELECT milestone, drops, period FROM due WHERE NOT held"
-    atrest.write_table(connection, ground.layout, listed, journal.work_list)
+    encryption.write_table(connection, ground.layout, listed, journal.work_list)
     settle(journal.folder)
     journal.open(order)
     return journal
@@ -51,7 +52,7 @@ def _strokes_of(
     connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order, subject: Subject | None
 ) -> list[Stroke]:
     if subject is None:
-        return due.strokes(connection, ground, order.now)
+        return past_retention.strokes(connection, ground, order.now)
     return strokes_of_person(ground.layout, subject)
 
 
@@ -61,7 +62,7 @@ def _apply(
     layout = ground.layout
 
     def before_swap(done: Done, fresh: Path) -> None:
-        census.change(connection, layout, layout.root / done.file, fresh)
+        population.change(connection, layout, layout.root / done.file, fresh)
         journal.write_down(done)
 
     for stroke in strokes:
@@ -76,7 +77,7 @@ def _select_again(
     The classified rows go last of a record, so until they are gone they tell what is due.
     """
     if subject is None:
-        due.select_due(connection, ground, order.now)
+        past_retention.select_due(connection, ground, order.now)
     else:
         plan.of_person(connection, ground, subject)
 
@@ -87,32 +88,32 @@ def _erase_stores(
 ) -> None:  # fmt: skip
     layout = ground.layout
     _select_again(connection, ground, order, subject)
-    census.take(connection, layout)
+    population.take(connection, layout)
     _apply(connection, ground, journal, _strokes_of(connection, ground, order, subject))
     if subject is None:
         gone = "milestone IN (SELECT milestone FROM due WHERE NOT held)"
-        touched = derived.months(connection, "SELECT DISTINCT period FROM due WHERE NOT held")
-        strokes = derived.classified_strokes(ground, touched, gone)
+        touched = rebuild.months(connection, "SELECT DISTINCT period FROM due WHERE NOT held")
+        strokes = rebuild.classified_strokes(ground, touched, gone)
     else:
         strokes = classified_strokes_of_person(layout, subject)
     _apply(connection, ground, journal, strokes)
-    census.sum_up(connection)
-    _apply(connection, ground, journal, derived.small_departments(connection, ground))
-    census.put(connection, layout)
-    work_list = atrest.rows(connection, layout, journal.work_list)
+    population.sum_up(connection)
+    _apply(connection, ground, journal, rebuild.small_departments(connection, ground))
+    population.put(connection, layout)
+    work_list = encryption.rows(connection, layout, journal.work_list)
     listed = f"SELECT DISTINCT period FROM {work_list}"
-    months = derived.months(connection, listed) | {
+    months = rebuild.months(connection, listed) | {
         done.file.split("/")[2]
         for done in journal.strokes()
         if done.file.startswith("store/classified/")
     }
-    derived.remake_pseudonymized(connection, ground, months, order.now, journal)
+    rebuild.remake_pseudonymized(connection, ground, months, order.now, journal)
 
 
 def _publish(connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order) -> None:
     """The released tables without what went, through the gate."""
-    derived.remake_known(connection, ground)
-    derived.publish_survivors(connection, ground, order.name)
+    rebuild.remake_known(connection, ground)
+    rebuild.publish_survivors(connection, ground, order.name)
 
 
 def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject | None) -> None:
@@ -123,19 +124,19 @@ def _raw_drops(ground: Ground, order: Order, journal: Journal, subject: Subject 
     """
     layout = ground.layout
     if subject is None:
-        drops, _ = due.raw_drops(ground, order.now)
+        drops, _ = past_retention.raw_drops(ground, order.now)
     else:
-        drops = landing.naming(layout, subject.free_text)
-    unread = [d for d in drops if not landing.taken_in(layout, d)]
+        drops = deliveries.naming(layout, subject.free_text)
+    unread = [d for d in drops if not deliveries.taken_in(layout, d)]
     if unread:
         raise ErasureError(
             "raw drops: never taken in, run their nights first: " + ", ".join(map(str, unread))
         )
     # A removal that was cut off can have left files that do not name the person.
-    begun = {drop for drop in landing.drops(layout) if str(drop) in journal.noted("raw drops")}
+    begun = {drop for drop in deliveries.drops(layout) if str(drop) in journal.noted("raw drops")}
     for drop in sorted({*drops, *begun}):
         journal.note("raw drops", str(drop))
-        landing.remove(layout, drop)
+        deliveries.remove(layout, drop)
 
 
 def _carry_out(
@@ -153,9 +154,9 @@ def _carry_out(
         if order.identifier is not None:
             subject, pattern = journal.subject()
             tombstones.add(ground, subject.ids, clock.date())
-            withheld.release(layout, subject.person)
-            withheld.withdraw(layout, subject.person)
-            register.forget(layout, subject.ids)
+            restrictions.release(layout, subject.person)
+            restrictions.withdraw(layout, subject.person)
+            request_register.forget(layout, subject.ids)
             staff.forget(layout, subject.ids)
         _erase_stores(connection, ground, order, journal, subject)
         if subject is not None:
@@ -164,18 +165,18 @@ def _carry_out(
         seconds["stores"] = time.perf_counter() - start
         _publish(connection, ground, order)
         seconds["release"] = time.perf_counter() - start - seconds["stores"]
-        derived.forget_identities(connection, ground)
+        rebuild.forget_identities(connection, ground)
         _raw_drops(ground, order, journal, subject)
         if subject is None:
             housekeeping.clear(ground, order.now, journal.note)
         if runs is not None:
-            pruned = runs.prune(due.runs_before(ground, order.now))
+            pruned = runs.prune(past_retention.runs_before(ground, order.now))
             journal.note("Dagster runs", "past their window", pruned)
             if subject is not None:
                 journal.note("Dagster runs", "naming the person", runs.forget(pattern))
         if subject is not None:
-            derived.forget_packages(layout, pattern)
-    derived.empty_work(layout)
+            rebuild.forget_packages(layout, pattern)
+    rebuild.empty_work(layout)
     with engine(layout.work) as connection:
         left = verify.require_gone(connection, ground, order, journal, subject, pattern, runs)
     seconds["verification and rest"] = time.perf_counter() - start - sum(seconds.values())
@@ -188,7 +189,7 @@ def resume(ground: Ground, runs: RunStorage | None, clock: dt.datetime) -> list[
     """Finish every erasure that was cut off; returns their receipts."""
     cut_off = pending(ground.layout)
     if cut_off:
-        census.forget(ground.layout)
+        population.forget(ground.layout)
     return [_carry_out(ground, one, runs, clock) for one in cut_off]
 
 
@@ -205,7 +206,7 @@ def retain(
         ErasureError: something is left; the order stays open and the next run goes on.
     """
     with ground.layout.locked():
-        holds.require_reviewed(ground.layout, now.date())
+        legal_holds.require_reviewed(ground.layout, now.date())
         done = resume(ground, runs, now)
         with engine(ground.layout.work) as connection:
             lines = plan.by_rule(connection, ground, now)

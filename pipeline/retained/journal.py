@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import atrest
-from pipeline.layout import Layout, append_settled, settle
 from pipeline.policy.fields import Purpose
-from pipeline.retained.rewrite import Done
-from pipeline.retained.subject import Subject, alone
+from pipeline.storage import encryption
+from pipeline.storage.file_edit import Done
+from pipeline.storage.layout import Layout, append_settled, settle
+from pipeline.subjects.identity import Subject, alone
 
 RETENTION = "retention"
 PERSON = "person"
@@ -83,10 +83,10 @@ class Journal:
     def open(self, order: Order) -> None:
         """Store the order; its work list is already there and on disk."""
         settle(self.work_list)
-        atrest.write_text(self.layout, self._order, json.dumps(asdict(order), indent=1))
+        encryption.write_text(self.layout, self._order, json.dumps(asdict(order), indent=1))
 
     def order(self) -> Order:
-        return Order(**json.loads(atrest.read_text(self.layout, self._order) or ""))
+        return Order(**json.loads(encryption.read_text(self.layout, self._order) or ""))
 
     def write_down(self, done: Done) -> None:
         """Say what the next swap does, before it does it."""
@@ -112,11 +112,11 @@ class Journal:
     def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
         """Who the person is, while the stores still tell it: after the first stroke they do not."""
         text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
-        atrest.write_text(self.layout, self.folder / SUBJECT, text)
+        encryption.write_text(self.layout, self.folder / SUBJECT, text)
 
     def subject(self) -> tuple[Subject, str]:
         """The person, and the pattern of everything that means them, pseudonyms included."""
-        told = json.loads(atrest.read_text(self.layout, self.folder / SUBJECT) or "")
+        told = json.loads(encryption.read_text(self.layout, self.folder / SUBJECT) or "")
         needles, refs = tuple(told["needles"]), tuple(told["refs"])
         subject = Subject(told["person"], tuple(told["ids"]), needles, tuple(told["words"]))
         return subject, alone(needles + refs)

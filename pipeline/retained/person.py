@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.engine import literal
-from pipeline.layout import Layout
-from pipeline.retained.rewrite import Stroke
-from pipeline.retained.subject import Subject
-from pipeline.transforms import stored
+from pipeline.storage import relations
+from pipeline.storage.engine import literal
+from pipeline.storage.file_edit import Stroke
+from pipeline.storage.layout import Layout
+from pipeline.subjects.identity import Subject
 
 
 def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
@@ -17,13 +17,13 @@ def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
     records = [
         Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
                {"manager_id": named, **texts})
-        for path in stored.files(layout, "records")
+        for path in relations.files(layout, "records")
     ]  # fmt: skip
     rosters = [
         Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
-        for path in stored.files(layout, "roster")
+        for path in relations.files(layout, "roster")
     ]
-    lines = [Stroke(path, subject.named_in("raw")) for path in stored.reject_files(layout)]
+    lines = [Stroke(path, subject.named_in("raw")) for path in relations.reject_files(layout)]
     return [*records, *rosters, *lines]
 
 
@@ -35,4 +35,4 @@ def classified_strokes_of_person(layout: Layout, subject: Subject) -> list[Strok
         "department": subject.mentioned("department"),
         "course_title": subject.mentioned("course_title"),
     }
-    return [Stroke(path, gone, blank) for path in stored.period_files(layout.classified)]
+    return [Stroke(path, gone, blank) for path in relations.period_files(layout.classified)]

@@ -6,15 +6,17 @@ import datetime as dt
 
 import duckdb
 
-from pipeline.engine import count, literal
-from pipeline.ground import Ground
+from pipeline.classified import run_snapshot
+from pipeline.context import Ground
 from pipeline.policy.base import PolicyError
 from pipeline.policy.retention import Keeping
-from pipeline.retained import due, holds, housekeeping
-from pipeline.retained.due import Line
-from pipeline.retained.rewrite import affected
-from pipeline.retained.subject import Subject
-from pipeline.transforms import basis, stored
+from pipeline.retained import housekeeping, past_retention
+from pipeline.retained.past_retention import Line
+from pipeline.storage import relations
+from pipeline.storage.engine import count, literal
+from pipeline.storage.file_edit import affected
+from pipeline.subjects import legal_holds
+from pipeline.subjects.identity import Subject
 
 
 def require_index(ground: Ground) -> None:
@@ -23,7 +25,7 @@ def require_index(ground: Ground) -> None:
     Raises:
         PolicyError: no night has classified the store as it is now.
     """
-    if basis.read(ground.layout).drops != basis.drops(ground.layout):
+    if run_snapshot.read(ground.layout).drops != run_snapshot.drops(ground.layout):
         raise PolicyError(
             "retention: the store has drops that no night has classified; run the night again"
         )
@@ -32,19 +34,19 @@ def require_index(ground: Ground) -> None:
 def by_rule(connection: duckdb.DuckDBPyConnection, ground: Ground, now: dt.datetime) -> list[Line]:
     """Everything past its window, held or not; leaves the table `due` for the deed."""
     require_index(ground)
-    due.select_due(connection, ground, now)
-    lines = list(due.record_lines(connection, ground, now))
+    past_retention.select_due(connection, ground, now)
+    lines = list(past_retention.record_lines(connection, ground, now))
     for place, what, rule, strokes in (
         ("canonical records", "stored rows in all: every revision of the records above, "
          "quarantined and voided rows", f"keeping.{Keeping.QUARANTINE}",
-         due.canonical_strokes(connection, ground, now)),
+         past_retention.canonical_strokes(connection, ground, now)),
         ("roster", "superseded and old rows", f"keeping.{Keeping.ROSTER_HISTORY}",
-         due.roster_strokes(connection, ground, now)),
+         past_retention.roster_strokes(connection, ground, now)),
     ):  # fmt: skip
         rows = [gone for gone in (affected(connection, s)[1] for s in strokes) if gone]
         if rows:
             lines.append(Line(place, what, rule, sum(rows), 0, f"{len(rows)} files"))
-    taken, missing = due.raw_drops(ground, now)
+    taken, missing = past_retention.raw_drops(ground, now)
     rule = f"keeping.{Keeping.RAW_DROPS}"
     if taken:
         where = ", ".join(map(str, taken))
@@ -65,11 +67,11 @@ def of_person(
         PolicyError: a legal hold or a restriction keeps some of it, by name.
     """
     require_index(ground)
-    mine = f"{stored.classified(ground.layout)} WHERE person = {literal(subject.person)}"
-    for hold in holds.live(ground.layout):
+    mine = f"{relations.classified(ground.layout)} WHERE person = {literal(subject.person)}"
+    for hold in legal_holds.live(ground.layout):
         if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
             raise PolicyError(f"erasure: the legal hold {hold.name} keeps records of this person")
-    due.list_due(connection, mine, "false")
+    past_retention.list_due(connection, mine, "false")
     groups = connection.sql(
         "SELECT record_type, region, count(*), min(period), max(period) FROM due "
         "GROUP BY ALL ORDER BY ALL"

@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.gate import digest
-from pipeline.layout import Layout, write_settled
+from pipeline.published.gate import digest
+from pipeline.retained.data_inventory import place_of
 from pipeline.retained.journal import Journal, Order
-from pipeline.retained.places import place_of
+from pipeline.storage.layout import Layout, write_settled
 
 
 def path(layout: Layout, name: str) -> Path:

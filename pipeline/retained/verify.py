@@ -6,31 +6,31 @@ from collections import Counter
 
 import duckdb
 
-from pipeline import atrest, gate
-from pipeline.engine import count
-from pipeline.ground import Ground
-from pipeline.readers import canonical
-from pipeline.retained import due
+from pipeline.classified.classify import MILESTONE
+from pipeline.context import Ground
+from pipeline.published import gate
+from pipeline.raw.readers import canonical
+from pipeline.retained import past_retention
+from pipeline.retained.data_inventory import strangers
 from pipeline.retained.journal import Journal, Order
-from pipeline.retained.places import strangers
-from pipeline.retained.rewrite import ErasureError, affected
-from pipeline.retained.runstorage import RunStorage
-from pipeline.retained.subject import Subject
-from pipeline.retained.sweep import sweep
-from pipeline.transforms import stored
-from pipeline.transforms.classify import MILESTONE
+from pipeline.retained.residue_scan import sweep
+from pipeline.retained.run_storage import RunStorage
+from pipeline.storage import encryption, relations
+from pipeline.storage.engine import count
+from pipeline.storage.file_edit import ErasureError, affected
+from pipeline.subjects.identity import Subject
 
 
 def still_due(
     connection: duckdb.DuckDBPyConnection, ground: Ground, order: Order
 ) -> dict[str, int]:
     """Everything past its window that is still there and not held, by place."""
-    due.select_due(connection, ground, order.now)
+    past_retention.select_due(connection, ground, order.now)
     found = {"classified": count(connection, "SELECT count(*) FROM due WHERE NOT held")}
-    for stroke in due.strokes(connection, ground, order.now):
+    for stroke in past_retention.strokes(connection, ground, order.now):
         name = "roster" if stroke.path.name.startswith("roster") else "canonical records"
         found[name] = found.get(name, 0) + affected(connection, stroke)[1]
-    taken, _ = due.raw_drops(ground, order.now)
+    taken, _ = past_retention.raw_drops(ground, order.now)
     found["raw drops"] = len(taken)
     return found
 
@@ -41,14 +41,14 @@ def work_list_left(
     """Records of the work list that any revision in the store still has, and that no hold keeps."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE listed AS SELECT milestone::UUID AS milestone, drops FROM "
-        f"{atrest.rows(connection, ground.layout, journal.work_list)}"
+        f"{encryption.rows(connection, ground.layout, journal.work_list)}"
     )
     drops = {
         str(d) for (d,) in connection.sql("SELECT DISTINCT unnest(drops) FROM listed").fetchall()
     }
     drops.add("rectified")
-    files = [f for f in stored.files(ground.layout, "records") if f.parent.parent.name in drops]
-    rows = stored.parquet(files, canonical.COLUMNS)
+    files = [f for f in relations.files(ground.layout, "records") if f.parent.parent.name in drops]
+    rows = relations.parquet(files, canonical.COLUMNS)
     return {
         "canonical records": count(
             connection,
@@ -57,7 +57,7 @@ def work_list_left(
         ),
         "classified": count(
             connection,
-            f"SELECT count(*) FROM {stored.classified(ground.layout)} "
+            f"SELECT count(*) FROM {relations.classified(ground.layout)} "
             "WHERE milestone IN (SELECT milestone FROM listed)",
         ),
     }

@@ -13,24 +13,26 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import atrest
-from pipeline.engine import literal
-from pipeline.ground import Ground
-from pipeline.keys import KeyRing
-from pipeline.layout import Layout
-from pipeline.retained.rewrite import Stroke, strike
+from pipeline.context import Ground
+from pipeline.keys.ring import KeyRing
+from pipeline.storage import encryption
+from pipeline.storage.engine import literal
+from pipeline.storage.file_edit import Stroke, strike
+from pipeline.storage.layout import Layout
 
 FILE = "tombstones.json.enc"
 
 
 def entries(layout: Layout) -> list[dict[str, str]]:
     """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier."""
-    told: list[dict[str, str]] = json.loads(atrest.read_text(layout, layout.vault / FILE) or "[]")
+    told: list[dict[str, str]] = json.loads(
+        encryption.read_text(layout, layout.vault / FILE) or "[]"
+    )
     return told
 
 
 def write(layout: Layout, told: list[dict[str, str]]) -> None:
-    atrest.write_text(layout, layout.vault / FILE, json.dumps(told))
+    encryption.write_text(layout, layout.vault / FILE, json.dumps(told))
 
 
 def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:

@@ -1,0 +1,98 @@
+"""What assets are given: where data lies, the policy files, the keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from pipeline.access import approval
+from pipeline.context import Ground
+from pipeline.keys.ring import KeyRing
+from pipeline.policy import access, governance, governance_checks
+from pipeline.policy.data_map import DataMap, load_data_map
+from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
+from pipeline.policy.retention import RetentionRules, load_retention, require_current
+from pipeline.policy.retention_coverage import require_covering
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.subjects import legal_holds
+
+
+class Store(dg.ConfigurableResource[None]):
+    """The data folder and the policy that rules over it.
+
+    Attributes:
+        home: the data folder.
+        landing_url: fsspec URL of the drops; empty for <home>/landing.
+        policy_folder: where the policy files lie (pipeline/access/approval.py lists them).
+    """
+
+    home: str
+    landing_url: str = ""
+    policy_folder: str = str(PROJECT)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(Path(self.home).absolute(), self.landing_url or None)
+
+    @property
+    def data_map(self) -> DataMap:
+        return load_data_map(Path(self.policy_folder) / "data_map.yaml")
+
+    @property
+    def retention(self) -> RetentionRules:
+        return load_retention(Path(self.policy_folder) / "retention_rules.yaml")
+
+    @property
+    def disclosure(self) -> DisclosureRules:
+        return load_disclosure(Path(self.policy_folder) / "disclosure_rules.yaml")
+
+    @property
+    def ground(self) -> Ground:
+        """Data folder, policy and keys together."""
+        folder = Path(self.policy_folder)
+        return Ground(
+            self.layout, self.data_map, self.retention, self.disclosure, self.key_ring,
+            access.load_access(folder / "access_rules.yaml"),
+            governance.load_governance(folder / "governance.yaml"),
+            approval.version(folder),
+        )  # fmt: skip
+
+    @property
+    def key_ring(self) -> KeyRing:
+        ring = os.environ.get("MILESTONES_KEYRING")
+        return KeyRing(Path(ring) if ring else self.layout.key_ring)
+
+    def require_valid_policy(self, today: dt.date) -> None:
+        """Raises PolicyError when a policy file is broken or contradicts another one, a rule or a
+        live legal hold is past its review, or legal and HR have not signed the files as they
+        are."""
+        ground = self.ground
+        require_covering(ground.rules, ground.data_map)
+        require_matching(ground.disclosure, ground.data_map)
+        governance_checks.require_grounds(ground.governance, ground.data_map)
+        access.require_consistent(ground.access, ground.data_map, ground.governance)
+        require_current(ground.rules, today)
+        legal_holds.require_reviewed(ground.layout, today)
+        approval.require_approved(ground.layout, ground.access, ground.version)
+
+    def require_lawful_use(self, today: dt.date) -> None:
+        """Raises PolicyError as `require_valid_policy`, when a purpose, contract or transfer has
+        expired, and while an incident has frozen everything. Deletions do not ask this: what may
+        not be used must still be erased."""
+        self.require_valid_policy(today)
+        ground = self.ground
+        approval.require_thawed(ground.layout)
+        governance_checks.require_current(ground.governance, today)
+
+
+def store_from_environment() -> Store:
+    """MILESTONES_HOME (default ./data), MILESTONES_LANDING (default <home>/landing) and
+    MILESTONES_POLICY (default: the project's own files)."""
+    return Store(
+        home=os.environ.get("MILESTONES_HOME", "data"),
+        landing_url=os.environ.get("MILESTONES_LANDING", ""),
+        policy_folder=os.environ.get("MILESTONES_POLICY", str(PROJECT)),
+    )

@@ -1,0 +1,157 @@
+"""A policy holds once legal and HR have signed its hash; a changed file needs them again.
+
+governance/<day>-<version>/   beside a copy of the policy files, one signed statement a role
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from pipeline.access import staff
+from pipeline.keys import signing
+from pipeline.policy.access import AccessRules, Role, Signing
+from pipeline.policy.base import PolicyError
+from pipeline.storage.layout import Layout, built_beside, write_settled
+
+FILES = ("data_map.yaml", "retention_rules.yaml", "disclosure_rules.yaml", "access_rules.yaml",
+         "governance.yaml")  # fmt: skip
+NEEDED = (Role.LEGAL, Role.HR)
+KIND = "policy"
+
+
+def version(folder: Path) -> str:
+    """SHA-256 over the names and bytes of all policy files, hexadecimal.
+
+    Raises:
+        PolicyError: a file is missing.
+    """
+    told = hashlib.sha256()
+    for name in FILES:
+        try:
+            content = (folder / name).read_bytes()
+        except OSError:
+            raise PolicyError(f"{name}: missing") from None
+        told.update(f"{name} {len(content)}\n".encode() + content)
+    return told.hexdigest()
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One signature that holds."""
+
+    role: Role
+    actor: str
+    signed_at: str
+
+
+def _folder(layout: Layout, hash_: str) -> Path | None:
+    return next(iter(sorted(layout.governance.glob(f"????????-{hash_[:16]}"))), None)
+
+
+def copy_of(layout: Layout, hash_: str) -> Path | None:
+    """The policy files as they were signed; None if nobody signed that version."""
+    return _folder(layout, hash_)
+
+
+def approvals(layout: Layout, rules: AccessRules, hash_: str) -> list[Approval]:
+    """The signatures over this version that hold now: by who has the role and the key still, in
+    a role that signs policies."""
+    folder = _folder(layout, hash_)
+    found = []
+    for path in sorted(folder.glob("*.json")) if folder else []:
+        told = json.loads(path.read_text("utf-8"))
+        statement, member = told["statement"], staff.find(layout, str(told["statement"]["actor"]))
+        if (
+            member is not None
+            and member.key is not None
+            and statement["version"] == hash_
+            and statement["role"] in member.roles
+            and Signing.POLICY in rules.roles[Role(statement["role"])].signs
+            and signing.signed(member.key, KIND, statement, told["signature"])
+        ):
+            found.append(Approval(Role(statement["role"]), member.actor, statement["signed_at"]))
+    return found
+
+
+def missing(layout: Layout, rules: AccessRules, hash_: str) -> list[Role]:
+    """Roles whose signature is not there. One person cannot sign for both."""
+    told = approvals(layout, rules, hash_)
+    left = [role for role in NEEDED if role not in {one.role for one in told}]
+    if not left and len({one.actor for one in told}) < len(NEEDED):
+        return [Role.HR]
+    return left
+
+
+def frozen(layout: Layout) -> Path:
+    """The file that is there while everything is frozen (pipeline/governance/suspension.py)."""
+    return layout.governance / "frozen.json"
+
+
+def require_thawed(layout: Layout) -> None:
+    """Raises PolicyError while an incident has frozen everything: since when, and why."""
+    if frozen(layout).exists():
+        told = json.loads(frozen(layout).read_text("utf-8"))
+        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
+
+
+def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
+    """What everybody asks who reads or publishes: signed, and not frozen by an incident.
+
+    Raises:
+        PolicyError: as `require_thawed` and `require_approved`.
+    """
+    require_thawed(layout)
+    require_approved(layout, rules, hash_)
+
+
+def require_approved(layout: Layout, rules: AccessRules, hash_: str) -> None:
+    """Stop on a policy that legal and HR have not signed as it is.
+
+    Raises:
+        PolicyError: naming the version and whose signature it lacks.
+    """
+    left = missing(layout, rules, hash_)
+    if left:
+        raise PolicyError(
+            f"policy {hash_[:12]}: not signed by {' and '.join(left)}. Look at `milestones policy "
+            "diff`, then have it signed: `milestones policy sign`"
+        )
+
+
+def sign(
+    layout: Layout, folder: Path, rules: AccessRules, actor: str, role: Role,
+    key: Ed25519PrivateKey, now: dt.datetime,
+) -> str:  # fmt: skip
+    """Sign the policy files as they are; returns their version.
+
+    Raises:
+        PolicyError: the actor has not that role or key, or the role does not sign policies.
+    """
+    member, hash_ = staff.find(layout, actor), version(folder)
+    if member is None or role not in member.roles:
+        raise PolicyError(f"policy: {actor} has not the role {role.value}")
+    if Signing.POLICY not in rules.roles[role].signs:
+        raise PolicyError(f"policy: the role {role.value} does not sign policies")
+    if member.key != signing.public_pem(key):
+        raise PolicyError(f"policy: the key is not the one that {actor} is known by")
+    statement = {"version": hash_, "role": role.value, "actor": actor,
+                 "signed_at": now.isoformat(timespec="seconds")}  # fmt: skip
+    with layout.locked():
+        target = _folder(layout, hash_)
+        if target is None:
+            target = layout.governance / f"{now:%Y%m%d}-{hash_[:16]}"
+            with built_beside(target, layout.work) as beside:
+                beside.mkdir(mode=0o700)
+                for name in FILES:
+                    shutil.copy(folder / name, beside / name)
+        write_settled(target / f"{role.value}.json", json.dumps(
+            {"statement": statement, "signature": signing.sign(key, KIND, statement)}
+        ))  # fmt: skip
+    return hash_

@@ -1,0 +1,116 @@
+"""Census: whom and what the stored rows name, and in how many rows.
+
+Whoever is in no row any more leaves the vault and the deny-list. Counted rows tell who that is
+without a look through all months, so that a deletion costs what it touches and not what is stored.
+
+Files beside the classified months, made by the night that made those:
+    people.parquet  PEOPLE, of classified rows, as learner with a department or as manager
+    titles.parquet  TITLES, of canonical rows that are not in quarantine
+
+A deletion takes the files away before it changes a row and puts them back when it has changed them
+all. So a file that is there is right; where none is, the rows are counted anew, and so they are for
+a deletion that was cut off.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from pipeline.raw.readers.canonical import PARQUET
+from pipeline.storage.engine import literal
+from pipeline.storage.layout import Layout, built_beside, settle
+from pipeline.storage.relations import CLASSIFIED, classified, holds, parquet, period_files, records
+
+PEOPLE = "census_people"  # person, department, manages, n
+TITLES = "census_titles"  # course_code, course_title, n
+FILES = {PEOPLE: "people.parquet", TITLES: "titles.parquet"}
+# Everybody whom a classified row names, as learner or as manager.
+LIVING = f"SELECT DISTINCT person FROM {PEOPLE}"
+# Learners and classified records, in one row.
+TOTAL = (
+    "SELECT count(DISTINCT person) AS people, coalesce(sum(n), 0)::BIGINT AS records "
+    f"FROM {PEOPLE} WHERE NOT manages"
+)
+
+
+def _counted(table: str, rows: str) -> str:
+    """SQL: what some stored rows name."""
+    if table == TITLES:
+        return (
+            f"SELECT course_code, course_title, count(*) AS n FROM {rows} "
+            "WHERE problem IS NULL GROUP BY ALL"
+        )
+    return (
+        f"SELECT person, department, false AS manages, count(*) AS n FROM {rows} GROUP BY ALL "
+        f"UNION ALL SELECT manager, NULL, true, count(*) FROM {rows} "
+        "WHERE manager IS NOT NULL GROUP BY ALL"
+    )
+
+
+def load(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Make the tables PEOPLE and TITLES."""
+    for table, rows in ((PEOPLE, classified(layout)), (TITLES, records(layout))):
+        path = layout.classified / FILES[table]
+        query = f"FROM {literal(path)}" if path.exists() else _counted(table, rows)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
+
+
+def write(connection: duckdb.DuckDBPyConnection, layout: Layout, months: Path) -> None:
+    """Count the classified months in a folder, and the canonical store; leave the files there."""
+    made = parquet(period_files(months), CLASSIFIED)
+    for table, rows in ((PEOPLE, made), (TITLES, records(layout))):
+        _store(connection, _counted(table, rows), months / FILES[table])
+
+
+def take(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Make the tables and take the files away: rows are about to change."""
+    load(connection, layout)
+    forget(layout)
+
+
+def forget(layout: Layout) -> None:
+    """Take the files away: rows are about to change, and whoever comes next counts them anew."""
+    for name in FILES.values():
+        (layout.classified / name).unlink(missing_ok=True)
+    if layout.classified.exists():
+        settle(layout.classified)
+
+
+def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fresh: Path) -> None:
+    """Count what turns one file of the stores into another; of a copy of a store nothing. The
+    tables have to be summed up before they are read again."""
+    if path.is_relative_to(layout.classified):
+        table = PEOPLE
+    elif path.is_relative_to(layout.canonical) and holds(path, "records"):
+        table = TITLES
+    else:
+        return
+    for one, sign in ((path, "-"), (fresh, "+")):
+        counted = _counted(table, parquet([one], {}))
+        connection.execute(f"INSERT INTO {table} SELECT * REPLACE ({sign}n AS n) FROM ({counted})")
+
+
+def sum_up(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let the tables say what is named now, after changes."""
+    for table in FILES:
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * EXCLUDE (n), sum(n)::BIGINT AS n "
+            f"FROM {table} GROUP BY ALL HAVING sum(n) <> 0"
+        )
+
+
+def put(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Sum up, and put the files back: no row changes any more."""
+    sum_up(connection)
+    for table, name in FILES.items():
+        with built_beside(layout.classified / name, layout.work) as beside:
+            _store(connection, f"FROM {table}", beside)
+    settle(layout.classified)
+
+
+def _store(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
+    connection.execute(f"COPY ({query} ORDER BY ALL) TO {literal(path)} ({PARQUET})")
+    path.chmod(0o600)
+    settle(path)

@@ -1,0 +1,167 @@
+"""Commands of governance: staff, policy, documents, may-share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.reading import Key, Purpose
+from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of, now
+
+policy = typer.Typer(help="The policy files: are they signed, what would a change do.",
+                     no_args_is_help=True)  # fmt: skip
+staff = typer.Typer(help="Who works with the data, in which roles.", no_args_is_help=True)
+Roles = Annotated[list[str], typer.Option("--role", help="Repeatable.")]
+
+
+@policy.command("status")
+def policy_status(home: Home = DEFAULT_HOME) -> None:
+    """The policy's version, who signed it, and what of it has expired."""
+    from pipeline.access import approval
+    from pipeline.cli import screen
+    from pipeline.policy.governance_checks import expired
+
+    with ground_of(home, valid=False) as ground:
+        screen.say(f"policy {ground.version[:12]}")
+        for one in approval.approvals(ground.layout, ground.access, ground.version):
+            screen.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
+        left = approval.missing(ground.layout, ground.access, ground.version)
+        late = expired(ground.governance, now().date())
+        if left:
+            screen.warn(f"not signed by {' and '.join(left)}: no night will run")
+        if late:
+            screen.warn(f"expired: {', '.join(late)}: no night will run")
+    if left or late:
+        raise typer.Exit(1)
+
+
+@policy.command("diff")
+def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
+                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """What changed policy files would change, in keys, rows, columns and people."""
+    from assets.resources import store_from_environment
+    from pipeline.cli import oversight
+    from pipeline.governance import preview
+
+    with ground_of(home, valid=False) as ground:
+        store = store_from_environment().model_copy(update={"home": str(home)})
+        changed = store.model_copy(update={"policy_folder": str(folder)})
+        found = preview.preview(ground, Path(store.policy_folder), changed.ground, folder, now())
+        oversight.preview(found)
+    if found.stopped_by:
+        raise typer.Exit(1)
+
+
+@policy.command("pilot")
+def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the signed, changed policy "
+                                                        "files.")],
+                 actor: Annotated[list[str], typer.Option(help="Repeatable.")],
+                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Give a pilot group its files under a changed policy; nobody else's change."""
+    from assets.resources import store_from_environment
+    from pipeline.cli import screen
+    from pipeline.governance import pilot
+
+    with ground_of(home):
+        store = store_from_environment().model_copy(update={"home": str(home)})
+        changed = store.model_copy(update={"policy_folder": str(folder)})
+        changed.require_lawful_use(now().date())
+        screen.say(f"pilot in {pilot.start(changed.ground, tuple(actor), now())}")
+
+
+@policy.command("sign")
+def policy_sign(role: Annotated[str, typer.Option()], key: Key,
+                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Sign the policy files as they are, as legal or as HR."""
+    from assets.resources import store_from_environment
+    from pipeline.access import approval, audit
+    from pipeline.cli import screen
+    from pipeline.keys import signing
+
+    with ground_of(home, valid=False) as ground:
+        hash_ = approval.sign(
+            ground.layout, Path(store_from_environment().policy_folder), ground.access,
+            audit.actor(), audit.role_named(role), signing.load_private_key(key.read_bytes()),
+            now(),
+        )  # fmt: skip
+        audit.note_change(ground, f"policy {hash_[:12]} signed as {role}")
+        screen.say(f"policy {hash_[:12]} is signed by {role}")
+
+
+@staff.command("put")
+def staff_put(actor: str, role: Roles,
+              person: Annotated[str | None, typer.Option(help="The actor's own raw identifier, "
+              "emp:4711.")] = None,
+              key: Annotated[Path | None, typer.Option(help="Public key (PEM).")] = None,
+              new_key: Annotated[Path | None, typer.Option(help="Make a key pair: the private key "
+              "goes to this new file.")] = None,
+              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """Give an actor roles; replaces what was known of the actor."""
+    from pipeline.access import audit
+    from pipeline.access import staff as directory
+    from pipeline.cli import screen
+
+    with ground_of(home, valid=False) as ground:
+        pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        member = directory.Member(
+            actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
+        )
+        directory.put(ground.layout, member)
+        audit.note_change(ground, f"{actor} may act as {', '.join(role)}")
+        screen.say(f"{actor}: {', '.join(role)}")
+
+
+@staff.command("remove")
+def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
+    """Take all of an actor's roles away."""
+    from pipeline.access import audit
+    from pipeline.access import staff as directory
+    from pipeline.published import exports
+    from pipeline.read import service
+
+    with ground_of(home, valid=False) as ground:
+        member = directory.find(ground.layout, actor)
+        directory.remove(ground.layout, actor)
+        person = member.person if member else None
+        for audience in ground.access.own_reports:
+            exports.withdraw(ground, service.reference(ground, person, audience))
+        audit.note_change(ground, f"{actor} may act no more")
+
+
+@staff.command("list")
+def staff_list(home: Home = DEFAULT_HOME) -> None:
+    """Actors and their roles."""
+    from pipeline.access import staff as directory
+    from pipeline.cli import oversight
+
+    with ground_of(home, valid=False) as ground:
+        oversight.staff(directory.everyone(ground.layout).values())
+
+
+def documents(home: Home = DEFAULT_HOME) -> None:
+    """Where the documents are that were made with the release: record of processing, notices."""
+    from pipeline.cli import screen
+    from pipeline.published import documents as made
+    from pipeline.published import gate
+
+    with ground_of(home, valid=False) as ground:
+        gate.manifest(ground.layout)
+        for path in sorted((ground.layout.current / made.FOLDER).glob("*.html")):
+            screen.say(str(path))
+
+
+def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option()],
+              recipient: Annotated[str, typer.Option(help="As governance.yaml names it.")],
+              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
+    """May this table be handed on? Says yes or no, question by question."""
+    from pipeline.access.audit import role_named
+    from pipeline.cli import oversight
+    from pipeline.governance import share
+
+    with ground_of(home, valid=False) as ground:
+        answers = share.checklist(ground, table, role_named(role), purpose, recipient, now())
+        oversight.answers(answers)
+    if not all(one.yes for one in answers):
+        raise typer.Exit(1)

@@ -1,0 +1,162 @@
+"""How far an incident went: who and which fields, from the access log and the lineage.
+
+GDPR Art. 33(3) asks for the categories and number of people and records, Art. 33(1) for 72 hours.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from pipeline.access import audit
+from pipeline.context import Ground
+from pipeline.policy.base import PolicyError
+from pipeline.published.tables import opened
+from pipeline.storage.engine import count, identifier
+
+HOURS = 72
+NOTICES = ("authority", "people")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A published column that was exposed, and what of the sources it tells."""
+
+    name: str
+    table: str
+    origin: tuple[str, ...]
+    classes: tuple[str, ...]
+    risk: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What was exposed. `refs` are pseudonyms; the vault knows who they are. `fields` are those of
+    single people, `special` says whether sensitive courses are among them (Art. 9)."""
+
+    readings: int
+    refused: int
+    rows: int
+    people: int
+    refs: tuple[str, ...]
+    actors: tuple[str, ...]
+    tables: tuple[str, ...]
+    fields: tuple[Field, ...]
+    special: bool
+    first: str | None
+    last: str | None
+
+
+def _field(ground: Ground, table: str, name: str) -> Field:
+    """A column's origins, and the classes and highest risk that any source gives them."""
+    classes, risk = ground.data_map.tells(name)
+    return Field(name, table, ground.data_map.columns[name].made_from, classes, risk.value)
+
+
+def _everybody(ground: Ground, tables: set[str]) -> set[str]:
+    """The pseudonyms of all people in some published tables."""
+    found: set[str] = set()
+    for table in tables:
+        spec = ground.data_map.published[table]
+        if "learner_ref" in spec.columns and (ground.layout.current / spec.file).exists():
+            with opened(ground, ground.layout.current, table) as connection:
+                rows = connection.sql(
+                    f"SELECT DISTINCT learner_ref FROM released.{identifier(table)}"
+                )
+                found |= {str(ref) for (ref,) in rows.fetchall()}
+    return found
+
+
+def _rows(ground: Ground, table: str) -> int:
+    with opened(ground, ground.layout.current, table) as connection:
+        return count(connection, f"SELECT count(*) FROM released.{identifier(table)}")
+
+
+def scope(
+    ground: Ground, since: dt.datetime, until: dt.datetime, *, actor: str | None = None,
+    table: str | None = None, whole: bool = False,
+) -> Scope:  # fmt: skip
+    """What was read between two moments, by one actor or all, of one table or all.
+
+    Args:
+        whole: the table's file itself got out: everybody in it, and every column.
+
+    Raises:
+        PolicyError: a table that is not published, or `whole` without one.
+    """
+    if table is not None and table not in ground.data_map.published:
+        raise PolicyError("no published table of that name")
+    if whole and (table is None or not ground.layout.current.exists()):
+        raise PolicyError("name the published table whose file got out")
+    span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
+    entries = [
+        one
+        for one in audit.bodies(ground.layout)
+        if one["decision"] != "changed"
+        and span[0] <= one["at"][:19] <= span[1]
+        and actor in (None, one["actor"])
+        and table in (None, one["table"])
+    ]
+    granted = [one for one in entries if one["decision"] == "granted"]
+    shown = {(one["table"], name) for one in granted for name in one["fields"]}
+    refs = {ref for one in granted for ref in one["people"]}
+    refs |= _everybody(ground, {one["table"] for one in granted if one["everybody"]})
+    rows = sum(one["rows"] for one in granted)
+    if whole and table is not None:
+        shown |= {(table, name) for name in ground.data_map.published[table].columns}
+        refs |= _everybody(ground, {table})
+        rows += _rows(ground, table)
+    # A policy of the past may have published what today's does not know.
+    known = {(t, n) for t, n in shown if t in ground.data_map.published
+             and n in ground.data_map.columns}  # fmt: skip
+    # Figures of k people tell of nobody (recital 26); their tables are named all the same.
+    single = {(t, n) for t, n in known if ground.data_map.published[t].k is None}
+    fields = tuple(_field(ground, t, n) for t, n in sorted(single))
+    return Scope(
+        readings=len(granted), refused=len(entries) - len(granted), rows=rows,
+        people=len(refs), refs=tuple(sorted(refs)),
+        actors=tuple(sorted({one["actor"] for one in granted})),
+        tables=tuple(sorted({t for t, _ in shown})), fields=fields,
+        special=any(one.name == "sensitivity" for one in fields),
+        first=min((one["at"] for one in granted), default=None),
+        last=max((one["at"] for one in granted), default=None),
+    )  # fmt: skip
+
+
+def deadline(known_at: dt.datetime) -> dt.datetime:
+    """When the notice to the authority is due (Art. 33(1); Regulation 1182/71, Art. 3(1): the hour
+    itself is not counted)."""
+    return known_at + dt.timedelta(hours=HOURS)
+
+
+def notices(
+    ground: Ground, found: Scope, known_at: dt.datetime, nature: str, measures: str
+) -> dict[str, str]:
+    """Drafts to the authority and to the people, in Markdown; what only people know is marked."""
+    environment = Environment(autoescape=False, undefined=StrictUndefined)
+    asked: dict[str, Any] = {
+        "g": ground.governance, "scope": found, "nature": nature, "measures": measures,
+        "known_at": f"{known_at:%Y-%m-%d %H:%M %Z}",
+        "deadline": f"{deadline(known_at):%Y-%m-%d %H:%M %Z}",
+        "subjects": "; ".join(
+            sorted({one.subjects for one in ground.governance.purposes.values()})
+        ),
+    }  # fmt: skip
+    folder = files("pipeline.governance") / "notices"
+    return {
+        name: environment.from_string((folder / f"{name}.md").read_text("utf-8")).render(asked)
+        for name in NOTICES
+    }
+
+
+def write_notices(told: dict[str, str], folder: Path) -> None:
+    """Write the drafts to new files."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, text in told.items():
+        with (folder / f"notice-{name}.md").open("x", encoding="utf-8") as stream:
+            stream.write(text)

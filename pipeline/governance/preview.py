@@ -1,0 +1,189 @@
+"""What another policy would publish: the very steps of a night, beside the store, under it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import yaml
+
+from expectations import boundaries
+from pipeline.access import approval, staff
+from pipeline.context import Ground
+from pipeline.policy.fields import Purpose
+from pipeline.pseudonymized import steps
+from pipeline.published import gate
+from pipeline.published.stage import stage_database
+from pipeline.published.tables import attached
+from pipeline.retained.backup import CASES
+from pipeline.storage.engine import count, engine, identifier, literal
+from pipeline.storage.layout import Layout
+
+
+@dataclass(frozen=True)
+class Change:
+    """One table, published now and as it would be. People are None where a table tells of none
+    alone; `people_touched` have a row that comes, goes or changes."""
+
+    table: str
+    columns_gone: tuple[str, ...]
+    columns_new: tuple[str, ...]
+    rows_before: int
+    rows_after: int
+    rows_gone: int
+    rows_new: int
+    people_before: int | None
+    people_after: int | None
+    people_touched: int | None
+
+
+@dataclass(frozen=True)
+class Preview:
+    """`stopped_by`: table to the rules that would stop the night; nothing would be published."""
+
+    keys: tuple[str, ...]
+    changes: tuple[Change, ...]
+    stopped_by: dict[str, list[str]]
+
+
+@contextmanager
+def rebuilt(candidate: Ground, now: dt.datetime) -> Iterator[tuple[Ground, str]]:
+    """Derived stores and staged tables made anew from the canonical store, under the candidate's
+    policy, in a folder of their own that goes with the block. The store itself is only read.
+
+    Yields:
+        The ground of that folder, and the partition under which its tables are staged.
+    """
+    layout = candidate.layout
+    partition = str(gate.manifest(layout)["partition"])
+    root = layout.work / f"preview-{uuid.uuid4().hex[:8]}"
+    scratch = Layout(root, layout.landing_url, layout.storage_key)
+    try:
+        scratch.vault.mkdir(parents=True, mode=0o700)
+        scratch.canonical.parent.mkdir(parents=True, mode=0o700)
+        scratch.canonical.symlink_to(layout.canonical)
+        if layout.told.exists():
+            shutil.copytree(layout.told, scratch.told)
+        for name in (*CASES, staff.FILE):
+            if (layout.vault / name).exists():
+                shutil.copy2(layout.vault / name, scratch.vault / name)
+        trial = replace(candidate, layout=scratch)
+        steps.classify(trial, now)
+        steps.know(trial)
+        for purpose in Purpose:
+            steps.pseudonymize(trial, purpose)
+            with engine(scratch.work) as connection:
+                stage_database(connection, trial, purpose, partition)
+        yield trial, partition
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> list[str]:
+    """The columns of a table in an attached database; none if there is no such table."""
+    found = connection.sql(
+        f"SELECT column_name FROM duckdb_columns() WHERE database_name = {literal(name)} "
+        f"AND table_name = {literal(table)} ORDER BY column_index"
+    ).fetchall()
+    return [str(column) for (column,) in found]
+
+
+def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
+    """Compare a table in the attached `before` and `after`; either may lack it."""
+    before, after = (_columns(connection, name, table) for name in ("before", "after"))
+    shared = [one for one in before if one in after] or before or after
+    chosen = ", ".join(map(identifier, shared))
+    some = f"{'before' if before else 'after'}.{identifier(table)}"
+
+    def rows(alias: str, columns: list[str]) -> str:
+        relation = f"{alias}.{identifier(table)}" if columns else f"{some} WHERE false"
+        return f"SELECT {chosen} FROM {relation}"
+
+    was, will = rows("before", before), rows("after", after)
+    gone, come = f"({was}) EXCEPT ALL ({will})", f"({will}) EXCEPT ALL ({was})"
+
+    def n(query: str) -> int:
+        return count(connection, f"SELECT count(*) FROM ({query})")
+
+    def people(query: str) -> int | None:
+        if "learner_ref" not in shared:
+            return None
+        return n(f"SELECT DISTINCT learner_ref FROM ({query})")
+
+    return Change(
+        table,
+        tuple(one for one in before if one not in after),
+        tuple(one for one in after if one not in before),
+        n(was), n(will), n(gone), n(come), people(was), people(will),
+        people(f"({gone}) UNION ALL ({come})"),
+    )  # fmt: skip
+
+
+def compare(ground: Ground, trial: Ground, partition: str) -> tuple[Change, ...]:
+    """Every table of the release against the same one staged under another policy."""
+    found = []
+    for table in ground.data_map.published | trial.data_map.published:
+        with ExitStack() as open_files:
+            connection = open_files.enter_context(engine(ground.layout.work))
+            for side, folder, name in (
+                (ground, ground.layout.current, "before"),
+                (trial, trial.layout.staged(partition), "after"),
+            ):
+                spec = side.data_map.published.get(table)
+                if spec is not None and (folder / spec.file).exists():
+                    open_files.enter_context(attached(connection, side, folder, table, name))
+            found.append(_change(connection, table))
+    return tuple(found)
+
+
+def _leaves(node: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}")
+    else:
+        yield path, str(node)
+
+
+def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
+    """Every key that differs between two folders of policy files, with both values."""
+    told = []
+    for name in approval.FILES:
+        sides = [dict(_leaves(yaml.safe_load((f / name).read_text("utf-8")), name))
+                 for f in (old, new)]  # fmt: skip
+        for key in sorted(set(sides[0]) | set(sides[1])):
+            before, after = (side.get(key, "(none)") for side in sides)
+            if before != after:
+                told.append(f"{key}: {before} → {after}")
+    return tuple(told)
+
+
+def verdicts(trial: Ground, partition: str) -> dict[str, list[str]]:
+    """Check and seal the staged tables; table to the rules that it breaks."""
+    found = {}
+    for table in trial.data_map.published:
+        verdict = boundaries.sealed(trial, partition, table)
+        if not verdict.passed:
+            found[table] = [*verdict.broken, *verdict.missing]
+    return found
+
+
+def preview(
+    ground: Ground, folder: Path, candidate: Ground, new: Path, now: dt.datetime
+) -> Preview:
+    """What the candidate's policy would change.
+
+    Args:
+        ground: of the policy in force, whose files are in `folder`; those of `candidate` in `new`.
+
+    Raises:
+        PolicyError: nothing is published yet, or the candidate's night would stop.
+    """
+    with rebuilt(candidate, now) as (trial, partition):
+        return Preview(changed_keys(folder, new), compare(ground, trial, partition),
+                       verdicts(trial, partition))  # fmt: skip

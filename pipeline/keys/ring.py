@@ -1,0 +1,189 @@
+"""Keys and pseudonyms.
+
+A pseudonym is HMAC-SHA256(key[purpose, epoch], identifier), cut to 128 bits (RFC 2104;
+NIST SP 800-107r1 allows truncation to 64 bits and more) and tagged with scheme, purpose and
+epoch: `v1m3_<32 hex>`. Different purposes cannot be joined, and destroying an epoch's key makes
+its pseudonyms anonymous to whoever lacks the vault (GDPR Art. 4(5), EDPB Guidelines 01/2025).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.policy.base import PolicyError
+from pipeline.policy.fields import Purpose
+from pipeline.storage.layout import make_settled, write_settled
+
+SCHEME = 1
+KEY_BYTES = 32
+BLOCK = 64  # SHA-256's block, RFC 2104's B
+PURPOSE_LETTER = {
+    Purpose.COACHING: "c",
+    Purpose.MANAGER: "m",
+    Purpose.HR_LEGAL: "h",
+    Purpose.ANALYTICS: "a",
+}
+PSEUDONYM = r"v1[cmha][0-9]+_[0-9a-f]{32}"
+
+
+@dataclass(frozen=True, repr=False)
+class PurposeKey:
+    """One purpose's key of one epoch; it never prints itself."""
+
+    purpose: Purpose
+    epoch: int
+    secret: bytes
+
+    @property
+    def tag(self) -> str:
+        return f"v{SCHEME}{PURPOSE_LETTER[self.purpose]}{self.epoch}_"
+
+    def parameters(self) -> dict[str, bytes]:
+        """Inner and outer padded key of RFC 2104, bound as parameters of `hmac_sql`, so that key
+        material never stands in a statement's text."""
+        padded = self.secret.ljust(BLOCK, b"\0")
+        return {
+            "ipad": bytes(byte ^ 0x36 for byte in padded),
+            "opad": bytes(byte ^ 0x5C for byte in padded),
+        }
+
+    def mark(self, text: str) -> str:
+        """A keyed hash that tells whether a text and the key are those of another time; by another
+        function than pseudonyms, so that none is a pseudonym of anything."""
+        return hmac.new(self.secret, text.encode(), "sha512").hexdigest()
+
+    def hmac_sql(self, text: str) -> str:
+        """SQL: the pseudonym of a text expression; NULL stays NULL."""
+        return f"'{self.tag}' || left(sha256($opad || unhex(sha256($ipad || encode({text})))), 32)"
+
+
+class KeyRing:
+    """The keys of all purposes, from one file that only its owner may read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def key(self, purpose: Purpose) -> PurposeKey:
+        """The purpose's key of the current epoch.
+
+        Raises:
+            PolicyError: no ring, a ring that others may read, or an unfit key. There is no
+                fallback: without a key nothing is pseudonymized and the run stops.
+        """
+        try:
+            mode = self._path.stat().st_mode & 0o077
+            ring = json.loads(self._path.read_text("utf-8"))
+            epoch = int(ring["epoch"])
+            secret = bytes.fromhex(ring["keys"][purpose.value][str(epoch)])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise PolicyError(f"key ring: no usable key for purpose {purpose.value}") from None
+        if mode:
+            raise PolicyError("key ring: other users may read the file; set its mode to 0600")
+        if len(secret) < KEY_BYTES:
+            raise PolicyError(f"key ring: the key for {purpose.value} is shorter than 256 bits")
+        return PurposeKey(purpose, epoch, secret)
+
+    def create(self) -> bool:
+        """Make a ring of fresh random keys if there is none; true if one was made.
+
+        Raises:
+            PolicyError: the vault already holds pseudonyms, so the ring must have been lost: new
+                keys would silently break every link of the past.
+        """
+        if self._path.exists():
+            return False
+        used = any(self._path.parent.glob("identities*.parquet"))
+        # Somebody else can have made the ring meanwhile, and used it.
+        if used and not self._path.exists():
+            raise PolicyError("key ring: missing, though the vault holds pseudonyms; restore it")
+        ring = {
+            "epoch": 1,
+            "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Purpose},
+            "tombstone": secrets.token_hex(KEY_BYTES),
+            "retired_on": {},
+        }
+        return make_settled(self._path, json.dumps(ring))
+
+    def rotate(self, today: dt.date) -> int:
+        """Retire the current epoch and start the next one with fresh keys; the next night makes
+        every pseudonym anew.
+
+        Returns:
+            The new epoch.
+        """
+        ring = self._ring()
+        old = int(ring["epoch"])
+        for purpose in Purpose:
+            ring["keys"][purpose.value][str(old + 1)] = secrets.token_hex(KEY_BYTES)
+        ring["epoch"] = old + 1
+        ring.setdefault("retired_on", {})[str(old)] = today.isoformat()
+        write_settled(self._path, json.dumps(ring))
+        return old + 1
+
+    def retired(self, last: dt.date) -> list[int]:
+        """Epochs that were retired on this day or before, and still have keys."""
+        if not self._path.exists():
+            return []
+        told = self._ring().get("retired_on", {})
+        return sorted(int(e) for e, day in told.items() if dt.date.fromisoformat(day) <= last)
+
+    def former(self, purpose: Purpose) -> list[PurposeKey]:
+        """The purpose's keys of retired epochs that are not destroyed yet."""
+        if not self._path.exists():
+            return []
+        ring = self._ring()
+        return [
+            PurposeKey(purpose, int(epoch), bytes.fromhex(secret))
+            for epoch, secret in sorted(ring["keys"].get(purpose.value, {}).items())
+            if int(epoch) != int(ring["epoch"])
+        ]
+
+    def destroy(self, epoch: int) -> None:
+        """Crypto-shredding: destroy an epoch's keys, so that nobody can make or link its
+        pseudonyms again. The old file is overwritten before it goes.
+
+        Raises:
+            PolicyError: the epoch is the current one.
+        """
+        ring = self._ring()
+        if epoch == int(ring["epoch"]):
+            raise PolicyError("key ring: the current epoch cannot be destroyed; rotate first")
+        for keys in ring["keys"].values():
+            keys.pop(str(epoch), None)
+        ring.get("retired_on", {}).pop(str(epoch), None)
+        old = os.open(self._path, os.O_RDWR)
+        try:
+            write_settled(self._path, json.dumps(ring))
+            # The name leads to the new file already; a crash here loses nothing.
+            os.pwrite(old, b"\0" * os.fstat(old).st_size, 0)
+            os.fsync(old)
+        finally:
+            os.close(old)
+
+    def tombstone(self, identifiers: Iterable[str]) -> set[str]:
+        """Keyed hashes by which an erased person is known again; HMAC-SHA256, hexadecimal.
+
+        Raises:
+            PolicyError: as `key`.
+        """
+        ring = self._ring()
+        if "tombstone" not in ring:
+            ring["tombstone"] = secrets.token_hex(KEY_BYTES)
+            write_settled(self._path, json.dumps(ring))
+        secret = bytes.fromhex(ring["tombstone"])
+        return {hmac.new(secret, one.encode(), "sha256").hexdigest() for one in identifiers}
+
+    def _ring(self) -> dict[str, Any]:
+        try:
+            ring: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise PolicyError("key ring: missing or not readable") from None
+        return ring

@@ -1,0 +1,65 @@
+"""Months of a purpose's store that a night need not make again: they were made of the same rows, by
+the same SQL, under the same key.
+
+marks.json beside the months tells of each what it was made of, as a keyed hash, and what came of
+it, as the hash of its file. A month that an erasure has rewritten since, or that was damaged, is
+made again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import duckdb
+
+from pipeline.keys.ring import PurposeKey
+from pipeline.pseudonymized.pseudonymize import before_sql, period_sql
+from pipeline.published.gate import digest
+from pipeline.storage.engine import fingerprint
+
+MARKS = "marks.json"
+
+
+def file(folder: Path, period: str) -> Path:
+    """Where a purpose's rows of one period lie."""
+    return folder / period / "rows.parquet"
+
+
+def marks(
+    connection: duckdb.DuckDBPyConnection, key: PurposeKey, due: str, periods: dict[str, str]
+) -> dict[str, str]:
+    """What each period would be made of now.
+
+    Args:
+        due: as `filters`; the connection has the table WITHHELD.
+        periods: the period's name to its classified rows, as SQL.
+    """
+    how = period_sql("rows", key.purpose, "false")
+    found = {}
+    for name, rows in periods.items():
+        made_of = fingerprint(connection, before_sql(rows, key.purpose, due))
+        found[name] = key.mark(f"{how} {made_of}")
+    return found
+
+
+def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]:
+    """Let `out` have the files of `folder` whose marks are these; returns their periods, each with
+    its mark and its file's hash."""
+    told = folder / MARKS
+    before = json.loads(told.read_text("utf-8")) if told.exists() else {}
+    kept = {}
+    for name, mark in marks.items():
+        path = file(folder, name)
+        if path.exists() and before.get(name) == (now := [mark, digest(path)]):
+            # Files of the store are replaced, and never written into.
+            os.link(path, file(out, name))
+            kept[name] = now
+    return kept
+
+
+def remember(marks: dict[str, str], kept: dict[str, list[str]], out: Path) -> None:
+    """Write down what the periods in `out` were made of; `kept`, as `keep` tells it."""
+    told = {name: kept.get(name) or [mark, digest(file(out, name))] for name, mark in marks.items()}
+    (out / MARKS).write_text(json.dumps(told, indent=1), "utf-8")

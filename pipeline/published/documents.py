@@ -1,0 +1,168 @@
+"""Documents made from the policy in force, so that they cannot say anything else than the run does.
+
+Markdown for who edits and compares, HTML for who reads; they leave with every release.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markdown_it import MarkdownIt
+
+from pipeline.context import Ground
+from pipeline.policy.access import Role, RoleRule
+from pipeline.policy.duration import Duration
+from pipeline.policy.fields import Purpose, Treatment
+from pipeline.policy.governance_checks import mechanism
+
+FOLDER = "documents"
+STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;
+color:#1c2430}h1{font-size:1.6rem}h2{margin-top:2rem;font-size:1.2rem}h3{font-size:1rem}
+table{border-collapse:collapse;font-size:.85rem;display:block;overflow-x:auto;margin:1rem 0}
+th,td{border-bottom:1px solid #d5dae1;padding:.35rem .7rem .35rem 0;text-align:left;
+vertical-align:top}th{color:#4a5563;font-weight:600}thead:not(:has(th:not(:empty))){display:none}
+code{background:#f1f3f6;padding:.1em .3em;border-radius:3px}
+@media print{body{margin:0;max-width:none;font-size:11px}table{display:table}}"""
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title><style>{style}</style></head><body>
+{body}</body></html>
+"""
+
+# Fields by the names that people have for them.
+PLAIN = {
+    "event_at": "date of completion", "assigned_at": "date of assignment", "due_at": "due date",
+    "started_at": "date of start", "free_text": "comments", "left_on": "date of leaving",
+    "score_max": "highest possible score", "score_min": "lowest possible score",
+    "learner_email": "e-mail address", "learner_name": "name", "attempts": "number of attempts",
+}  # fmt: skip
+TECHNICAL = {"-", "record_id", "record_type", "item_type", "first_name", "last_name"}
+
+
+def words(text: str) -> str:
+    """A name of ours as people write it."""
+    return str(text).replace("_", " ")
+
+
+def cell(text: str) -> str:
+    """A text inside a Markdown table."""
+    return str(text).replace("|", "\\|")
+
+
+def span(text: str) -> str:
+    """A window in words: P1Y6M is 1 year and 6 months."""
+    Duration.parse(text)
+    units = {"Y": "year", "M": "month", "W": "week", "D": "day"}
+    parts = [
+        f"{int(n)} {units[u]}{'' if int(n) == 1 else 's'}"
+        for n, u in re.findall(r"(\d+)([YMWD])", text)
+    ]
+    return " and ".join(parts)
+
+
+class _Told:
+    """What templates may ask of the policy."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def tables(self, audience: Purpose) -> list[str]:
+        return list(self._ground.data_map.tables_of(audience))
+
+    def fields(self, audience: Purpose) -> list[str]:
+        """What of a record the audience's tables are made of, and how it is treated."""
+        data_map = self._ground.data_map
+        names = {
+            origin
+            for table in self.tables(audience)
+            for column in data_map.published[table].columns
+            for origin in data_map.columns[column].made_from
+        }
+        told = {name: data_map.treatment_of(name, audience) for name in sorted(names)}
+        return [
+            words(name) + ("" if how in (Treatment.KEEP, Treatment.DROP) else f" ({how.value}d)")
+            for name, how in told.items()
+        ]
+
+    def roles(self, purpose: str) -> list[str]:
+        rules = self._ground.access.roles
+        return [role.value for role, rule in rules.items() if purpose in rule.purposes]
+
+    def receives(self, role: str) -> tuple[Purpose, ...]:
+        return self._ground.access.roles.get(Role(role), RoleRule()).receives
+
+    def hidden(self, role: str) -> list[str]:
+        """Fields of the sources that do not come through to the role's rows of single people."""
+        single = set(self.receives(role)) & set(self._ground.access.own_reports)
+        hidden = {
+            field.name
+            for source in self._ground.data_map.sources.values()
+            for field in source.fields.values()
+            if not single & set(field.purposes)
+        }
+        seen = {name for one in single for name in self._ground.data_map.released(one)}
+        return sorted(PLAIN.get(name, words(name)) for name in hidden - seen - TECHNICAL)
+
+    def recipients(self, audience: Purpose) -> list[str]:
+        return [
+            f"{one.name} ({one.country})"
+            for one in self._ground.governance.recipients
+            if audience in one.audiences
+        ]
+
+    def kept(self, audience: Purpose) -> str:
+        rules = self._ground.rules.tables
+        return ", ".join(sorted({span(rules[table].window) for table in self.tables(audience)}))
+
+    def way(self, region: str, country: str) -> str | None:
+        return mechanism(self._ground.governance, self._ground.data_map, region, country)
+
+
+@cache
+def _templates() -> dict[str, Template]:
+    # Values come from signed files and go to Markdown; HTML in them is shown, not obeyed.
+    environment = Environment(autoescape=False, undefined=StrictUndefined)
+    environment.filters |= {"words": words, "cell": cell, "span": span}
+    folder = files("pipeline.published") / "templates"
+    return {
+        path.name.removesuffix(".md"): environment.from_string(path.read_text("utf-8"))
+        for path in folder.iterdir()
+        if path.name.endswith(".md")
+    }
+
+
+def made(ground: Ground, today: dt.date) -> dict[str, str]:
+    """Every document's name and Markdown."""
+    told = _Told(ground)
+    asked = {n: getattr(told, n) for n in dir(told) if not n.startswith("_")}
+    return {
+        name: template.render(
+            g=ground.governance, m=ground.data_map, r=ground.rules, a=ground.access, today=today,
+            version=ground.version[:12],
+            countries=sorted({one.country for one in ground.governance.recipients}), **asked,
+        )
+        for name, template in _templates().items()
+    }  # fmt: skip
+
+
+def page(markdown: str) -> str:
+    """One document as a self-contained page."""
+    title = markdown.split("\n", 1)[0].removeprefix("# ")
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return PAGE.format(title=title, style=STYLE, body=body)
+
+
+def write(ground: Ground, folder: Path, today: dt.date) -> list[Path]:
+    """Write all documents; returns the pages."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pages = []
+    for name, markdown in made(ground, today).items():
+        (folder / f"{name}.md").write_text(markdown, "utf-8")
+        (folder / f"{name}.html").write_text(page(markdown), "utf-8")
+        pages.append(folder / f"{name}.html")
+    return sorted(pages)

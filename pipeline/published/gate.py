@@ -1,0 +1,240 @@
+"""The one way out: staged tables become the published release, all together or not at all.
+
+A table may pass only with a fresh seal: the SHA-256 of its database, written by the
+blocking checks after they passed. So neither a file changed after its checks nor a release
+started by hand without them gets out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.context import Ground
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Purpose
+from pipeline.published import documents, exports
+from pipeline.storage.layout import Layout, built_beside, point_link, settle
+from pipeline.storage.relations import period_files
+
+MANIFEST = "release.json"
+TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_of_all(files: Iterable[Path]) -> str:
+    """One hash over files, by their order, folders and names."""
+    told = hashlib.sha256()
+    for path in files:
+        told.update(f"{path.parent.name}/{path.name} {digest(path)}\n".encode())
+    return told.hexdigest()
+
+
+def files(folder: Path, name: str) -> list[Path]:
+    """The files of one published database in a folder: itself, or those in a folder of its name."""
+    path = folder / name
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _seal(folder: Path, table: str) -> Path:
+    return folder / f"{table}.seal"
+
+
+def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
+    """Record that the checks of one table passed on this very file."""
+    folder = layout.staged(partition)
+    told = digest_of_all(files(folder, data_map.published[table].file))
+    _seal(folder, table).write_text(told, "utf-8")
+
+
+def break_seal(layout: Layout, partition: str, table: str) -> None:
+    """Forget a passed check, before the table is built again."""
+    _seal(layout.staged(partition), table).unlink(missing_ok=True)
+
+
+def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
+    """Deny the release unless every table of the data map is staged, checked and unchanged.
+
+    Raises:
+        PolicyError: naming the tables, or the files that are not on the map.
+    """
+    folder = layout.staged(partition)
+    expected = {spec.file for spec in data_map.published.values()}
+    found = {path.name for kind in TABLES for path in folder.glob(kind)}
+    if found != expected:
+        raise PolicyError(f"release gate: staged files are not those of the data map: "
+                          f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
+    digests = {name: digest_of_all(files(folder, name)) for name in expected}
+    unsealed = [
+        table
+        for table, spec in data_map.published.items()
+        if not _seal(folder, table).exists()
+        or _seal(folder, table).read_text("utf-8") != digests[spec.file]
+    ]
+    if unsealed:
+        raise PolicyError(f"release gate: not checked, or changed since: {', '.join(unsealed)}")
+
+
+def release(
+    ground: Ground, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
+) -> Path:
+    """Publish the staged tables: move them beside the old release, then turn one link.
+
+    A reader sees the old release or the new one. The old one is removed after the turn; who has
+    it open keeps reading it.
+
+    Returns:
+        The release's folder.
+
+    Raises:
+        PolicyError: as `require_seals`; the published release stays as it was.
+    """
+    layout, data_map = ground.layout, ground.data_map
+    require_seals(layout, data_map, partition)
+    staged = layout.staged(partition)
+    exports.write(ground, staged, partition)
+    documents.write(ground, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
+    for table in data_map.published:
+        break_seal(layout, partition, table)
+    manifest = {
+        "partition": partition,
+        "run_id": run_id,
+        "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "erasure": erasure,
+        "policy": ground.version,
+        "rows": rows,
+        "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
+        "sha256": {
+            path.relative_to(staged).as_posix(): digest(path)
+            for name in sorted({spec.file for spec in data_map.published.values()})
+            for path in files(staged, name)
+        },
+    }
+    (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    layout.releases.mkdir(parents=True, exist_ok=True)
+    target = layout.releases / f"{partition}-{run_id[:8]}"
+    if target.exists():
+        # The same run again, after it was killed here: the folder that readers have stays.
+        target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
+    staged.rename(target)
+    _turn_to(layout, target)
+    # A pilot's files show rows of the release before this one.
+    shutil.rmtree(layout.pilot, ignore_errors=True)
+    return target
+
+
+def _turn_to(layout: Layout, target: Path) -> None:
+    """Let readers have this release from now on; the one before it goes."""
+    point_link(layout.current, target)
+    settle(layout.releases)
+    remove_old(layout)
+
+
+def remove_old(layout: Layout) -> None:
+    """Remove every release but the current one; who has it open keeps reading it."""
+    kept = layout.current.resolve()
+    for old in layout.releases.iterdir():
+        if old.name != layout.current.name and old != kept:
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
+
+
+def made_from(layout: Layout, purpose: Purpose) -> str:
+    """One hash over a purpose's pseudonymized files."""
+    return digest_of_all(period_files(layout.pseudonymized_for(purpose)))
+
+
+def unchanged(layout: Layout, name: str) -> bool:
+    """Is a file of the current release, or a folder of files, what was released?
+
+    Raises:
+        PolicyError: nothing is published yet.
+    """
+    told = manifest(layout)["sha256"]
+    assert isinstance(told, dict)
+    released = {one: sha for one, sha in told.items() if f"{one}/".startswith(f"{name}/")}
+    found = {
+        path.relative_to(layout.current).as_posix(): digest(path)
+        for path in files(layout.current, name)
+        if path.exists()
+    }
+    return bool(released) and found == released
+
+
+def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
+    """Bring databases that are not staged anew, and their seals, over from the current release.
+
+    Their checks passed on these very bytes; the manifest's hash proves that they are the same.
+
+    Raises:
+        PolicyError: a published file is not the one that was released.
+    """
+    folder = layout.staged(partition)
+    for database in sorted({spec.file for spec in data_map.published.values()}):
+        if (folder / database).exists():
+            continue
+        if not unchanged(layout, database):
+            raise PolicyError(f"release gate: {database} is not what was released; run a night")
+        for path in files(layout.current, database):
+            # One more name for the same bytes: the old release is removed and never written to.
+            to = folder / path.relative_to(layout.current)
+            to.parent.mkdir(exist_ok=True, mode=0o700)
+            os.link(path, to)
+        for table, spec in data_map.published.items():
+            if spec.file == database:
+                seal(layout, data_map, partition, table)
+
+
+def replace(layout: Layout, fresh: dict[str, Path]) -> None:
+    """Publish the current release once more, with other bytes that hold the same rows, such as
+    those under another storage key.
+
+    Args:
+        fresh: files to move in, by their names in the manifest.
+
+    Raises:
+        PolicyError: nothing is published, or one of the files is not what was released.
+    """
+    told = manifest(layout)
+    hashes = told["sha256"]
+    assert isinstance(hashes, dict)
+    for name, path in fresh.items():
+        if not unchanged(layout, name):
+            raise PolicyError(f"release gate: {name} is not what was released; run a night")
+        hashes[name] = digest(path)
+    target = layout.releases / f"{told['partition']}-{uuid.uuid4().hex[:8]}"
+    with built_beside(target, layout.work) as beside:
+        # More names for the same bytes; those that change get bytes of their own.
+        shutil.copytree(layout.current.resolve(), beside, copy_function=os.link)
+        for name, path in fresh.items():
+            os.replace(path, beside / name)
+        (beside / MANIFEST).unlink()
+        (beside / MANIFEST).write_text(json.dumps(told, indent=1), "utf-8")
+    _turn_to(layout, target)
+
+
+def manifest(layout: Layout) -> dict[str, object]:
+    """What is published now.
+
+    Raises:
+        PolicyError: nothing is published yet.
+    """
+    path = layout.current / MANIFEST
+    if not path.exists():
+        raise PolicyError("nothing is published yet")
+    found: dict[str, object] = json.loads(path.read_text("utf-8"))
+    return found

@@ -1,0 +1,250 @@
+"""The one way in: a drop is admitted as a whole, against the data map, or not at all."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import duckdb
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.keys.ring import KeyRing
+from pipeline.policy.base import PolicyError
+from pipeline.policy.data_map import DataMap, printable
+from pipeline.published.gate import digest
+from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.registry import READERS
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout, built_beside
+from pipeline.subjects import tombstones
+
+NO_REGION = "ALL"
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+CHUNK = 1 << 24
+OVERLAP = 1 << 10  # longer than anything that is looked for
+
+
+def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
+    """Matches in a stream of bytes; one on the seam of two chunks may count twice."""
+    hits, tail = 0, b""
+    while chunk := stream.read(CHUNK):
+        hits += len(pattern.findall(tail + chunk))
+        tail = chunk[-OVERLAP:]
+    return hits
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One admitted file: where it can be read, what it is, and what it was when admitted."""
+
+    path: Path
+    source: str
+    region: str | None
+    size: int
+    sha256: str
+    seen: tuple[int, int, int]
+
+
+def told(files: list[LandedFile]) -> list[dict[str, object]]:
+    """What may be said of admitted files; their names stay inside."""
+    return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
+    """Region folder and file name of a path inside a drop.
+
+    Raises:
+        PolicyError: a folder that is no region of the data map.
+    """
+    parts = PurePosixPath(relative).parts
+    if len(parts) == 1:
+        return None, parts[0]
+    if len(parts) == 2 and parts[0] in data_map.regions:
+        return parts[0], parts[1]
+    raise PolicyError(
+        f"{printable(parts[-1])}: lies in a folder that is no region of the data map. Nothing was "
+        f"written. Regions are {', '.join(data_map.regions)}."
+    )
+
+
+def _folder(layout: Layout, drop: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{drop}")
+    return system, base
+
+
+def landed(layout: Layout, drop: dt.date) -> bool:
+    """Does the drop still lie where it was delivered?"""
+    system, base = _folder(layout, str(drop))
+    return bool(system.isdir(base))
+
+
+def _record(folder: Path) -> Path:
+    """What a drop's folder in the store was read from."""
+    return folder / "drop.json"
+
+
+def taken_in(layout: Layout, drop: dt.date) -> bool:
+    """Does the store hold the drop?"""
+    return _record(layout.canonical / str(drop)).exists()
+
+
+def drops(layout: Layout) -> list[dt.date]:
+    """Dates of all drops that lie in the landing folder."""
+    system, base = _folder(layout, "")
+    if not system.isdir(base):
+        return []
+    names = {PurePosixPath(str(path)).name for path in system.ls(base, detail=False)}
+    return sorted(dt.date.fromisoformat(n) for n in names if DATED.fullmatch(n))
+
+
+def naming(layout: Layout, pattern: str) -> list[dt.date]:
+    """Drops of which some file matches a pattern, as bytes or, for Parquet, in a text column."""
+    found = []
+    compiled = re.compile(pattern.encode())
+    for drop in drops(layout):
+        system, base = _folder(layout, str(drop))
+        for path in system.find(base):
+            with fsspec.open(system.unstrip_protocol(path), "rb") as stream:
+                if str(path).endswith(".parquet"):
+                    table = pq.read_table(stream)
+                    hit = any(
+                        pc.any(pc.match_substring_regex(column.cast(pa.string()), pattern)).as_py()
+                        for column in table.columns
+                        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+                    )
+                else:
+                    hit = bool(hits_in(stream, compiled))
+            if hit:
+                found.append(drop)
+                break
+    return found
+
+
+def remove(layout: Layout, drop: dt.date) -> None:
+    """Remove a delivered drop from the landing folder, wherever that is."""
+    system, base = _folder(layout, str(drop))
+    if system.isdir(base):
+        system.rm(base, recursive=True)
+
+
+@contextmanager
+def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[LandedFile]]:
+    """The files of one drop, every one claimed by a source and every column listed.
+
+    A remote drop is copied beside the store for the time of the block. When the block ends well,
+    a local file that changed meanwhile is an error, so that a half-replaced drop never counts.
+
+    Raises:
+        PolicyError: no drop, a file no source claims, an unlisted column, a changed file.
+        MalformedFile: a file whose header cannot be read.
+    """
+    system, base = _folder(layout, str(drop))
+    if not system.isdir(base):
+        raise PolicyError(f"no drop for {drop}: the landing folder has no folder of that date")
+    local = isinstance(system, LocalFileSystem)
+    copy = layout.work / f"landing-{drop}"
+    files: list[LandedFile] = []
+    try:
+        for remote in sorted(system.find(base)):
+            relative = remote.removeprefix(base).lstrip("/")
+            region, name = _place(relative, data_map)
+            source = data_map.source_of(name)
+            if source is None:
+                raise PolicyError(
+                    f"{printable(name)}: no source of the data map claims this file. Nothing was "
+                    "written. To admit it, add a source with a matching `files` pattern to "
+                    "data_map.yaml, or remove the file from the drop."
+                )
+            path = Path(remote)
+            if not local:
+                path = copy / relative
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                system.get_file(remote, str(path))
+            data_map.require_listed(source, name, READERS[data_map.sources[source].reader].columns(
+                path))  # fmt: skip
+            seen = _stamp(path)
+            files.append(LandedFile(path, source, region, seen[1], digest(path), seen))
+        yield files
+        for file in files:
+            if _stamp(file.path) != file.seen:
+                raise PolicyError(f"{file.path.name}: changed while it was read; run again")
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[LandedFile]]:
+    """Files to be read together: a relational export as one, everything else one by one."""
+    order = sorted(files, key=lambda f: (f.region or "", f.source, f.path.name))
+    for (_, source), group in groupby(order, key=lambda f: (f.region, f.source)):
+        if READERS[data_map.sources[source].reader].together:
+            yield list(group)
+        else:
+            yield from ([file] for file in group)
+
+
+def take_in(
+    layout: Layout, data_map: DataMap, drop: dt.date, ring: KeyRing | None = None
+) -> list[dict[str, object]]:
+    """Read one drop into store/canonical/<date>/, replacing what an earlier run read of it.
+
+    Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
+    of the drop are not carried over: a name can itself be personal data.
+
+    People with a tombstone are refused at the door: their rows never become part of the store.
+    A drop that the store has taken in and retention has removed since needs no reading again.
+
+    Raises:
+        PolicyError, MalformedFile: as `admitted`; the store stays as it was.
+    """
+    if taken_in(layout, drop) and not landed(layout, drop):
+        record = _record(layout.canonical / str(drop))
+        stored: list[dict[str, object]] = json.loads(record.read_text("utf-8"))["files"]
+        return stored
+    with (
+        admitted(layout, data_map, drop) as files,
+        built_beside(layout.canonical / str(drop), layout.work) as folder,
+        engine(layout.work, zone=data_map.default_zone) as connection,
+    ):
+        folder.mkdir(parents=True, mode=0o700)
+        for number, batch in enumerate(_batches(files, data_map)):
+            first = batch[0]
+            spec = data_map.sources[first.source]
+            kind = "roster" if spec.reader == "roster" else "records"
+            out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
+            out.parent.mkdir(exist_ok=True, mode=0o700)
+            context = DropContext(
+                connection, drop, data_map.earliest_date, first.source, spec, first.region
+            )
+            try:
+                READERS[spec.reader].read([file.path for file in batch], out, context)
+            except duckdb.InvalidInputException:
+                # DuckDB's own words quote the line.
+                raise MalformedFile(
+                    f"{first.path.name}: not written by one rule throughout "
+                    "(line ends, quotes, encoding, or values of two types in one place)"
+                ) from None
+        tombstones.refuse(
+            connection, layout, ring or KeyRing(layout.key_ring), tombstones.stones(layout),
+            (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
+        )  # fmt: skip
+        _record(folder).write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
+        return told(files)

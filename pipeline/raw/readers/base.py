@@ -1,0 +1,66 @@
+"""What a reader gets and what it owes.
+
+A reader names the columns of a file as delivered (for the data map's check) and writes the
+file's rows, good and bad, as one Parquet file (pipeline/raw/readers/canonical.py). Lines that could
+not even be split into fields go to a second file beside it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipeline.policy.fields import Source
+from pipeline.storage.engine import literal
+
+
+class MalformedFile(ValueError):
+    """A file as a whole cannot be read; the text names file and rule, never a value."""
+
+
+@dataclass(frozen=True)
+class DropContext:
+    """One drop's facts, and the SQL fragments that readers make of them."""
+
+    connection: duckdb.DuckDBPyConnection
+    drop: dt.date
+    earliest_date: dt.date
+    name: str
+    source: Source
+    region: str | None = None
+
+    @property
+    def drop_instant(self) -> str:
+        return f"TIMESTAMP '{self.drop:%Y-%m-%d} 00:00:00'"
+
+    @property
+    def earliest(self) -> str:
+        return f"TIMESTAMP '{self.earliest_date:%Y-%m-%d} 00:00:00'"
+
+    @property
+    def latest(self) -> str:
+        # A drop is written on its day, in any zone on Earth; nothing in it can have happened later.
+        return f"TIMESTAMP '{self.drop + dt.timedelta(days=2):%Y-%m-%d} 00:00:00'"
+
+    @property
+    def region_sql(self) -> str:
+        return literal(self.region) if self.region else "NULL"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One export format.
+
+    Attributes:
+        columns: file to its column names (or JSON paths); raises MalformedFile.
+        read: files to <out>.parquet and <out>.rejects.parquet.
+        together: the source's files only make sense joined, as in a relational export.
+    """
+
+    columns: Callable[[Path], list[str]]
+    read: Callable[[list[Path], Path, DropContext], None]
+    together: bool = False

@@ -1,0 +1,82 @@
+"""Corporate LMS learning history: one CSV row is one enrolment, exam or message.
+
+Which column carries which field stands in the data map, so that the report of another vendor,
+or of another tenant, is a matter of policy and not of code.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.raw.readers import tabular
+from pipeline.raw.readers.base import DropContext
+from pipeline.raw.readers.canonical import (
+    employee,
+    instant,
+    lookup,
+    offset,
+    plain,
+    problem,
+    scaled,
+    write_records,
+)
+from pipeline.storage.engine import literal
+
+REQUIRED = ("learner_id", "course_code", "status")
+STATUS = {
+    "not started": "not_started", "assigned": "not_started", "registered": "not_started",
+    "enrolled": "not_started", "in progress": "in_progress", "started": "in_progress",
+    "completed": "completed", "complete": "completed", "passed": "passed", "failed": "failed",
+    "waived": "waived", "exempt": "waived", "withdrawn": "withdrawn", "dropped": "withdrawn",
+}  # fmt: skip
+TYPE = {
+    "course": "milestone_flag", "curriculum": "milestone_flag", "program": "milestone_flag",
+    "exam": "assessment_record", "quiz": "assessment_record", "test": "assessment_record",
+    "message": "communications_log",
+}  # fmt: skip
+
+
+def typed_sql(path: Path, context: DropContext) -> str:
+    """SQL: the file's rows in canonical columns, the delivered columns beside them."""
+    source = context.source
+    given = tabular.delivered_columns(path, source, REQUIRED)
+
+    def field(name: str) -> str:
+        return given.get(name, "NULL::VARCHAR")
+
+    moments = [given[f] for f in ("event_at", "started_at", "assigned_at") if f in given]
+    event = f"coalesce({', '.join([*moments, 'NULL::VARCHAR'])})"
+    dates = {
+        "assigned_at": field("assigned_at"),
+        "started_at": field("started_at"),
+        "event_at": event,
+        "due_at": field("due_at"),
+    }
+    times = ", ".join(f"{instant(raw, source.date_format)} AS {at}" for at, raw in dates.items())
+    # A report of one kind of item only has no column for the kind.
+    kind = lookup(field("item_type"), TYPE | source.item_types)
+    kind = kind if "item_type" in given else "'milestone_flag'"
+    status = lookup(field("status"), STATUS | source.statuses)
+    return f"""
+    SELECT *, {problem(context, dates, field("score"))} AS problem FROM (
+      SELECT {times}, {kind} AS record_type, {literal(context.name)} AS source,
+        {employee(field("learner_id"))} AS learner_id,
+        {employee(field("manager_id"))} AS manager_id,
+        {plain(field("department"))} AS department, upper({plain(field("country"))}) AS country,
+        {plain(field("course_code"))} AS course_code,
+        {plain(field("course_title"))} AS course_title,
+        {offset(event)} AS event_zone, {status} AS status,
+        {scaled(field("score"), field("score_max"))} AS score,
+        try_cast({field("attempts")} AS INTEGER) AS attempts,
+        {field("free_text")} IS NOT NULL AS has_comment,
+        NULL AS record_id, coalesce({field("assigned_at")}, '') AS occurrence, 0 AS rank,
+        {context.drop_instant} AS revised_at, {literal(path.name)} AS file, *
+      FROM {tabular.csv_scan(path)})"""
+
+
+def read(files: list[Path], out: Path, context: DropContext) -> None:
+    """Read one export into <out>.parquet and <out>.rejects.parquet."""
+    (path,) = files
+    typed = typed_sql(path, context)
+    write_records(context.connection, typed, tabular.as_delivered(path), out, context)
+    tabular.take_rejects(context.connection, out)

@@ -1,0 +1,101 @@
+"""Open University Learning Analytics Dataset: five related CSVs.
+
+Kuzilek, Hlosta, Zdrahal: Open University Learning Analytics dataset, Scientific Data 4:170171
+(2017), CC BY 4.0. Days are relative to the presentation's start: B begins in February, J in
+October. The pass mark of an assessment is 40. '?' or an empty field is a missing value.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.raw.readers import tabular
+from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.canonical import lookup, problem, write_records
+from pipeline.storage.engine import identifier, literal
+
+FILES = ("assessments", "courses", "studentAssessment", "studentInfo", "studentRegistration")
+RESULT = {"pass": "passed", "distinction": "passed", "fail": "failed", "withdrawn": "withdrawn"}
+PASS_MARK = 40
+
+
+def _table(path: Path) -> str:
+    names = ", ".join(
+        f"nullif({tabular.raw(n)}, '?') AS {identifier(n)}" for n in tabular.header(path)
+    )
+    return f"(SELECT {names} FROM {tabular.csv_scan(path)})"
+
+
+def _day(start: str, days: str) -> str:
+    """SQL: the instant at `days` after the start; NULL where the day is missing."""
+    return f"({start} + to_days(try_cast({days} AS INTEGER)))"
+
+
+def typed_sql(tables: dict[str, str], context: DropContext) -> str:
+    """SQL: module results as milestone flags, assessments as assessment records."""
+    start = (
+        "(try_cast(left(code_presentation, 4) || CASE right(code_presentation, 1) "
+        "WHEN 'B' THEN '-02-01' WHEN 'J' THEN '-10-01' END AS TIMESTAMP))"
+    )
+    person = tables["studentInfo"]
+    rule = problem(
+        context, {"event_at": "raw_event", "due_at": "raw_due", "assigned_at": "raw_assigned"},
+        "raw_score",
+    )  # fmt: skip
+    return f"""
+    SELECT *, {rule} AS problem FROM (SELECT *, {literal(context.name)} AS source,
+      'ou:' || id_student AS learner_id,
+      NULL AS manager_id, NULL AS course_title, NULL::TIMESTAMP AS started_at,
+      NULL AS event_zone, false AS has_comment, NULL AS record_id, 0 AS rank,
+      {context.drop_instant} AS revised_at, 'GB' AS country
+    FROM (
+      SELECT 'milestone_flag' AS record_type, id_student, i.region AS department,
+        code_module || '-' || code_presentation AS course_code, '' AS occurrence,
+        {lookup("final_result", RESULT)} AS status,
+        coalesce(date_unregistration, module_presentation_length) AS raw_event,
+        {_day(start, "coalesce(date_unregistration, module_presentation_length)")} AS event_at,
+        module_presentation_length AS raw_due,
+        {_day(start, "module_presentation_length")} AS due_at,
+        date_registration AS raw_assigned, {_day(start, "date_registration")} AS assigned_at,
+        NULL AS raw_score, NULL::DOUBLE AS score,
+        try_cast(num_of_prev_attempts AS INTEGER) AS attempts, 'studentInfo.csv' AS file
+      FROM {person} i
+      LEFT JOIN {tables["courses"]} USING (code_module, code_presentation)
+      LEFT JOIN {tables["studentRegistration"]} USING (code_module, code_presentation, id_student)
+      UNION ALL BY NAME
+      SELECT 'assessment_record' AS record_type, s.id_student, i.region AS department,
+        code_module || '-' || code_presentation || '/' || id_assessment AS course_code,
+        '' AS occurrence,
+        CASE WHEN s.score IS NULL THEN 'completed'
+             WHEN try_cast(s.score AS DOUBLE) >= {PASS_MARK} THEN 'passed' ELSE 'failed' END
+          AS status,
+        date_submitted AS raw_event, {_day(start, "date_submitted")} AS event_at,
+        a."date" AS raw_due, {_day(start, 'a."date"')} AS due_at,
+        NULL AS raw_assigned, {start} AS assigned_at,
+        s.score AS raw_score, try_cast(s.score AS DOUBLE) AS score, NULL::INTEGER AS attempts,
+        'studentAssessment.csv' AS file
+      FROM {tables["studentAssessment"]} s
+      LEFT JOIN {tables["assessments"]} a USING (id_assessment)
+      LEFT JOIN {person} i USING (code_module, code_presentation, id_student)))"""
+
+
+def read(files: list[Path], out: Path, context: DropContext) -> None:
+    """Read the five files together into <out>.parquet and <out>.rejects.parquet."""
+    found = {path.stem: path for path in files}
+    missing = [name for name in FILES if name not in found]
+    if missing:
+        raise MalformedFile(f"oulad: the drop lacks {', '.join(f'{n}.csv' for n in missing)}")
+    # Each CSV is parsed once; bad lines of all of them are set aside together.
+    for name in FILES:
+        context.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {identifier('oulad_' + name)} AS "
+            f"FROM {_table(found[name])}"
+        )
+    tables = {name: identifier("oulad_" + name) for name in FILES}
+    raw = (
+        "to_json(struct_pack(id_student, course_code, raw_event, raw_due, raw_assigned, raw_score))"
+    )
+    write_records(context.connection, typed_sql(tables, context), raw, out, context)
+    tabular.take_rejects(context.connection, out)
+    for table in tables.values():
+        context.connection.execute(f"DROP TABLE {table}")

@@ -1,0 +1,144 @@
+"""xAPI statements (1.0.3; 2.0 is IEEE 9274.1.1-2023) as a JSON array or as NDJSON.
+
+A learner is an inverse functional identifier (mbox, mbox_sha1sum, openid or account); a verb
+maps by its cmi5 or ADL meaning; a `voided` statement takes the one it names out of the count.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+
+from pipeline.policy.fields import EMPTY
+from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.canonical import instant, lookup, offset, problem, write_records
+from pipeline.raw.readers.tabular import line_scan, take_rejects
+from pipeline.storage.engine import literal
+
+VERBS = {
+    "voided": "voided", "passed": "passed", "failed": "failed", "completed": "completed",
+    "satisfied": "completed", "waived": "waived", "abandoned": "withdrawn",
+    "terminated": "in_progress", "launched": "in_progress", "initialized": "in_progress",
+    "progressed": "in_progress", "attempted": "in_progress", "scored": "completed",
+    "registered": "not_started", "commented": "in_progress", "responded": "in_progress",
+}  # fmt: skip
+RANK = {"passed": 4, "failed": 4, "completed": 3, "waived": 3, "withdrawn": 2, "in_progress": 1}
+ASSESSMENT = ("passed", "failed", "scored")
+MESSAGE = ("commented", "responded")
+MAX_STATEMENT = 16 * 1024 * 1024
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as stream:
+        head = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if not head:
+        raise MalformedFile(f"{path.name}: empty file")
+    return head.startswith(b"[")
+
+
+def _scan(path: Path) -> str:
+    """SQL: a query with one text column `line`, one row per statement."""
+    if _is_array(path):
+        objects = (
+            f"read_json_objects({literal(path)}, format='array', "
+            f"maximum_object_size={MAX_STATEMENT})"
+        )
+        return f"(SELECT CAST(json AS VARCHAR) AS line FROM {objects})"
+    return f"(SELECT line FROM {line_scan(path)} WHERE line IS NOT NULL)"
+
+
+def _paths(structure: object, prefix: str = "") -> set[str]:
+    """Dotted leaf paths of a json_structure; an array's elements count as their array, and an
+    empty object or null as its path with EMPTY behind."""
+    if isinstance(structure, dict):
+        return set().union(*(_paths(v, f"{prefix}.{k}") for k, v in structure.items()), set())
+    if isinstance(structure, list) and structure != ["JSON"]:
+        return set().union(*(_paths(v, prefix) for v in structure), set())
+    # One statement's structure calls an empty object JSON.
+    return {prefix.lstrip(".") + (EMPTY if structure in ("JSON", "NULL") else "")}
+
+
+def columns(path: Path) -> list[str]:
+    """JSON paths of all statements.
+
+    Raises:
+        MalformedFile: an array that is not valid JSON, as a whole.
+    """
+    shapes = (
+        "SELECT DISTINCT CAST(json_structure(line) AS VARCHAR) "
+        f"FROM {_scan(path)} WHERE json_valid(line) AND json_type(line) = 'OBJECT'"
+    )
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        try:
+            found = [json.loads(shape) for (shape,) in connection.execute(shapes).fetchall()]
+        except duckdb.Error:
+            # The engine's message quotes the text around the fault.
+            raise MalformedFile(f"{path.name}: not a valid JSON array of statements") from None
+    return sorted(set().union(*map(_paths, found), set()))
+
+
+def typed_sql(path: Path, context: DropContext) -> str:
+    """SQL: the statements in canonical columns."""
+
+    def text(json_path: str) -> str:
+        return f"(j ->> '$.{json_path}')"
+
+    verb = f"lower(regexp_extract({text('verb.id')}, '[^/#]+$'))"
+    account = f"{text('actor.account.homePage')} || '#' || {text('actor.account.name')}"
+    raw_score = f"coalesce({text('result.score.scaled')}, {text('result.score.raw')})"
+
+    def number(part: str, default: str = "NULL") -> str:
+        return f"coalesce(try_cast({text('result.score.' + part)} AS DOUBLE), {default})"
+
+    # Scaled is told by the sender; raw lies between min and max, 0 and 100 where they are absent.
+    floor, top = number("min", "0"), number("max", "100")
+    score = (
+        f"CASE WHEN {text('result.score.scaled')} IS NOT NULL THEN 100 * {number('scaled')} "
+        f"WHEN {top} > {floor} THEN 100 * ({number('raw')} - {floor}) / ({top} - {floor}) END"
+    )
+    # A plain `completed` may carry the outcome beside it.
+    status = (
+        f"CASE WHEN verb = 'completed' AND {text('result.success')} = 'true' THEN 'passed' "
+        f"WHEN verb = 'completed' AND {text('result.success')} = 'false' THEN 'failed' "
+        f"ELSE {lookup('verb', VERBS)} END"
+    )
+    ranks = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANK.items())
+    rule = problem(context, {"event_at": "raw_time"}, "raw_score")
+    return f"""
+    SELECT *, CASE WHEN j IS NULL THEN 'line:not_a_json_object'
+      WHEN event_at IS NULL AND raw_time IS NULL THEN 'event_at:missing'
+      ELSE {rule} END AS problem,
+      CASE status {ranks} ELSE 0 END AS rank, event_at AS revised_at
+    FROM (
+      SELECT line, j, {verb} AS verb, {literal(context.name)} AS source,
+        {literal(path.name)} AS file,
+        CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
+             WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
+          AS record_type,
+        coalesce('mbox:' || lower({text("actor.mbox")}),
+                 'sha1:' || lower({text("actor.mbox_sha1sum")}),
+                 'openid:' || {text("actor.openid")}, 'acct:' || {account}) AS learner_id,
+        NULL AS manager_id, NULL AS department, NULL AS country,
+        {text("object.id")} AS course_code,
+        coalesce(j ->> '$.object.definition.name.en', j ->> '$.object.definition.name."en-US"',
+                 j ->> '$.object.definition.name.de') AS course_title,
+        NULL::TIMESTAMP AS assigned_at, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS due_at,
+        {text("timestamp")} AS raw_time, {instant(text("timestamp"))} AS event_at,
+        {offset(text("timestamp"))} AS event_zone, {status} AS status,
+        {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
+        {text("result.response")} IS NOT NULL AS has_comment,
+        CASE WHEN verb = 'voided' THEN {text("object.id")} ELSE {text("id")} END AS record_id,
+        coalesce({text("context.registration")}, '') AS occurrence
+      FROM (SELECT line, CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT'
+              THEN line::JSON END AS j FROM {_scan(path)}))"""
+
+
+def read(files: list[Path], out: Path, context: DropContext) -> None:
+    """Read one file of statements into <out>.parquet and <out>.rejects.parquet."""
+    (path,) = files
+    # Statements repeat the same few paths, so the text is parsed once per path, vectorized.
+    write_records(context.connection, typed_sql(path, context), "line", out, context)
+    if not _is_array(path):
+        take_rejects(context.connection, out)

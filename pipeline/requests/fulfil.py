@@ -1,0 +1,196 @@
+"""Carrying requests out, on the machinery of deletion."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import duckdb
+
+from pipeline.classified import population
+from pipeline.classified.classify import MILESTONE, PERIOD, current_sql, make_views
+from pipeline.context import Ground
+from pipeline.policy.base import PolicyError
+from pipeline.policy.fields import Purpose
+from pipeline.policy.governance import Basis
+from pipeline.raw.readers.canonical import COLUMNS, PARQUET, STATUSES
+from pipeline.requests import access_package
+from pipeline.retained import job, rebuild
+from pipeline.retained.journal import Journal, fresh_name
+from pipeline.retained.run_storage import RunStorage
+from pipeline.storage import relations
+from pipeline.storage.engine import count, engine, literal
+from pipeline.storage.file_edit import ErasureError, Stroke, strike
+from pipeline.storage.layout import built_beside
+from pipeline.subjects import request_register, restrictions
+from pipeline.subjects.identity import Subject, find
+from pipeline.subjects.request_register import Kind, Request, State
+
+# HR's and legal's own use rests on legal obligation and legal claims, which an objection under
+# Art. 21(1) does not end.
+OBJECTABLE = (Purpose.COACHING, Purpose.MANAGER, Purpose.ANALYTICS)
+CORRECTABLE = ("status", "score", "attempts", "event_at", "started_at", "assigned_at", "due_at")
+WINS = 1000  # above any status's rank
+
+
+def carry_out(
+    ground: Ground, name: str, now: dt.datetime, runs: RunStorage | None = None
+) -> Request:
+    """Do what a request asks; a killed one is carried on by calling this again.
+
+    Raises:
+        PolicyError: identity not verified, already closed, or unfit details.
+        ErasureError: the erasure is not complete; the request stays open.
+    """
+    layout = ground.layout
+    request = request_register.read(layout, name)
+    if request.verified_by is None:
+        raise PolicyError(f"request {name}: the sender's identity is not verified")
+    request = request_register.move(layout, request, State.RUNNING, "started")
+    if request.kind is Kind.ERASURE:
+        return _erase(ground, request, now, runs)
+    if request.identifier is None:
+        raise PolicyError(f"request {name}: the person was erased")
+    with engine(layout.work) as connection:
+        subject = find(connection, layout, request.identifier)
+        if request.kind is Kind.ACCESS:
+            folder = access_package.write(connection, ground, subject, name, now)
+            note = f"package {folder.name} written"
+        elif request.kind is Kind.RECTIFICATION:
+            note = _rectify(connection, ground, request, subject, now)
+        else:
+            restricted = request.kind is Kind.RESTRICTION
+            kind = restrictions.RESTRICTED if restricted else restrictions.OBJECTED
+            purposes = tuple(Purpose) if restricted else _objected(request)
+            restrictions.withhold(layout, subject.person, purposes, kind)
+            refresh(connection, ground, subject, now)
+            note = f"{kind}: {', '.join(purposes)}"
+    return request_register.move(layout, request, State.DONE, note)
+
+
+def _erase(
+    ground: Ground, request: Request, now: dt.datetime,
+    runs: RunStorage | None,
+) -> Request:  # fmt: skip
+    layout = ground.layout
+    try:
+        receipt = job.erase_person(ground, request.identifier, request.name, now, runs)
+    except (PolicyError, ErasureError) as error:
+        request_register.move(
+            layout, request_register.read(layout, request.name), State.WAITING, str(error)
+        )
+        raise
+    return request_register.move(
+        layout, request, State.DONE, "erased", receipt=receipt["receipt"], identifier=None,
+        details={},
+    )  # fmt: skip
+
+
+def _objected(request: Request) -> tuple[Purpose, ...]:
+    named = request.details.get("purposes") or [p.value for p in OBJECTABLE]
+    purposes = tuple(Purpose(one) for one in named)
+    if not set(purposes) <= set(OBJECTABLE):
+        raise PolicyError("an objection cannot end what HR and legal are obliged to keep")
+    return purposes
+
+
+def lift(ground: Ground, identifier: str, kind: str, now: dt.datetime) -> None:
+    """End a person's restriction or objection; their rows are used again at once."""
+    with engine(ground.layout.work) as connection:
+        subject = find(connection, ground.layout, identifier)
+        restrictions.release(ground.layout, subject.person, kind)
+        refresh(connection, ground, subject, now)
+
+
+def consent(
+    ground: Ground, identifier: str, purpose: str, now: dt.datetime, *, given: bool
+) -> None:
+    """Take down that a person consents to a registered purpose, or withdraws it (GDPR Art. 7);
+    it holds at once.
+
+    Raises:
+        PolicyError: the purpose does not rest on consent.
+    """
+    registered = ground.governance.purposes.get(purpose)
+    if registered is None or registered.basis is not Basis.CONSENT:
+        raise PolicyError("the register has no such purpose that rests on consent")
+    with engine(ground.layout.work) as connection:
+        subject = find(connection, ground.layout, identifier)
+        change = restrictions.consent if given else restrictions.withdraw
+        change(ground.layout, subject.person, purpose)
+        refresh(connection, ground, subject, now)
+
+
+def refresh(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject, now: dt.datetime
+) -> None:
+    """Make the person's months again and publish, so that a limit on use holds from now on."""
+    layout = ground.layout
+    with layout.locked():
+        months = rebuild.months(
+            connection,
+            f"SELECT DISTINCT {PERIOD} FROM {relations.classified(layout)} "
+            f"WHERE person = {literal(subject.person)}",
+        )
+        journal = Journal(layout, fresh_name(now))
+        rebuild.remake_pseudonymized(connection, ground, months, now, journal)
+        rebuild.publish_survivors(connection, ground, journal.folder.name)
+        if journal.folder.exists():
+            journal.close()
+
+
+def _corrected(details: dict[str, Any]) -> dict[str, Any]:
+    """The fields to correct.
+
+    Raises:
+        PolicyError: none, an unknown one, or a status outside the vocabulary.
+    """
+    fields = {k: v for k, v in details.items() if k in CORRECTABLE}
+    unknown = set(details) - set(CORRECTABLE) - {"course_code", "record_type", "occurrence"}
+    if not fields or unknown or "course_code" not in details:
+        raise PolicyError(
+            f"a rectification names course_code and at least one of {', '.join(CORRECTABLE)}"
+        )
+    if "status" in fields and fields["status"] not in STATUSES:
+        raise PolicyError(f"status: not one of {', '.join(STATUSES)}")
+    if "score" in fields and not 0 <= float(fields["score"]) <= 100:
+        raise PolicyError("score: outside 0 to 100")
+    return fields
+
+
+def _rectify(
+    connection: duckdb.DuckDBPyConnection, ground: Ground, request: Request, subject: Subject,
+    now: dt.datetime,
+) -> str:  # fmt: skip
+    """Put a corrected revision in the store and erase the wrong ones (GDPR Art. 16)."""
+    layout, details = ground.layout, request.details
+    fields = _corrected(details)
+    with layout.locked():
+        make_views(connection, layout, ground.data_map)
+        named = ("course_code", "record_type", "occurrence")
+        scope = {name: details[name] for name in named if name in details}
+        test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
+        changes = ", ".join(
+            f"CAST({literal(str(v))} AS {COLUMNS[k]}) AS {k}" for k, v in fields.items()
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(COLUMNS)} "
+            f"FROM ({current_sql()}) WHERE {subject.is_learner()} AND {test}"
+        )
+        found = count(connection, "SELECT count(*) FROM wrong")
+        if found != 1:
+            raise PolicyError(f"rectification: {found} records match; one must")
+        path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
+        with built_beside(path, layout.work) as beside:
+            connection.execute(
+                f"COPY (SELECT * REPLACE ({changes}, {WINS} AS rank, "
+                f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "
+                f"FROM wrong) TO {literal(beside)} ({PARQUET})"
+            )
+        population.forget(layout)
+        for old in relations.files(layout, "records"):
+            if old != path:
+                strike(connection, layout, Stroke(
+                    old, f"{MILESTONE} IN (SELECT {MILESTONE} FROM wrong)"
+                ))  # fmt: skip
+    return f"corrected {', '.join(fields)}; published by the next night"

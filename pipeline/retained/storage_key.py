@@ -1,0 +1,128 @@
+"""A store under another storage key: because the old one was seen, or is as old as it may get
+(NIST SP 800-57 part 1, 5.3).
+
+Every file tells by itself which of the two keys it is under: it opens under one of them only. So a
+change that was cut off is run again and goes on, and until it is through neither key opens
+everything: nights, doors and erasures stop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import duckdb
+
+from pipeline.policy.base import PolicyError
+from pipeline.published import gate
+from pipeline.retained.data_inventory import files, place_of
+from pipeline.retained.journal import pending
+from pipeline.retained.rebuild import empty_work
+from pipeline.storage import encryption
+from pipeline.storage.encryption import StorageKey
+from pipeline.storage.engine import EngineError, engine, fingerprint
+from pipeline.storage.file_edit import fresh_path, swap
+from pipeline.storage.layout import Layout, replace_settled, settle
+
+
+def change(layout: Layout, new: StorageKey) -> int:
+    """Put everything in the data folder that is encrypted under another key, which the data folder
+    keeps from then on, unless keys come from elsewhere.
+
+    Tables are compared row by row before they are swapped in; the release leaves through the gate,
+    with the hashes of its new files. Months of the HR/legal detail are made anew by the next night,
+    since their marks are under the old key.
+
+    Returns:
+        How many files this run has changed.
+
+    Raises:
+        PolicyError: it is the key in use, an erasure is under way, a released file is not what was
+            released, or some files open under neither key; no file was changed. Or something was
+            written under the old key meanwhile: run it again.
+    """
+    with layout.locked():
+        old = encryption.key(layout)
+        if old == new:
+            raise PolicyError("storage key: this is the one in use")
+        if pending(layout):
+            raise PolicyError("storage key: an erasure is under way; finish it first")
+        empty_work(layout)
+        if layout.current.exists():
+            gate.remove_old(layout)
+        with engine(layout.work) as connection:
+            waiting = _under(connection, layout, old, new)
+            released = [path for path in waiting if path.is_relative_to(layout.releases)]
+            if released:
+                gate.replace(layout, {
+                    path.relative_to(layout.current.resolve()).as_posix():
+                        _table(connection, layout, path, old, new)
+                    for path in released
+                })  # fmt: skip
+            for path in waiting:
+                if path.suffix == encryption.TEXT:
+                    text = old.unseal(path.name, path.read_bytes())
+                    replace_settled(path, new.seal(path.name, text))
+                elif path not in released:
+                    swap(_table(connection, layout, path, old, new), path)
+            if _under(connection, layout, old, new):
+                raise PolicyError("storage key: something was written meanwhile; run it again")
+        if not encryption.given_elsewhere():
+            encryption.keep(layout, new)
+    return len(waiting)
+
+
+def _under(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, old: StorageKey, new: StorageKey
+) -> list[Path]:
+    """What is under the old key.
+
+    Raises:
+        PolicyError: some files are under neither.
+    """
+    found, lost = [], Counter[str]()
+    for relative, path in files(layout):
+        if path.suffix == encryption.TEXT or (
+            path.suffix == ".parquet" and encryption.is_encrypted(path)
+        ):
+            if _opens(connection, old, path):
+                found.append(path)
+            elif not _opens(connection, new, path):
+                place = place_of(relative)
+                lost[place.name if place else "not on the list"] += 1
+    if lost:
+        told = ", ".join(f"{place} {n}" for place, n in sorted(lost.items()))
+        raise PolicyError(f"storage key: neither key opens some files: {told}")
+    return found
+
+
+def _opens(connection: duckdb.DuckDBPyConnection, key: StorageKey, path: Path) -> bool:
+    try:
+        if path.suffix == encryption.TEXT:
+            key.unseal(path.name, path.read_bytes())
+        else:
+            key.rows(connection, path)
+    except (PolicyError, EngineError):
+        return False
+    return True
+
+
+def _table(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, old: StorageKey,
+    new: StorageKey,
+) -> Path:  # fmt: skip
+    """The same table under the new key, on the disk, beside.
+
+    Raises:
+        PolicyError: it reads otherwise.
+    """
+    fresh, rows = fresh_path(layout, path), f"FROM {old.rows(connection, path)}"
+    connection.execute("SET preserve_insertion_order = true")
+    new.write_table(connection, rows, fresh)
+    if fingerprint(connection, f"FROM {new.rows(connection, fresh)}") != fingerprint(
+        connection, rows
+    ):
+        fresh.unlink()
+        raise PolicyError("storage key: a table under the new key reads otherwise; not swapped in")
+    settle(fresh)
+    return fresh

@@ -1,0 +1,208 @@
+"""Encryption at rest: the identity vault and the HR/legal detail are never plain on the disk.
+
+Tables are encrypted Parquet (pipeline/storage/encrypted_parquet.py). Small texts are AES-256-GCM
+over the whole file, bound to its name.
+
+The key comes from one of these, and never from the data:
+    MILESTONES_STORAGE_KEY        256 bits in hexadecimal
+    MILESTONES_STORAGE_KEY_FILE   a file with the same, mode 0600; default <home>/vault/storage.key,
+                                  made by the first night
+    MILESTONES_STORAGE_KEY_VAULT  mount/path#field of a KV store, version 2, in HashiCorp Vault, at
+                                  VAULT_ADDR with VAULT_TOKEN
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import duckdb
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from pipeline.policy.base import PolicyError
+from pipeline.storage import encrypted_parquet
+from pipeline.storage.encrypted_parquet import KEY_BYTES
+from pipeline.storage.layout import Layout, make_settled, replace_settled
+
+SETTINGS = tuple(f"MILESTONES_STORAGE_KEY{kind}" for kind in ("", "_VAULT", "_FILE"))
+NONCE_BYTES = 12
+TEXT = ".enc"
+ENCRYPTED_PARQUET = b"PARE"  # how such a file ends; a plain one ends in PAR1
+
+
+@dataclass(frozen=True, repr=False)
+class StorageKey:
+    """256 bits that everything encrypted is under; it never prints itself."""
+
+    secret: bytes
+
+    @classmethod
+    def read(cls, told: str) -> StorageKey:
+        """The key that a text gives.
+
+        Raises:
+            PolicyError: it is no 256 bits in hexadecimal.
+        """
+        try:
+            secret = bytes.fromhex(told.strip())
+        except ValueError:
+            raise PolicyError("storage key: not readable as hexadecimal") from None
+        if len(secret) != KEY_BYTES:
+            raise PolicyError("storage key: not of 256 bits")
+        return cls(secret)
+
+    @classmethod
+    def in_file(cls, path: Path) -> StorageKey:
+        """The key in a file.
+
+        Raises:
+            PolicyError: as `read`; or the file cannot be read, or others may read it.
+        """
+        return cls.read(_from_file(path))
+
+    def derived(self, use: str) -> bytes:
+        """The key of one use (RFC 5869)."""
+        return HKDF(SHA256(), KEY_BYTES, None, f"milestones {use}".encode()).derive(self.secret)
+
+    def seal(self, name: str, text: str) -> bytes:
+        """A small text, encrypted and bound to the name of its file."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(self.derived("texts")).encrypt(nonce, text.encode(), name.encode())
+
+    def unseal(self, name: str, sealed: bytes) -> str:
+        """What `seal` was given.
+
+        Raises:
+            PolicyError: it was changed, or is under another key.
+        """
+        key, nonce = AESGCM(self.derived("texts")), sealed[:NONCE_BYTES]
+        try:
+            return key.decrypt(nonce, sealed[NONCE_BYTES:], name.encode()).decode()
+        except (InvalidTag, ValueError):
+            # ValueError: shorter than a nonce.
+            raise PolicyError("vault: a file is not as it was written under this key") from None
+
+    def rows(self, connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+        """SQL: the relation of an encrypted table, from now on known to the connection.
+
+        Args:
+            path: its file, or a folder of files that are one table.
+
+        Raises:
+            EngineError: it is not there, not encrypted, was changed, or is under another key.
+        """
+        return encrypted_parquet.read(connection, self.derived("tables"), str(path))
+
+    def write_table(self, connection: duckdb.DuckDBPyConnection, query: str, out: Path) -> None:
+        """Write a query's rows, in its order, to an encrypted table, mode 0600."""
+        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.close(handle)
+        encrypted_parquet.write(connection, self.derived("tables"), query, str(out))
+
+
+def _from_file(path: Path) -> str:
+    try:
+        mode, told = path.stat().st_mode, path.read_text("ascii")
+    except (OSError, UnicodeDecodeError):
+        raise PolicyError("storage key: the file cannot be read") from None
+    if mode & 0o077:
+        raise PolicyError("storage key: other users may read the file; set its mode to 0600")
+    return told
+
+
+@lru_cache(maxsize=1)
+def _from_vault(place: str) -> str:
+    # Only who keeps the key there needs the client.
+    import hvac
+
+    where, _, field = place.partition("#")
+    mount, _, path = where.partition("/")
+    try:
+        found = hvac.Client().secrets.kv.v2.read_secret_version(
+            path=path, mount_point=mount, raise_on_deleted_version=True
+        )
+        return str(found["data"]["data"][field])
+    except (hvac.exceptions.VaultError, OSError, KeyError) as error:
+        raise PolicyError(f"storage key: not in the Vault ({type(error).__name__})") from None
+
+
+def _told(layout: Layout) -> str:
+    if told := os.environ.get("MILESTONES_STORAGE_KEY"):
+        return told
+    if place := os.environ.get("MILESTONES_STORAGE_KEY_VAULT"):
+        return _from_vault(place)
+    named = os.environ.get("MILESTONES_STORAGE_KEY_FILE")
+    path = Path(named) if named else layout.storage_key
+    if not path.exists():
+        in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
+        # Somebody else can have made the key meanwhile, and used it.
+        if in_use and not path.exists():
+            raise PolicyError("storage key: missing, though the vault is encrypted; restore it")
+        make_settled(path, secrets.token_hex(KEY_BYTES))
+    return _from_file(path)
+
+
+def key(layout: Layout) -> StorageKey:
+    """The key in use.
+
+    Raises:
+        PolicyError: there is none, others may read it, or it is no 256 bits.
+    """
+    return StorageKey.read(_told(layout))
+
+
+def given_elsewhere() -> bool:
+    """Does the environment name the key, or where it lies? Otherwise the data folder keeps it."""
+    return any(os.environ.get(name) for name in SETTINGS)
+
+
+def keep(layout: Layout, other: StorageKey) -> None:
+    """Let the data folder keep another key from now on."""
+    replace_settled(layout.storage_key, other.secret.hex().encode())
+
+
+def mark(layout: Layout, text: str) -> str:
+    """A keyed hash of a text: alike for the same text under the same key."""
+    return hmac.new(key(layout).derived("marks"), text.encode(), "sha256").hexdigest()
+
+
+def is_encrypted(path: Path) -> bool:
+    """Is a Parquet file an encrypted one?"""
+    if path.stat().st_size < len(ENCRYPTED_PARQUET):
+        return False
+    with path.open("rb") as stream:
+        stream.seek(-len(ENCRYPTED_PARQUET), os.SEEK_END)
+        return stream.read() == ENCRYPTED_PARQUET
+
+
+def rows(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> str:
+    """SQL: as `StorageKey.rows`, under the key in use."""
+    return key(layout).rows(connection, path)
+
+
+def write_table(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, query: str, out: Path
+) -> None:
+    """As `StorageKey.write_table`, under the key in use."""
+    key(layout).write_table(connection, query, out)
+
+
+def write_text(layout: Layout, path: Path, text: str) -> None:
+    """Replace a small encrypted file, so that a crash leaves the old one or the new."""
+    replace_settled(path, key(layout).seal(path.name, text))
+
+
+def read_text(layout: Layout, path: Path) -> str | None:
+    """What an encrypted file says; None if there is none.
+
+    Raises:
+        PolicyError: it was changed, or is under another key.
+    """
+    return key(layout).unseal(path.name, path.read_bytes()) if path.exists() else None

@@ -1,0 +1,110 @@
+"""One way to open DuckDB: bounded memory, UTC, spill inside the data folder, no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from pipeline.storage.spill import spill_folder
+
+
+class EngineError(RuntimeError):
+    """A failure of DuckDB without DuckDB's words, which quote the offending value."""
+
+
+def cores() -> int:
+    """How many threads or processes may work at once."""
+    return int(os.environ.get("MILESTONES_THREADS", os.cpu_count() or 2))
+
+
+@contextmanager
+def engine(
+    work: Path, database: Path | str = ":memory:", *, read_only: bool = False, zone: str = "UTC"
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection that closes by itself.
+
+    Args:
+        work: folder for spill files (they can hold raw values, so they stay in the data folder).
+        database: file to open, or ":memory:".
+        read_only: refuse writes.
+        zone: time zone in which timestamps without an offset are read.
+    """
+    spill = spill_folder(work)
+    spill.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = duckdb.connect(
+        str(database),
+        read_only=read_only,
+        config={
+            "memory_limit": os.environ.get("MILESTONES_MEMORY", "2GB"),
+            "threads": str(cores()),
+            "temp_directory": str(spill),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "preserve_insertion_order": "false",
+            # Rows wait in memory for the file of their period. By default half a million do, for
+            # every file and thread: with a year of periods more than the memory there is.
+            "partitioned_write_flush_threshold": "32768",
+        },
+    )
+    try:
+        # Only a fixed name from the validated data map reaches this statement.
+        connection.execute(f"SET TimeZone = {literal(zone)}")
+        yield connection
+    except (
+        duckdb.OutOfMemoryException,
+        duckdb.IOException,
+        duckdb.BinderException,
+        duckdb.CatalogException,
+        duckdb.ParserException,
+    ) as error:
+        # These speak of memory, files, disks and our own SQL, before any row is read.
+        raise EngineError(str(error)) from None
+    except duckdb.Error as error:
+        raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Joins hold in memory what is on their right, as the SQL has it. DuckDB takes it that a few of
+    the rows pass each filter, and would hold a month of records where it should hold the people."""
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        connection.execute("RESET disabled_optimizers")
+
+
+def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    """The one number that a query gives; a sum over nothing is nought."""
+    ((number,),) = connection.sql(query).fetchall()
+    return int(number or 0)
+
+
+def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
+    """Rows, and two sums over the rows' hashes that no order changes."""
+    ((rows, mixed, total),) = connection.sql(
+        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
+        f"FROM ({query}) t"
+    ).fetchall()
+    return int(rows), int(mixed), int(total)
+
+
+def literal(value: str | Path) -> str:
+    """A SQL string literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def dates(days: Iterable[str]) -> str:
+    """SQL after IN, without its parentheses; of no day a list that nothing is in."""
+    return ", ".join(f"DATE {literal(day)}" for day in days) or "NULL"
+
+
+def identifier(name: str) -> str:
+    """A quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

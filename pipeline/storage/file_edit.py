@@ -1,0 +1,162 @@
+"""Physical erasure of rows: survivors to a fresh file, proven, swapped in, the old one gone.
+
+Parquet pages and statistics are written anew, so that nothing of an erased row is left in the
+file. A reader has the old file or the new one; a killed process leaves the old one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from pipeline.published.gate import digest
+from pipeline.raw.readers.canonical import PARQUET
+from pipeline.storage.engine import count, fingerprint, identifier, literal
+from pipeline.storage.layout import Layout, settle
+
+
+class ErasureError(RuntimeError):
+    """An erasure did not reach its end; the text names places and counts, never a value."""
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """What is to happen to one file.
+
+    Attributes:
+        gone: SQL, the row leaves.
+        blank: column to SQL, the column is emptied in a row that stays.
+    """
+
+    path: Path
+    gone: str = "false"
+    blank: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """SQL: the file's rows with their numbers."""
+        return f"read_parquet({literal(self.path)}, file_row_number=true, hive_partitioning=false)"
+
+
+@dataclass(frozen=True)
+class Done:
+    """One file's proof: rows and SHA-256 before and after; `file` is relative to the folder."""
+
+    file: str
+    before: int
+    after: int
+    blanked: int
+    sha256_before: str
+    sha256_after: str
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int, int, int]:
+    """Rows of the file, rows that go, rows that stay with a column emptied.
+
+    Leaves the numbers of the rows that go in the temporary table `leaving`, so that the tests,
+    which can be costly, run once.
+    """
+    source = stroke.source
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT file_row_number AS row FROM {source} "
+        f"WHERE {stroke.gone}"
+    )
+    blank = " OR ".join(f"({test})" for test in stroke.blank.values()) or "false"
+    rows = count(connection, f"SELECT count(*) FROM {source}")
+    gone = count(connection, "SELECT count(*) FROM leaving")
+    blanked = count(
+        connection,
+        f"SELECT count(*) FROM {source} WHERE ({blank}) AND file_row_number NOT IN (FROM leaving)",
+    ) if stroke.blank else 0  # fmt: skip
+    return rows, gone, blanked
+
+
+def rewrite(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, stroke: Stroke
+) -> tuple[Done, Path] | None:
+    """Build the file anew beside itself; None when nothing in it is due.
+
+    The fresh file is read back: it must hold the survivors, all of them and nothing else.
+
+    Raises:
+        ErasureError: the fresh file is not the survivors.
+    """
+    rows, gone, blanked = affected(connection, stroke)
+    if not gone and not blanked:
+        return None
+    source = stroke.source
+    columns = connection.sql(f"FROM {source} LIMIT 0").columns
+    chosen = ", ".join(
+        f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
+        f"AS {identifier(name)}"
+        if name in stroke.blank
+        else identifier(name)
+        for name in columns
+        if name != "file_row_number"
+    )
+    survivors = f"SELECT {chosen} FROM {source} WHERE file_row_number NOT IN (FROM leaving)"
+    fresh = fresh_path(layout, stroke.path)
+    connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
+    if fingerprint(connection, f"FROM {literal(fresh)}") != fingerprint(connection, survivors):
+        fresh.unlink()
+        raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
+    told = Done(
+        stroke.path.relative_to(layout.root).as_posix(), rows, rows - gone, blanked,
+        digest(stroke.path), digest(fresh),
+    )  # fmt: skip
+    return told, fresh
+
+
+def same_rows(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
+    """Do two files hold the same rows, in whatever order?"""
+    first, second = (
+        fingerprint(connection, f"FROM read_parquet({literal(path)}, hive_partitioning=false)")
+        for path in (one, other)
+    )
+    return first == second
+
+
+def fresh_path(layout: Layout, path: Path) -> Path:
+    """Where a file is built before it is swapped in."""
+    layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return layout.work / f"fresh-{os.getpid()}-{path.parent.name}-{path.name}"
+
+
+def swap(fresh: Path, path: Path) -> None:
+    """Turn the old file into the new one, on disk, in one rename."""
+    settle(fresh)
+    fresh.chmod(0o600)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.replace(fresh, path)
+    settle(path.parent)
+
+
+def strike(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    stroke: Stroke,
+    before_swap: Callable[[Done, Path], None] | None = None,
+) -> Done | None:
+    """Rewrite a file and swap it in; None when nothing in it is due.
+
+    Args:
+        before_swap: is told what the swap does, and has the fresh file, before it does it.
+
+    Raises:
+        ErasureError: as `rewrite`; nothing was swapped.
+    """
+    made = rewrite(connection, layout, stroke)
+    if made is None:
+        return None
+    done, fresh = made
+    if before_swap:
+        before_swap(done, fresh)
+    swap(fresh, stroke.path)
+    return done

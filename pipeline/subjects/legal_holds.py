@@ -1,0 +1,119 @@
+"""Legal holds: what must be kept although its window is over (GDPR Art. 17(3)(e)).
+
+A hold is a case, not a policy: it lies in the vault, since its scope can name people. One that is
+past its review date stops every deletion and every night, so that none lapses or lingers unseen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+from pydantic import model_validator
+
+from pipeline.policy.base import PolicyError, Strict
+from pipeline.policy.retention import RecordType
+from pipeline.storage import encryption
+from pipeline.storage.engine import literal
+from pipeline.storage.layout import Layout
+from pipeline.subjects import restrictions
+
+FILE = "holds.json.enc"
+
+
+class Hold(Strict):
+    """One hold. Every part of the scope that is said must fit; at least one part must be said."""
+
+    name: str
+    reason: str
+    owner: str
+    placed_on: dt.date
+    review_by: dt.date
+    lifted_on: dt.date | None = None
+    people: tuple[str, ...] = ()
+    courses: tuple[str, ...] = ()
+    records: tuple[RecordType, ...] = ()
+    regions: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _said(self) -> Hold:
+        if not (self.name.strip() and self.reason.strip() and self.owner.strip()):
+            raise ValueError("a hold has a name, a reason and an owner")
+        scope = (self.people, self.courses, self.records, self.regions, self.sources)
+        if self.lifted_on is None and not any(scope):
+            raise ValueError("a hold must say what it holds")
+        return self
+
+    def sql(self) -> str:
+        """SQL over classified rows: does the hold keep the record?"""
+        parts = {
+            "person": self.people,
+            "course_code": self.courses,
+            "record_type": self.records,
+            "region": self.regions,
+            "source": self.sources,
+        }
+        tests = [
+            f"{column} IN ({', '.join(literal(str(value)) for value in values)})"
+            for column, values in parts.items()
+            if values
+        ]
+        return f"coalesce({' AND '.join(tests)}, false)"
+
+
+def _read(layout: Layout) -> list[Hold]:
+    told = encryption.read_text(layout, layout.vault / FILE)
+    return [Hold.model_validate(one) for one in json.loads(told or "[]")]
+
+
+def _write(layout: Layout, holds: list[Hold]) -> None:
+    text = json.dumps([hold.model_dump(mode="json") for hold in holds], indent=1)
+    encryption.write_text(layout, layout.vault / FILE, text)
+
+
+def live(layout: Layout) -> list[Hold]:
+    """The holds that are in force."""
+    return [hold for hold in _read(layout) if hold.lifted_on is None]
+
+
+def place(layout: Layout, hold: Hold) -> None:
+    """Put a hold in force.
+
+    Raises:
+        PolicyError: the name is taken.
+    """
+    holds = _read(layout)
+    if hold.name in {other.name for other in holds}:
+        raise PolicyError(f"legal hold: the name {hold.name} is taken")
+    _write(layout, [*holds, hold])
+
+
+def lift(layout: Layout, name: str, day: dt.date) -> None:
+    """End a hold; what it kept is due again with the next deletion, and whom it named is
+    forgotten.
+
+    Raises:
+        PolicyError: no live hold of that name.
+    """
+    holds = _read(layout)
+    if name not in {hold.name for hold in live(layout)}:
+        raise PolicyError(f"legal hold: none in force is called {name}")
+    ended = {"lifted_on": day, "people": ()}
+    _write(layout, [h.model_copy(update=ended) if h.name == name else h for h in holds])
+
+
+def require_reviewed(layout: Layout, today: dt.date) -> None:
+    """Raises PolicyError when a live hold is past its review date, naming it."""
+    stale = [hold.name for hold in live(layout) if hold.review_by < today]
+    if stale:
+        raise PolicyError(f"legal hold past its review: {', '.join(stale)}")
+
+
+def held_sql(layout: Layout) -> str:
+    """SQL over classified rows: kept by a hold, or by a restriction (GDPR Art. 18(1)(b))?"""
+    tests = [hold.sql() for hold in live(layout)]
+    people = ", ".join(literal(person) for person in restrictions.restricted(layout))
+    if people:
+        tests.append(f"person IN ({people})")
+    return " OR ".join(tests) or "false"

@@ -1,0 +1,101 @@
+"""Whose records are kept but not used: restriction (GDPR Art. 18), objection (Art. 21), and, where
+a purpose rests on consent, everybody who has not given it or has withdrawn it (Art. 7(3)).
+
+Two lists in the vault: of entries person (raw identifier), purpose, and kind; and of consents. The
+night leaves these people out of the purpose's tables; retention does not erase restricted people's
+records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import duckdb
+
+from pipeline.context import Ground
+from pipeline.policy.fields import Purpose
+from pipeline.policy.governance import Basis
+from pipeline.storage import encryption
+from pipeline.storage.layout import Layout
+from pipeline.storage.relations import classified
+
+RESTRICTED = "restricted"
+OBJECTED = "objected"
+WITHHELD = "withheld"  # the table that `make_withheld` makes
+FILE, CONSENTS = "withheld.json.enc", "consents.json.enc"
+Entry = tuple[str, str, str]
+
+
+def path(layout: Layout) -> Path:
+    return layout.vault / FILE
+
+
+def entries(layout: Layout) -> list[Entry]:
+    told = json.loads(encryption.read_text(layout, path(layout)) or "[]")
+    return [(who, purpose, kind) for who, purpose, kind in told]
+
+
+def _write(layout: Layout, told: list[Entry]) -> None:
+    encryption.write_text(layout, path(layout), json.dumps(told))
+
+
+def restricted(layout: Layout) -> list[str]:
+    """People whose records must be kept and not used."""
+    return sorted({who for who, _, kind in entries(layout) if kind == RESTRICTED})
+
+
+def withhold(layout: Layout, person: str, purposes: Iterable[Purpose], kind: str) -> None:
+    """Leave a person out of some purposes from now on."""
+    wanted = {(person, purpose.value, kind) for purpose in purposes}
+    _write(layout, sorted(set(entries(layout)) | wanted))
+
+
+def consents(layout: Layout) -> dict[str, set[str]]:
+    """Registered purpose to who has given consent to it and not withdrawn it."""
+    told = json.loads(encryption.read_text(layout, layout.vault / CONSENTS) or "{}")
+    return {name: set(people) for name, people in told.items()}
+
+
+def _write_consents(layout: Layout, told: dict[str, set[str]]) -> None:
+    file = layout.vault / CONSENTS
+    if told or file.exists():
+        text = json.dumps({name: sorted(people) for name, people in sorted(told.items())})
+        encryption.write_text(layout, file, text)
+
+
+def consent(layout: Layout, person: str, purpose: str) -> None:
+    """Take a consent down."""
+    told = consents(layout)
+    _write_consents(layout, told | {purpose: told.get(purpose, set()) | {person}})
+
+
+def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
+    """Forget a consent, or all of a person's; as easy as giving it."""
+    _write_consents(layout, {
+        name: people - {person} if purpose in (None, name) else people
+        for name, people in consents(layout).items()
+    })  # fmt: skip
+
+
+def release(layout: Layout, person: str, kind: str | None = None) -> None:
+    """Forget a person's restrictions, objections, or both."""
+    kept = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]
+    _write(layout, kept)
+
+
+def make_withheld(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
+    """Create the temporary table WITHHELD (person, purpose) that `filters` asks."""
+    layout, given = ground.layout, consents(ground.layout)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {WITHHELD} (person VARCHAR, purpose VARCHAR)")
+    rows = [(who, purpose) for who, purpose, _ in entries(layout)]
+    if rows:
+        connection.executemany(f"INSERT INTO {WITHHELD} VALUES (?, ?)", rows)
+    for name, purpose in ground.governance.purposes.items():
+        if purpose.basis is Basis.CONSENT:
+            connection.execute(
+                f"INSERT INTO {WITHHELD} SELECT DISTINCT person, $audience "
+                f"FROM {classified(layout)} WHERE person NOT IN (SELECT unnest($given))",
+                {"audience": purpose.audience.value, "given": sorted(given.get(name, []))},
+            )
