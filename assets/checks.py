@@ -6,11 +6,11 @@ from collections.abc import Callable
 import dagster as dg
 
 from assets import lineage
-from assets.common import DATA_MAP, night
+from assets.common import DATA_MAP, run_date
 from assets.resources import Store
 from expectations import boundaries
 from expectations.suite import Verdict
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 
 
 def result(verdict: Verdict) -> dg.AssetCheckResult:
@@ -35,25 +35,25 @@ def _check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=asset, name=name, blocking=True, description=about)
     def check(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
-        return result(judge(store, str(night(context))))
+        return result(judge(store, str(run_date(context))))
 
     return check
 
 
 def _sealing(table: str) -> Callable[[Store, str], Verdict]:
-    return lambda store, night: boundaries.sealed(store.ground, night, table)
+    return lambda store, partition: boundaries.sealed(store.context, partition, table)
 
 
-def _purpose(purpose: Purpose) -> Callable[[Store, str], Verdict]:
-    return lambda store, _: boundaries.pseudonymized(store.layout, store.data_map, purpose)
+def _purpose(audience: Audience) -> Callable[[Store, str], Verdict]:
+    return lambda store, _: boundaries.pseudonymized(store.layout, store.data_map, audience)
 
 
 checks = [
     _check(
         lineage.CANONICAL,
         "canonical_schema",
-        lambda store, night: boundaries.canonical(
-            store.layout, store.data_map, dt.date.fromisoformat(night)
+        lambda store, run_date: boundaries.canonical(
+            store.layout, store.data_map, dt.date.fromisoformat(run_date)
         ),
         "The drop's rows keep to the canonical schema, vocabularies and scales.",
     ),
@@ -65,12 +65,12 @@ checks = [
     ),
     *(
         _check(
-            lineage.pseudonymized_key(purpose),
+            lineage.pseudonymized_key(audience),
             "no_identifier",
-            _purpose(purpose),
-            f"Only the columns, pseudonyms and courses that {purpose.value} may see.",
+            _purpose(audience),
+            f"Only the columns, pseudonyms and courses that {audience.value} may see.",
         )
-        for purpose in Purpose
+        for audience in Audience
     ),
     *(
         _check(

@@ -5,19 +5,20 @@ import datetime as dt
 import dagster as dg
 
 from assets import lineage
-from assets.common import NIGHTS, OWNERS, POOL
+from assets.common import OWNERS, POOL, RUN_DATES
 from assets.resources import Store
 from pipeline.classified import population, reference_values
-from pipeline.pseudonymized import steps
+from pipeline.classified.steps import classify, list_reference_values
 from pipeline.storage.engine import count, engine
-from pipeline.storage.relations import CLASSIFIED, classified
+from pipeline.storage.relations import classified
+from pipeline.storage.schema import CLASSIFIED
 
 
 @dg.asset(
     key=lineage.CLASSIFIED,
     group_name="classified",
     deps=[lineage.CANONICAL],
-    partitions_def=NIGHTS,
+    partitions_def=RUN_DATES,
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
@@ -30,13 +31,13 @@ from pipeline.storage.relations import CLASSIFIED, classified
     },
 )
 def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
-    """The record that holds of every enrolment, exam and message, over all drops so far.
+    """The record that holds of every enrolment, exam and message, over all deliveries so far.
 
     People are resolved through the roster, sensitive courses tagged, revisions superseded. The
-    result depends on the set of drops only, so repeated and late drops change nothing else.
+    result depends on the set of deliveries only, so repeated and late deliveries change nothing else.
     """
     layout = store.layout
-    steps.classify(store.ground, dt.datetime.now(dt.UTC))
+    classify(store.context, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
         population.load(connection, layout)
         ((people, rows),) = connection.sql(population.TOTAL).fetchall()
@@ -52,10 +53,10 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
 
 
 @dg.asset(
-    key=lineage.KNOWN,
+    key=lineage.REFERENCE_VALUES,
     group_name="classified",
     deps=[lineage.CLASSIFIED],
-    partitions_def=NIGHTS,
+    partitions_def=RUN_DATES,
     owners=OWNERS,
     kinds={"duckdb"},
     tags={"personal_data": "raw"},
@@ -67,12 +68,12 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     Lies in the vault, since the deny-list is made of raw identifiers.
     """
     layout = store.layout
-    steps.know(store.ground)
+    list_reference_values(store.context)
     with engine(layout.work) as connection:
         reference_values.attach(connection, layout)
         ((courses, sensitive, denied),) = connection.sql(
-            "SELECT (SELECT count(*) FROM known.course), (SELECT count(sensitivity) FROM "
-            "known.course), (SELECT count(*) FROM known.denied)"
+            "SELECT (SELECT count(*) FROM reference.course), (SELECT count(sensitivity) FROM "
+            "reference.course), (SELECT count(*) FROM reference.denylist)"
         ).fetchall()
     return dg.MaterializeResult(
         metadata={"courses": courses, "sensitive_courses": sensitive, "deny_list": denied}

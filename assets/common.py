@@ -13,9 +13,9 @@ import psycopg2
 from assets.resources import store_from_environment
 from pipeline.operations import instance
 
-# The day's drop is complete when the day ends where the company is.
-NIGHTS = dg.DailyPartitionsDefinition(
-    start_date=os.environ.get("MILESTONES_FIRST_NIGHT", "2026-01-01"),
+# The day's delivery is complete when the day ends where the company is.
+RUN_DATES = dg.DailyPartitionsDefinition(
+    start_date=os.environ.get("MILESTONES_FIRST_RUN_DATE", "2026-01-01"),
     timezone="Europe/Berlin",
     end_offset=1,
 )
@@ -23,11 +23,11 @@ OWNERS = ["team:learning-data"]
 POOL = instance.POOL
 RETRIES, FIRST_WAIT = 3, 30  # seconds, doubled each time
 # One policy for the whole process: schemas, suites and lineage cannot drift apart.
-GROUND = store_from_environment().ground
-DATA_MAP = GROUND.data_map
+CONTEXT = store_from_environment().context
+DATA_MAP = CONTEXT.data_map
 
 
-def night(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
+def run_date(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
     """The run's partition as a date."""
     return dt.date.fromisoformat(context.run.tags["dagster/partition"])
 

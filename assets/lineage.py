@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dagster as dg
 
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.disclosure import BANDS
-from pipeline.policy.fields import Purpose, SourceField
+from pipeline.policy.fields import Audience, SourceField
 from pipeline.pseudonymized.pseudonymize import TABLES
-from pipeline.raw.readers.canonical import COLUMNS
+from pipeline.storage import schema
 
 CANONICAL = dg.AssetKey(["raw", "canonical_milestones"])
 CLASSIFIED = dg.AssetKey(["classified", "classified_milestones"])
-KNOWN = dg.AssetKey(["classified", "known_values"])
+REFERENCE_VALUES = dg.AssetKey(["classified", "known_values"])
 # The canonical record's names of the classified columns that were renamed or derived.
 CLASSIFIED_FROM: dict[str, tuple[str, ...]] = {
     "person": ("learner_id",),
@@ -36,8 +36,8 @@ def source_key(source: str) -> dg.AssetKey:
     return dg.AssetKey(["landing", source])
 
 
-def pseudonymized_key(purpose: Purpose) -> dg.AssetKey:
-    return dg.AssetKey(["pseudonymized", f"milestones_for_{purpose.value}"])
+def pseudonymized_key(audience: Audience) -> dg.AssetKey:
+    return dg.AssetKey(["pseudonymized", f"milestones_for_{audience.value}"])
 
 
 def published_key(table: str) -> dg.AssetKey:
@@ -45,7 +45,7 @@ def published_key(table: str) -> dg.AssetKey:
 
 
 def _described(field: SourceField) -> str:
-    seen = ", ".join(field.purposes) or "nobody"
+    seen = ", ".join(field.audiences) or "nobody"
     return (
         f"{field.field_class.value.replace('_', ' ')}, {field.risk.value} risk; "
         f"{field.treatment.value}; seen by {seen}"
@@ -100,14 +100,14 @@ def typed_schema(
 
 
 def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
-    """A published table's columns with their type, origin, class, risk, domain and the purpose they
+    """A published table's columns with their type, origin, class, risk, domain and the audience they
     serve."""
     spec = data_map.published[table]
     tags = {}
     for name in spec.columns:
         classes, risk = data_map.tells(name)
         tags[name] = {
-            "purpose": spec.purpose.value, "domain": data_map.columns[name].rule,
+            "purpose": spec.audience.value, "domain": data_map.columns[name].rule,
             "class": "-".join(classes) or "derived", "risk": risk.value,
         }  # fmt: skip
     return typed_schema(
@@ -116,14 +116,14 @@ def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
     )  # fmt: skip
 
 
-def grounds(ground: Ground, table: str) -> dict[str, dg.MetadataValue]:
+def governance_facts(context: Context, table: str) -> dict[str, dg.MetadataValue]:
     """Why a published table may be there and for how long: purposes with their lawful basis (GDPR
     Art. 6), who may read it, and its retention rule."""
-    audience = ground.data_map.published[table].purpose
-    registered = ground.governance.purposes
-    kept = ground.rules.tables[table]
+    audience = context.data_map.published[table].audience
+    registered = context.governance.purposes
+    kept = context.rules.tables[table]
     readers = [
-        role.value for role, rule in ground.access.roles.items()
+        role.value for role, rule in context.access.roles.items()
         if audience in (*rule.receives, *rule.opens)
     ]  # fmt: skip
     return {
@@ -157,7 +157,7 @@ def canonical_lineage(data_map: DataMap) -> dg.TableColumnLineage:
                 for delivered, field in spec.fields.items()
                 if field.name in READ_FROM.get(column, (column,))
             ]
-            for column in COLUMNS
+            for column in schema.CANONICAL
         }
     )
 
@@ -171,14 +171,14 @@ def classified_lineage(columns: dict[str, str]) -> dg.TableColumnLineage:
     )
 
 
-def pseudonymized_lineage(purpose: Purpose) -> dg.TableColumnLineage:
+def pseudonymized_lineage(audience: Audience) -> dg.TableColumnLineage:
     return dg.TableColumnLineage(
         {
             name: [
                 dg.TableColumnDep(CLASSIFIED, carried)
                 for carried in sorted({CARRIED_AS.get(o, o) for o in column.made_from})
             ]
-            for name, column in TABLES[purpose].items()
+            for name, column in TABLES[audience].items()
         }
     )
 
@@ -200,7 +200,7 @@ MEASURES = {
 
 def published_lineage(data_map: DataMap, table: str) -> dg.TableColumnLineage:
     spec = data_map.published[table]
-    key = pseudonymized_key(spec.purpose)
+    key = pseudonymized_key(spec.audience)
     return dg.TableColumnLineage(
         {
             name: [dg.TableColumnDep(key, origin) for origin in MEASURES.get(name, (name,))]

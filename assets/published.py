@@ -6,11 +6,11 @@ from dataclasses import asdict
 import dagster as dg
 
 from assets import lineage
-from assets.common import DATA_MAP, GROUND, NIGHTS, OWNERS, POOL, night, transient
+from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
-from pipeline.published.reconciliation import TableCount, reconcile, write_story
+from pipeline.published.reconciliation import TableCount, reconcile, write_reconciliation
 from pipeline.published.stage import stage_database
 from pipeline.retained import receipts
 from pipeline.storage.engine import engine
@@ -30,15 +30,15 @@ DESCRIPTIONS = {
 }
 
 
-def _staged(purpose: Purpose) -> dg.AssetsDefinition:
-    tables = list(DATA_MAP.tables_of(purpose))
+def _staged(audience: Audience) -> dg.AssetsDefinition:
+    tables = list(DATA_MAP.tables_of(audience))
 
     @dg.multi_asset(
-        name=f"staged_for_{purpose.value}",
+        name=f"staged_for_{audience.value}",
         specs=[
             dg.AssetSpec(
                 lineage.published_key(table),
-                deps=[lineage.pseudonymized_key(purpose)],
+                deps=[lineage.pseudonymized_key(audience)],
                 description=DESCRIPTIONS[table],
                 group_name="published",
                 owners=OWNERS,
@@ -46,29 +46,29 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
                 tags={
                     "personal_data": "aggregated" if DATA_MAP.published[table].k
                     else "pseudonymized",
-                    "purpose": purpose.value,
+                    "purpose": audience.value,
                 },
                 metadata={
                     "dagster/column_schema": lineage.published_schema(DATA_MAP, table),
                     "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
                     "k": DATA_MAP.published[table].k or 0,
-                    **lineage.grounds(GROUND, table),
+                    **lineage.governance_facts(CONTEXT, table),
                 },
             )
             for table in tables
         ],
-        partitions_def=NIGHTS,
+        partitions_def=RUN_DATES,
         pool=POOL,
     )  # fmt: skip
     def staged(
         context: dg.AssetExecutionContext, store: Store
     ) -> Iterator[dg.MaterializeResult[None]]:
-        partition = str(night(context))
+        partition = str(run_date(context))
         for table in tables:
             gate.break_seal(store.layout, partition, table)
-        with store.layout.locked(purpose.value), engine(store.layout.work) as connection:
-            counts = stage_database(connection, store.ground, purpose, partition)
-        erased = receipts.last_told(store.layout)
+        with store.layout.locked(audience.value), engine(store.layout.work) as connection:
+            counts = stage_database(connection, store.context, audience, partition)
+        erased = receipts.last_erasure(store.layout)
         for table in tables:
             yield dg.MaterializeResult(
                 asset_key=lineage.published_key(table),
@@ -82,7 +82,7 @@ def _staged(purpose: Purpose) -> dg.AssetsDefinition:
     return staged
 
 
-staged_tables = [_staged(purpose) for purpose in Purpose]
+staged_tables = [_staged(audience) for audience in Audience]
 
 
 def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
@@ -148,7 +148,7 @@ def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
     key=dg.AssetKey(["published", "release"]),
     group_name="published",
     deps=[lineage.published_key(table) for table in DATA_MAP.published],
-    partitions_def=NIGHTS,
+    partitions_def=RUN_DATES,
     owners=OWNERS,
     kinds={"duckdb"},
     tags={"gate": "release"},
@@ -159,12 +159,12 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
 
     Opens only to tables whose blocking checks passed on these very files.
     """
-    layout, partition = store.layout, str(night(context))
+    layout, partition = store.layout, str(run_date(context))
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
-        counts = reconcile(connection, store.ground, partition)
-        found = risk.measure(connection, store.ground, partition, counts)
-    write_story(layout, partition, counts)
+        counts = reconcile(connection, store.context, partition)
+        found = risk.measure(connection, store.context, partition, counts)
+    write_reconciliation(layout, partition, counts)
     risk_report.write(found, store.disclosure, partition, layout.staged(partition))
     torn = [count.table for count in counts if not count.holds]
     if torn:
@@ -176,8 +176,8 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     rows = {count.table: count.published for count in counts}
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
-            publication_history.remember(connection, store.ground, partition)
-        gate.release(store.ground, partition, context.run.run_id, rows)
+            publication_history.remember(connection, store.context, partition)
+        gate.release(store.context, partition, context.run.run_id, rows)
     return dg.MaterializeResult(
         metadata={
             "reconciliation": _as_table(counts),

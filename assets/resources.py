@@ -9,13 +9,15 @@ from pathlib import Path
 import dagster as dg
 
 from pipeline.access import approval
-from pipeline.context import Ground
+from pipeline.access.suspension import require_not_suspended
+from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.policy import access, governance, governance_checks
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
 from pipeline.policy.retention import RetentionRules, load_retention, require_current
-from pipeline.policy.retention_coverage import require_covering
+from pipeline.policy.retention_coverage import require_coverage
+from pipeline.policy.version import version
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import legal_holds
 
@@ -25,7 +27,7 @@ class Store(dg.ConfigurableResource[None]):
 
     Attributes:
         home: the data folder.
-        landing_url: fsspec URL of the drops; empty for <home>/landing.
+        landing_url: fsspec URL of the deliveries; empty for <home>/landing.
         policy_folder: where the policy files lie (pipeline/access/approval.py lists them).
     """
 
@@ -50,14 +52,14 @@ class Store(dg.ConfigurableResource[None]):
         return load_disclosure(Path(self.policy_folder) / "disclosure_rules.yaml")
 
     @property
-    def ground(self) -> Ground:
+    def context(self) -> Context:
         """Data folder, policy and keys together."""
         folder = Path(self.policy_folder)
-        return Ground(
+        return Context(
             self.layout, self.data_map, self.retention, self.disclosure, self.key_ring,
             access.load_access(folder / "access_rules.yaml"),
             governance.load_governance(folder / "governance.yaml"),
-            approval.version(folder),
+            version(folder),
         )  # fmt: skip
 
     @property
@@ -69,23 +71,23 @@ class Store(dg.ConfigurableResource[None]):
         """Raises PolicyError when a policy file is broken or contradicts another one, a rule or a
         live legal hold is past its review, or legal and HR have not signed the files as they
         are."""
-        ground = self.ground
-        require_covering(ground.rules, ground.data_map)
-        require_matching(ground.disclosure, ground.data_map)
-        governance_checks.require_grounds(ground.governance, ground.data_map)
-        access.require_consistent(ground.access, ground.data_map, ground.governance)
-        require_current(ground.rules, today)
-        legal_holds.require_reviewed(ground.layout, today)
-        approval.require_approved(ground.layout, ground.access, ground.version)
+        context = self.context
+        require_coverage(context.rules, context.data_map)
+        require_matching(context.disclosure, context.data_map)
+        governance_checks.require_lawful_basis(context.governance, context.data_map)
+        access.require_consistent(context.access, context.data_map, context.governance)
+        require_current(context.rules, today)
+        legal_holds.require_reviewed(context.layout, today)
+        approval.require_approved(context.layout, context.access, context.version)
 
     def require_lawful_use(self, today: dt.date) -> None:
         """Raises PolicyError as `require_valid_policy`, when a purpose, contract or transfer has
         expired, and while an incident has frozen everything. Deletions do not ask this: what may
         not be used must still be erased."""
         self.require_valid_policy(today)
-        ground = self.ground
-        approval.require_thawed(ground.layout)
-        governance_checks.require_current(ground.governance, today)
+        context = self.context
+        require_not_suspended(context.layout)
+        governance_checks.require_current(context.governance, today)
 
 
 def store_from_environment() -> Store:

@@ -9,14 +9,14 @@ from assets.common import OWNERS, POOL, transient
 from assets.resources import Store
 from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
-from pipeline.retained.past_retention import Line
+from pipeline.retained.past_retention import PlanItem
 from pipeline.subjects import request_register
 
 PLAN = dg.AssetKey(["retained", "deletion_plan"])
 ERASURE = dg.AssetKey(["retained", "erasure"])
 
 
-def plan_table(lines: list[Line]) -> dg.TableMetadataValue:
+def plan_table(lines: list[PlanItem]) -> dg.TableMetadataValue:
     """A plan as the UI shows it."""
     return dg.MetadataValue.table(
         [dg.TableRecord(vars(line)) for line in lines],
@@ -33,7 +33,7 @@ def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
-    lines = job.dry_run(store.ground, now)
+    lines = job.dry_run(store.context, now)
     return dg.MaterializeResult(
         metadata={
             "plan": plan_table(lines),
@@ -77,7 +77,7 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
     with transient(context):
-        done = job.retain(store.ground, now, DagsterStorage(context.instance))
+        done = job.retain(store.context, now, DagsterStorage(context.instance))
     return dg.MaterializeResult(metadata=_told(done[-1]))
 
 

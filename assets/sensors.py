@@ -21,7 +21,7 @@ Reaction = dg.SkipReason | None
 def alert_on_failure(context: dg.RunFailureSensorContext, store: Store) -> Reaction:
     run = context.dagster_run
     entries = context.instance.all_logs(run.run_id, of_type=TOLD)
-    sent = alerts.send(alerts.alert(run, entries), lambda: store.ground.governance)
+    sent = alerts.send(alerts.alert(run, entries), lambda: store.context.governance)
     return None if sent else dg.SkipReason("neither a webhook nor a mail server is set")
 
 

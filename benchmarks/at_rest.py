@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.storage import encryption
-from pipeline.storage.engine import count, engine, literal
+from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 
 DETAIL = """SELECT 'v1h1_' || md5((i // 20)::VARCHAR) AS learner_ref,
   'v1h1_' || md5((i // 200)::VARCHAR) AS manager_ref, 'milestone_flag' AS record_type,

@@ -1,4 +1,4 @@
-"""Ninety drops taken in and published once: `python -m benchmarks.backfill WORK [DROPS] [RECORDS]`.
+"""Ninety deliveries taken in and published once: `python -m benchmarks.backfill WORK [DROPS] [RECORDS]`.
 
 Drops of consecutive days, each of so many records of the same company, lie in an empty store's
 landing folder; then `milestones backfill` runs as a user runs it.
@@ -18,27 +18,29 @@ import numpy as np
 from assets.resources import Store
 from benchmarks.data import NIGHT
 from pipeline.demo import people
-from pipeline.demo.generate import Size, history, roster, soiled
+from pipeline.demo.generate import Size, history, roster, with_defects
 
 
-def land(landing: Path, drops: int, records: int) -> None:
-    """Write the drops of the days up to NIGHT."""
+def land(landing: Path, deliveries: int, records: int) -> None:
+    """Write the deliveries of the days up to NIGHT."""
     rng = np.random.default_rng(11)
     staff = roster(rng, Size(2_000, records))
-    for back in range(drops):
+    for back in range(deliveries):
         night = NIGHT - dt.timedelta(days=back)
         folder = landing / str(night)
         folder.mkdir(parents=True)
         staff.write_csv(folder / "hr_roster.csv")
-        soiled(rng, history(rng, staff, records, night)).write_csv(folder / "learning_history.csv")
+        with_defects(rng, history(rng, staff, records, night)).write_csv(
+            folder / "learning_history.csv"
+        )
 
 
-def main(work: Path, drops: int = 90, records: int = 10_000) -> None:
+def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
     home = work.absolute() / "backfill"
-    land(home / "landing", drops, records)
+    land(home / "landing", deliveries, records)
     store = Store(home=str(home))
-    people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
-    first = NIGHT - dt.timedelta(days=drops - 1)
+    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    first = NIGHT - dt.timedelta(days=deliveries - 1)
     started = time.monotonic()
     subprocess.run(
         [Path(sys.executable).with_name("milestones"), "backfill", "--from", str(first), "--to",
@@ -46,7 +48,7 @@ def main(work: Path, drops: int = 90, records: int = 10_000) -> None:
         env=dict(os.environ) | {"MILESTONES_HOME": str(home)}, check=True,
     )  # fmt: skip
     seconds = time.monotonic() - started
-    print(f"{drops} drops of {records:,} records in {seconds:.1f} s")
+    print(f"{deliveries} deliveries of {records:,} records in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Seeded benchmark input: one drop of learning history, written in chunks of a million rows, and
-the small drop of the day after.
+"""Seeded benchmark input: one delivery of learning history, written in chunks of a million rows, and
+the small delivery of the day after.
 
 The rows are those of the demo (pipeline/demo/generate.py): skewed teams, dirt, comments with
 planted identifiers. People grow with the records, fifty records each.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipeline.demo.generate import Size, history, roster, soiled
+from pipeline.demo.generate import Size, history, roster, with_defects
 
 NIGHT = dt.date(2026, 11, 1)
 ANOTHER = NIGHT + dt.timedelta(days=1)
@@ -24,7 +24,7 @@ RECORDS_PER_PERSON = 50
 
 
 def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
-    """Write the drop of NIGHT with `records` rows; return its folder. Kept if already there."""
+    """Write the delivery of NIGHT with `records` rows; return its folder. Kept if already there."""
     folder = landing / str(NIGHT)
     done = folder.with_name("complete")
     if done.exists():
@@ -36,7 +36,7 @@ def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
     with (folder / "learning_history.csv").open("wb") as stream:
         for start in range(0, records, CHUNK):
             rows = history(rng, people, min(CHUNK, records - start), NIGHT)
-            soiled(rng, rows).write_csv(stream, include_header=start == 0)
+            with_defects(rng, rows).write_csv(stream, include_header=start == 0)
     _write_another(landing, people, rng, records // DAYS)
     done.touch()
     return folder
@@ -45,9 +45,9 @@ def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
 def _write_another(
     landing: Path, people: pl.DataFrame, rng: np.random.Generator, records: int
 ) -> None:
-    """The drop of the day after NIGHT: the roster again, and what went on of late."""
+    """The delivery of the day after NIGHT: the roster again, and what went on of late."""
     folder = landing / str(ANOTHER)
     folder.mkdir(exist_ok=True)
     people.write_csv(folder / "hr_roster.csv")
     rows = history(rng, people, records, ANOTHER, LATE_DAYS)
-    soiled(rng, rows).write_csv(folder / "learning_history.csv")
+    with_defects(rng, rows).write_csv(folder / "learning_history.csv")

@@ -3,7 +3,7 @@
     python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT [NIGHT]
     python -m benchmarks.erasure run HOME                            # one JSON line
 
-Each month is a million records, one drop and one month of the stores. NIGHT is the day of the last
+Each month is a million records, one delivery and one month of the stores. NIGHT is the day of the last
 night. The day before the deletion, as it is on schedule, it published nothing that is due now. In
 June it did, so the deletion has to take that out of the released tables as well: the case of a
 pipeline that stood still for months.
@@ -71,16 +71,16 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     from pipeline.classified import run_snapshot
     from pipeline.definitions import definitions
     from pipeline.demo import people
-    from pipeline.raw.deliveries import take_in
+    from pipeline.raw.deliveries import ingest
 
     store = Store(home=str(home))
-    people.hire(store.ground, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
     for first in months[:-1]:
-        drop = first + dt.timedelta(days=27)
-        _deliver(home, drop, first)
-        take_in(store.layout, store.data_map, drop)
-        shutil.rmtree(home / "landing" / str(drop))
+        delivery = first + dt.timedelta(days=27)
+        _deliver(home, delivery, first)
+        ingest(store.layout, store.data_map, delivery)
+        shutil.rmtree(home / "landing" / str(delivery))
     last = dt.date(2026, 11, 23)
     _deliver(home, last, months[-1])
     honest = run_snapshot.write
@@ -96,8 +96,8 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     assert result.success
 
 
-def _deliver(home: Path, drop: dt.date, first: dt.date) -> None:
-    folder = home / "landing" / str(drop)
+def _deliver(home: Path, delivery: dt.date, first: dt.date) -> None:
+    folder = home / "landing" / str(delivery)
     folder.mkdir(parents=True)
     month(first).write_parquet(folder / "canonical.parquet")
 
@@ -108,7 +108,7 @@ def run(home: Path) -> dict[str, Any]:
     from assets.resources import Store
     from pipeline.retained import job
 
-    (told,) = job.retain(Store(home=str(home)).ground, NOW)
+    (told,) = job.retain(Store(home=str(home)).context, NOW)
     rows = told["rows"]
     return {
         "seconds": round(time.perf_counter() - start, 1),

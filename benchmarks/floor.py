@@ -66,7 +66,7 @@ CELLS = {
 
 
 def main(folder: Path, work: Path) -> None:
-    """Compute all outputs of the drop in `folder` into DuckDB files below `work`."""
+    """Compute all outputs of the delivery in `folder` into DuckDB files below `work`."""
     work.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(
         str(work / "detail.duckdb"),

@@ -18,7 +18,7 @@ Runs = dict[str, dict[str, dict[str, Any]]]
 INTRODUCTION = """\
 # Benchmark
 
-One drop of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
+One delivery of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
 person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets 2 GB and two
 threads. Wall time includes starting Python and importing everything; memory is that of all
 processes that a contender starts. Made by
@@ -27,7 +27,7 @@ processes that a contender starts. Made by
 - **floor**: the same outputs in plain DuckDB SQL, with no privacy work at all
 - **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which
   chooses what of nine months of coaching figures may be told, and attacks the choice
-- **another**: the night after it, with one more day's drop, a three-hundredth of the records; the
+- **another**: the night after it, with one more day's delivery, a three-hundredth of the records; the
   others have no memory, and would take their time again
 - **script**: one straightforward pandas script with Great Expectations at the end
 - **structured**: the same script with pseudonyms by presidio-structured

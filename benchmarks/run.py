@@ -1,6 +1,6 @@
 """Run the benchmark: `python -m benchmarks.run 1000000 10000000`.
 
-Each contender runs in a process of its own on the same drop; peak memory is that of the process
+Each contender runs in a process of its own on the same delivery; peak memory is that of the process
 and all that it starts, looked at ten times a second. Results are merged into
 benchmarks/results.json, and `python -m benchmarks.report` makes docs/benchmark.md of them.
 """
@@ -41,7 +41,7 @@ def _limit_memory() -> None:
 def measure(
     contender: str, folder: Path, work: Path, limit_seconds: int, also: Path | None
 ) -> dict[str, object]:
-    """One contender on one drop: seconds, peak MiB, whether it finished, its own stages. Another
+    """One contender on one delivery: seconds, peak MiB, whether it finished, its own stages. Another
     night goes on with what the night left."""
     if contender != "another":
         shutil.rmtree(work, ignore_errors=True)

@@ -21,8 +21,8 @@ import duckdb
 from distributed import Client
 
 from assets.resources import Store
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
 from pipeline.storage.engine import engine
 
@@ -31,7 +31,7 @@ WORKER_MEMORY = 1 << 30
 THREAD_STACK = 1 << 20
 DUCKDB_MEMORY = "384MB"
 ADDRESS = "tcp://127.0.0.1:18786"
-DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
+DERIVED = ("store/classified", "store/pseudonymized", "store/publication_history", "releases")
 HASHED = "SELECT count(*), sum(hash(t)::HUGEINT)::VARCHAR FROM {rows} AS t"
 
 
@@ -47,7 +47,7 @@ def night(landing: Path, home: Path, **environment: str) -> float:
 
 def fingerprints(home: Path) -> dict[str, tuple[int, str]]:
     """Rows and sum of hashes of every derived and published table."""
-    ground: Ground = Store(home=str(home)).ground
+    context: Context = Store(home=str(home)).context
     found = {}
 
     def see(name: str, connection: duckdb.DuckDBPyConnection, rows: str) -> None:
@@ -55,10 +55,10 @@ def fingerprints(home: Path) -> dict[str, tuple[int, str]]:
         found[name] = (number, told)
 
     with engine(home / "work") as connection:
-        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Purpose)):
+        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Audience)):
             see(store, connection, f"read_parquet('{home}/store/{store}/*/*.parquet')")
-    for table in ground.data_map.published:
-        with opened(ground, ground.layout.current, table) as connection:
+    for table in context.data_map.published:
+        with opened(context, context.layout.current, table) as connection:
             see(table, connection, f"released.{table}")
     return found
 

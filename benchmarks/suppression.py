@@ -20,7 +20,8 @@ import polars as pl
 
 from pipeline.disclosure.margins import Margins
 from pipeline.disclosure.pattern import Pattern, protect
-from pipeline.disclosure.period import Period, Rule
+from pipeline.disclosure.period import Period
+from pipeline.policy.disclosure import DisclosureRule
 from tests.tables import RULE, period_of, plain, solved, worked_out
 
 
@@ -108,7 +109,7 @@ def main(teams: int = 100, courses: int = 100, people: int = 3000) -> None:
     alone = replace(period, due=period.records)
     contenders = {
         "this pipeline": lambda: protect(period, RULE),
-        "this pipeline, k alone": lambda: protect(alone, Rule(RULE.k, 0, 1.0)),
+        "this pipeline, k alone": lambda: protect(alone, DisclosureRule(RULE.k, 0, 1.0)),
         "plain thresholding": lambda: plain(period, RULE.k),
         "tau-Argus, modular": lambda: tau_argus(period, "MOD(1,5,1,1,1)"),
     }

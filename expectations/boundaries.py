@@ -12,18 +12,19 @@ from expectations.evidence import Evidence, declared, schema_evidence, table_evi
 from expectations.suite import Verdict, judge
 from pipeline.classified import reference_values
 from pipeline.classified.classify import sensitivity_sql
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.pseudonymize import TABLES
 from pipeline.published import equivalence_classes, gate
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
-from pipeline.raw.readers.canonical import COLUMNS, RECORD_TYPES, STATUSES, namespaced
 from pipeline.storage import relations
-from pipeline.storage.engine import engine, identifier, literal
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import CLASSIFIED, records
+from pipeline.storage.relations import records
+from pipeline.storage.schema import CANONICAL, CLASSIFIED, RECORD_TYPES, STATUSES, namespaced
+from pipeline.storage.sql import identifier, literal
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
@@ -47,7 +48,7 @@ def _count(connection: duckdb.DuckDBPyConnection, relation: str, tests: dict[str
     return dict(zip(row.columns, row.fetchall()[0], strict=True))
 
 
-def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
+def canonical(layout: Layout, data_map: DataMap, delivery: dt.date) -> Verdict:
     """One drop's rows in the store: schema, vocabularies, scale, namespaces, quarantine share."""
     statuses = ", ".join(literal(s) for s in (*STATUSES, "voided"))
     tests = {
@@ -58,12 +59,12 @@ def canonical(layout: Layout, data_map: DataMap, drop: dt.date) -> Verdict:
         "course_code.there": "length(course_code) BETWEEN 1 AND 256",
         "score.scale": "score IS NULL OR score BETWEEN 0 AND 100",
         "event_at.range": f"event_at IS NULL OR event_at BETWEEN DATE '{data_map.earliest_date}' "
-        f"AND DATE '{drop}' + INTERVAL 2 DAY",
+        f"AND DATE '{delivery}' + INTERVAL 2 DAY",
         "raw.only_in_quarantine": "raw IS NULL",
     }
     with engine(layout.work) as connection:
-        rows = records(layout, drop)
-        found = schema_evidence(connection, rows, COLUMNS)
+        rows = records(layout, delivery)
+        found = schema_evidence(connection, rows, CANONICAL)
         found |= _count(connection, f"{rows} WHERE problem IS NULL", tests)
         ((bad, total),) = connection.sql(f"SELECT count(problem), count(*) FROM {rows}").fetchall()
     found["quarantine.not_most"] = int(bad > MOST_QUARANTINED * total)
@@ -92,27 +93,27 @@ def classified(layout: Layout, data_map: DataMap) -> Verdict:
     )
 
 
-def inner_columns(data_map: DataMap, purpose: Purpose) -> dict[str, tuple[str, str]]:
-    """One purpose's pseudonymized columns: name to kind and DuckDB type."""
+def inner_columns(data_map: DataMap, audience: Audience) -> dict[str, tuple[str, str]]:
+    """One audience's pseudonymized columns: name to kind and DuckDB type."""
     return {
         name: INNER.get(name) or (data_map.columns[name].rule, data_map.columns[name].type)
-        for name in TABLES[purpose]
+        for name in TABLES[audience]
     }
 
 
-def pseudonymized(layout: Layout, data_map: DataMap, purpose: Purpose) -> Verdict:
-    """One purpose's rows: only its columns, only its pseudonyms, only courses it may see."""
-    inner = inner_columns(data_map, purpose)
+def pseudonymized(layout: Layout, data_map: DataMap, audience: Audience) -> Verdict:
+    """One audience's rows: only its columns, only its pseudonyms, only courses it may see."""
+    inner = inner_columns(data_map, audience)
     types = {name: kind for name, (_, kind) in inner.items()}
     columns = [
         Checked(name, rule, rule in NULLABLE or name in ("team_ref", "manager_ref"))
         for name, (rule, _) in inner.items()
     ]
-    relation = relations.pseudonymized(layout, purpose)
+    relation = relations.pseudonymized(layout, audience)
     with engine(layout.work) as connection:
         reference_values.attach(connection, layout)
-        found = table_evidence(connection, relation, columns, types, layout, data_map, purpose)
-    return judge(f"pseudonymized_{purpose.value}", declared(columns), found)
+        found = table_evidence(connection, relation, columns, types, layout, data_map, audience)
+    return judge(f"pseudonymized_{audience.value}", declared(columns), found)
 
 
 def _may_be_empty(data_map: DataMap, table: str, column: str) -> bool:
@@ -122,7 +123,7 @@ def _may_be_empty(data_map: DataMap, table: str, column: str) -> bool:
     if table == "hr_legal_detail" and column == "manager_ref":
         return True
     if (
-        data_map.published[table].purpose is Purpose.ANALYTICS
+        data_map.published[table].audience is Audience.ANALYTICS
         and column in equivalence_classes.LEFT_OUT
     ):
         return True
@@ -138,10 +139,10 @@ def published_columns(data_map: DataMap, table: str) -> list[Checked]:
     ]
 
 
-def published(ground: Ground, partition: str, table: str) -> Verdict:
+def published(context: Context, partition: str, table: str) -> Verdict:
     """One staged table: closed domains, deny-list, k, schema, no stranger in its file; for coaching
     nothing told twice and nothing that can be worked out, for analysts no class too small."""
-    layout, data_map = ground.layout, ground.data_map
+    layout, data_map = context.layout, context.data_map
     spec = data_map.published[table]
     siblings = {n for n, other in data_map.published.items() if other.database == spec.database}
     columns = published_columns(data_map, table)
@@ -149,7 +150,7 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
     names = ["database.unlisted_tables", *declared(columns)]
     with (
         engine(layout.work) as connection,
-        attached(connection, ground, layout.staged(partition), table, "staged"),
+        attached(connection, context, layout.staged(partition), table, "staged"),
     ):
         reference_values.attach(connection, layout)
         tables = {
@@ -163,27 +164,27 @@ def published(ground: Ground, partition: str, table: str) -> Verdict:
         found: Evidence = {"database.unlisted_tables": len(tables ^ siblings)}
         relation = f"staged.{identifier(table)}"
         whole = table in tables and schema_evidence(connection, relation, types)
-        if spec.purpose is Purpose.COACHING:
+        if spec.audience is Audience.COACHING:
             names += telling.DECLARED[table]
             if whole and not any(whole.values()):
-                found |= telling.evidence(connection, ground, partition, table, relation)
+                found |= telling.evidence(connection, context, partition, table, relation)
                 # What was told before was judged when it was told; its courses may be gone by now.
                 relation = telling.FRESH
-        if spec.purpose is Purpose.ANALYTICS:
+        if spec.audience is Audience.ANALYTICS:
             names.append(SMALL)
             if whole and not any(whole.values()):
-                rule = ground.disclosure.classes[table]
-                found[SMALL] = equivalence_classes.small(connection, relation, rule)
+                rule = context.disclosure.classes[table]
+                found[SMALL] = equivalence_classes.too_small(connection, relation, rule)
         if table in tables:
             found |= table_evidence(
-                connection, relation, columns, types, layout, data_map, spec.purpose, spec.k
+                connection, relation, columns, types, layout, data_map, spec.audience, spec.k
             )
     return judge(table, names, found)
 
 
-def sealed(ground: Ground, partition: str, table: str) -> Verdict:
+def sealed(context: Context, partition: str, table: str) -> Verdict:
     """As `published`; a table that passes gets the seal without which nothing leaves the gate."""
-    verdict = published(ground, partition, table)
+    verdict = published(context, partition, table)
     if verdict.passed:
-        gate.seal(ground.layout, ground.data_map, partition, table)
+        gate.seal(context.layout, context.data_map, partition, table)
     return verdict

@@ -6,18 +6,19 @@ import duckdb
 
 from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage import encryption
-from pipeline.storage.engine import count, identifier
+from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import identifier
 from pipeline.subjects.denylist import grams_sql
 
 Evidence = dict[str, int]
 
 
-def good(column: Checked, data_map: DataMap, purpose: Purpose, k: int | None = None) -> str:
+def good(column: Checked, data_map: DataMap, audience: Audience, k: int | None = None) -> str:
     """SQL: may the value stand in this column? Never NULL."""
-    right = f"coalesce({inside(column, data_map, purpose, k)}, false)"
+    right = f"coalesce({inside(column, data_map, audience, k)}, false)"
     return f"({identifier(column.name)} IS NULL OR {right})" if column.nullable else right
 
 
@@ -26,7 +27,7 @@ def column_evidence(
     relation: str,
     columns: list[Checked],
     data_map: DataMap,
-    purpose: Purpose,
+    audience: Audience,
     k: int | None = None,
 ) -> Evidence:
     """Values per column that lie outside its domain, or are empty where they may not be: rows,
@@ -35,7 +36,7 @@ def column_evidence(
     by_row = []
     for column in columns:
         name, told = identifier(column.name), f"{column.name}.{column.rule}"
-        right = good(column, data_map, purpose, k)
+        right = good(column, data_map, audience, k)
         if column.rule in BY_VALUE:
             found[told] = count(
                 connection,
@@ -60,7 +61,7 @@ def identifier_evidence(
             # Texts are few and the deny-list is long: it streams past the hashed texts.
             found[f"{column.name}.known_identifier"] = count(
                 connection,
-                "SELECT count(*) FROM known.denied "
+                "SELECT count(*) FROM reference.denylist "
                 f"WHERE entry IN (SELECT gram FROM ({grams_sql(texts)}))",
             )
     return found
@@ -72,11 +73,11 @@ def pseudonym_evidence(
     columns: list[Checked],
     layout: Layout,
     data_map: DataMap,
-    purpose: Purpose,
+    audience: Audience,
 ) -> Evidence:
-    """Distinct references per column that are no pseudonyms of the purpose, or that the vault
+    """Distinct references per column that are no pseudonyms of the audience, or that the vault
     did not hand out for it. The rows are read once per column: references are long and many."""
-    refs = encryption.rows(connection, layout, layout.references(purpose))
+    refs = encryption.rows(connection, layout, layout.references(audience))
     found: Evidence = {}
     for column in columns:
         if column.rule != "pseudonym":
@@ -87,7 +88,7 @@ def pseudonym_evidence(
         )
         found[f"{column.name}.{column.rule}"] = count(
             connection,
-            f"SELECT count(*) FROM referenced WHERE NOT {good(column, data_map, purpose)}",
+            f"SELECT count(*) FROM referenced WHERE NOT {good(column, data_map, audience)}",
         )
         found[f"{column.name}.in_vault"] = count(
             connection,
@@ -128,7 +129,7 @@ def table_evidence(
     types: dict[str, str],
     layout: Layout,
     data_map: DataMap,
-    purpose: Purpose,
+    audience: Audience,
     k: int | None = None,
 ) -> Evidence:
     """All counts of one table. With a broken schema only its counts are given, and the suite
@@ -138,7 +139,7 @@ def table_evidence(
         return found
     return (
         found
-        | column_evidence(connection, relation, columns, data_map, purpose, k)
+        | column_evidence(connection, relation, columns, data_map, audience, k)
         | identifier_evidence(connection, relation, columns)
-        | pseudonym_evidence(connection, relation, columns, layout, data_map, purpose)
+        | pseudonym_evidence(connection, relation, columns, layout, data_map, audience)
     )

@@ -8,14 +8,15 @@ from scipy.sparse import csr_array, vstack
 
 from expectations.evidence import Evidence
 from pipeline.compute import cluster
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.period import Ints, Period
 from pipeline.disclosure.solver import AuditError
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import coaching, publication_history
-from pipeline.storage.engine import count, dates, identifier
+from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
+from pipeline.storage.sql import dates, identifier
 
 FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
 ATTACKED = "coaching_team_course"  # the finest table stands for all of them together
@@ -25,13 +26,13 @@ DECLARED = {table: ONCE + (WORKED_OUT if table == ATTACKED else []) for table in
 
 
 def evidence(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str, table: str,
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str,
     relation: str,
 ) -> Evidence:  # fmt: skip
     """Rows told before that are missing, rows of a period that is not told tonight; and for the
     finest table what the attackers get. Makes the table `fresh`."""
-    layout = ground.layout
-    publication_history.make_kept(connection, ground)
+    layout = context.layout
+    publication_history.carry_forward(connection, context)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
         f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
@@ -50,7 +51,7 @@ def evidence(
     if table == ATTACKED:
         found |= dict.fromkeys(WORKED_OUT, 0)
         try:
-            for one in attacks(connection, ground, new).values():
+            for one in attacks(connection, context, new).values():
                 found["attack.narrowed"] += one.narrowed
                 found["attack.learned"] += one.learned
         except AuditError:
@@ -59,7 +60,7 @@ def evidence(
 
 
 def attacks(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, new: list[str]
+    connection: duckdb.DuckDBPyConnection, context: Context, new: list[str]
 ) -> dict[str, Found]:
     """What the attackers get of every new period, from the tables attached as `staged`.
 
@@ -67,11 +68,11 @@ def attacks(
         AuditError: the staged figures contradict one another.
     """
     coaching.make_rows(
-        connection, pseudonymized(ground.layout, Purpose.COACHING), ground.disclosure,
+        connection, pseudonymized(context.layout, Audience.COACHING), context.disclosure,
         f"coalesce({{period}} IN ({dates(new)}), false)",
     )  # fmt: skip
-    k = ground.disclosure.rule(ground.data_map).k
-    exact = [table for table in coaching.CELL if table not in ground.disclosure.coaching.noise]
+    k = context.disclosure.rule(context.data_map).k
+    exact = [table for table in coaching.CELL if table not in context.disclosure.coaching.noise]
     pieces = (
         (period, figures(connection, period, day, exact), k)
         for day in new

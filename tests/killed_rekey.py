@@ -20,6 +20,7 @@ from pyarrow.parquet.encryption import create_decryption_properties
 from pipeline.published import gate
 from pipeline.retained import storage_key
 from pipeline.storage import encryption
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from tests.kill_points import counted, in_child, named, tables
 from tests.opened import derived
@@ -59,7 +60,7 @@ def look(home: Path, old: str, tell: Path) -> None:
     told = json.loads((layout.current / gate.MANIFEST).read_text())["sha256"]
     tell.write_text(json.dumps({
         "old": sum(a for a, _ in under), "new": sum(b for _, b in under), "files": len(under),
-        "whole": all(gate.digest(layout.current / name) == sha for name, sha in told.items()),
+        "whole": all(file_sha256(layout.current / name) == sha for name, sha in told.items()),
         "releases": len([p for p in layout.releases.iterdir() if not p.is_symlink()]),
         "work": [p.name for p in layout.work.rglob("*") if p.is_file()],
     }))  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 from distributed import Client
 
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
 from tests.conftest import free_port
 
@@ -56,7 +56,7 @@ def stored(home: Path) -> dict[str, Counter[Any]]:
     """Rows of the derived stores, in whatever files they lie."""
     found = {}
     with duckdb.connect() as c:
-        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Purpose)):
+        for store in ("classified", *(f"pseudonymized/{one.value}" for one in Audience)):
             rows = c.execute(
                 f"SELECT COLUMNS(*)::VARCHAR FROM read_parquet('{home}/store/{store}/*/*.parquet', "
                 "hive_partitioning = true)"

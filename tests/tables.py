@@ -8,9 +8,10 @@ from scipy.sparse import csr_array
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.margins import Margins
 from pipeline.disclosure.pattern import Pattern
-from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree, tally
+from pipeline.disclosure.period import Bools, Ints, Period, Tree, tally
+from pipeline.policy.disclosure import DisclosureRule
 
-RULE = Rule(k=5, but_for=2, dominance=0.5)
+RULE = DisclosureRule(k=5, minimum_not_adverse=2, dominance=0.5)
 
 
 def period_of(

@@ -19,16 +19,16 @@ import psycopg2
 import pytest
 
 from pipeline.access import audit
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
 from pipeline.access.verify import Verdict, verify
+from pipeline.errors import PolicyError
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.read import service
 from pipeline.storage.layout import PROJECT, Layout
 from tests.company import NAME
 from tests.conftest import Estate
-from tests.estate import ground
+from tests.estate import context
 from tests.test_command import milestones
 
 LONG_AGO = dt.date(2020, 1, 1)
@@ -284,7 +284,8 @@ def test_nothing_is_read_while_the_log_is_out_of_reach(
     monkeypatch.setenv("MILESTONES_LOG", "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(psycopg2.OperationalError):
         service.read(
-            ground(published.home), Ask("max", Role.MANAGER, "one_to_one", "manager_extract")
+            context(published.home),
+            AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"),
         )
 
 
@@ -299,11 +300,13 @@ def test_a_torn_line_is_cut_and_the_log_goes_on(log: AccessLog) -> None:
 
 
 def test_reads_and_refusals_are_in_the_log(published: Estate) -> None:
-    stand = ground(published.home)
-    page = service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"), 5)
+    stand = context(published.home)
+    page = service.read(
+        stand, AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"), 5
+    )
     for ask in (
-        Ask("max", Role.MANAGER, "one_to_one", "hr_legal_detail"),
-        Ask("nobody", Role.HR, NAME, NAME, people=(NAME,), fields=(NAME,), note=NAME),
+        AccessRequest("max", Role.MANAGER, "one_to_one", "hr_legal_detail"),
+        AccessRequest("nobody", Role.HR, NAME, NAME, people=(NAME,), fields=(NAME,), note=NAME),
     ):
         with pytest.raises(PolicyError):
             service.read(stand, ask, 5)
@@ -321,7 +324,7 @@ def test_reads_and_refusals_are_in_the_log(published: Estate) -> None:
 
 
 def test_the_command_verifies(published: Estate) -> None:
-    audit.note(ground(published.home), Ask("max", Role.MANAGER, "one_to_one", "manager_extract"),
+    audit.note(context(published.home), AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"),
                 ["v1m1_x"])  # fmt: skip
     done = milestones(published.home, "access", "verify")
     assert (done.returncode, "1 entries hold" in done.stdout) == (0, True), done.stdout

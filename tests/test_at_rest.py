@@ -12,16 +12,16 @@ import duckdb
 import pytest
 import yaml
 
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
+from pipeline.errors import EngineError, PolicyError
 from pipeline.policy import access
 from pipeline.policy.access import Role, load_access
-from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import load_data_map
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.policy.governance import load_governance
 from pipeline.read import service
 from pipeline.storage import encryption
-from pipeline.storage.engine import EngineError, engine
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import request_register
 from tests.company import EMAIL, NAME, NUMBER
@@ -32,7 +32,7 @@ from tests.opened import everything, months
 KEY = "ab" * 32
 # Keys, marks and the log, which holds pseudonyms: everything else in the vault is encrypted.
 PLAIN = {"keyring.json", "storage.key", "access-key.pem", "access-key.pub", "anchor", "lock"}
-ASK = Ask("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+ASK = AccessRequest("ana", Role.ANALYST, "training_quality", "analytics_milestones")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_vault_and_detail_are_not_readable_on_the_disk(published: Estate) -> Non
                 c.execute(f"FROM '{path}'").fetchall()
     assert not list(layout.current.glob("hr_legal*.duckdb"))
     # With the key it is all there.
-    assert f"emp:{NUMBER}" in everything(published.home, layout.references(Purpose.HR_LEGAL))
+    assert f"emp:{NUMBER}" in everything(published.home, layout.references(Audience.HR_LEGAL))
     assert "v1h1_" in everything(published.home, detail)
 
 
@@ -161,15 +161,15 @@ def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
-    service.read(published.ground, ASK)
+    service.read(published.context, ASK)
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
     with pytest.raises(PolicyError, match="not as it was written"):
-        service.read(published.ground, ASK)
+        service.read(published.context, ASK)
     layout = published.layout
 
     def look() -> None:
         with engine(layout.work) as connection:
-            rows = encryption.rows(connection, layout, layout.references(Purpose.MANAGER))
+            rows = encryption.rows(connection, layout, layout.references(Audience.MANAGER))
             connection.execute(f"FROM {rows}")
 
     with pytest.raises(EngineError) as caught:
@@ -180,7 +180,7 @@ def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.Monkey
 def test_a_lost_key_is_not_made_up(published: Estate) -> None:
     published.layout.storage_key.unlink()
     with pytest.raises(PolicyError, match="storage key: missing"):
-        service.read(published.ground, ASK)
+        service.read(published.context, ASK)
     assert not published.layout.storage_key.exists()
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycanon import anonymity
 
-from pipeline.policy.base import PolicyError
-from pipeline.policy.disclosure import ClassRule, Step, load_disclosure
+from pipeline.errors import PolicyError
+from pipeline.policy.disclosure import ClassRule, Generalization, load_disclosure
 from pipeline.published import equivalence_classes
 from pipeline.storage.layout import PROJECT
 from tests.company import record, write_drop
@@ -32,7 +32,7 @@ row = st.fixed_dictionaries({
     "score_band": st.sampled_from(["low", "high", "unscored"]),
 })  # fmt: skip
 SHAPE = dict.fromkeys(
-    (*equivalence_classes.BROUGHT, "learner_ref", "status", "score_band"), pl.String
+    (*equivalence_classes.QUASI_IDENTIFIERS, "learner_ref", "status", "score_band"), pl.String
 )
 rows = st.lists(row, min_size=1, max_size=150)
 
@@ -43,9 +43,9 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
     frame = pl.DataFrame(given, SHAPE).with_columns(pl.col("event_month").str.to_date())
     connection.register("given", frame)
     connection.execute("CREATE OR REPLACE TEMP TABLE brought AS FROM given")
-    equivalence_classes.make_classes(connection, "brought", RULES, rule)
+    equivalence_classes.choose_generalization(connection, "brought", RULES, rule)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE told AS {equivalence_classes.placed_sql('brought')}"
+        f"CREATE OR REPLACE TEMP TABLE told AS {equivalence_classes.generalized_sql('brought')}"
     )
     return connection.sql("FROM told").df()
 
@@ -55,8 +55,8 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
 def test_every_class_has_k_people(given: list[dict[str, str | None]]) -> None:
     with duckdb.connect() as connection:
         frame = told(connection, given)
-        assert equivalence_classes.small(connection, "told", RULE) == 0
-        withheld = connection.sql(equivalence_classes.withheld_sql("brought", "told")).fetchall()
+        assert equivalence_classes.too_small(connection, "told", RULE) == 0
+        withheld = connection.sql(equivalence_classes.suppressed_sql("brought", "told")).fetchall()
     assert len(frame) + withheld[0][0] == len(given)
     # Any subset of the quasi-identifiers is a union of classes: attack them all by hand.
     for name in ("region", "department", "course_code", "event_period"):
@@ -70,7 +70,7 @@ def test_pycanon_finds_the_same_k(given: list[dict[str, str | None]]) -> None:
     """pycanon counts rows: with one row a person and class, rows are people."""
     with duckdb.connect() as connection:
         frame = told(connection, given)
-    key = list(equivalence_classes.TOLD)
+    key = list(equivalence_classes.GENERALIZED)
     once = frame[[*key, "learner_ref"]].astype(object).fillna("-").drop_duplicates()
     if len(once):
         least = once.groupby(key)["learner_ref"].nunique().min()
@@ -90,7 +90,7 @@ def test_the_same_rows_untreated_give_people_away() -> None:
             "CREATE TEMP TABLE plain AS SELECT *, 'x' AS category, event_month AS event_period, "
             "'full' AS detail FROM frame"
         )
-        assert equivalence_classes.small(connection, "plain", RULE) == 1
+        assert equivalence_classes.too_small(connection, "plain", RULE) == 1
     assert anonymity.k_anonymity(frame.to_pandas(), ["department", "course_code"]) == 1
 
 
@@ -136,14 +136,15 @@ def test_of_two_nights_the_finer_telling_implies_the_coarser(
     given: list[dict[str, str | None]], later: list[dict[str, str | None]]
 ) -> None:
     """A row is a point on one chain each night, so both together are no more than the finer."""
-    order = [equivalence_classes.FULL, *RULE.coarsen]
+    order = [equivalence_classes.FULL, *RULE.generalize]
     names = ("region", "department", "category", "course_code", "event_period")
     with duckdb.connect() as connection:
         for night, table in ((given, "first"), (given + later, "second")):
             told(connection, night)
             connection.execute(f"CREATE TEMP TABLE {table} AS FROM class_of")
         same = " AND ".join(
-            f"a.{name} IS NOT DISTINCT FROM b.{name}" for name in equivalence_classes.BROUGHT
+            f"a.{name} IS NOT DISTINCT FROM b.{name}"
+            for name in equivalence_classes.QUASI_IDENTIFIERS
         )
         both = [
             connection.sql(f"SELECT {side}.* FROM first a JOIN second b ON {same} "
@@ -167,18 +168,24 @@ def test_loss_grows_with_every_step() -> None:
 def test_a_chain_out_of_order_is_refused() -> None:
     for wrong in (["year", "quarter"], ["course", "category"], ["year", "year"]):
         with pytest.raises(ValueError, match=r"order|twice"):
-            ClassRule(k=5, but_for=2, coarsen=tuple(map(Step, wrong)), owner="x", reason="y")
+            ClassRule(
+                k=5,
+                minimum_not_adverse=2,
+                generalize=tuple(map(Generalization, wrong)),
+                owner="x",
+                reason="y",
+            )
 
 
 def test_a_class_too_small_fails_the_run_and_is_not_published(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_drop(estate.drop(), [record(p) for p in range(7)] + [record(7, Course_Code="SQL-220")])
-    strict = equivalence_classes.make_classes
+    strict = equivalence_classes.choose_generalization
     monkeypatch.setattr(
         "pipeline.published.stage.classes.make_classes",
         lambda connection, rows, rules, rule: strict(
-            connection, rows, rules, rule.model_copy(update={"k": 1, "but_for": 0})
+            connection, rows, rules, rule.model_copy(update={"k": 1, "minimum_not_adverse": 0})
         ),
     )
     result = estate.run()
@@ -192,7 +199,7 @@ def test_a_row_lost_on_the_way_to_the_analysts_does_not_reconcile(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_drop(estate.drop(), [record(p) for p in range(7)])
-    whole = equivalence_classes.placed_sql
+    whole = equivalence_classes.generalized_sql
     monkeypatch.setattr(
         "pipeline.published.stage.classes.placed_sql",
         lambda rows: (

@@ -40,7 +40,7 @@ def test_two_workers_make_what_one_machine_makes(
     for derived in ("classified", "pseudonymized"):
         shutil.rmtree(home / "store" / derived)
     # Every month is told anew, and the workers choose and attack it, too.
-    shutil.rmtree(home / "store" / "told")
+    shutil.rmtree(home / "store" / "publication_history")
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
     assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
@@ -63,7 +63,7 @@ def test_every_core_makes_what_one_process_makes(
 ) -> None:  # fmt: skip
     home = tmp_path / "home"
     shutil.copytree(good_night.home, home, symlinks=True)
-    shutil.rmtree(home / "store" / "told")
+    shutil.rmtree(home / "store" / "publication_history")
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
 

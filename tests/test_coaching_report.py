@@ -11,10 +11,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.policy.access import Role
 from pipeline.published import exports
 from pipeline.published.reports import coaching_page, plots
+from pipeline.read.receive import receive
 from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import Estate
@@ -50,7 +51,7 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[objec
 
 
 def test_before_a_month_is_told(connection: duckdb.DuckDBPyConnection, good_night: Estate) -> None:
-    told = coaching_page.page(connection, good_night.ground, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, "2026-11-08")
     assert "No month has been told so far" in told
     assert "What this may be used for" in told
 
@@ -69,7 +70,7 @@ def test_what_is_withheld_is_said(
          (MONTH, "Sales", alike, "B-1", 6, 9, 0.5, None, None),
          (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
          (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None))  # fmt: skip
-    told = coaching_page.page(connection, good_night.ground, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, "2026-11-08")
     assert "60 teams; the 40 with the most people are drawn" in told
     assert "Together they are of 60% of the company's records" in told
     assert "<strong>withheld</strong>" in told
@@ -89,16 +90,16 @@ def test_nothing_is_called_withheld_where_nothing_is(
 ) -> None:
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, 1.0, 1.0))
-    told = coaching_page.page(connection, good_night.ground, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, "2026-11-08")
     assert "nothing is withheld" in told
     assert "<strong>withheld</strong>" not in told
 
 
 def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
-    published = dict(good_night.ground.data_map.published)
+    published = dict(good_night.context.data_map.published)
     for table in ("coaching_period", "coaching_team_course"):
         published.pop(table)
-    data_map = good_night.ground.data_map.model_copy(update={"published": published})
+    data_map = good_night.context.data_map.model_copy(update={"published": published})
     with duckdb.connect() as connection:
         connection.execute("ATTACH ':memory:' AS told")
         for table, key in (("department", "department"), ("category", "category")):
@@ -111,7 +112,7 @@ def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
                 f"CREATE TABLE told.coaching_{table} (period DATE, department VARCHAR, category "
                 "VARCHAR, team_ref VARCHAR, course_code VARCHAR, learners INT, records INT)"
             )
-        told = coaching_page.page(connection, replace(good_night.ground, data_map=data_map), "x")
+        told = coaching_page.page(connection, replace(good_night.context, data_map=data_map), "x")
     assert "Sales" in told
     assert "Month by month" not in told
     assert "<svg" not in told
@@ -126,7 +127,7 @@ def test_names_from_the_data_cannot_become_code(
     rows(connection, "department", (MONTH, hostile, 9, 20, 1.0, 1.0, 1.0))
     rows(connection, "course", (MONTH, "x", hostile, 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
     rows(connection, "team_course", (MONTH, None, TEAMS[0], hostile, 9, 20, 1.0, None, None))
-    assert "<script" not in coaching_page.page(connection, good_night.ground, "2026-11-08")
+    assert "<script" not in coaching_page.page(connection, good_night.context, "2026-11-08")
 
 
 def test_the_page_leaves_with_the_release_and_names_nobody(good_night: Estate) -> None:
@@ -138,15 +139,15 @@ def test_the_page_leaves_with_the_release_and_names_nobody(good_night: Estate) -
         path.parent.name
         for path in (layout.current / exports.FOLDER).glob(f"*/{coaching_page.PAGE}")
     }
-    rules = good_night.ground.access
+    rules = good_night.context.access
     assert received == {
         role.value for role, rule in rules.roles.items() if "coaching" in rule.receives
     }
 
 
 def test_a_role_receives_the_page_with_the_tables(published: Estate, tmp_path: Path) -> None:
-    ask = Ask("ana", Role.ANALYST, "team_coaching", "coaching_team")
-    written = exports.receive(published.ground, ask, None, tmp_path / "mine")
+    ask = AccessRequest("ana", Role.ANALYST, "team_coaching", "coaching_team")
+    written = receive(published.context, ask, None, tmp_path / "mine")
     assert [path.name for path in written] == ["coaching.duckdb", coaching_page.PAGE]
     assert written[1].read_text() == (published.layout.current / coaching_page.PAGE).read_text()
 

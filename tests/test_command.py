@@ -20,7 +20,7 @@ import pytest
 
 from pipeline.cli import screen, views
 from pipeline.cli.app import app
-from pipeline.published import gate
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import NIGHT, Estate
@@ -88,7 +88,7 @@ def test_no_drop_is_an_error(tmp_path: Path) -> None:
     sign_policy(tmp_path)
     done = milestones(tmp_path, "check", "--date", "2026-11-05")
     assert done.returncode == 1
-    assert "no drop for 2026-11-05" in done.stderr
+    assert "no delivery for 2026-11-05" in done.stderr
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
     told = json.loads((layout.current / "release.json").read_text())
     assert told["partition"] in (str(NIGHT), str(later))
     for name, sha in told["sha256"].items():
-        assert gate.digest(layout.current / name) == sha
+        assert file_sha256(layout.current / name) == sha
         if not name.endswith(".json"):
             assert everything(home, layout.current / name)
     again = milestones(home, "run", "--date", str(later))

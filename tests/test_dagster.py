@@ -20,7 +20,7 @@ GRAPH = defs.resolve_asset_graph()
 OURS = sorted(key for key in GRAPH.get_all_asset_keys() if key.path[0] != "landing")
 # Deletion is no table of a night.
 DATA = [key for key in OURS if key.path[0] != "retained"]
-READERS_OWN = {"source", "region", "rank", "revised_at", "drop_date", "problem", "raw", "file"}
+READERS_OWN = {"source", "region", "rank", "revised_at", "delivery_date", "problem", "raw", "file"}
 
 
 @pytest.mark.parametrize("key", OURS, ids=lambda key: key.to_user_string())
@@ -35,7 +35,7 @@ def test_every_asset_tells_who_what_and_how(key: dg.AssetKey) -> None:
 
 @pytest.mark.parametrize("key", DATA, ids=lambda key: key.to_user_string())
 def test_every_column_tells_where_it_comes_from(key: dg.AssetKey) -> None:
-    if key in (lineage.KNOWN, lineage.published_key("release")):
+    if key in (lineage.REFERENCE_VALUES, lineage.published_key("release")):
         return
     columns = GRAPH.get(key).metadata["dagster/column_schema"].columns
     told = {column.name: column.description for column in columns}
@@ -57,7 +57,7 @@ def test_every_boundary_has_a_blocking_check() -> None:
         for check in GRAPH.asset_check_keys
         if check.asset_key in DATA
     }
-    assert set(checked) == set(DATA) - {lineage.KNOWN, lineage.published_key("release")}
+    assert set(checked) == set(DATA) - {lineage.REFERENCE_VALUES, lineage.published_key("release")}
     assert all(checked.values())
 
 
@@ -100,7 +100,7 @@ def test_every_published_column_leads_back_to_delivered_columns(
 
 
 def test_the_nightly_schedule_asks_for_tonights_drop() -> None:
-    schedule = defs.resolve_schedule_def("every_night")
+    schedule = defs.resolve_schedule_def("nightly_run")
     at = dt.datetime(2026, 11, 2, 2, 15, tzinfo=dt.UTC)
     with dg.instance_for_test() as instance:
         context = dg.build_schedule_context(

@@ -22,14 +22,14 @@ from pipeline.disclosure.audit import bounds
 from pipeline.disclosure.cuts import shared_weights, thin_cuts
 from pipeline.disclosure.pattern import cross_of, protect
 from pipeline.disclosure.period import tally
-from pipeline.disclosure.solver import AuditError, Told
-from pipeline.policy.base import PolicyError
+from pipeline.disclosure.solver import AuditError, Statements
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
 from pipeline.storage.layout import PROJECT
 from tests.company import record, write_drop
 from tests.conftest import NIGHT, Estate, errors
-from tests.estate import ground
+from tests.estate import context
 from tests.tables import RULE, period_of, plain, random_period, solved, totals, worked_out
 
 TABLES = 10_000
@@ -161,7 +161,7 @@ def test_the_bounds_are_those_of_plain_linear_programming(part: int, seed: int) 
         [sign * linprog(sign * one, A_eq=members, b_eq=rest, bounds=within).fun for sign in (1, -1)]
         for one in among
     ])  # fmt: skip
-    told = Told(csr_array(members), rest, most)
+    told = Statements(csr_array(members), rest, most)
     start = truth if rng.random() < 0.5 else truth + 1
     with mock.patch.object(audit, "PART", part):
         exact = bounds(told, csr_array(among), np.full(targets, np.inf), start)
@@ -365,4 +365,4 @@ def test_every_coaching_table_has_its_rule() -> None:
     del raw["coaching"]["tables"]["coaching_team"]
     with pytest.raises(PolicyError, match="coaching_team"):
         require_matching(DisclosureRules.model_validate(raw), data_map)
-    assert ground(PROJECT).disclosure.rule(data_map) == RULE
+    assert context(PROJECT).disclosure.rule(data_map) == RULE

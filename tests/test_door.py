@@ -15,19 +15,21 @@ import pytest
 
 from pipeline.access import sign_off, staff
 from pipeline.access.audit import bodies
-from pipeline.access.authorize import Ask, Refused
+from pipeline.access.authorize import AccessDenied, AccessRequest
 from pipeline.access.sign_off import SignOff
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
-from pipeline.published import exports, gate
+from pipeline.policy.fields import Audience
+from pipeline.published import exports
 from pipeline.published.reports import coaching_page
 from pipeline.read import service
+from pipeline.read.receive import receive
+from pipeline.storage.hashing import file_sha256
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
-from tests.estate import KEYS, STAFF, ground, policy_with, sign_policy
+from tests.estate import KEYS, STAFF, context, policy_with, sign_policy
 
 DETAIL, CASE = "hr_legal_detail", "case 2026-17, works council told"
 RAW = {"course_title", "sensitivity", "assigned_at", "started_at", "event_at", "event_zone",
@@ -53,22 +55,22 @@ ACTOR = {"analyst": "ana", "manager": "max", "hr": "hana", "legal": "lea", "audi
 
 
 @pytest.fixture
-def stand(published: Estate) -> Ground:
-    return ground(published.home)
+def stand(published: Estate) -> Context:
+    return context(published.home)
 
 
-def subject(stand: Ground, at: int = 1) -> str:
-    found = service.reference(stand, f"emp:{number(at)}", Purpose.HR_LEGAL)
+def subject(stand: Context, at: int = 1) -> str:
+    found = service.reference(stand, f"emp:{number(at)}", Audience.HR_LEGAL)
     assert found is not None
     return found
 
 
-def detail_ask(stand: Ground, **changes: Any) -> Ask:
-    told = Ask("hana", Role.HR, "misconduct_case", DETAIL, (subject(stand),), note=CASE)
+def detail_ask(stand: Context, **changes: Any) -> AccessRequest:
+    told = AccessRequest("hana", Role.HR, "misconduct_case", DETAIL, (subject(stand),), note=CASE)
     return replace(told, **changes)
 
 
-def leave(stand: Ground, **changes: Any) -> SignOff:
+def leave(stand: Context, **changes: Any) -> SignOff:
     """Henry's sign-off for what `detail_ask` asks."""
     signer = changes.pop("signer", "henry")
     given: dict[str, Any] = {
@@ -78,10 +80,10 @@ def leave(stand: Ground, **changes: Any) -> SignOff:
         "now": dt.datetime.now(dt.UTC),
     } | changes  # fmt: skip
     return sign_off.issue(KEYS.get(signer, KEYS["henry"]),
-                         stand.access.detail[Purpose.HR_LEGAL].sign_off, **given)  # fmt: skip
+                         stand.access.detail[Audience.HR_LEGAL].sign_off, **given)  # fmt: skip
 
 
-def test_the_whole_matrix(stand: Ground) -> None:
+def test_the_whole_matrix(stand: Context) -> None:
     """Every role with every table, purpose and kind of sign-off; 0 open that are not in OPEN."""
     purposes = [*stand.governance.purposes, "", "one_to_one' OR true --"]
     kinds = ("none", "valid", "another's", "forged")
@@ -95,7 +97,7 @@ def test_the_whole_matrix(stand: Ground) -> None:
             signer = "audrey" if kind == "forged" else "henry"
             made = leave(stand, asker=asker, purpose=purpose, signer=signer, people=(person,))
         single = table == DETAIL
-        ask = Ask(ACTOR[role], role, purpose, table, (person,) if single else (),
+        ask = AccessRequest(ACTOR[role], role, purpose, table, (person,) if single else (),
                   note=CASE if single else "", sign_off=made)  # fmt: skip
         expected = table in OPEN.get((role.value, purpose), set()) and (
             not single or kind in ("none", "valid")
@@ -103,7 +105,7 @@ def test_the_whole_matrix(stand: Ground) -> None:
         try:
             page = service.read(stand, ask, 3)
             opened = True
-        except Refused:
+        except AccessDenied:
             opened = False
         assert opened == expected, (role, table, purpose, kind)
         if opened and single:
@@ -132,8 +134,8 @@ def test_the_whole_matrix(stand: Ground) -> None:
         ({"purpose": "curiosity"}, "not in the register"),
     ],
 )
-def test_the_detail_is_refused(stand: Ground, changes: dict[str, Any], why: str) -> None:
-    with pytest.raises(Refused, match=why):
+def test_the_detail_is_refused(stand: Context, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(AccessDenied, match=why):
         service.read(stand, detail_ask(stand, **changes))
     last = list(bodies(stand.layout))[-1]
     assert last["decision"].startswith("refused: ")
@@ -141,7 +143,7 @@ def test_the_detail_is_refused(stand: Ground, changes: dict[str, Any], why: str)
     assert not [one for one in (NAME, EMAIL, number(1), "DROP") if one in json.dumps(last)]
 
 
-def test_without_a_sign_off_nothing_raw_or_sensitive_opens(stand: Ground) -> None:
+def test_without_a_sign_off_nothing_raw_or_sensitive_opens(stand: Context) -> None:
     """Person 1 took a course on burnout: neither it nor a score, a date or a title shows."""
     page = service.read(stand, detail_ask(stand))
     assert page.rows
@@ -177,21 +179,21 @@ LATER, EARLIER = NOW + dt.timedelta(days=1), NOW - dt.timedelta(days=30)
         ({"until": NOW + dt.timedelta(days=60)}, "for longer than one may"),
     ],
 )
-def test_a_sign_off_is_bound(stand: Ground, changes: dict[str, Any], why: str) -> None:
+def test_a_sign_off_is_bound(stand: Context, changes: dict[str, Any], why: str) -> None:
     asked = changes.pop("ask", {})
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(AccessDenied, match=why):
         service.read(stand, detail_ask(stand, sign_off=leave(stand, **changes), **asked))
 
 
-def test_nobody_signs_or_looks_up_their_own_records(stand: Ground) -> None:
+def test_nobody_signs_or_looks_up_their_own_records(stand: Context) -> None:
     own = subject(stand, 6)  # Henry's
-    with pytest.raises(Refused, match="about its signer"):
+    with pytest.raises(AccessDenied, match="about its signer"):
         service.read(stand, detail_ask(stand, people=(own,), sign_off=leave(stand, people=(own,))))
-    with pytest.raises(Refused, match="access request"):
+    with pytest.raises(AccessDenied, match="access request"):
         service.read(stand, detail_ask(stand, people=(subject(stand, 5),)))
 
 
-def test_every_change_of_a_sign_off_breaks_its_signature(stand: Ground) -> None:
+def test_every_change_of_a_sign_off_breaks_its_signature(stand: Context) -> None:
     """Whoever has a sign-off and edits any part of it has none."""
     honest = leave(stand, fields=("score",), people=(subject(stand), subject(stand, 2)))
     told = honest.leave.model_dump()
@@ -206,12 +208,12 @@ def test_every_change_of_a_sign_off_breaks_its_signature(stand: Ground) -> None:
         forged = SignOff(leave=honest.leave.model_copy(update={name: changed}),
                          signature=honest.signature)  # fmt: skip
         if forged.leave != honest.leave:
-            with pytest.raises(Refused):
+            with pytest.raises(AccessDenied):
                 service.read(stand, detail_ask(stand, fields=("score",), sign_off=forged))
     assert service.read(stand, detail_ask(stand, fields=("score",), sign_off=honest)).rows
 
 
-def test_a_sign_off_opens_once(stand: Ground, tmp_path: Path) -> None:
+def test_a_sign_off_opens_once(stand: Context, tmp_path: Path) -> None:
     sign_off.write(leave(stand), tmp_path / "leave.json")
     ask = detail_ask(stand, sign_off=sign_off.read(tmp_path / "leave.json"))
     assert service.read(stand, ask).rows
@@ -224,31 +226,31 @@ def test_a_sign_off_opens_once(stand: Ground, tmp_path: Path) -> None:
         sign_off.read(tmp_path / "leave.json")
 
 
-def test_marks_of_expired_sign_offs_do_not_pile_up(stand: Ground) -> None:
+def test_marks_of_expired_sign_offs_do_not_pile_up(stand: Context) -> None:
     one, two = leave(stand).leave, leave(stand).leave
-    sign_off.spend(stand.layout, one, NOW)
-    sign_off.spend(stand.layout, two, one.expires_at + dt.timedelta(days=1))
+    sign_off.redeem(stand.layout, one, NOW)
+    sign_off.redeem(stand.layout, two, one.expires_at + dt.timedelta(days=1))
     (mark,) = (stand.layout.vault / "signed-off").iterdir()
     assert two.name in mark.name
 
 
-def test_a_role_that_was_taken_away_opens_nothing(stand: Ground) -> None:
-    ask = Ask("max", Role.MANAGER, "one_to_one", "manager_extract")
+def test_a_role_that_was_taken_away_opens_nothing(stand: Context) -> None:
+    ask = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
     assert service.read(stand, ask).rows
     staff.remove(stand.layout, "max")
-    with pytest.raises(Refused, match="has not the role"):
+    with pytest.raises(AccessDenied, match="has not the role"):
         service.read(stand, ask)
 
 
 def test_an_expired_purpose_opens_nothing(published: Estate, tmp_path: Path) -> None:
     purposes = {"one_to_one": _one_to_one() | {"review_by": "2026-11-01"}}
     folder = policy_with(tmp_path / "policy", "governance.yaml", {"purposes": purposes})
-    stand = Estate(published.home, published.instance, folder).ground
+    stand = Estate(published.home, published.instance, folder).context
     with pytest.raises(PolicyError, match="not signed by legal and hr"):
-        service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+        service.read(stand, AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"))
     sign_policy(published.home, folder)
-    with pytest.raises(Refused, match="has expired"):
-        service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
+    with pytest.raises(AccessDenied, match="has expired"):
+        service.read(stand, AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"))
 
 
 def _one_to_one() -> dict[str, Any]:
@@ -275,7 +277,7 @@ def everything_in(path: Path) -> dict[str, tuple[set[str], list[tuple[object, ..
         }
 
 
-def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: DataMap) -> None:
+def test_a_roles_files_hold_nothing_beyond_its_right(stand: Context, data_map: DataMap) -> None:
     """Every column and row of every file that a role gets, against what it may have."""
     root = stand.layout.current / exports.FOLDER
     allowed = {
@@ -293,7 +295,7 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: Da
         assert seen == tables, role
         others = {path.name for path in (root / role).iterdir() if path.suffix != ".duckdb"}
         assert others == ({coaching_page.PAGE} if "coaching_team" in tables else set())
-    own = {actor: service.reference(stand, f"emp:{number(at)}", Purpose.MANAGER)
+    own = {actor: service.reference(stand, f"emp:{number(at)}", Audience.MANAGER)
            for actor, (role, at) in STAFF.items() if role is Role.MANAGER and at}  # fmt: skip
     files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}
     # Staff who are known to the night, managers or not, have a file; others' rows are in none.
@@ -306,16 +308,16 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Ground, data_map: Da
     assert not everything_in(files[str(own["idle"])])["manager_extract"][1]
 
 
-def test_a_role_receives_its_files_and_no_others(stand: Ground, tmp_path: Path) -> None:
+def test_a_role_receives_its_files_and_no_others(stand: Context, tmp_path: Path) -> None:
     def get(actor: str, role: Role, purpose: str, table: str, own: str | None = None) -> list[Path]:
-        ask = Ask(actor, role, purpose, table)
-        return exports.receive(stand, ask, own, tmp_path / actor / purpose)
+        ask = AccessRequest(actor, role, purpose, table)
+        return receive(stand, ask, own, tmp_path / actor / purpose)
 
     (path,) = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
-    assert gate.digest(path) == gate.digest(stand.layout.current / "analytics.duckdb")
+    assert file_sha256(path) == file_sha256(stand.layout.current / "analytics.duckdb")
     with pytest.raises(PolicyError, match="has a file of that name"):
         get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
-    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    own = service.reference(stand, f"emp:{number(900)}", Audience.MANAGER)
     (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)
     assert {row[0] for row in everything_in(path)["manager_extract"][1]} == {own}
     entries = list(bodies(stand.layout))
@@ -329,13 +331,13 @@ def test_a_role_receives_its_files_and_no_others(stand: Ground, tmp_path: Path) 
         lambda: get("hana", Role.ANALYST, "training_quality", "analytics_milestones"),
     ]
     for attempt in refused:
-        with pytest.raises(Refused):
+        with pytest.raises(AccessDenied):
             attempt()
     assert [one["decision"][:7] for one in list(bodies(stand.layout))[-5:]] == ["refused"] * 5
 
 
-def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
-    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+def test_a_managers_file_goes_with_the_role(stand: Context) -> None:
+    own = service.reference(stand, f"emp:{number(900)}", Audience.MANAGER)
     path = stand.layout.current / exports.FOLDER / "manager" / f"{own}.duckdb"
     assert path.exists()
     exports.withdraw(stand, own)
@@ -344,18 +346,18 @@ def test_a_managers_file_goes_with_the_role(stand: Ground) -> None:
 
 HOSTILE = (
     "../../../etc/passwd", "..\\..\\vault", "/etc/passwd", "x\0y", "'; DROP TABLE t; --",
-    '" UNION SELECT * FROM known.denied --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
-    "read_text('/etc/passwd')", "read_parquet('vault/known.parquet')", NAME, EMAIL,
+    '" UNION SELECT * FROM reference.denylist --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
+    "read_text('/etc/passwd')", "read_parquet('vault/reference_values.parquet')", NAME, EMAIL,
     f"emp:{number(1)}",
 )  # fmt: skip
 
 
-def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
+def test_no_argument_reaches_further(stand: Context, tmp_path: Path) -> None:
     """Every argument of a reading, with paths, SQL and names in it: refused, or answered as if it
     were not there; nothing is written but the log, and the log repeats none of it."""
     honest = {
-        "coaching": Ask("ana", Role.ANALYST, "team_coaching", "coaching_team"),
-        "own": Ask("max", Role.MANAGER, "one_to_one", "manager_extract"),
+        "coaching": AccessRequest("ana", Role.ANALYST, "team_coaching", "coaching_team"),
+        "own": AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"),
         "detail": detail_ask(stand, sign_off=leave(stand)),
     }
     allowed = {name: set(map(str, service.read(stand, ask).rows)) for name, ask in honest.items()}
@@ -378,9 +380,9 @@ def test_no_argument_reaches_further(stand: Ground, tmp_path: Path) -> None:
                 assert set(change) == {"note"}
                 assert set(map(str, page.rows)) <= allowed[name]
             tried += 1
-        own = service.reference(stand, text, Purpose.MANAGER) if name == "own" else text
+        own = service.reference(stand, text, Audience.MANAGER) if name == "own" else text
         with pytest.raises(PolicyError):
-            exports.receive(stand, replace(ask, purpose=text), own, tmp_path / "files")
+            receive(stand, replace(ask, purpose=text), own, tmp_path / "files")
     assert tried == 3 * 6 * len(HOSTILE)
     assert {p for p in stand.layout.root.rglob("*") if "access" not in p.parts} == files
     assert not (tmp_path / "files").exists()

@@ -1,4 +1,4 @@
-"""Re-delivered, late and corrected drops: the store is a function of the set of drops."""
+"""Re-delivered, late and corrected deliveries: the store is a function of the set of deliveries."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.classified.classify import write_classified
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
-from pipeline.raw.deliveries import admitted, take_in
+from pipeline.raw.deliveries import admitted, ingest
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests.company import record, statement, write_drop
@@ -50,24 +50,24 @@ def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-@given(drops=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
+@given(deliveries=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
 def test_order_and_repetition_of_drops_do_not_matter(
-    tmp_path_factory: pytest.TempPathFactory, drops: list[list[tuple[int, int, str]]],
+    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, str]]],
     data: st.DataObject,
 ) -> None:  # fmt: skip
-    """The last drop's word holds, whatever order the drops were read in and however often."""
-    layout = Layout(tmp_path_factory.mktemp("drops"))
-    dates = [land(layout, day, rows) for day, rows in enumerate(drops)]
+    """The last drop's word holds, whatever order the deliveries were read in and however often."""
+    layout = Layout(tmp_path_factory.mktemp("deliveries"))
+    dates = [land(layout, day, rows) for day, rows in enumerate(deliveries)]
     order = data.draw(st.lists(st.sampled_from(dates), max_size=6)) + data.draw(
         st.permutations(dates)
     )
     for date in order:
-        take_in(layout, MAP, date)
+        ingest(layout, MAP, date)
     found = {
         (str(row["person"]), str(row["course_code"])): row["status"] for row in classified(layout)
     }
     expected: dict[tuple[str, str], set[str]] = {}
-    for rows in drops:
+    for rows in deliveries:
         tonight: dict[tuple[str, str], set[str]] = {}
         for person, course, status in rows:
             key = (f"emp:{7_700_001 + person}", f"C-{course}")
@@ -92,7 +92,7 @@ def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     for shuffled in ([rows[n] for n in order], rows):
         layout = Layout(tmp_path_factory.mktemp("ties"))
         write_drop(Path(layout.landing) / str(FIRST), shuffled)
-        take_in(layout, MAP, FIRST)
+        ingest(layout, MAP, FIRST)
         found += classified(layout)
     one, other = found
     assert one == other
@@ -102,8 +102,8 @@ def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
 def test_a_late_drop_does_not_undo_a_newer_one(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     newer = land(layout, 1, [(0, 0, "Completed")])
-    take_in(layout, MAP, newer)
-    take_in(layout, MAP, land(layout, 0, [(0, 0, "In Progress")]))
+    ingest(layout, MAP, newer)
+    ingest(layout, MAP, land(layout, 0, [(0, 0, "In Progress")]))
     assert [row["status"] for row in classified(layout)] == ["completed"]
 
 
@@ -114,7 +114,7 @@ def test_a_voided_statement_is_taken_out(tmp_path: Path) -> None:
                      result={})  # fmt: skip
     folder = Path(layout.landing) / str(FIRST)
     write_drop(folder, [], (), [statement(0), statement(2), void])
-    take_in(layout, MAP, FIRST)
+    ingest(layout, MAP, FIRST)
     assert [row["person"] for row in classified(layout)] == [f"mbox:mailto:{record(2)['Email']}"]
 
 
@@ -135,7 +135,7 @@ def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
         person(p, Email="shared@corp.example") for p in (4, 5)
     ]
     write_drop(Path(layout.landing) / str(FIRST), [], people, actors)
-    take_in(layout, MAP, FIRST)
+    ingest(layout, MAP, FIRST)
     assert sorted(str(row["person"]) for row in classified(layout)) == [
         "emp:7700001", "emp:7700002", "emp:7700003", "mbox:mailto:shared@corp.example",
     ]  # fmt: skip
@@ -159,10 +159,10 @@ def test_a_drop_replaced_while_it_is_read_does_not_count(tmp_path: Path) -> None
 def test_a_failed_reading_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     date = land(layout, 0, [(0, 0, "Completed")])
-    take_in(layout, MAP, date)
+    ingest(layout, MAP, date)
     before = {p: p.stat().st_ino for p in layout.canonical.rglob("*")}
     (Path(layout.landing) / str(date) / "unknown.bin").touch()
     with pytest.raises(PolicyError):
-        take_in(layout, MAP, date)
+        ingest(layout, MAP, date)
     assert {p: p.stat().st_ino for p in layout.canonical.rglob("*")} == before
     assert not [p for p in layout.work.iterdir() if p.name != "spill"]

@@ -15,26 +15,25 @@ import duckdb
 import pytest
 
 from pipeline.access import audit, staff
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.classified import population
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.raw import deliveries
 from pipeline.retained import backup, data_inventory, job, rebuild, receipts, residue_scan
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.storage import encryption
-from pipeline.storage.file_edit import ErasureError
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
-from tests.estate import NOW, ground
+from tests.estate import NOW, context
 from tests.opened import everything, references, text_of
 
 CANARIES = re.compile(rb"(?i)quentin|zzyzx|(?<![0-9])" + NUMBER.encode() + rb"(?![0-9])")
 PERSON = f"emp:{NUMBER}"
-ASK = Ask("someone", Role.HR, "misconduct_case", "hr_legal_detail")
+ASK = AccessRequest("someone", Role.HR, "misconduct_case", "hr_legal_detail")
 
 
 def seen_by_bytes(root: Path) -> set[str]:
@@ -91,11 +90,11 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stream.write(f"{NUMBER},{NAME},only,three,too,many\r\n")  # cannot be split
         result = estate.run()
         assert result.success, errors(result)
-        backup.make(ground(home), NOW)
+        backup.make(context(home), NOW)
         package = home / "vault" / "packages" / "20261120-x" / "package.json.enc"
         encryption.write_text(estate.layout, package, f'"{EMAIL}"')
         staff.put(estate.layout, staff.Member(actor="quentin", roles=(Role.HR,), person=PERSON))
-        audit.note(ground(home), ASK, references(home, PERSON))
+        audit.note(context(home), ASK, references(home, PERSON))
         (home / "work" / "left-behind.tmp").write_text(NAME)
         _careless_run(instance)
     return base
@@ -117,21 +116,21 @@ def _careless_run(instance: dg.DagsterInstance) -> None:
 
 
 @pytest.fixture
-def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Ground]]:
+def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Context]]:
     """A copy of it, to be erased from."""
     shutil.copytree(once, tmp_path / "copy", symlinks=True)
     with dg.instance_for_test(temp_dir=str(tmp_path / "copy" / "dagster")) as instance:
         home = tmp_path / "copy" / "home"
-        yield Estate(home, instance), ground(home)
+        yield Estate(home, instance), context(home)
 
 
 DECLARED_WITH_CANARIES = {
-    f"landing/{NIGHT}", "store/canonical", "vault/known.parquet", "vault/packages",
+    f"landing/{NIGHT}", "store/canonical", "vault/reference_values.parquet", "vault/packages",
     "backups", "work/left-behind.tmp",
 }  # fmt: skip
 
 
-def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Ground]) -> None:
+def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Context]) -> None:
     estate, stand = planted
     home, dagster = estate.home, Path(estate.instance.root_directory)
     before = seen_by_bytes(home) | seen_by_reading(home)
@@ -165,7 +164,7 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Groun
             f"SELECT count(DISTINCT person) FROM '{home}/store/classified/*/*.parquet'"
         ).fetchall()[0][0]
     assert people == 18
-    assert not data_inventory.strangers(stand.layout)
+    assert not data_inventory.undeclared_files(stand.layout)
 
 
 def skip_strokes(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
@@ -187,7 +186,7 @@ LEFT_OUT = {
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
     "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "remake_known", lambda *_: None)),
     "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
-    "raw drops": ("raw drops", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),
+    "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),
     "packages": ("packages", lambda m: m.setattr(rebuild, "forget_packages", lambda *_: None)),
     "work": ("work", lambda m: m.setattr(rebuild, "empty_work", lambda *_: None)),
@@ -197,7 +196,7 @@ LEFT_OUT = {
 
 @pytest.mark.parametrize("store", LEFT_OUT)
 def test_a_store_that_is_left_out_is_caught(
-    planted: tuple[Estate, Ground], monkeypatch: pytest.MonkeyPatch, store: str
+    planted: tuple[Estate, Context], monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     estate, stand = planted
     place, leave_out = LEFT_OUT[store]
@@ -217,13 +216,13 @@ def test_a_store_that_is_left_out_is_caught(
 
 
 def test_a_drop_that_was_removed_by_half_is_removed(
-    planted: tuple[Estate, Ground], monkeypatch: pytest.MonkeyPatch
+    planted: tuple[Estate, Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     estate, stand = planted
     halved: list[Path] = []
 
-    def half(layout: Layout, drop: dt.date) -> None:
-        halved.append(Path(layout.landing) / str(drop))
+    def half(layout: Layout, delivery: dt.date) -> None:
+        halved.append(Path(layout.landing) / str(delivery))
         for path in halved[-1].rglob("*"):
             if path.is_file():
                 path.unlink()
@@ -240,12 +239,12 @@ def test_a_drop_that_was_removed_by_half_is_removed(
     assert not halved[0].exists()
 
 
-def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Ground]) -> None:
+def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Context]) -> None:
     estate, stand = planted
     stray = estate.home / "exports" / "team.csv"
     stray.parent.mkdir()
     stray.write_text("nothing personal")
-    assert data_inventory.strangers(stand.layout) == ["exports (*.csv)"]
+    assert data_inventory.undeclared_files(stand.layout) == ["exports (*.csv)"]
     with pytest.raises(ErasureError, match=r"not on the list: exports"):
         job.erase_person(stand, PERSON, None, NOW)
     shutil.rmtree(stray.parent)
@@ -263,7 +262,7 @@ def test_the_sweep_finds_a_canary_in_every_kind_of_file(tmp_path: Path) -> None:
     assert residue_scan.bytes_with(path, CANARIES)
 
 
-def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Ground]) -> None:
+def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Context]) -> None:
     """Neither by the next export nor by an old backup."""
     estate, stand = planted
     old = estate.home.parent / "elsewhere"
@@ -286,7 +285,7 @@ def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Ground]) -> 
         backup.restore(stand, estate.home / "releases")
 
 
-def test_a_hold_keeps_a_person(planted: tuple[Estate, Ground]) -> None:
+def test_a_hold_keeps_a_person(planted: tuple[Estate, Context]) -> None:
     _, stand = planted
     case = {"name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
             "review_by": dt.date(2027, 1, 1), "people": (PERSON,)}  # fmt: skip
@@ -300,7 +299,7 @@ def test_a_hold_keeps_a_person(planted: tuple[Estate, Ground]) -> None:
 
 
 def test_a_drop_that_was_never_taken_in_keeps_an_erasure_open(
-    planted: tuple[Estate, Ground],
+    planted: tuple[Estate, Context],
 ) -> None:
     estate, stand = planted
     later = NIGHT + dt.timedelta(days=1)
@@ -313,7 +312,7 @@ def test_a_drop_that_was_never_taken_in_keeps_an_erasure_open(
     assert not seen_by_bytes(estate.home)
 
 
-def test_receipts_are_chained(planted: tuple[Estate, Ground]) -> None:
+def test_receipts_are_chained(planted: tuple[Estate, Context]) -> None:
     _, stand = planted
     for person in (1, 2, 3):
         job.erase_person(stand, f"emp:{int(NUMBER) + person}", None, NOW)

@@ -17,15 +17,15 @@ from distributed import Client
 
 from pipeline.classified import run_snapshot
 from pipeline.compute import cluster, exchange
-from pipeline.policy.base import PolicyError
+from pipeline.errors import EngineError, PolicyError
 from pipeline.raw import deliveries
 from pipeline.retained import rebuild
 from pipeline.retained.journal import Journal
 from pipeline.storage import encrypted_parquet, encryption
-from pipeline.storage.engine import EngineError, engine
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from tests.conftest import Estate, errors, free_port
-from tests.estate import ground
+from tests.estate import context
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
@@ -137,37 +137,37 @@ def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_open
 
 
 def test_an_erasure_sees_that_months_made_by_workers_are_as_they_were(by_exchange: Path) -> None:
-    company = ground(by_exchange)
+    company = context(by_exchange)
     layout = company.layout
     files = sorted(layout.pseudonymized.glob("*/*/*.parquet"))
     before = [path.stat().st_ino for path in files]
     months = {path.parent.name for path in files}
     journal = Journal(layout, "nothing")
     with engine(layout.work) as connection:
-        rebuild.remake_pseudonymized(
+        rebuild.rebuild_pseudonymized(
             connection, company, months, run_snapshot.read(layout).as_of, journal
         )
-    assert journal.strokes() == []
+    assert journal.edits() == []
     assert [path.stat().st_ino for path in files] == before
 
 
 def test_drops_are_read_and_removed_by_url(
     good_night: Estate, objects: Any, tmp_path: Path
 ) -> None:
-    company = ground(good_night.home)
-    drop = deliveries.drops(company.layout)[0]
-    for path in Path(company.layout.landing, str(drop)).rglob("*"):
+    company = context(good_night.home)
+    delivery = deliveries.deliveries(company.layout)[0]
+    for path in Path(company.layout.landing, str(delivery)).rglob("*"):
         if path.is_file():
             relative = path.relative_to(company.layout.landing)
             objects.upload_file(str(path), BUCKET, f"landing/{relative}")
     layout = Layout(tmp_path / "home", f"s3://{BUCKET}/landing")
-    assert deliveries.drops(layout) == [drop]
-    taken = deliveries.take_in(layout, company.data_map, drop)
-    assert taken == deliveries.take_in(Layout(tmp_path / "other", company.layout.landing),
-                                    company.data_map, drop)  # fmt: skip
+    assert deliveries.deliveries(layout) == [delivery]
+    taken = deliveries.ingest(layout, company.data_map, delivery)
+    assert taken == deliveries.ingest(Layout(tmp_path / "other", company.layout.landing),
+                                    company.data_map, delivery)  # fmt: skip
     assert not list(layout.work.glob("landing*")), "the copy is gone"
-    deliveries.remove(layout, drop)
-    assert not deliveries.landed(layout, drop)
+    deliveries.remove(layout, delivery)
+    assert not deliveries.is_delivered(layout, delivery)
 
 
 def test_a_key_goes_over_no_network_in_the_clear(
@@ -194,7 +194,7 @@ def test_types_come_back_as_they_went(tmp_path: Path) -> None:
     key, url = bytes(32), str(tmp_path / "x.parquet")
     with engine(tmp_path) as connection:
         connection.execute(
-            "CREATE TABLE one AS SELECT uuid() AS milestone, [DATE '2026-02-28'] AS drops, "
+            "CREATE TABLE one AS SELECT uuid() AS milestone, [DATE '2026-02-28'] AS deliveries, "
             "now() AS at, 0.5 AS score, true AS kept, NULL::DATE AS left_on"
         )
         encrypted_parquet.write(connection, key, "FROM one", url)

@@ -19,17 +19,17 @@ import pytest
 from assets import common
 from assets.resources import Store
 from pipeline.definitions import definitions
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.errors import EngineError, PolicyError
+from pipeline.policy.fields import Audience
 from pipeline.published import gate
 from pipeline.published.tables import opened
 from pipeline.retained import clock
-from pipeline.storage.engine import EngineError, count, engine
+from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL, spill_folder
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
-from tests.estate import ground
+from tests.estate import context
 from tests.kill_points import tables
 from tests.opened import months
 from tests.test_command import COMMAND, milestones
@@ -45,7 +45,7 @@ def values(home: Path) -> dict[str, int]:
 
 @pytest.fixture
 def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
-    """The published company on a disk of its own, with a day's drop more."""
+    """The published company on a disk of its own, with a day's delivery more."""
     place = tmp_path / "disk"
     place.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)],
@@ -110,9 +110,9 @@ def files_of(layout: Layout) -> dict[str, Path]:
     return {
         "coaching": layout.current / "coaching.duckdb",
         "detail": months(layout.current / "hr_legal_detail.parquet")[0],
-        "vault": layout.references(Purpose.MANAGER),
-        "known values": layout.known,
-        "pseudonymized": next(layout.pseudonymized_for(Purpose.ANALYTICS).glob("*/*.parquet")),
+        "vault": layout.references(Audience.MANAGER),
+        "known values": layout.reference_values,
+        "pseudonymized": next(layout.pseudonymized_for(Audience.ANALYTICS).glob("*/*.parquet")),
         "classified": next(layout.classified.glob("*/*.parquet")),
         "canonical": next(layout.canonical.glob("*/*/records-*.parquet")),
     }
@@ -146,7 +146,7 @@ def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
     good = path.read_bytes()
     path.unlink()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    stand = ground(published.home)
+    stand = context(published.home)
     published.layout.staged(str(NIGHT)).mkdir(parents=True)
     with pytest.raises(PolicyError, match="is not what was released"):
         gate.carry_over(published.layout, stand.data_map, str(NIGHT))
@@ -154,7 +154,7 @@ def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
 
 def test_a_missing_month_of_the_detail_is_told_and_made_anew(published: Estate) -> None:
     """Encryption shows that a file was changed, not that there was one more."""
-    layout, stand = published.layout, ground(published.home)
+    layout, stand = published.layout, context(published.home)
     before = values(published.home)
     detail = layout.current / "hr_legal_detail.parquet"
     assert gate.unchanged(layout, detail.name)

@@ -17,17 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from assets.resources import Store
 from pipeline.access import approval, staff
+from pipeline.errors import PolicyError
 from pipeline.policy import access, governance_checks
 from pipeline.policy.access import AccessRules, Role, load_access
-from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.policy.governance import Governance, load_governance
+from pipeline.policy.version import FILES, version
 from pipeline.requests import fulfil
 from pipeline.storage.layout import PROJECT
 from tests.company import company, number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
-from tests.estate import KEYS, ground, sign_policy
+from tests.estate import KEYS, context, sign_policy
 
 TODAY = dt.datetime.now(dt.UTC).date()
 RULES = load_access(PROJECT / "access_rules.yaml")
@@ -56,7 +57,7 @@ def dates(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 def policy(folder: Path, changed: dict[str, Any], name: str = "governance.yaml") -> Path:
     folder.mkdir()
-    for file in approval.FILES:
+    for file in FILES:
         shutil.copy(PROJECT / file, folder)
     (folder / name).write_text(yaml.safe_dump(changed, sort_keys=False))
     return folder
@@ -105,7 +106,7 @@ def test_an_unsigned_policy_stops_the_night_before_anything_is_written(estate: E
     store.require_lawful_use(TODAY)
 
 
-@pytest.mark.parametrize("name", approval.FILES)
+@pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_needs_both_signatures_again(name: str, tmp_path: Path) -> None:
     folder = policy(tmp_path / "policy", told())
     sign_policy(tmp_path / "home", folder)
@@ -115,15 +116,15 @@ def test_one_changed_byte_needs_both_signatures_again(name: str, tmp_path: Path)
         Store(home=str(tmp_path / "home"), policy_folder=str(folder)).require_valid_policy(TODAY)
     (folder / name).unlink()
     with pytest.raises(PolicyError, match=f"{name}: missing"):
-        approval.version(folder)
+        version(folder)
 
 
 def left(home: Path) -> list[Role]:
-    return approval.missing(ground(home).layout, RULES, approval.version(PROJECT))
+    return approval.missing(context(home).layout, RULES, version(PROJECT))
 
 
 def test_a_signature_counts_by_role_key_and_person(tmp_path: Path) -> None:
-    layout, now = ground(tmp_path).layout, dt.datetime.now(dt.UTC)
+    layout, now = context(tmp_path).layout, dt.datetime.now(dt.UTC)
     sign_policy(tmp_path)
     assert left(tmp_path) == []
 
@@ -153,8 +154,8 @@ def test_a_signature_counts_by_role_key_and_person(tmp_path: Path) -> None:
 
 def test_a_forged_or_moved_signature_counts_for_nothing(tmp_path: Path) -> None:
     sign_policy(tmp_path)
-    layout = ground(tmp_path).layout
-    folder = approval.copy_of(layout, approval.version(PROJECT))
+    layout = context(tmp_path).layout
+    folder = approval.copy_of(layout, version(PROJECT))
     assert folder is not None
     path = folder / "legal.json"
     honest = json.loads(path.read_text())
@@ -170,9 +171,9 @@ def test_a_forged_or_moved_signature_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_what_was_signed_is_kept_beside_its_signatures(tmp_path: Path) -> None:
     sign_policy(tmp_path)
-    folder = approval.copy_of(ground(tmp_path).layout, approval.version(PROJECT))
+    folder = approval.copy_of(context(tmp_path).layout, version(PROJECT))
     assert folder is not None
-    assert approval.version(folder) == approval.version(PROJECT)
+    assert version(folder) == version(PROJECT)
 
 
 def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
     result = stand.run()
     assert not result.success
     assert "nothing lets data of APAC go to Example AG" in errors(result)
-    assert not (stand.layout.pseudonymized_for(Purpose.COACHING)).exists()
+    assert not (stand.layout.pseudonymized_for(Audience.COACHING)).exists()
     assert not stand.layout.current.exists()
     assert estate.run().success
 
@@ -248,7 +249,7 @@ def test_a_groundless_policy_is_refused(
     changed: dict[str, Any], why: str, data_map: DataMap
 ) -> None:
     with pytest.raises(ValueError, match=why):
-        governance_checks.require_grounds(Governance.model_validate(changed), data_map)
+        governance_checks.require_lawful_basis(Governance.model_validate(changed), data_map)
 
 
 def rules(path: str, value: Any) -> dict[str, Any]:
@@ -305,11 +306,11 @@ def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     assert analysed(stand) == {}
     now = dt.datetime.now(dt.UTC)
     for at in range(10):
-        fulfil.consent(stand.ground, f"emp:{number(at)}", "training_quality", now, given=True)
+        fulfil.consent(stand.context, f"emp:{number(at)}", "training_quality", now, given=True)
     assert len(analysed(stand)) == 10
     assert stand.run(NIGHT).success
     assert len(analysed(stand)) == 10
-    fulfil.consent(stand.ground, f"emp:{number(9)}", "training_quality", now, given=False)
+    fulfil.consent(stand.context, f"emp:{number(9)}", "training_quality", now, given=False)
     assert len(analysed(stand)) == 9
     with pytest.raises(PolicyError, match="rests on consent"):
-        fulfil.consent(stand.ground, f"emp:{number(9)}", "one_to_one", now, given=True)
+        fulfil.consent(stand.context, f"emp:{number(9)}", "one_to_one", now, given=True)

@@ -6,7 +6,7 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage.layout import Layout
 from pipeline.subjects import restrictions
 from tests.company import number, record, write_drop
@@ -39,36 +39,36 @@ def made(past: Estate, night: dt.date = NIGHT, moment: dt.datetime = BEFORE) -> 
     return {month for month, inode in after.items() if before.get(month) != inode}
 
 
-def of(month: str, *purposes: Purpose) -> set[Month]:
-    return {(one.value, month) for one in purposes or Purpose}
+def of(month: str, *purposes: Audience) -> set[Month]:
+    return {(one.value, month) for one in purposes or Audience}
 
 
 def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
     assert {month for _, month in files(past.home)} == {OLD, SEPTEMBER, OCTOBER}
     assert made(past) == set()
-    # The same export once more: other drops hold the records, and nothing else is new.
+    # The same export once more: other deliveries hold the records, and nothing else is new.
     days = [NIGHT + dt.timedelta(days=n) for n in (1, 2)]
     write_drop(past.drop(days[0]), *company_with_a_past())
     assert made(past, days[0]) == set()
     # A corrected score is in no manager's extract.
     write_drop(past.drop(days[1]), [record(1, Score="10")])
-    others = (Purpose.COACHING, Purpose.ANALYTICS, Purpose.HR_LEGAL)
+    others = (Audience.COACHING, Audience.ANALYTICS, Audience.HR_LEGAL)
     assert made(past, days[1]) == of(OCTOBER, *others)
     # Somebody objects to one purpose.
-    layout = past.ground.layout
-    restrictions.withhold(layout, f"emp:{number(15)}", [Purpose.COACHING], restrictions.OBJECTED)
+    layout = past.context.layout
+    restrictions.restrict(layout, f"emp:{number(15)}", [Audience.COACHING], restrictions.OBJECTED)
     assert made(past, days[1]) == {
-        *of(SEPTEMBER, Purpose.COACHING), *of(OCTOBER, Purpose.COACHING)
+        *of(SEPTEMBER, Audience.COACHING), *of(OCTOBER, Audience.COACHING)
     }  # fmt: skip
     # A window passes; the other tables' own ones were over before.
-    assert made(past, days[1], NOW) == of(OLD, Purpose.COACHING, Purpose.HR_LEGAL)
+    assert made(past, days[1], NOW) == of(OLD, Audience.COACHING, Audience.HR_LEGAL)
     # A file is damaged, another is not the one that was made.
-    where = layout.pseudonymized_for(Purpose.MANAGER)
+    where = layout.pseudonymized_for(Audience.MANAGER)
     one, other = (where / f"period={month}" / "rows.parquet" for month in (SEPTEMBER, OCTOBER))
     good = other.read_bytes()
     other.unlink()
     shutil.copy(one, other)
-    assert made(past, days[1], NOW) == of(OCTOBER, Purpose.MANAGER)
+    assert made(past, days[1], NOW) == of(OCTOBER, Audience.MANAGER)
     assert other.read_bytes() == good
     # All that is what a night makes from nothing.
     found, released = stored(past.home), tables(past.home)
@@ -77,5 +77,5 @@ def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
         assert past.run(days[1]).success
     assert (stored(past.home), tables(past.home)) == (found, released)
     # Under another key nothing stays.
-    past.ground.ring.rotate(NOW.date())
+    past.context.ring.rotate(NOW.date())
     assert made(past, days[1], NOW) == of(OLD) | of(SEPTEMBER) | of(OCTOBER)

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.keys.ring import PSEUDONYM, KeyRing, PurposeKey
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.errors import PolicyError
+from pipeline.keys.ring import PSEUDONYM, AudienceKey, KeyRing
+from pipeline.policy.fields import Audience
 
 TEXTS = st.text(min_size=1, max_size=300).filter(lambda t: "\0" not in t)
 
 
-@given(st.binary(min_size=32, max_size=64), st.sampled_from(Purpose), TEXTS)
-def test_sql_computes_rfc_2104(secret: bytes, purpose: Purpose, text: str) -> None:
-    key = PurposeKey(purpose, 3, secret)
+@given(st.binary(min_size=32, max_size=64), st.sampled_from(Audience), TEXTS)
+def test_sql_computes_rfc_2104(secret: bytes, purpose: Audience, text: str) -> None:
+    key = AudienceKey(purpose, 3, secret)
     with duckdb.connect() as c:
         ((found,),) = c.execute(
             f"SELECT {key.hmac_sql('$text')}", {**key.parameters(), "text": text}
@@ -42,10 +42,10 @@ def ring(tmp_path: Path) -> KeyRing:
 
 
 def test_keys_differ_by_purpose_and_stay(ring: KeyRing) -> None:
-    secrets = {ring.key(purpose).secret for purpose in Purpose}
-    assert len(secrets) == len(Purpose)
+    secrets = {ring.key(purpose).secret for purpose in Audience}
+    assert len(secrets) == len(Audience)
     assert not ring.create()
-    assert {ring.key(purpose).secret for purpose in Purpose} == secrets
+    assert {ring.key(purpose).secret for purpose in Audience} == secrets
 
 
 def test_many_who_make_a_ring_at_once_have_the_same_one(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_many_who_make_a_ring_at_once_have_the_same_one(tmp_path: Path) -> None:
 
     def make() -> tuple[bool, bytes]:
         gate.wait()
-        return KeyRing(path).create(), KeyRing(path).key(Purpose.COACHING).secret
+        return KeyRing(path).create(), KeyRing(path).key(Audience.COACHING).secret
 
     with ThreadPoolExecutor(8) as pool:
         found = [one.result() for one in [pool.submit(make) for _ in range(8)]]
@@ -64,20 +64,20 @@ def test_many_who_make_a_ring_at_once_have_the_same_one(tmp_path: Path) -> None:
 
 
 def test_a_key_never_prints_itself(ring: KeyRing) -> None:
-    key = ring.key(Purpose.MANAGER)
+    key = ring.key(Audience.MANAGER)
     assert key.secret.hex() not in repr(key)
     assert repr(key.secret) not in repr(key)
 
 
 def test_no_ring_no_pseudonym(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="no usable key"):
-        KeyRing(tmp_path / "none.json").key(Purpose.COACHING)
+        KeyRing(tmp_path / "none.json").key(Audience.COACHING)
 
 
 def test_a_ring_that_others_may_read_is_refused(ring: KeyRing, tmp_path: Path) -> None:
     (tmp_path / "vault" / "keyring.json").chmod(0o640)
     with pytest.raises(PolicyError, match="0600"):
-        ring.key(Purpose.COACHING)
+        ring.key(Audience.COACHING)
 
 
 def test_a_short_key_is_refused(ring: KeyRing, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_short_key_is_refused(ring: KeyRing, tmp_path: Path) -> None:
     held["keys"]["coaching"]["1"] = "00" * 16
     path.write_text(json.dumps(held))
     with pytest.raises(PolicyError, match="256 bits"):
-        ring.key(Purpose.COACHING)
+        ring.key(Audience.COACHING)
 
 
 def test_a_lost_ring_is_not_made_again(ring: KeyRing, tmp_path: Path) -> None:

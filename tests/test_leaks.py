@@ -12,15 +12,15 @@ import pytest
 from assets import lineage
 from assets.published import staged_tables
 from expectations import boundaries
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import gate
 from pipeline.published import stage as staging
 from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
-from tests.estate import ground
+from tests.estate import context
 from tests.opened import altered, put_back
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
@@ -91,7 +91,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
         file = folder / MAP.published[table].file
         with put_back(file):
             seed(folder, table, column, value)
-            verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
+            verdict = boundaries.published(context(stage.home), str(NIGHT), table)
         assert len(value) < 5 or value not in repr(verdict)
         return [*verdict.broken, *verdict.missing]
 
@@ -100,7 +100,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
 
 @pytest.mark.parametrize("table", MAP.published)
 def test_clean_tables_pass(stage: Estate, table: str) -> None:
-    assert boundaries.published(ground(stage.home), str(NIGHT), table).passed
+    assert boundaries.published(context(stage.home), str(NIGHT), table).passed
 
 
 # The detailed view may name a sensitive course by its code.
@@ -140,7 +140,7 @@ def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> N
     with put_back(file):
         with altered(stage.home, file, table) as c:
             c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-        verdict = boundaries.published(ground(stage.home), str(NIGHT), table)
+        verdict = boundaries.published(context(stage.home), str(NIGHT), table)
     assert "schema.unlisted_columns" in verdict.broken
 
 
@@ -149,7 +149,7 @@ def test_unlisted_table(stage: Estate) -> None:
     with put_back(file):
         with duckdb.connect(str(file)) as c:
             c.execute("CREATE TABLE extra AS SELECT 1 AS one")
-        verdict = boundaries.published(ground(stage.home), str(NIGHT), "coaching_team")
+        verdict = boundaries.published(context(stage.home), str(NIGHT), "coaching_team")
     assert "database.unlisted_tables" in verdict.broken
 
 
@@ -177,7 +177,7 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
     published: Estate, monkeypatch: pytest.MonkeyPatch, table: str, kind: str
 ) -> None:
     column, value = _target(table, kind)
-    if MAP.published[table].purpose is Purpose.HR_LEGAL and kind == "sensitive course":
+    if MAP.published[table].audience is Audience.HR_LEGAL and kind == "sensitive course":
         column, value = "department", "HLT-404"
     honest = staging.table_sql
 
@@ -201,14 +201,14 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
     assert len(value) < 5 or not [e for e in events if value in e.to_json()]
 
 
-@pytest.mark.parametrize("purpose", Purpose)
-def test_a_leak_into_pseudonymized_rows_is_found(published: Estate, purpose: Purpose) -> None:
-    rows = next(published.layout.pseudonymized_for(purpose).glob("*/*.parquet"))
+@pytest.mark.parametrize("audience", Audience)
+def test_a_leak_into_pseudonymized_rows_is_found(published: Estate, audience: Audience) -> None:
+    rows = next(published.layout.pseudonymized_for(audience).glob("*/*.parquet"))
     with duckdb.connect() as c:
         c.execute(f"CREATE TABLE t AS FROM '{rows}'")
         c.execute("UPDATE t SET course_code = $v WHERE rowid = 0", {"v": EMAIL})
         c.execute(f"COPY t TO '{rows}' (FORMAT parquet)")
-    verdict = boundaries.pseudonymized(published.layout, MAP, purpose)
+    verdict = boundaries.pseudonymized(published.layout, MAP, audience)
     assert "course_code.course" in verdict.broken
     assert "course_code.known_identifier" in verdict.broken
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline.policy.data_map import DataMap
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import Layout
 from tests.company import HISTORY, NAME, record, statement, write_drop
@@ -87,7 +87,7 @@ def test_file_is_refused_by_name_and_rule(estate: Estate, kind: str) -> None:
 
 
 def stored(layout: Layout, data_map: DataMap) -> tuple[pl.DataFrame, pl.DataFrame]:
-    take_in(layout, data_map, NIGHT)
+    ingest(layout, data_map, NIGHT)
     (records,) = layout.canonical.glob("*/*/records-*[0-9].parquet")
     (rejects,) = layout.canonical.glob("*/*/records-*.rejects.parquet")
     return pl.read_parquet(records), pl.read_parquet(rejects)
@@ -155,5 +155,5 @@ def test_a_missing_column_names_itself(tmp_path: Path, data_map: DataMap) -> Non
     frame = pl.read_csv(path, infer_schema=False).drop("Status")
     frame.write_csv(path)
     with pytest.raises(MalformedFile, match='missing column "Status"'):
-        take_in(layout, data_map, NIGHT)
+        ingest(layout, data_map, NIGHT)
     assert not layout.canonical.exists()

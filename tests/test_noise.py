@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import Budget, Coaching, Noise, load_disclosure
 from pipeline.published import noise
 from pipeline.storage.layout import PROJECT
@@ -19,12 +19,12 @@ from tests.conftest import NIGHT, Estate, errors
 from tests.estate import policy_with
 
 FINEST = "coaching_team_course"
-ASKED = {FINEST: {"epsilon": 1.0, "at_most": 2}}
+ASKED = {FINEST: {"epsilon": 1.0, "max_records_per_person": 2}}
 
 
 def rules(epsilon: float) -> Coaching:
     asked = load_disclosure(PROJECT / "disclosure_rules.yaml").coaching
-    return asked.model_copy(update={"noise": {FINEST: Noise(epsilon=1.0, at_most=2)},
+    return asked.model_copy(update={"noise": {FINEST: Noise(epsilon=1.0, max_records_per_person=2)},
                                     "budget": Budget(epsilon=epsilon, per="P1Y")})  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def figures(estate: Estate, table: str) -> list[tuple[object, ...]]:
 
 
 def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
-    made, epsilon = noise.mechanism(Noise(epsilon=0.5, at_most=3), 18)
+    made, epsilon = noise.mechanism(Noise(epsilon=0.5, max_records_per_person=3), 18)
     assert epsilon == pytest.approx(0.5, rel=1e-6)
     drawn = np.array(made([1000] * 4000))
     # Integer Laplace of scale 36: the mean absolute deviation is its scale; 4,000 draws tell it to
@@ -51,7 +51,7 @@ def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
 
 
 def test_noise_is_off_by_default(good_night: Estate) -> None:
-    assert noise.read_ledger(good_night.layout.told) == []
+    assert noise.read_ledger(good_night.layout.publication_history) == []
     assert not load_disclosure(PROJECT / "disclosure_rules.yaml").coaching.noise
 
 
@@ -62,8 +62,8 @@ def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
     write_drop(estate.drop(), *company())
     result = estate.run()
     assert result.success, errors(result)
-    (spent,) = noise.read_ledger(estate.layout.told)
-    assert (spent.table, spent.period, spent.at_most) == (FINEST, "2026-10-01", 2)
+    (spent,) = noise.read_ledger(estate.layout.publication_history)
+    assert (spent.table, spent.period, spent.max_records_per_person) == (FINEST, "2026-10-01", 2)
     assert spent.epsilon == pytest.approx(1.0, rel=1e-6)
     exact = ("coaching_period", "coaching_course", "coaching_category")
     assert [figures(estate, t) for t in exact] == [figures(good_night, t) for t in exact]
@@ -77,7 +77,7 @@ def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
     write_drop(estate.drop(later), [record(20)])
     assert estate.run(later).success
     assert figures(estate, FINEST) == told
-    assert noise.read_ledger(estate.layout.told) == [spent]
+    assert noise.read_ledger(estate.layout.publication_history) == [spent]
     for row in json.loads((estate.layout.reconciliation / f"{later}.json").read_text()):
         assert row["holds"]
 
@@ -91,7 +91,7 @@ def test_a_period_that_the_budget_does_not_cover_is_not_told(
     assert result.success, errors(result)
     assert figures(estate, FINEST) == []
     assert figures(estate, "coaching_course")
-    assert noise.read_ledger(estate.layout.told) == []
+    assert noise.read_ledger(estate.layout.publication_history) == []
 
 
 def test_the_budget_counts_the_periods_around() -> None:
@@ -118,4 +118,4 @@ def test_noise_without_a_budget_or_on_no_table_is_refused() -> None:
 def test_without_opendp_the_run_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opendp.prelude", None)
     with pytest.raises(PolicyError, match=r"lms-milestones\[privacy\]"):
-        noise.mechanism(Noise(epsilon=1, at_most=1), 6)
+        noise.mechanism(Noise(epsilon=1, max_records_per_person=1), 6)

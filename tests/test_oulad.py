@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipeline.policy.data_map import DataMap
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import PROJECT, Layout
 from tests.conftest import NIGHT, Estate, errors
@@ -44,7 +44,7 @@ def write_small(folder: Path) -> None:
 def test_days_results_and_missing_marks(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
     write_small(Path(layout.landing) / str(NIGHT))
-    take_in(layout, data_map, NIGHT)
+    ingest(layout, data_map, NIGHT)
     (file,) = layout.canonical.glob("*/*/records-oulad-[0-9].parquet")
     rows = pl.read_parquet(file).sort("record_type", "learner_id", "score").to_dicts()
     told = [(r["learner_id"], r["course_code"], r["status"], r["score"], r["event_at"])
@@ -68,7 +68,7 @@ def test_all_five_files_are_needed(tmp_path: Path, data_map: DataMap) -> None:
     write_small(folder)
     (folder / "courses.csv").unlink()
     with pytest.raises(MalformedFile, match=r"courses\.csv"):
-        take_in(layout, data_map, NIGHT)
+        ingest(layout, data_map, NIGHT)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the Open University files are not at hand")

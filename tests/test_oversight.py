@@ -12,36 +12,37 @@ import pytest
 
 from assets.resources import Store
 from pipeline.access import audit, review
-from pipeline.access.authorize import Ask, Refused
+from pipeline.access.authorize import AccessDenied, AccessRequest
 from pipeline.access.log import AccessLog
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.governance import incident, share, suspension
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports, gate
 from pipeline.read import service
+from pipeline.read.receive import receive
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
-from tests.estate import ground
+from tests.estate import context
 from tests.test_access_log import segments
 from tests.test_command import milestones
 from tests.test_door import DETAIL, detail_ask, leave, subject
 from tests.test_governance import policy, told
 
 NOW = dt.datetime.now(dt.UTC)
-REPORTS = Ask("max", Role.MANAGER, "one_to_one", "manager_extract")
+REPORTS = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
 
 
 @pytest.fixture
-def stand(published: Estate) -> Ground:
-    return ground(published.home)
+def stand(published: Estate) -> Context:
+    return context(published.home)
 
 
 # --- documents -----------------------------------------------------------------------------------
 
 
-def test_every_release_carries_the_documents_of_its_policy(stand: Ground) -> None:
+def test_every_release_carries_the_documents_of_its_policy(stand: Context) -> None:
     folder = stand.layout.current / documents.FOLDER
     made = documents.made(stand, NOW.date())
     assert {path.name for path in folder.iterdir()} == {
@@ -58,7 +59,7 @@ def test_every_release_carries_the_documents_of_its_policy(stand: Ground) -> Non
         assert not re.search(r"\bNone\b|Undefined|\{\{|&lt;", page), name
 
 
-def test_the_record_of_processing_says_everything_of_article_30(stand: Ground) -> None:
+def test_the_record_of_processing_says_everything_of_article_30(stand: Context) -> None:
     record = documents.made(stand, NOW.date())["record-of-processing"]
     rules = stand.governance
     for purpose in rules.purposes.values():
@@ -75,14 +76,14 @@ def test_documents_follow_the_policy(published: Estate, tmp_path: Path) -> None:
     changed = told()
     changed["purposes"]["one_to_one"]["description"] = "<b>talk | about</b> trainings"
     changed["transfers"]["scc"] = []
-    other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).ground
+    other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).context
     made = documents.made(other, NOW.date())
     assert "| APAC | DE | none: such rows stop the night |" in made["record-of-processing"]
     page = documents.page(made["privacy-notice"])
     assert "<b>" not in page, "a value is shown, not obeyed"
 
 
-def test_the_managers_guide_names_what_managers_do_not_get(stand: Ground) -> None:
+def test_the_managers_guide_names_what_managers_do_not_get(stand: Context) -> None:
     guide = documents.made(stand, NOW.date())["manager-guide"]
     hidden = re.search(r"may not ask for: (.*)\.", guide)
     assert hidden is not None
@@ -100,7 +101,7 @@ def test_windows_in_words(text: str, said: str) -> None:
 # --- checklist -----------------------------------------------------------------------------------
 
 
-def ask_share(stand: Ground, **changes: Any) -> list[share.Answer]:
+def ask_share(stand: Context, **changes: Any) -> list[share.Answer]:
     given: dict[str, Any] = {
         "table": "analytics_milestones", "role": Role.ANALYST, "purpose": "training_quality",
         "recipient": "Dashboards GmbH", "now": NOW,
@@ -112,7 +113,7 @@ def noes(answers: list[share.Answer]) -> list[str]:
     return [one.why for one in answers if not one.yes]
 
 
-def test_the_checklist_says_yes_to_what_may_be_shared(stand: Ground) -> None:
+def test_the_checklist_says_yes_to_what_may_be_shared(stand: Context) -> None:
     assert noes(ask_share(stand)) == []
     with pytest.raises(PolicyError, match="no published table"):
         ask_share(stand, table="x'; --")
@@ -129,12 +130,12 @@ def test_the_checklist_says_yes_to_what_may_be_shared(stand: Ground) -> None:
     ],
 )
 def test_the_checklist_says_no_with_the_reason(
-    stand: Ground, changes: dict[str, Any], why: str
+    stand: Context, changes: dict[str, Any], why: str
 ) -> None:
     assert re.search(why, "; ".join(noes(ask_share(stand, **changes))))
 
 
-def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Ground) -> None:
+def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Context) -> None:
     path = stand.layout.current / "analytics.duckdb"
     path.write_bytes(path.read_bytes() + b"\0")
     assert noes(ask_share(stand)) == ["the file is not the one that passed the checks"]
@@ -162,7 +163,7 @@ def entry(at: str, actor: str, people: int, **changes: Any) -> dict[str, object]
 
 
 def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
-    stand = ground(tmp_path)
+    stand = context(tmp_path)
     own = "refused: one's own records are had by an access request (GDPR Art. 15)"
     AccessLog(stand.layout).append(
         entry("2026-11-23T10:00:00.000", "hana", 2),  # a Monday
@@ -189,7 +190,7 @@ def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
     assert (found.entries, found.changes) == (9, 1)
 
 
-def test_a_review_is_recorded_by_somebody_else_and_comes_due(stand: Ground) -> None:
+def test_a_review_is_recorded_by_somebody_else_and_comes_due(stand: Context) -> None:
     service.read(stand, REPORTS)
     since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     assert not review.overdue(stand, NOW)
@@ -208,7 +209,7 @@ def test_a_review_is_recorded_by_somebody_else_and_comes_due(stand: Ground) -> N
 
 
 def test_an_empty_log_needs_no_review(tmp_path: Path) -> None:
-    assert not review.overdue(ground(tmp_path), NOW)
+    assert not review.overdue(context(tmp_path), NOW)
 
 
 def test_only_roles_with_the_log_review_it(
@@ -223,11 +224,11 @@ def test_only_roles_with_the_log_review_it(
 # --- incident ------------------------------------------------------------------------------------
 
 
-def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Ground) -> None:
+def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Context) -> None:
     start = NOW - dt.timedelta(hours=1)
     service.read(stand, REPORTS)
-    service.read(stand, Ask("ana", Role.ANALYST, "team_coaching", "coaching_team"))
-    with pytest.raises(Refused):
+    service.read(stand, AccessRequest("ana", Role.ANALYST, "team_coaching", "coaching_team"))
+    with pytest.raises(AccessDenied):
         service.read(stand, detail_ask(stand, note=""))
     end = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     found = incident.scope(stand, start, end)
@@ -250,9 +251,9 @@ def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Gro
     assert opened.refs == (subject(stand),)
 
 
-def test_a_file_that_got_out_exposes_everybody_in_it(stand: Ground) -> None:
+def test_a_file_that_got_out_exposes_everybody_in_it(stand: Context) -> None:
     found = incident.scope(stand, NOW, NOW, table="analytics_milestones", whole=True)
-    everything = service.read(stand, Ask("ana", Role.ANALYST, "training_quality",
+    everything = service.read(stand, AccessRequest("ana", Role.ANALYST, "training_quality",
                                       "analytics_milestones"))  # fmt: skip
     at = everything.columns.index("learner_ref")
     assert found.people == len({row[at] for row in everything.rows})
@@ -263,7 +264,7 @@ def test_a_file_that_got_out_exposes_everybody_in_it(stand: Ground) -> None:
         incident.scope(stand, NOW, NOW, table="../vault")
 
 
-def test_the_clock_and_the_drafts(stand: Ground, tmp_path: Path) -> None:
+def test_the_clock_and_the_drafts(stand: Context, tmp_path: Path) -> None:
     service.read(stand, detail_ask(stand, sign_off=leave(stand)))
     later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     found = incident.scope(stand, NOW - dt.timedelta(hours=1), later)
@@ -280,30 +281,30 @@ def test_the_clock_and_the_drafts(stand: Ground, tmp_path: Path) -> None:
 
 
 def test_frozen_means_nothing_is_read_received_or_published(published: Estate) -> None:
-    stand = published.ground
-    own = service.reference(stand, f"emp:{number(900)}", Purpose.MANAGER)
+    stand = published.context
+    own = service.reference(stand, f"emp:{number(900)}", Audience.MANAGER)
     before = gate.manifest(stand.layout)
-    suspension.freeze(stand, "laptop lost", "dora", NOW)
+    suspension.suspend(stand, "laptop lost", "dora", NOW)
     assert not (stand.layout.current / exports.FOLDER).exists()
     with pytest.raises(PolicyError, match=r"frozen since .* by dora: laptop lost"):
         service.read(stand, REPORTS)
     with pytest.raises(PolicyError, match="frozen"):
-        exports.receive(stand, REPORTS, own, published.home.parent / "files")
+        receive(stand, REPORTS, own, published.home.parent / "files")
     store = Store(home=str(published.home))
     store.require_valid_policy(NOW.date())  # erasure goes on
     with pytest.raises(PolicyError, match="frozen"):
         store.require_lawful_use(NOW.date())
     assert not published.run().success
     assert gate.manifest(stand.layout) == before
-    suspension.thaw(stand)
+    suspension.resume(stand)
     with pytest.raises(PolicyError, match="nothing is frozen"):
-        suspension.thaw(stand)
+        suspension.resume(stand)
     assert service.read(stand, REPORTS).rows
     assert published.run().success
-    assert exports.receive(stand, REPORTS, own, published.home.parent / "files")
+    assert receive(stand, REPORTS, own, published.home.parent / "files")
 
 
-def test_the_plan_tells_its_state(stand: Ground) -> None:
+def test_the_plan_tells_its_state(stand: Context) -> None:
     plan = stand.governance.plan
     states = {plan.state(step, plan.started_on + dt.timedelta(days=400)) for step in plan.steps}
     assert states == {"done", "overdue"}

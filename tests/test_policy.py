@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 import yaml
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap, load_data_map, printable
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.pseudonymize import TABLES, check_against
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
 from tests.company import NAME, company, record, statement, write_drop
@@ -56,7 +56,7 @@ def test_an_unlisted_json_path_stops_the_run(tmp_path: Path, data_map: DataMap, 
     layout = Layout(tmp_path)
     write_drop(Path(layout.landing) / str(NIGHT), [record()], (), [statement(1), one])
     with pytest.raises(PolicyError, match=path.replace(".", r"\.")):
-        take_in(layout, data_map, NIGHT)
+        ingest(layout, data_map, NIGHT)
     assert not layout.canonical.exists()
 
 
@@ -65,7 +65,7 @@ def test_a_file_no_source_claims_stops_the_run(tmp_path: Path, data_map: DataMap
     folder = write_drop(Path(layout.landing) / str(NIGHT), [record()])
     (folder / "salaries.xlsx").write_bytes(b"x")
     with pytest.raises(PolicyError, match=r"salaries\.xlsx"):
-        take_in(layout, data_map, NIGHT)
+        ingest(layout, data_map, NIGHT)
     assert not layout.canonical.exists()
 
 
@@ -73,7 +73,7 @@ def test_a_folder_that_is_no_region_stops_the_run(tmp_path: Path, data_map: Data
     layout = Layout(tmp_path)
     write_drop(Path(layout.landing) / str(NIGHT) / "Atlantis", [record()])
     with pytest.raises(PolicyError, match="no region"):
-        take_in(layout, data_map, NIGHT)
+        ingest(layout, data_map, NIGHT)
 
 
 def test_a_header_that_holds_values_is_not_quoted() -> None:
@@ -86,13 +86,13 @@ def test_every_source_has_a_reader(data_map: DataMap) -> None:
     assert {source.reader for source in data_map.sources.values()} <= set(READERS)
 
 
-@pytest.mark.parametrize("purpose", Purpose)
-def test_columns_keep_to_the_map(data_map: DataMap, purpose: Purpose) -> None:
+@pytest.mark.parametrize("purpose", Audience)
+def test_columns_keep_to_the_map(data_map: DataMap, purpose: Audience) -> None:
     check_against(data_map, purpose)
 
 
-@pytest.mark.parametrize("purpose", Purpose)
-def test_a_stricter_map_stops_the_run(purpose: Purpose) -> None:
+@pytest.mark.parametrize("purpose", Audience)
+def test_a_stricter_map_stops_the_run(purpose: Audience) -> None:
     """Every column falls when the map withdraws its field from the purpose."""
     for column in TABLES[purpose].values():
         for field in set(column.made_from) - {"source", "record_type"}:
@@ -116,7 +116,7 @@ def test_an_exact_field_must_be_allowed_as_exact(data_map: DataMap) -> None:
             if spec["name"] == "score":
                 spec.pop("exact_for")
     with pytest.raises(PolicyError, match=r"hr_legal\.score.*generalize"):
-        check_against(DataMap.model_validate(given), Purpose.HR_LEGAL)
+        check_against(DataMap.model_validate(given), Audience.HR_LEGAL)
 
 
 def _break(given: dict[str, Any], kind: str) -> None:

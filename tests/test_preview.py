@@ -13,14 +13,15 @@ import pytest
 import yaml
 
 from pipeline.access import audit
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
+from pipeline.errors import PolicyError
 from pipeline.governance import pilot, preview
 from pipeline.governance.preview import Change
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
-from pipeline.published import exports, gate
+from pipeline.policy.fields import Audience
+from pipeline.published import gate
 from pipeline.read import service
+from pipeline.read.receive import receive
 from pipeline.storage.layout import PROJECT
 from tests.company import number
 from tests.conftest import Estate, errors
@@ -63,7 +64,7 @@ def test_the_preview_is_what_the_run_then_does(published: Estate, tmp_path: Path
     folder = fewer_columns(tmp_path / "policy")
     candidate = other(published, folder)
     before, release = rows(published.layout.current), pilot.hashes(published.layout)
-    found = preview.preview(published.ground, PROJECT, candidate.ground, folder, NOW)
+    found = preview.preview(published.context, PROJECT, candidate.context, folder, NOW)
     assert pilot.hashes(published.layout) == release
     assert not [p for p in published.layout.work.iterdir() if p.name.startswith("preview")]
     assert found.stopped_by == {}
@@ -91,7 +92,7 @@ def test_the_preview_is_what_the_run_then_does(published: Estate, tmp_path: Path
 
 
 def test_the_same_policy_changes_nothing(published: Estate) -> None:
-    found = preview.preview(published.ground, PROJECT, published.ground, PROJECT, NOW)
+    found = preview.preview(published.context, PROJECT, published.context, PROJECT, NOW)
     assert found.keys == ()
     assert {one.rows_gone + one.rows_new for one in found.changes} == {0}
 
@@ -103,7 +104,7 @@ def test_a_policy_whose_night_would_stop_says_so(published: Estate, tmp_path: Pa
     changed["transfers"]["home"]["EU"] = "US"
     folder = policy(tmp_path / "policy", changed)
     with pytest.raises(PolicyError, match="nothing lets data of EU go"):
-        preview.preview(published.ground, PROJECT, other(published, folder).ground, folder, NOW)
+        preview.preview(published.context, PROJECT, other(published, folder).context, folder, NOW)
     assert not [p for p in published.layout.work.iterdir() if p.name.startswith("preview")]
 
 
@@ -125,13 +126,13 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
     folder = fewer_columns(tmp_path / "policy")
     candidate, layout = other(published, folder), published.layout
     with pytest.raises(PolicyError, match="not signed"):
-        pilot.start(candidate.ground, ("max",), NOW)
+        pilot.start(candidate.context, ("max",), NOW)
     sign_policy(published.home, folder)
     with pytest.raises(PolicyError, match="staff list"):
-        pilot.start(candidate.ground, ("stranger",), NOW)
+        pilot.start(candidate.context, ("stranger",), NOW)
     assert not layout.pilot.exists()
     before, was = pilot.hashes(layout), rows(layout.current)
-    target = pilot.start(candidate.ground, ("max", "ana"), NOW)
+    target = pilot.start(candidate.context, ("max", "ana"), NOW)
     assert pilot.hashes(layout) == before, "the rest is untouched, to the byte"
     proof = json.loads((target / "pilot.json").read_text())
     assert proof["release_before"] == proof["release_after"] == before
@@ -142,10 +143,10 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
     assert set(rows(target / "ana" / "analyst")) == {*was} - {"manager_extract", "hr_legal_detail"}
     assert list(audit.bodies(layout))[-1]["note"].endswith("for ana, max")
     for actor, role in (("max", Role.MANAGER), ("mia", Role.MANAGER)):
-        ref = service.reference(published.ground, f"emp:{number(STAFF[actor][1] or 0)}",
-                             Purpose.MANAGER)  # fmt: skip
-        ask = Ask(actor, role, "one_to_one", "manager_extract")
-        exports.receive(published.ground, ask, ref, tmp_path / actor)
+        ref = service.reference(published.context, f"emp:{number(STAFF[actor][1] or 0)}",
+                             Audience.MANAGER)  # fmt: skip
+        ask = AccessRequest(actor, role, "one_to_one", "manager_extract")
+        receive(published.context, ask, ref, tmp_path / actor)
     assert "outcome" not in rows(tmp_path / "max")["manager_extract"][0]
     assert "outcome" in rows(tmp_path / "mia")["manager_extract"][0]
     # What the pilot got is what the night then publishes, and the pilot ends with it.
@@ -162,7 +163,7 @@ def test_a_pilot_whose_checks_fail_writes_nothing(
     sign_policy(published.home, folder)
     monkeypatch.setattr(pilot, "verdicts", lambda *_: {"coaching_team": ["k"]})
     with pytest.raises(PolicyError, match="would stop at coaching_team"):
-        pilot.start(other(published, folder).ground, ("max",), NOW)
+        pilot.start(other(published, folder).context, ("max",), NOW)
     assert not layout_files(published)
     assert gate.manifest(published.layout)
 

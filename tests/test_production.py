@@ -22,7 +22,7 @@ from pipeline.definitions import defs
 from pipeline.operations import alerts, instance, openlineage
 from pipeline.operations.alerts import Alert
 from pipeline.policy.data_map import DataMap
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, free_port
@@ -172,7 +172,7 @@ def test_a_killed_run_is_told_of_too() -> None:
 def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest, calls = take_in, list[int]()
+    honest, calls = ingest, list[int]()
 
     def flaky(*arguments: Any) -> Any:
         calls.append(1)
@@ -311,7 +311,7 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
     assert "drop of" not in again.stdout
     nothing = milestones(homes["at once"], "backfill", "--from", "2020-01-01", "--to", "2020-02-01")
     assert nothing.returncode == 1
-    assert "no drop lies between" in nothing.stderr + nothing.stdout
+    assert "no delivery lies between" in nothing.stderr + nothing.stdout
 
 
 SETTINGS = re.compile(r"\b(?:MILESTONES|OPENLINEAGE|DAGSTER)_[A-Z_]+\b")

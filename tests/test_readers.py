@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from pipeline.policy.data_map import DataMap
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import Layout
 from tests.company import HISTORY, record, write_csv, write_drop
 
@@ -28,7 +28,7 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def read(layout: Layout, data_map: DataMap) -> pl.DataFrame:
-    take_in(layout, data_map, NIGHT)
+    ingest(layout, data_map, NIGHT)
     return canonical(layout)
 
 
@@ -205,7 +205,7 @@ def test_an_url_is_as_good_as_a_folder(tmp_path: Path, data_map: DataMap) -> Non
 
     local = write_drop(tmp_path / "local", [record(0)])
     memory = fsspec.filesystem("memory")
-    memory.put(str(local / "learning_history.csv"), f"/drops/{NIGHT}/learning_history.csv")
-    layout = Layout(tmp_path / "home", "memory://drops")
+    memory.put(str(local / "learning_history.csv"), f"/deliveries/{NIGHT}/learning_history.csv")
+    layout = Layout(tmp_path / "home", "memory://deliveries")
     assert read(layout, data_map)["learner_id"].to_list() == ["emp:7700001"]
     assert not list(layout.work.glob("landing-*"))

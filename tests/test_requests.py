@@ -11,20 +11,19 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.access.authorize import Ask
-from pipeline.context import Ground
+from pipeline.access.authorize import AccessRequest
+from pipeline.context import Context
+from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.read import service
 from pipeline.requests import access_package, fulfil
 from pipeline.retained import job, verify
-from pipeline.storage.file_edit import ErasureError
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register, restrictions
 from pipeline.subjects.request_register import Kind, Request, State
 from tests.company import EMAIL, NAME, NUMBER, number
 from tests.conftest import Estate, errors
-from tests.estate import NOW, as_of, ground
+from tests.estate import NOW, as_of, context
 from tests.kill_points import tables
 from tests.opened import relation, text_of
 from tests.test_command import milestones
@@ -33,7 +32,7 @@ TODAY = NOW.date()
 PERSON = f"emp:{NUMBER}"
 
 
-def asked(stand: Ground, kind: Kind, who: str = PERSON, **details: Any) -> Request:
+def asked(stand: Context, kind: Kind, who: str = PERSON, **details: Any) -> Request:
     request = request_register.receive(stand.layout, kind, who, TODAY, details)
     return request_register.verify_identity(stand.layout, request.name, "HR desk")
 
@@ -47,11 +46,11 @@ def ref(home: Path, purpose: str, person: str = PERSON) -> str:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_nothing_is_done_for_an_unverified_sender(past: Estate, kind: Kind) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     before = tables(past.home)
     request = request_register.receive(stand.layout, kind, PERSON, TODAY, {})
     with pytest.raises(PolicyError, match="not verified"):
-        fulfil.carry_out(stand, request.name, NOW)
+        fulfil.fulfil(stand, request.name, NOW)
     assert tables(past.home) == before
     assert request_register.read(stand.layout, request.name).state is State.RECEIVED
     assert not (past.home / "vault" / "packages").exists()
@@ -94,10 +93,10 @@ def test_states_follow_each_other(tmp_path: Path) -> None:
 
 
 def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     mine = ref(past.home, "manager")
-    service.read(stand, Ask("max", Role.MANAGER, "one_to_one", "manager_extract"))
-    done = fulfil.carry_out(stand, asked(stand, Kind.ACCESS).name, NOW)
+    service.read(stand, AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"))
+    done = fulfil.fulfil(stand, asked(stand, Kind.ACCESS).name, NOW)
     assert done.state is State.DONE
     (folder,) = (past.home / "vault" / "packages").iterdir()
     text = text_of(past.home, folder / "package.json.enc")
@@ -134,8 +133,8 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
 
 
 def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:
-    stand = ground(past.home)
-    done = fulfil.carry_out(stand, asked(stand, Kind.ERASURE).name, NOW)
+    stand = context(past.home)
+    done = fulfil.fulfil(stand, asked(stand, Kind.ERASURE).name, NOW)
     assert done.state is State.DONE
     assert done.identifier is None
     assert done.receipt
@@ -145,25 +144,25 @@ def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -
 
 
 def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     legal_holds.place(stand.layout, legal_holds.Hold.model_validate({
         "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": TODAY,
         "review_by": dt.date(2027, 1, 1), "courses": ("SEC-101",),
     }))  # fmt: skip
     request = asked(stand, Kind.ERASURE)
     with pytest.raises(PolicyError, match="case-7"):
-        fulfil.carry_out(stand, request.name, NOW)
+        fulfil.fulfil(stand, request.name, NOW)
     waiting = request_register.read(stand.layout, request.name)
     assert waiting.state is State.WAITING
     assert "case-7" in waiting.history[-1].note
     legal_holds.lift(stand.layout, "case-7", TODAY)
-    assert fulfil.carry_out(stand, request.name, NOW).state is State.DONE
+    assert fulfil.fulfil(stand, request.name, NOW).state is State.DONE
 
 
 def test_an_erasure_that_was_cut_off_is_carried_on(
     past: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     request = asked(stand, Kind.ERASURE)
 
     def dead(*_: object) -> None:
@@ -172,19 +171,19 @@ def test_an_erasure_that_was_cut_off_is_carried_on(
     with monkeypatch.context() as patch:
         patch.setattr(verify, "require_gone", dead)
         with pytest.raises(ErasureError):
-            fulfil.carry_out(stand, request.name, NOW)
+            fulfil.fulfil(stand, request.name, NOW)
     assert request_register.read(stand.layout, request.name).state is State.WAITING
-    done = fulfil.carry_out(stand, request.name, NOW)
+    done = fulfil.fulfil(stand, request.name, NOW)
     told = json.loads((past.home / "receipts" / f"{done.receipt}.json").read_text())
     assert told["request"] == request.name
     assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
 
 
 def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
     before = tables(past.home)
-    fulfil.carry_out(stand, asked(stand, Kind.RESTRICTION).name, NOW)
+    fulfil.fulfil(stand, asked(stand, Kind.RESTRICTION).name, NOW)
     shown = str(tables(past.home))
     assert not [one for one in refs.values() if one in shown]
     # Kept, even past the window, until the restriction ends.
@@ -204,20 +203,20 @@ def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
 
 
 def test_an_objection_ends_the_uses_that_rest_on_interest(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     refs = {p: ref(past.home, p) for p in ("manager", "analytics", "hr_legal")}
-    fulfil.carry_out(stand, asked(stand, Kind.OBJECTION).name, NOW)
+    fulfil.fulfil(stand, asked(stand, Kind.OBJECTION).name, NOW)
     shown = str(tables(past.home))
     assert {p for p, one in refs.items() if one in shown} == {"hr_legal"}
     with pytest.raises(PolicyError, match="obliged"):
-        fulfil.carry_out(stand, asked(stand, Kind.OBJECTION, purposes=["hr_legal"]).name, NOW)
+        fulfil.fulfil(stand, asked(stand, Kind.OBJECTION, purposes=["hr_legal"]).name, NOW)
 
 
 def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5",
                     occurrence="2026-10-01")  # fmt: skip
-    fulfil.carry_out(stand, request.name, NOW)
+    fulfil.fulfil(stand, request.name, NOW)
     with duckdb.connect() as c:
         rows = c.execute(
             f"SELECT score, status FROM read_parquet('{past.home}/store/canonical/*/*/"
@@ -240,10 +239,10 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
     {"course_code": "SEC-101", "score": "61"}, {"course_code": "NONE", "score": "61"},
 ])  # fmt: skip
 def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str, str]) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     before = {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")}
     with pytest.raises(PolicyError):
-        fulfil.carry_out(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
+        fulfil.fulfil(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
     assert {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")} == before
 
 

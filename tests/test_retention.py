@@ -12,33 +12,33 @@ import duckdb
 import pytest
 
 from assets.resources import Store
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
 from pipeline.definitions import definitions
+from pipeline.errors import ErasureError, PolicyError
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import gate
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.read import service
 from pipeline.retained import job, receipts
 from pipeline.retained.housekeeping import expired_before
 from pipeline.storage.engine import engine
-from pipeline.storage.file_edit import ErasureError, Stroke, rewrite
+from pipeline.storage.file_edit import FileEdit, rewrite
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
 from tests.company import NAME, number, record, write_drop
 from tests.conftest import NIGHT, QUIET, Estate, errors
-from tests.estate import BEFORE, NOW, as_of, company_with_a_past, ground, hold
+from tests.estate import BEFORE, NOW, as_of, company_with_a_past, context, hold
 from tests.kill_points import courses, records, tables
 from tests.opened import everything, references
 
 
 def test_the_plan_says_what_where_and_by_which_rule(past: Estate) -> None:
     before = {p: p.stat().st_mtime_ns for p in past.home.rglob("*") if p.is_file()}
-    lines = job.dry_run(ground(past.home), NOW)
+    lines = job.dry_run(context(past.home), NOW)
     first = next(line for line in lines if "milestone_flag" in line.what)
     assert (first.due, first.held, first.rule) == (12, 0, "records.milestone_flag")
     assert "2023-11" in first.where
@@ -56,7 +56,7 @@ def test_what_is_due_goes_from_everywhere_and_the_month_stays_as_an_aggregate(
     told = {name: rows for name, rows in published.items() if name.startswith("coaching_")}
     assert "OLD-1" in str(told["coaching_course"])
     rows = records(past.home)
-    (receipt,) = job.retain(ground(past.home), NOW)
+    (receipt,) = job.retain(context(past.home), NOW)
     left = records(past.home)
     # Both revisions of each record went; the quarantined row is within its own window.
     assert sorted(map(str, left)) == sorted(str(row) for row in rows if row[2] != "OLD-1")
@@ -69,27 +69,29 @@ def test_what_is_due_goes_from_everywhere_and_the_month_stays_as_an_aggregate(
         "after"
     ] == 24  # fmt: skip
     assert gate.manifest(Layout(past.home))["erasure"] == receipt["receipt"]
-    assert job.dry_run(ground(past.home), NOW) == []
+    assert job.dry_run(context(past.home), NOW) == []
     # A second deletion has nothing to do, and says so.
-    (again,) = job.retain(ground(past.home), NOW)
+    (again,) = job.retain(context(past.home), NOW)
     assert again["rows"] == {}
 
 
 def test_what_is_left_is_what_a_night_over_the_survivors_makes(past: Estate) -> None:
-    job.retain(ground(past.home), NOW)
+    job.retain(context(past.home), NOW)
     remade = tables(past.home)
     with as_of(NOW):
         result = past.run()
-    # The drop is still delivered, so the old rows are back in the store, and not published.
+    # The delivery is still delivered, so the old rows are back in the store, and not published.
     assert result.success, errors(result)
     assert tables(past.home) == remade
 
 
 def test_readers_see_the_old_or_the_new(past: Estate) -> None:
-    stand, seen, stop = past.ground, set[int](), threading.Event()
-    person = service.reference(stand, f"emp:{number(0)}", Purpose.HR_LEGAL)
+    stand, seen, stop = past.context, set[int](), threading.Event()
+    person = service.reference(stand, f"emp:{number(0)}", Audience.HR_LEGAL)
     assert person
-    ask = Ask("hana", Role.HR, "misconduct_case", "hr_legal_detail", (person,), note="case 2026-17")
+    ask = AccessRequest(
+        "hana", Role.HR, "misconduct_case", "hr_legal_detail", (person,), note="case 2026-17"
+    )
     before = service.read(stand, ask).total
 
     def read() -> None:
@@ -99,7 +101,7 @@ def test_readers_see_the_old_or_the_new(past: Estate) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        job.retain(ground(past.home), NOW)
+        job.retain(context(past.home), NOW)
     finally:
         stop.set()
         reader.join()
@@ -114,7 +116,7 @@ def test_readers_see_the_old_or_the_new(past: Estate) -> None:
     {"regions": ("EU",), "courses": ("OLD-1",)}, {"sources": ("corporate",)},
 ])  # fmt: skip
 def test_held_records_are_kept(past: Estate, scope: dict[str, Any]) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     legal_holds.place(stand.layout, hold(**scope))
     (told,) = job.retain(stand, NOW)
     kept = sum(row[2] == "OLD-1" for row in records(past.home))
@@ -128,7 +130,7 @@ def test_held_records_are_kept(past: Estate, scope: dict[str, Any]) -> None:
 def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
     past: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     honest = job._select_again
 
     def meanwhile(*arguments: Any) -> None:
@@ -144,7 +146,7 @@ def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
 
 
 def test_a_stale_hold_stops_nights_and_deletions(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     legal_holds.place(stand.layout, hold(courses=("OLD-1",)))
     late = dt.datetime(2027, 1, 2, tzinfo=dt.UTC)
     with pytest.raises(PolicyError, match="case-7"):
@@ -169,7 +171,7 @@ def test_a_department_that_falls_below_k_is_withheld_everywhere(estate: Estate) 
         result = estate.run()
     assert result.success, errors(result)
     assert "Rare" in str(tables(estate.home)["hr_legal_detail"])
-    job.retain(ground(estate.home), NOW)
+    job.retain(context(estate.home), NOW)
     assert "Rare" not in str(tables(estate.home))
     with duckdb.connect() as c:
         path = f"{estate.home}/store/classified/*/*.parquet"
@@ -185,23 +187,23 @@ def test_old_drops_quarantine_and_rosters_go_by_their_own_rules(past: Estate) ->
     never = past.drop(NIGHT + dt.timedelta(days=1))
     write_drop(never, rows[:1])
     now = dt.datetime(2026, 12, 12, 12, tzinfo=dt.UTC)
-    plan = {line.what: line for line in job.dry_run(ground(past.home), now)}
-    assert plan["delivered drops"].where == str(NIGHT)
+    plan = {line.what: line for line in job.dry_run(context(past.home), now)}
+    assert plan["delivered deliveries"].where == str(NIGHT)
     assert plan["never taken in, so kept: run their nights"].held == 1
     assert plan["superseded and old rows"].due == 22
-    job.retain(ground(past.home), now)
+    job.retain(context(past.home), now)
     assert not past.drop(NIGHT).exists()
     assert past.drop(later).exists()
     assert never.exists()
     assert not [row for row in records(past.home) if row[6]], "quarantined rows are left"
-    # The night of a removed drop can be run again: the store holds it.
+    # The night of a removed delivery can be run again: the store holds it.
     result = past.run(NIGHT)
     assert result.success, errors(result)
 
 
 def test_the_job_shows_plan_and_receipt_in_dagster(past: Estate) -> None:
     found = definitions(Store(home=str(past.home)))
-    (schedule,) = [s for s in found.schedules or () if s.name == "every_night_deletion"]
+    (schedule,) = [s for s in found.schedules or () if s.name == "nightly_retention"]
     assert isinstance(schedule, dg.ScheduleDefinition)
     assert schedule.job_name == "retention"
     result = found.resolve_job_def("retention").execute_in_process(
@@ -222,9 +224,9 @@ def test_the_job_shows_plan_and_receipt_in_dagster(past: Estate) -> None:
 
 def test_a_store_that_no_night_has_classified_is_not_touched(past: Estate) -> None:
     later = NIGHT + dt.timedelta(days=1)
-    stand = ground(past.home)
+    stand = context(past.home)
     write_drop(past.drop(later), [record(1)])
-    take_in(stand.layout, stand.data_map, later)
+    ingest(stand.layout, stand.data_map, later)
     with pytest.raises(PolicyError, match="run the night again"):
         job.retain(stand, NOW)
     assert "OLD-1" in courses(past.home)
@@ -233,7 +235,7 @@ def test_a_store_that_no_night_has_classified_is_not_touched(past: Estate) -> No
 def test_a_rewritten_file_that_lost_a_survivor_is_not_swapped_in(
     past: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     (path,) = stand.layout.canonical.glob("*/*/records-corporate-0.parquet")
     before = path.read_bytes()
     from pipeline.storage import file_edit as module
@@ -242,7 +244,7 @@ def test_a_rewritten_file_that_lost_a_survivor_is_not_swapped_in(
     answers = iter([(1, 2, 3)])
     monkeypatch.setattr(module, "fingerprint", lambda c, q: next(answers, None) or honest(c, q))
     with engine(stand.layout.work) as connection, pytest.raises(ErasureError, match="survivors"):
-        rewrite(connection, stand.layout, Stroke(path, "course_code = 'OLD-1'"))
+        rewrite(connection, stand.layout, FileEdit(path, "course_code = 'OLD-1'"))
     assert path.read_bytes() == before
 
 
@@ -263,13 +265,13 @@ def test_voided_records_go_with_what_voided_them(estate: Estate) -> None:
         assert c.execute(query).fetchall() == [(7,)]
         with as_of(late):
             assert estate.run().success
-        job.retain(ground(estate.home), late)
+        job.retain(context(estate.home), late)
         assert c.execute(query).fetchall() == [(5,)]
 
 
 def test_retired_key_epochs_are_destroyed_with_a_receipt(past: Estate) -> None:
-    stand = ground(past.home)
-    old = {p: stand.ring.key(p) for p in Purpose}
+    stand = context(past.home)
+    old = {p: stand.ring.key(p) for p in Audience}
     before = references(past.home)
     assert stand.ring.rotate(dt.date(2025, 11, 1)) == 2
     with pytest.raises(PolicyError, match="current epoch"):
@@ -281,9 +283,9 @@ def test_retired_key_epochs_are_destroyed_with_a_receipt(past: Estate) -> None:
     assert not before & after
     inode = stand.layout.key_ring.stat().st_ino
     (told,) = job.retain(stand, NOW)
-    assert told["removed_whole"]["keeping.key_epochs"] == 1
+    assert told["removed_whole"]["storage.key_epochs"] == 1
     text = stand.layout.key_ring.read_text()
-    assert not [p for p in Purpose if old[p].secret.hex() in text]
+    assert not [p for p in Audience if old[p].secret.hex() in text]
     assert stand.layout.key_ring.stat().st_ino != inode
     # Nothing in the data folder links an old pseudonym to anything any more.
     for path in past.home.rglob("*.parquet"):
@@ -297,7 +299,7 @@ def test_a_lost_tombstone_key_is_not_made_up(tmp_path: Path) -> None:
 
 
 def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
-    stand = ground(past.home)
+    stand = context(past.home)
     made = {
         "receipts/20160101T000000Z-a.json": "{}", "vault/packages/20260901-x/package.json": "{}",
         "store/reconciliation/2020-01-01.json": "[]", "backups/20260901T1/vault/holds.json": "[]",
@@ -314,7 +316,7 @@ def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
     assert verify(log, expired_before(stand, NOW)).entries == 1
     assert verify(log, expired_before(stand, NOW)).broken is None
     assert told["removed_whole"] == {
-        "keeping.receipts": 1, "keeping.packages": 1, "keeping.reconciliation": 1,
-        "keeping.backups": 1, "logs.access_log": 1,
+        "storage.receipts": 1, "storage.packages": 1, "storage.reconciliation": 1,
+        "storage.backups": 1, "logs.access_log": 1,
     }  # fmt: skip
     assert receipts.path(stand.layout, told["receipt"]).exists()

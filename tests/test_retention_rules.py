@@ -14,12 +14,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, RetentionRules, load_retention, require_current
-from pipeline.policy.retention_coverage import require_covering
+from pipeline.policy.retention_coverage import require_coverage
 from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
 from pipeline.storage.layout import PROJECT
 
@@ -35,20 +35,20 @@ def changed(**sections: Any) -> dict[str, Any]:
     "window", ["", "P", "P0D", "3 years", "PT5H", "-P1D", None, "P101Y", "P1Y0W0DT1H", 3]
 )
 def test_an_empty_window_never_means_for_ever(window: object) -> None:
-    for section in ("records", "tables", "keeping", "logs"):
+    for section in ("records", "tables", "storage", "logs"):
         raw = changed()
         next(iter(raw[section].values()))["window"] = window
         with pytest.raises(ValueError, match="window"):
             RetentionRules.model_validate(raw)
 
 
-@pytest.mark.parametrize("ahead", ["", "P0D", None, 2])
-def test_tables_let_go_of_a_record_before_it_is_due(ahead: object) -> None:
-    with pytest.raises(ValueError, match="ahead"):
-        RetentionRules.model_validate(changed(ahead=ahead))
+@pytest.mark.parametrize("publication_lead", ["", "P0D", None, 2])
+def test_tables_let_go_of_a_record_before_it_is_due(publication_lead: object) -> None:
+    with pytest.raises(ValueError, match="publication_lead"):
+        RetentionRules.model_validate(changed(publication_lead=publication_lead))
 
 
-@pytest.mark.parametrize("section", ["records", "keeping", "logs"])
+@pytest.mark.parametrize("section", ["records", "storage", "logs"])
 def test_nothing_that_is_kept_may_lack_a_rule(section: str) -> None:
     for name in RAW[section]:
         raw = changed()
@@ -62,11 +62,11 @@ def test_every_published_table_has_a_rule(data_map: DataMap) -> None:
         raw = changed()
         del raw["tables"][name]
         with pytest.raises(PolicyError, match=name):
-            require_covering(RetentionRules.model_validate(raw), data_map)
+            require_coverage(RetentionRules.model_validate(raw), data_map)
     raw = changed()
     raw["tables"]["coaching_team"] = raw["tables"]["coaching_team"] | {"window": "P1Y"}
     with pytest.raises(PolicyError, match="same window"):
-        require_covering(RetentionRules.model_validate(raw), data_map)
+        require_coverage(RetentionRules.model_validate(raw), data_map)
 
 
 def test_a_stale_rule_of_any_kind_stops_the_run() -> None:
@@ -74,7 +74,7 @@ def test_a_stale_rule_of_any_kind_stops_the_run() -> None:
     require_current(rules, dt.date(2027, 6, 30))
     with pytest.raises(PolicyError, match=r"overrides\.uk-safety-assessments"):
         require_current(rules, dt.date(2027, 7, 1))
-    with pytest.raises(PolicyError, match=r"records\.milestone_flag.*keeping\.backups.*logs"):
+    with pytest.raises(PolicyError, match=r"records\.milestone_flag.*storage\.backups.*logs"):
         require_current(rules, dt.date(2027, 11, 1))
 
 
@@ -86,7 +86,7 @@ def override(name: str, **limit: str) -> dict[str, Any]:
 def test_a_contradiction_names_both_rules(least: str, most: str) -> None:
     """A month can be longer than 30 days, a year shorter than 366."""
     raw = changed(overrides=[override("keep-it", minimum=least), override("drop-it", maximum=most)])
-    with pytest.raises(ValueError, match=r"keep-it.*drop-it"):
+    with pytest.raises(ValueError, match=r"keep-it.*delivery-it"):
         RetentionRules.model_validate(raw)
     raw["overrides"][1]["regions"] = ["US"]
     RetentionRules.model_validate(raw)
@@ -228,7 +228,7 @@ def test_nothing_is_due_early_and_nothing_late(
         # A published table never shows what the store may not keep.
         (late,) = connection.sql(
             f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, aware)}) AND NOT "
-            f"({due_sql(rules, data_map, aware, Purpose.MANAGER)})"
+            f"({due_sql(rules, data_map, aware, Audience.MANAGER)})"
         ).fetchall()[0]
         assert late == 0
         # Nor what a deletion finds before the night's `until`.
@@ -237,7 +237,7 @@ def test_nothing_is_due_early_and_nothing_late(
         moment = aware + later * (until - aware)
         (late,) = connection.sql(
             f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, moment)}) AND NOT "
-            f"({due_sql(rules, data_map, until, Purpose.MANAGER)})"
+            f"({due_sql(rules, data_map, until, Audience.MANAGER)})"
         ).fetchall()[0]
         assert late == 0
     for row in rows:

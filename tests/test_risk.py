@@ -9,7 +9,7 @@ import dagster as dg
 from pipeline.published import equivalence_classes, risk_report
 from pipeline.published.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
 from tests.conftest import Estate
-from tests.estate import ground
+from tests.estate import context
 from tests.test_classes import RULE
 from tests.test_command import milestones
 
@@ -72,6 +72,6 @@ def test_a_release_of_nothing_has_a_report(good_night: Estate) -> None:
         (ClassRisk("analytics_milestones", 0, 0, 0, None, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
                    {"full": 0}, {"5–9": 0}),),
     )  # fmt: skip
-    page = risk_report.page(nothing, ground(good_night.home).disclosure, "2026-11-08")
+    page = risk_report.page(nothing, context(good_night.home).disclosure, "2026-11-08")
     assert "None" not in page
     assert page.count("<svg") == 3

@@ -15,7 +15,7 @@ from pipeline.retained import job
 from pipeline.retained.dagster_storage import DagsterStorage
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import QUIET, Estate, errors
-from tests.estate import ground
+from tests.estate import context
 
 PATTERN = r"(?i)(?:^|[^0-9a-zA-Z])(?:quentin\.zzyzx@corp\.example|quentin\ zzyzx)(?:$|[^0-9a-zA-Z])"
 
@@ -91,7 +91,7 @@ def test_a_deletion_prunes_by_the_rule(instance: dg.DagsterInstance, tmp_path: P
     result = estate.run()
     assert result.success, errors(result)
     late = dt.datetime.now(dt.UTC) + dt.timedelta(days=92)
-    (told,) = job.retain(ground(estate.home), late, DagsterStorage(instance))
+    (told,) = job.retain(context(estate.home), late, DagsterStorage(instance))
     assert told["removed_whole"]["Dagster runs"] == 1
     assert not instance.get_runs()
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.published import gate
 from pipeline.retained import backup, job, storage_key
 from pipeline.retained.journal import Journal
 from pipeline.storage import encrypted_parquet as encrypted_tables
 from pipeline.storage import encryption
 from pipeline.storage.encryption import StorageKey
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import legal_holds, request_register
 from tests.company import NUMBER
@@ -41,7 +42,7 @@ def estate(past: Estate) -> Estate:
         past.layout, request_register.Kind.OBJECTION, f"emp:{NUMBER}", NOW.date(), {}
     )
     legal_holds.place(past.layout, hold(courses=("none",)))
-    backup.make(past.ground, NOW)
+    backup.make(past.context, NOW)
     return past
 
 
@@ -68,7 +69,7 @@ def test_everything_is_under_the_new_key_and_says_the_same(estate: Estate) -> No
     (one,) = request_register.every(layout)
     assert one.identifier == f"emp:{NUMBER}"
     # Whatever runs next runs on.
-    assert job.retain(estate.ground, NOW)[-1]["rows"]
+    assert job.retain(estate.context, NOW)[-1]["rows"]
 
 
 def test_a_key_from_elsewhere_is_not_the_pipelines_to_keep(
@@ -98,7 +99,7 @@ def test_a_copy_kept_elsewhere_follows_before_it_is_restored(
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
     assert storage_key.change(elsewhere, new) == len(encrypted(elsewhere.root)) > 0
     monkeypatch.delenv("MILESTONES_STORAGE_KEY")
-    backup.restore(estate.ground, elsewhere.root)
+    backup.restore(estate.context, elsewhere.root)
     assert legal_holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
 
 
@@ -138,10 +139,10 @@ def test_what_does_not_hold_stops_it_before_anything_is_changed(
 ) -> None:
     old = old_key(estate)
     spoil(estate)
-    before = {path: gate.digest(path) for path in encrypted(estate.home)}
+    before = {path: file_sha256(path) for path in encrypted(estate.home)}
     with pytest.raises(PolicyError, match=message):
         storage_key.change(estate.layout, StorageKey.read(NEW))
-    assert {path: gate.digest(path) for path in encrypted(estate.home)} == before
+    assert {path: file_sha256(path) for path in encrypted(estate.home)} == before
     assert old_key(estate) == old
 
 

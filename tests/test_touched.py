@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.classified import population
+from pipeline.errors import EngineError
 from pipeline.published import gate
 from pipeline.raw import deliveries
 from pipeline.retained import job
-from pipeline.storage.engine import EngineError
 from pipeline.storage.layout import Layout
 from tests.conftest import NIGHT, Estate
-from tests.estate import BEFORE, NOW, as_of, ground
+from tests.estate import BEFORE, NOW, as_of, context
 from tests.kill_points import courses, tables
 from tests.opened import months, released_files
 
@@ -29,8 +29,8 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past
     assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
     layout = Layout(past.home)
     release = {path: path.stat().st_ino for path in layout.current.rglob("*")}
-    assert job.dry_run(ground(past.home), night) == []
-    (told,) = job.retain(ground(past.home), night + dt.timedelta(days=1))
+    assert job.dry_run(context(past.home), night) == []
+    (told,) = job.retain(context(past.home), night + dt.timedelta(days=1))
     assert told["rows"]["classified"] == {"before": 12, "after": 0}
     assert "OLD-1" not in courses(past.home)
     assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
@@ -63,13 +63,13 @@ def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
     for path in others:
         unreadable(path)
     if counted:
-        (told,) = job.retain(ground(past.home), now)
+        (told,) = job.retain(context(past.home), now)
         assert told["rows"]["classified"] == {"before": 12, "after": 0}
         return
     # Without the census they have to be read.
     population.forget(layout)
     with pytest.raises(EngineError):
-        job.retain(ground(past.home), now)
+        job.retain(context(past.home), now)
 
 
 def test_the_old_file_is_gone_physically(past: Estate) -> None:
@@ -77,7 +77,7 @@ def test_the_old_file_is_gone_physically(past: Estate) -> None:
     store = [*layout.canonical.rglob("*.parquet"), *layout.classified.glob("*/*.parquet")]
     files = [*store, *released_files(layout.current)]
     inodes = {path: path.stat().st_ino for path in files}
-    (told,) = job.retain(ground(past.home), NOW)
+    (told,) = job.retain(context(past.home), NOW)
     touched = {past.home / one["file"] for one in told["files"]}
     for path, inode in inodes.items():
         if path in touched:
@@ -95,7 +95,7 @@ def detail(home: Path) -> dict[str, int]:
 
 def test_only_touched_months_of_the_detail_are_written_anew(past: Estate) -> None:
     before = detail(past.home)
-    (told,) = job.retain(ground(past.home), NOW)
+    (told,) = job.retain(context(past.home), NOW)
     touched = {
         Path(one["file"]).parent.name.removeprefix("period=") for one in told["files"]
         if one["file"].startswith("store/pseudonymized/hr_legal/")
@@ -121,4 +121,4 @@ def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) ->
     after = detail(past.home)
     assert all(after[path.stem] == before[path.stem] for path in others)
     assert not first.read_bytes().endswith(b"x")
-    assert gate.unchanged(past.ground.layout, folder.name)
+    assert gate.unchanged(past.context.layout, folder.name)

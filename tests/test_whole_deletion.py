@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.classify import write_classified
-from pipeline.raw import deliveries
-from pipeline.raw.deliveries import take_in
+from pipeline.raw.deliveries import ingest
 from pipeline.retained import job
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
-from pipeline.subjects.restrictions import make_withheld
+from pipeline.subjects.restrictions import make_restrictions
 from tests.company import HISTORY, number, record, write_csv
-from tests.estate import ground, hold
+from tests.estate import context, hold
 
 
 @pytest.fixture(scope="module")
@@ -49,29 +48,29 @@ SCOPES = st.lists(
     max_examples=25, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
-@given(drops=st.lists(ROWS, min_size=1, max_size=3), scopes=SCOPES, day=DAYS)
+@given(deliveries=st.lists(ROWS, min_size=1, max_size=3), scopes=SCOPES, day=DAYS)
 def test_the_whole_job_erases_what_is_due_and_nothing_else(
-    bare: Path, drops: list[Any], scopes: list[Any], day: dt.date
+    bare: Path, deliveries: list[Any], scopes: list[Any], day: dt.date
 ) -> None:
     """From the delivered files to the files on disk, against the rules worked out by hand."""
     shutil.rmtree(bare)
-    stand = ground(bare)
+    stand = context(bare)
     now = dt.datetime.combine(day, dt.time(12), dt.UTC) + dt.timedelta(days=120)
     rows: list[dict[str, str]] = []
-    for n, drop in enumerate(drops):
+    for n, delivery in enumerate(deliveries):
         delivered = [
             record(p, Course_Code=f"C-{c}", Item_Type=kind, Country=country, Due_Date="",
                    Assigned_Date=str(done), Started_Date=str(done), Completed_Date=str(done))
-            for p, c, kind, done, country in drop
+            for p, c, kind, done, country in delivery
         ]  # fmt: skip
         date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
         write_csv(Path(deliveries.Layout(bare).landing) / str(date) / "learning_history.csv",
                   delivered, HISTORY)  # fmt: skip
-        take_in(stand.layout, stand.data_map, date)
+        ingest(stand.layout, stand.data_map, date)
         rows += delivered
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand.layout, stand.data_map, stand.layout.classified)
-        make_withheld(connection, stand)
+        make_restrictions(connection, stand)
         population.write(connection, stand.layout, stand.layout.classified)
     run_snapshot.write(stand, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
@@ -125,7 +124,7 @@ def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[lis
 
 
 def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:
-    """The revision that holds: of a key, the one that the latest drop told."""
+    """The revision that holds: of a key, the one that the latest delivery told."""
     same = [
         one for one in rows
         if all(one[k] == row[k] for k in ("Employee ID", "Course Code", "Item Type",

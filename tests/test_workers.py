@@ -26,7 +26,7 @@ from tests.kill_points import tables
 from tests.test_daemon import Plant, planted
 
 NAMES = ("one@here", "two@here")
-DERIVED = ("store/classified", "store/pseudonymized", "store/told", "releases")
+DERIVED = ("store/classified", "store/pseudonymized", "store/publication_history", "releases")
 
 
 @contextmanager

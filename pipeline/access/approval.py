@@ -6,7 +6,6 @@ governance/<day>-<version>/   beside a copy of the policy files, one signed stat
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import shutil
 from dataclasses import dataclass
@@ -15,31 +14,16 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.access import staff
+from pipeline.access.suspension import require_not_suspended
+from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import AccessRules, Role, Signing
-from pipeline.policy.base import PolicyError
-from pipeline.storage.layout import Layout, built_beside, write_settled
+from pipeline.policy.version import FILES, version
+from pipeline.storage.files import atomic_build, replace_text
+from pipeline.storage.layout import Layout
 
-FILES = ("data_map.yaml", "retention_rules.yaml", "disclosure_rules.yaml", "access_rules.yaml",
-         "governance.yaml")  # fmt: skip
 NEEDED = (Role.LEGAL, Role.HR)
 KIND = "policy"
-
-
-def version(folder: Path) -> str:
-    """SHA-256 over the names and bytes of all policy files, hexadecimal.
-
-    Raises:
-        PolicyError: a file is missing.
-    """
-    told = hashlib.sha256()
-    for name in FILES:
-        try:
-            content = (folder / name).read_bytes()
-        except OSError:
-            raise PolicyError(f"{name}: missing") from None
-        told.update(f"{name} {len(content)}\n".encode() + content)
-    return told.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -89,25 +73,13 @@ def missing(layout: Layout, rules: AccessRules, hash_: str) -> list[Role]:
     return left
 
 
-def frozen(layout: Layout) -> Path:
-    """The file that is there while everything is frozen (pipeline/governance/suspension.py)."""
-    return layout.governance / "frozen.json"
-
-
-def require_thawed(layout: Layout) -> None:
-    """Raises PolicyError while an incident has frozen everything: since when, and why."""
-    if frozen(layout).exists():
-        told = json.loads(frozen(layout).read_text("utf-8"))
-        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
-
-
 def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
     """What everybody asks who reads or publishes: signed, and not frozen by an incident.
 
     Raises:
-        PolicyError: as `require_thawed` and `require_approved`.
+        PolicyError: as `require_not_suspended` and `require_approved`.
     """
-    require_thawed(layout)
+    require_not_suspended(layout)
     require_approved(layout, rules, hash_)
 
 
@@ -147,11 +119,11 @@ def sign(
         target = _folder(layout, hash_)
         if target is None:
             target = layout.governance / f"{now:%Y%m%d}-{hash_[:16]}"
-            with built_beside(target, layout.work) as beside:
+            with atomic_build(target, layout.work) as beside:
                 beside.mkdir(mode=0o700)
                 for name in FILES:
                     shutil.copy(folder / name, beside / name)
-        write_settled(target / f"{role.value}.json", json.dumps(
+        replace_text(target / f"{role.value}.json", json.dumps(
             {"statement": statement, "signature": signing.sign(key, KIND, statement)}
         ))  # fmt: skip
     return hash_

@@ -12,13 +12,13 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import AccessLog
 from pipeline.access.staff import is_name
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.storage.layout import Layout
 
 SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
@@ -57,13 +57,13 @@ def new_key_pair(path: Path) -> str:
     return signing.public_pem(made)
 
 
-def _append(ground: Ground, body: dict[str, Any]) -> None:
+def _append(context: Context, body: dict[str, Any]) -> None:
     at = dt.datetime.now(dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-    AccessLog(ground.layout).append({"at": at, **body, "policy": ground.version[:16]})
+    AccessLog(context.layout).append({"at": at, **body, "policy": context.version[:16]})
 
 
 def note(
-    ground: Ground, ask: Ask, refs: Iterable[str], *, fields: Collection[str] = (), rows: int = 0,
+    context: Context, ask: AccessRequest, refs: Iterable[str], *, fields: Collection[str] = (), rows: int = 0,
     decision: str = "granted", everybody: bool = False,
 ) -> None:  # fmt: skip
     """Write down a read of some people's rows, by pseudonym, or a refusal with its reason.
@@ -71,13 +71,13 @@ def note(
     Args:
         everybody: all people of the table's audience, not listed one by one.
     """
-    known = ask.table in ground.data_map.published
-    _append(ground, {
+    known = ask.table in context.data_map.published
+    _append(context, {
         # What is not a name of ours may be anything, a person's name too.
         "actor": ask.actor if is_name(ask.actor) else "(unfit)",
         "role": ask.role.value,
         "table": ask.table if known else "(unknown)",
-        "purpose": ask.purpose if ask.purpose in ground.governance.purposes else "(unknown)",
+        "purpose": ask.purpose if ask.purpose in context.governance.purposes else "(unknown)",
         "people": sorted(set(refs)),
         "everybody": everybody,
         "fields": list(fields),
@@ -88,9 +88,9 @@ def note(
     })  # fmt: skip
 
 
-def note_change(ground: Ground, what: str) -> None:
+def note_change(context: Context, what: str) -> None:
     """Write down a change of roles or policy."""
-    _append(ground, {
+    _append(context, {
         "actor": actor(), "role": None, "table": None, "purpose": "governance", "people": [],
         "everybody": False, "fields": [], "rows": 0, "note": what, "sign_off": None,
         "decision": "changed",
@@ -102,10 +102,10 @@ def bodies(layout: Layout) -> Iterable[dict[str, Any]]:
     return (json.loads(entry.body) for entry in AccessLog(layout).entries())
 
 
-def about(ground: Ground, refs: Collection[str]) -> list[dict[str, Any]]:
+def about(context: Context, refs: Collection[str]) -> list[dict[str, Any]]:
     """Reads that showed one of these pseudonyms, oldest first."""
     return [
         {name: one[name] for name in SHOWN}
-        for one in bodies(ground.layout)
+        for one in bodies(context.layout)
         if one["decision"] == "granted" and (one["everybody"] or set(refs) & set(one["people"]))
     ]

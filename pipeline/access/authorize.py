@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pipeline.access import sign_off
 from pipeline.access.sign_off import SignOff
 from pipeline.access.staff import Member
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.keys.ring import PSEUDONYM
 from pipeline.policy.access import Role, RoleRule
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 
 
-class Refused(PolicyError):
+class AccessDenied(PolicyError):
     """A reading that policy does not allow; the text is the reason, and goes into the log."""
 
 
 @dataclass(frozen=True)
-class Ask:
+class AccessRequest:
     """What somebody wants to read.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Grant:
+class AccessGrant:
     """What opens.
 
     Attributes:
@@ -57,33 +57,33 @@ class Grant:
 
 
 def entitled(
-    ground: Ground, ask: Ask, member: Member | None, now: dt.datetime
-) -> tuple[RoleRule, Purpose]:
+    context: Context, ask: AccessRequest, member: Member | None, now: dt.datetime
+) -> tuple[RoleRule, Audience]:
     """The rule of the asker's role, and the audience of the table, if the actor has that role and
     the stated purpose is one of both."""
     if member is None or ask.role not in member.roles:
-        raise Refused(f"the actor has not the role {ask.role.value}")
-    rule = ground.access.roles.get(ask.role, RoleRule())
-    spec = ground.data_map.published.get(ask.table)
+        raise AccessDenied(f"the actor has not the role {ask.role.value}")
+    rule = context.access.roles.get(ask.role, RoleRule())
+    spec = context.data_map.published.get(ask.table)
     if spec is None:
-        raise Refused("no published table of that name")
-    purpose = ground.governance.purposes.get(ask.purpose)
+        raise AccessDenied("no published table of that name")
+    purpose = context.governance.purposes.get(ask.purpose)
     if purpose is None:
-        raise Refused("the purpose is not in the register")
+        raise AccessDenied("the purpose is not in the register")
     if ask.purpose not in rule.purposes:
-        raise Refused(f"{ask.role.value} may not state the purpose {ask.purpose}")
-    if purpose.audience is not spec.purpose:
-        raise Refused(f"{ask.table} is not for the purpose {ask.purpose}")
+        raise AccessDenied(f"{ask.role.value} may not state the purpose {ask.purpose}")
+    if purpose.audience is not spec.audience:
+        raise AccessDenied(f"{ask.table} is not for the purpose {ask.purpose}")
     if purpose.review_by < now.date():
-        raise Refused(f"the purpose {ask.purpose} has expired")
-    return rule, spec.purpose
+        raise AccessDenied(f"the purpose {ask.purpose} has expired")
+    return rule, spec.audience
 
 
-def own_reports(ground: Ground, audience: Purpose, own_ref: str | None) -> bool:
+def own_reports(context: Context, audience: Audience, own_ref: str | None) -> bool:
     """Does the audience show the actor's own reports only? Refused to who has none."""
-    own = audience in ground.access.own_reports
+    own = audience in context.access.own_reports
     if own and own_ref is None:
-        raise Refused("nobody reports to the actor")
+        raise AccessDenied("nobody reports to the actor")
     return own
 
 
@@ -92,10 +92,10 @@ def pseudonyms(people: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(one for one in people if re.fullmatch(PSEUDONYM, one))
 
 
-def decide(
-    ground: Ground, ask: Ask, member: Member | None, own_ref: str | None, signer: Member | None,
+def authorize(
+    context: Context, ask: AccessRequest, member: Member | None, own_ref: str | None, signer: Member | None,
     signer_ref: str | None, now: dt.datetime,
-) -> Grant:  # fmt: skip
+) -> AccessGrant:  # fmt: skip
     """What opens to an asker.
 
     Args:
@@ -106,42 +106,42 @@ def decide(
     Raises:
         Refused: with the first reason against it.
     """
-    rule, audience = entitled(ground, ask, member, now)
-    columns = ground.data_map.published[ask.table].columns
+    rule, audience = entitled(context, ask, member, now)
+    columns = context.data_map.published[ask.table].columns
     if not set(ask.fields) <= set(columns):
-        raise Refused(f"{ask.table} has not all of these fields")
+        raise AccessDenied(f"{ask.table} has not all of these fields")
     if pseudonyms(ask.people) != ask.people:
-        raise Refused("people are named by their pseudonyms")
+        raise AccessDenied("people are named by their pseudonyms")
     if ask.people and "learner_ref" not in columns:
-        raise Refused(f"{ask.table} tells of nobody alone")
+        raise AccessDenied(f"{ask.table} tells of nobody alone")
     if audience in rule.receives:
-        own = own_reports(ground, audience, own_ref)
-        return Grant(ask.fields or columns, own_reports=own)
+        own = own_reports(context, audience, own_ref)
+        return AccessGrant(ask.fields or columns, own_reports=own)
     if audience not in rule.opens:
-        raise Refused(f"{ask.table} does not open to {ask.role.value}")
-    return _detail(ground, ask, audience, own_ref, signer, signer_ref, now)
+        raise AccessDenied(f"{ask.table} does not open to {ask.role.value}")
+    return _detail(context, ask, audience, own_ref, signer, signer_ref, now)
 
 
 def _detail(
-    ground: Ground, ask: Ask, audience: Purpose, own_ref: str | None, signer: Member | None,
+    context: Context, ask: AccessRequest, audience: Audience, own_ref: str | None, signer: Member | None,
     signer_ref: str | None, now: dt.datetime,
-) -> Grant:  # fmt: skip
+) -> AccessGrant:  # fmt: skip
     """An audience that opens one person at a time, to a written reason."""
-    detail = ground.access.detail[audience]
-    columns = ground.data_map.published[ask.table].columns
+    detail = context.access.detail[audience]
+    columns = context.data_map.published[ask.table].columns
     if not ask.people:
-        raise Refused(f"{ask.table} opens for named people only")
+        raise AccessDenied(f"{ask.table} opens for named people only")
     if len(ask.people) > detail.sign_off.people:
-        raise Refused(f"{ask.table} opens for {detail.sign_off.people} people at most")
+        raise AccessDenied(f"{ask.table} opens for {detail.sign_off.people} people at most")
     if own_ref in ask.people:
-        raise Refused("one's own records are had by an access request (GDPR Art. 15)")
+        raise AccessDenied("one's own records are had by an access request (GDPR Art. 15)")
     if len(ask.note.strip()) < detail.note:
-        raise Refused(f"{ask.table} opens to a note of {detail.note} characters at least")
+        raise AccessDenied(f"{ask.table} opens to a note of {detail.note} characters at least")
     if ask.sign_off is None:
         if set(ask.fields) & detail.raw:
-            raise Refused(f"raw fields of {ask.table} open to a sign-off only")
+            raise AccessDenied(f"raw fields of {ask.table} open to a sign-off only")
         # Without a sign-off nothing tells of sensitive courses, not even that there are some.
-        return Grant(
+        return AccessGrant(
             ask.fields or tuple(c for c in columns if c not in detail.raw),
             only_null=detail.raw_rows,
         )
@@ -151,10 +151,10 @@ def _detail(
     why = sign_off.objection(
         ask.sign_off, detail.sign_off, signer, signer_ref, asker=ask.actor, table=ask.table,
         people=ask.people, fields=frozenset(fields) & detail.raw, purpose=ask.purpose,
-        version=ground.version, now=now,
+        version=context.version, now=now,
     )  # fmt: skip
     if why is not None:
-        raise Refused(f"sign-off: {why}")
+        raise AccessDenied(f"sign-off: {why}")
     # Sensitive rows open to a sign-off that names the field which tells them.
     ordinary = detail.raw_rows not in ask.sign_off.leave.fields
-    return Grant(fields, only_null=detail.raw_rows if ordinary else None, spends=ask.sign_off)
+    return AccessGrant(fields, only_null=detail.raw_rows if ordinary else None, spends=ask.sign_off)

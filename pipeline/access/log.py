@@ -29,7 +29,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pipeline.access.segments import Files, Postgres, Segments, append_lines, last_line
 from pipeline.keys import signing
-from pipeline.storage.layout import Layout, write_settled
+from pipeline.storage.files import replace_text
+from pipeline.storage.layout import Layout
 
 LINK, END = 64, 192  # characters of a link; of a link and a signature
 GENESIS = b"0" * END
@@ -92,8 +93,8 @@ class AccessLog:
         """The signing key; made at the first use."""
         if not self.key_path.exists():
             made = Ed25519PrivateKey.generate()
-            write_settled(self.public_path, signing.public_pem(made))
-            write_settled(self.key_path, signing.private_pem(made))
+            replace_text(self.public_path, signing.public_pem(made))
+            replace_text(self.key_path, signing.private_pem(made))
         return _loaded(str(self.key_path), self.key_path.stat().st_mtime_ns)
 
     def append(self, *bodies: dict[str, object], today: dt.date | None = None) -> None:
@@ -135,5 +136,5 @@ class AccessLog:
                 if kept and line.startswith(start) and kept[-1].startswith(start):
                     kept.pop()
                 kept.append(line)
-            write_settled(self.anchor, "".join(line.decode() + "\n" for line in kept))
+            replace_text(self.anchor, "".join(line.decode() + "\n" for line in kept))
             self.kept.remove(day)

@@ -15,17 +15,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pipeline.access import audit
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.policy.access import Hours
-from pipeline.policy.base import PolicyError
-from pipeline.storage.layout import write_settled
+from pipeline.storage.files import replace_text
 
 FOLDER = "reviews"
 TIMES_PEERS = 3.0  # people read, as a multiple of the median of the role
 
 
 @dataclass(frozen=True)
-class Line:
+class Finding:
     """One actor in one role.
 
     Attributes:
@@ -57,7 +57,7 @@ class Review:
     until: str
     entries: int
     changes: int
-    lines: tuple[Line, ...]
+    lines: tuple[Finding, ...]
 
 
 def at_odd_hours(at: str, hours: Hours) -> bool:
@@ -66,15 +66,15 @@ def at_odd_hours(at: str, hours: Hours) -> bool:
     return local.weekday() > 4 or not hours.opening <= local.hour < hours.closing
 
 
-def _line(ground: Ground, key: tuple[str, str], entries: list[dict[str, Any]],
-          people: dict[tuple[str, str], int]) -> Line:  # fmt: skip
+def _line(context: Context, key: tuple[str, str], entries: list[dict[str, Any]],
+          people: dict[tuple[str, str], int]) -> Finding:  # fmt: skip
     actor, role = key
     granted = [one for one in entries if one["decision"] == "granted"]
     refused = len(entries) - len(granted)
     peers = [n for (a, r), n in people.items() if r == role and a != actor]
     usual = median(peers) if peers else 0
     times = people[key] / usual if usual else None
-    odd = sum(at_odd_hours(one["at"], ground.access.hours) for one in granted)
+    odd = sum(at_odd_hours(one["at"], context.access.hours) for one in granted)
     own = sum("GDPR Art. 15" in one["decision"] for one in entries)
     signs = {
         f"{odd} readings at odd hours": odd > 0,
@@ -83,17 +83,17 @@ def _line(ground: Ground, key: tuple[str, str], entries: list[dict[str, Any]],
         f"{refused} refusals": refused > 0,
         "everybody of a table": any(one["everybody"] for one in granted),
     }
-    return Line(
+    return Finding(
         actor, role, len(granted), people[key], sum(bool(one["sign_off"]) for one in granted),
         odd, refused, own, times, dict(Counter(one["purpose"] for one in granted)),
         tuple(sign for sign, holds in signs.items() if holds),
     )  # fmt: skip
 
 
-def review(ground: Ground, since: dt.datetime, until: dt.datetime) -> Review:
+def review(context: Context, since: dt.datetime, until: dt.datetime) -> Review:
     """Look at the entries from `since` to before `until`."""
     first, last = (one.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S") for one in (since, until))
-    entries = [one for one in audit.bodies(ground.layout) if first <= one["at"] < last]
+    entries = [one for one in audit.bodies(context.layout) if first <= one["at"] < last]
     by_actor: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in entries:
         if one["decision"] != "changed":
@@ -102,33 +102,33 @@ def review(ground: Ground, since: dt.datetime, until: dt.datetime) -> Review:
         key: len({ref for one in told if one["decision"] == "granted" for ref in one["people"]})
         for key, told in by_actor.items()
     }
-    lines = [_line(ground, key, told, people) for key, told in sorted(by_actor.items())]
+    lines = [_line(context, key, told, people) for key, told in sorted(by_actor.items())]
     lines.sort(key=lambda line: (-len(line.signs), line.actor))
     changes = sum(one["decision"] == "changed" for one in entries)
     return Review(first, last, len(entries), changes, tuple(lines))
 
 
-def last_reviewed(ground: Ground) -> dt.datetime | None:
+def last_reviewed(context: Context) -> dt.datetime | None:
     """Up to when somebody has signed a review."""
-    found = sorted((ground.layout.governance / FOLDER).glob("*.json"))
+    found = sorted((context.layout.governance / FOLDER).glob("*.json"))
     if not found:
         return None
     told = json.loads(found[-1].read_text("utf-8"))
     return dt.datetime.fromisoformat(told["review"]["until"]).replace(tzinfo=dt.UTC)
 
 
-def overdue(ground: Ground, now: dt.datetime) -> bool:
+def overdue(context: Context, now: dt.datetime) -> bool:
     """Is there something in the log that nobody has reviewed for longer than policy allows?"""
-    since = last_reviewed(ground)
+    since = last_reviewed(context)
     if since is None:
-        first = next(iter(audit.bodies(ground.layout)), None)
+        first = next(iter(audit.bodies(context.layout)), None)
         if first is None:
             return False
         since = dt.datetime.fromisoformat(first["at"]).replace(tzinfo=dt.UTC)
-    return ground.access.review.duration.ends(since.date()) < now.date()
+    return context.access.review.duration.ends(since.date()) < now.date()
 
 
-def record(ground: Ground, found: Review, reviewer: str, finding: str, now: dt.datetime) -> None:
+def record(context: Context, found: Review, reviewer: str, finding: str, now: dt.datetime) -> None:
     """Write down that a review was read, by whom and with what finding; the log has it too.
 
     Raises:
@@ -138,8 +138,8 @@ def record(ground: Ground, found: Review, reviewer: str, finding: str, now: dt.d
         raise PolicyError("a review has a finding, if only 'nothing to follow up'")
     if reviewer in {line.actor for line in found.lines}:
         raise PolicyError("nobody reviews their own readings")
-    path = ground.layout.governance / FOLDER / f"{now:%Y%m%dT%H%M%S}.json"
-    write_settled(path, json.dumps(
+    path = context.layout.governance / FOLDER / f"{now:%Y%m%dT%H%M%S}.json"
+    replace_text(path, json.dumps(
         {"reviewer": reviewer, "finding": finding, "review": asdict(found)}
     ))  # fmt: skip
-    audit.note_change(ground, f"access log reviewed up to {found.until}")
+    audit.note_change(context, f"access log reviewed up to {found.until}")

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import psycopg2
 
-from pipeline.storage.layout import settle
+from pipeline.storage.files import fsync
 
 TAIL = 1 << 13  # bytes that are read to find a file's last line; longer lines read it whole
 
@@ -71,7 +71,7 @@ def append_lines(path: Path, lines: bytes) -> None:
     finally:
         os.close(handle)
     if not size:
-        settle(path.parent)
+        fsync(path.parent)
 
 
 class Files:
@@ -109,7 +109,7 @@ class Files:
 
     def remove(self, day: str) -> None:
         self.path(day).unlink()
-        settle(self.folder)
+        fsync(self.folder)
 
 
 class Postgres:

@@ -17,16 +17,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
 from pipeline.access.staff import Member
+from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import SignOffRule
-from pipeline.policy.base import PolicyError, Strict
-from pipeline.storage.layout import Layout, settle
+from pipeline.policy.base import Strict
+from pipeline.storage.files import fsync
+from pipeline.storage.layout import Layout
 
 KIND = "sign-off"
 NAME = r"^[0-9a-f]{32}$"
 
 
-class Leave(Strict):
+class Authorization(Strict):
     """What is signed. `people` by pseudonym; `fields` are the raw ones that it opens."""
 
     name: str = Field(pattern=NAME)
@@ -44,7 +46,7 @@ class Leave(Strict):
 class SignOff(Strict):
     """A leave and the signer's signature over it."""
 
-    leave: Leave
+    leave: Authorization
     signature: str
 
 
@@ -54,7 +56,7 @@ def issue(
     now: dt.datetime, until: dt.datetime | None = None,
 ) -> SignOff:  # fmt: skip
     """Sign a leave; it holds until `until`, by default as long as the rule allows."""
-    leave = Leave(
+    leave = Authorization(
         name=uuid.uuid4().hex, asker=asker, signer=signer, table=table,
         people=tuple(sorted(people)), fields=tuple(sorted(fields)), purpose=purpose,
         version=version, issued_at=now, expires_at=until or latest(rule, now),
@@ -122,7 +124,7 @@ def objection(
     return next((why for why, holds in checks.items() if not holds), None)
 
 
-def spend(layout: Layout, leave: Leave, now: dt.datetime) -> None:
+def redeem(layout: Layout, leave: Authorization, now: dt.datetime) -> None:
     """Use a sign-off up, for all processes and through crashes; before any row is read.
 
     Marks of expired ones are removed: their date alone refuses them.
@@ -140,4 +142,4 @@ def spend(layout: Layout, leave: Leave, now: dt.datetime) -> None:
         os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
         raise PolicyError("sign-off: it was used before; one opens one reading") from None
-    settle(folder)
+    fsync(folder)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pydantic import field_validator
 
+from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError, Strict
+from pipeline.policy.base import Strict
 from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 

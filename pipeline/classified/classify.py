@@ -14,16 +14,16 @@ from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.detect import looks_personal
-from pipeline.raw.readers.canonical import PARQUET
-from pipeline.storage.engine import literal
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import CLASSIFIED, records, roster
+from pipeline.storage.relations import records, roster
+from pipeline.storage.schema import CLASSIFIED, PARQUET
+from pipeline.storage.sql import literal
 from pipeline.subjects.denylist import entries_sql, grams_sql
 
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
-MILESTONE = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
+RECORD_KEY = f"md5_number(concat_ws(chr(31), {', '.join(KEY)}))::UUID"
 EVERY_ROW = "every_row"  # all good canonical rows; `rows` are those of a shard
 SHARED = (
     "people",
@@ -36,7 +36,7 @@ PERIOD = "date_trunc('month', coalesce(event_at, started_at, assigned_at, first_
 # The most final status holds; within it the latest word. The rest only makes ties deterministic, so
 # it is everything of a row that goes on: one more reading, or another engine, must not choose anew.
 ORDER = (
-    "rank DESC, revised_at DESC, drop_date DESC, event_at DESC, status, score, assigned_at, "
+    "rank DESC, revised_at DESC, delivery_date DESC, event_at DESC, status, score, assigned_at, "
     "attempts DESC, has_comment DESC, started_at, due_at, event_zone, manager_id, department, "
     "country, region"
 )
@@ -69,7 +69,7 @@ def sensitivity_sql(data_map: DataMap) -> str:
 
 
 def _good(layout: Layout) -> str:
-    """SQL: the canonical rows of all drops that are not in quarantine."""
+    """SQL: the canonical rows of all deliveries that are not in quarantine."""
     return f"(FROM {records(layout)} WHERE problem IS NULL)"
 
 
@@ -109,9 +109,9 @@ def make_views(connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: 
     CREATE TEMP TABLE told AS
       SELECT course_code, course_title, count(*) AS n FROM rows GROUP BY ALL;
     -- A title or department that names or numbers a known person is withheld.
-    CREATE TEMP TABLE denied AS {entries_sql("people", "person")};
+    CREATE TEMP TABLE denylist AS {entries_sql("people", "person")};
     CREATE TEMP TABLE naming AS
-      SELECT DISTINCT text FROM ({grams_sql(texts)}) WHERE gram IN (FROM denied);
+      SELECT DISTINCT text FROM ({grams_sql(texts)}) WHERE gram IN (FROM denylist);
     CREATE TEMP TABLE course AS
       SELECT course_code, {sensitivity_sql(data_map)} AS sensitivity,
         arg_max(course_title, (n, course_title)) FILTER (
@@ -136,16 +136,16 @@ def current_sql() -> str:
     of different keys there, where each wins its own.
     """
     key = ", ".join(KEY)
-    told = f"{MILESTONE} AS milestone"
+    told = f"{RECORD_KEY} AS record_key"
     standing = f"(FROM rows WHERE NOT ({VOIDED.format(rows=EVERY_ROW)}))"
     return f"""
     WITH again AS MATERIALIZED (
       SELECT hash({key}) AS h FROM {standing} GROUP BY h HAVING count(*) > 1)
-    SELECT *, {told}, [drop_date] AS drops, drop_date AS first_seen
+    SELECT *, {told}, [delivery_date] AS deliveries, delivery_date AS first_seen
     FROM {standing} r WHERE hash({key}) NOT IN (FROM again)
     UNION ALL
-    SELECT *, {told}, list(DISTINCT drop_date) OVER (PARTITION BY {key}),
-      min(drop_date) OVER (PARTITION BY {key})
+    SELECT *, {told}, list(DISTINCT delivery_date) OVER (PARTITION BY {key}),
+      min(delivery_date) OVER (PARTITION BY {key})
     FROM {standing} r WHERE hash({key}) IN (FROM again)
       QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ORDER}) = 1"""
 
@@ -153,7 +153,7 @@ def current_sql() -> str:
 def classified_sql() -> str:
     """SQL over the views: the record that holds of every key, resolved and tagged."""
     return f"""
-    SELECT milestone, drops, first_seen, left_on, p.learner_id IS NOT NULL AS on_roster,
+    SELECT record_key, deliveries, first_seen, left_on, p.learner_id IS NOT NULL AS on_roster,
       coalesce(a.person, r.learner_id) AS person,
       coalesce(p.manager_id, r.manager_id) AS manager,
       record_type, source,
@@ -172,10 +172,10 @@ def classified_sql() -> str:
 def write_classified(
     connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
 ) -> None:
-    """Write the classified records of all drops to the folder `out`, by period.
+    """Write the classified records of all deliveries to the folder `out`, by period.
 
-    It depends on the set of drops only, not on the order in which they were run, so a repeated,
-    late or corrected drop ends in the same file.
+    It depends on the set of deliveries only, not on the order in which they were run, so a repeated,
+    late or corrected delivery ends in the same file.
     """
     make_views(connection, layout, data_map)
     # A store without a row is a folder all the same.
@@ -206,7 +206,7 @@ def _parts(name: str) -> str:
 
 
 def _write_shard(shared: Exchange, out: Path, number: int, of: int) -> None:
-    """One shard: all revisions of a milestone are in the same one, so each stands for itself."""
+    """One shard: all revisions of a record_key are in the same one, so each stands for itself."""
     with shared.borrowed(EVERY_ROW, *SHARED) as connection:
         mine = f"hash({', '.join(KEY)}) % {of} = {number}"
         connection.execute(f"CREATE TEMP VIEW rows AS FROM {EVERY_ROW} WHERE {mine}")

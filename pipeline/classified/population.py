@@ -18,10 +18,11 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.raw.readers.canonical import PARQUET
-from pipeline.storage.engine import literal
-from pipeline.storage.layout import Layout, built_beside, settle
-from pipeline.storage.relations import CLASSIFIED, classified, holds, parquet, period_files, records
+from pipeline.storage.files import atomic_build, fsync
+from pipeline.storage.layout import Layout
+from pipeline.storage.relations import classified, holds, parquet, period_files, records
+from pipeline.storage.schema import CLASSIFIED, PARQUET
+from pipeline.storage.sql import literal
 
 PEOPLE = "census_people"  # person, department, manages, n
 TITLES = "census_titles"  # course_code, course_title, n
@@ -75,7 +76,7 @@ def forget(layout: Layout) -> None:
     for name in FILES.values():
         (layout.classified / name).unlink(missing_ok=True)
     if layout.classified.exists():
-        settle(layout.classified)
+        fsync(layout.classified)
 
 
 def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fresh: Path) -> None:
@@ -105,12 +106,12 @@ def put(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Sum up, and put the files back: no row changes any more."""
     sum_up(connection)
     for table, name in FILES.items():
-        with built_beside(layout.classified / name, layout.work) as beside:
+        with atomic_build(layout.classified / name, layout.work) as beside:
             _store(connection, f"FROM {table}", beside)
-    settle(layout.classified)
+    fsync(layout.classified)
 
 
 def _store(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> None:
     connection.execute(f"COPY ({query} ORDER BY ALL) TO {literal(path)} ({PARQUET})")
     path.chmod(0o600)
-    settle(path)
+    fsync(path)

@@ -9,7 +9,7 @@ The file has one encrypted table; `attach` makes these of it:
     department  department (of at least k people)
     category    category of courses
     total       people, records (one row)
-    denied      entry: folded names, addresses and identifiers of known people
+    denylist      entry: folded names, addresses and identifiers of known people
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import duckdb
 
 from pipeline.classified import population
 from pipeline.classified.classify import sensitivity_sql
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.disclosure import OTHER
 from pipeline.storage import encryption
-from pipeline.storage.engine import literal
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import roster
+from pipeline.storage.sql import literal
 from pipeline.subjects.denylist import entries_sql
 
 TABLES = {
@@ -34,15 +34,15 @@ TABLES = {
     "department": "entry AS department",
     "category": "entry AS category",
     "total": "people, records",
-    "denied": "entry",
+    "denylist": "entry",
 }
 
 
-def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path) -> None:
+def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> None:
     """Write the file of known values from the records and the roster in the store."""
-    layout, data_map = ground.layout, ground.data_map
+    layout, data_map = context.layout, context.data_map
     population.load(connection, layout)
-    categories = ", ".join(map(literal, [*ground.disclosure.categories, OTHER]))
+    categories = ", ".join(map(literal, [*context.disclosure.categories, OTHER]))
     # One table, so that it is swapped as one; in the order of kinds, so that one is found quickly.
     query = f"""
     FROM (
@@ -57,18 +57,18 @@ def write_known(connection: duckdb.DuckDBPyConnection, ground: Ground, out: Path
         WHERE department IS NOT NULL
         GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people}
       UNION ALL SELECT 'total', NULL, NULL, people, records FROM ({population.TOTAL})
-      UNION ALL SELECT 'denied', entry, NULL, NULL, NULL
+      UNION ALL SELECT 'denylist', entry, NULL, NULL, NULL
         FROM ({entries_sql(roster(layout), population.PEOPLE)})
     ) ORDER BY kind"""
     encryption.write_table(connection, layout, query, out)
 
 
 def attach(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Give the connection the tables above, as `known.<table>`."""
-    stored = encryption.rows(connection, layout, layout.known)
-    connection.execute("ATTACH ':memory:' AS known")
+    """Give the connection the tables above, as `reference.<table>`."""
+    stored = encryption.rows(connection, layout, layout.reference_values)
+    connection.execute("ATTACH ':memory:' AS reference")
     for table, columns in TABLES.items():
         connection.execute(
-            f"CREATE VIEW known.{table} AS SELECT {columns} FROM {stored} "
+            f"CREATE VIEW reference.{table} AS SELECT {columns} FROM {stored} "
             f"WHERE kind = {literal(table)}"
         )

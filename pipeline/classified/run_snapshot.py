@@ -11,51 +11,55 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.policy.windows import published_until
-from pipeline.published.gate import digest
-from pipeline.storage.layout import Layout, write_settled
+from pipeline.storage.files import replace_text
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
 
 NAME = "basis.json"
 
 
 @dataclass(frozen=True)
-class Basis:
-    """`drops`: date to the hash of what was taken in; the others are aware instants.
+class RunSnapshot:
+    """`deliveries`: date to the hash of what was taken in; the others are aware instants.
 
     What falls due by `until` is not published: until then, a deletion touches no released table.
     """
 
     as_of: dt.datetime
     until: dt.datetime
-    drops: dict[str, str]
+    deliveries: dict[str, str]
 
     def text(self) -> str:
         """As it is stored."""
         moments = {"as_of": self.as_of.isoformat(), "until": self.until.isoformat()}
-        return json.dumps({**moments, "drops": self.drops}, indent=1)
+        return json.dumps({**moments, "deliveries": self.deliveries}, indent=1)
 
 
-def drops(layout: Layout) -> dict[str, str]:
-    """The drops that the canonical store holds now, each with the hash of its record."""
-    return {path.parent.name: digest(path) for path in sorted(layout.canonical.glob("*/drop.json"))}
+def deliveries(layout: Layout) -> dict[str, str]:
+    """The deliveries that the canonical store holds now, each with the hash of its record."""
+    return {
+        path.parent.name: file_sha256(path)
+        for path in sorted(layout.canonical.glob("*/delivery.json"))
+    }
 
 
-def write(ground: Ground, folder: Path, as_of: dt.datetime) -> None:
+def write(context: Context, folder: Path, as_of: dt.datetime) -> None:
     """Leave the basis beside the classified rows that are being built in `folder`."""
-    made = Basis(as_of, published_until(ground.rules, as_of), drops(ground.layout))
+    made = RunSnapshot(as_of, published_until(context.rules, as_of), deliveries(context.layout))
     (folder / NAME).write_text(made.text(), "utf-8")
 
 
 def outdate(layout: Layout) -> None:
-    """The drops were exchanged under the classified rows, though not their dates: a deletion must
+    """The deliveries were exchanged under the classified rows, though not their dates: a deletion must
     not take these rows for its index before a night has made them anew."""
     if (layout.classified / NAME).exists():
-        write_settled(layout.classified / NAME, replace(read(layout), drops={}).text())
+        replace_text(layout.classified / NAME, replace(read(layout), deliveries={}).text())
 
 
-def read(layout: Layout) -> Basis:
+def read(layout: Layout) -> RunSnapshot:
     """The basis of the classified store.
 
     Raises:
@@ -67,4 +71,6 @@ def read(layout: Layout) -> Basis:
     told = json.loads(path.read_text("utf-8"))
     as_of = dt.datetime.fromisoformat(told["as_of"])
     # Nights before there was an `until` published up to their own moment.
-    return Basis(as_of, dt.datetime.fromisoformat(told.get("until", told["as_of"])), told["drops"])
+    return RunSnapshot(
+        as_of, dt.datetime.fromisoformat(told.get("until", told["as_of"])), told["deliveries"]
+    )

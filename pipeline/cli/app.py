@@ -34,28 +34,30 @@ def _day(text: str | None) -> dt.date:
 @app.command()
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
-    """Make a demo drop, run its two nights end to end, and show what was published."""
+    """Make a demo delivery, run its two nights end to end, and show what was published."""
     from assets.resources import store_from_environment
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
-    with retained.ground_of(home, valid=False) as ground:
-        if staff.hire(ground, Path(store_from_environment().policy_folder), retained.now()):
+    with retained.open_context(home, valid=False) as context:
+        if staff.create_staff(
+            context, Path(store_from_environment().policy_folder), retained.now()
+        ):
             screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
             if not run.run(home, day):
                 raise typer.Exit(1)
-            staff.seat_manager(ground)
-        if not views.demo(ground, 6):
+            staff.assign_manager(context)
+        if not views.demo(context, 6):
             raise typer.Exit(1)
 
 
 @app.command()
 def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
              records: int = 20_000, seed: Seed = 7) -> None:  # fmt: skip
-    """Write two seeded demo drops into the landing folder."""
+    """Write two seeded demo deliveries into the landing folder."""
     from pipeline.cli import screen
     from pipeline.demo.generate import Size
     from pipeline.demo.generate import generate as make
@@ -66,7 +68,7 @@ def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
 
 @app.command()
 def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
-    """Run one night: the Dagster job `nightly` for the drop of that date."""
+    """Run one night: the Dagster job `nightly` for the delivery of that date."""
     from pipeline.cli import run
 
     if not run.run(home, _day(date)):
@@ -75,7 +77,7 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
 
 @app.command()
 def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
-    """Would tonight's drop be admitted? Reads headers against the data map, writes nothing."""
+    """Would tonight's delivery be admitted? Reads headers against the data map, writes nothing."""
     from pipeline.cli import views
 
     if not views.admission(home, _day(date)):

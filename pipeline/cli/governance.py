@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.reading import Key, Purpose
-from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of, now
+from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
 
 policy = typer.Typer(help="The policy files: are they signed, what would a change do.",
                      no_args_is_help=True)  # fmt: skip
@@ -23,12 +23,12 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import screen
     from pipeline.policy.governance_checks import expired
 
-    with ground_of(home, valid=False) as ground:
-        screen.say(f"policy {ground.version[:12]}")
-        for one in approval.approvals(ground.layout, ground.access, ground.version):
+    with open_context(home, valid=False) as context:
+        screen.say(f"policy {context.version[:12]}")
+        for one in approval.approvals(context.layout, context.access, context.version):
             screen.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
-        left = approval.missing(ground.layout, ground.access, ground.version)
-        late = expired(ground.governance, now().date())
+        left = approval.missing(context.layout, context.access, context.version)
+        late = expired(context.governance, now().date())
         if left:
             screen.warn(f"not signed by {' and '.join(left)}: no night will run")
         if late:
@@ -45,10 +45,10 @@ def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the chang
     from pipeline.cli import oversight
     from pipeline.governance import preview
 
-    with ground_of(home, valid=False) as ground:
+    with open_context(home, valid=False) as context:
         store = store_from_environment().model_copy(update={"home": str(home)})
         changed = store.model_copy(update={"policy_folder": str(folder)})
-        found = preview.preview(ground, Path(store.policy_folder), changed.ground, folder, now())
+        found = preview.preview(context, Path(store.policy_folder), changed.context, folder, now())
         oversight.preview(found)
     if found.stopped_by:
         raise typer.Exit(1)
@@ -64,11 +64,11 @@ def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the sign
     from pipeline.cli import screen
     from pipeline.governance import pilot
 
-    with ground_of(home):
+    with open_context(home):
         store = store_from_environment().model_copy(update={"home": str(home)})
         changed = store.model_copy(update={"policy_folder": str(folder)})
         changed.require_lawful_use(now().date())
-        screen.say(f"pilot in {pilot.start(changed.ground, tuple(actor), now())}")
+        screen.say(f"pilot in {pilot.start(changed.context, tuple(actor), now())}")
 
 
 @policy.command("sign")
@@ -80,13 +80,13 @@ def policy_sign(role: Annotated[str, typer.Option()], key: Key,
     from pipeline.cli import screen
     from pipeline.keys import signing
 
-    with ground_of(home, valid=False) as ground:
+    with open_context(home, valid=False) as context:
         hash_ = approval.sign(
-            ground.layout, Path(store_from_environment().policy_folder), ground.access,
+            context.layout, Path(store_from_environment().policy_folder), context.access,
             audit.actor(), audit.role_named(role), signing.load_private_key(key.read_bytes()),
             now(),
         )  # fmt: skip
-        audit.note_change(ground, f"policy {hash_[:12]} signed as {role}")
+        audit.note_change(context, f"policy {hash_[:12]} signed as {role}")
         screen.say(f"policy {hash_[:12]} is signed by {role}")
 
 
@@ -103,13 +103,13 @@ def staff_put(actor: str, role: Roles,
     from pipeline.access import staff as directory
     from pipeline.cli import screen
 
-    with ground_of(home, valid=False) as ground:
+    with open_context(home, valid=False) as context:
         pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
         member = directory.Member(
             actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
         )
-        directory.put(ground.layout, member)
-        audit.note_change(ground, f"{actor} may act as {', '.join(role)}")
+        directory.put(context.layout, member)
+        audit.note_change(context, f"{actor} may act as {', '.join(role)}")
         screen.say(f"{actor}: {', '.join(role)}")
 
 
@@ -121,13 +121,13 @@ def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
     from pipeline.published import exports
     from pipeline.read import service
 
-    with ground_of(home, valid=False) as ground:
-        member = directory.find(ground.layout, actor)
-        directory.remove(ground.layout, actor)
+    with open_context(home, valid=False) as context:
+        member = directory.find(context.layout, actor)
+        directory.remove(context.layout, actor)
         person = member.person if member else None
-        for audience in ground.access.own_reports:
-            exports.withdraw(ground, service.reference(ground, person, audience))
-        audit.note_change(ground, f"{actor} may act no more")
+        for audience in context.access.own_reports:
+            exports.withdraw(context, service.reference(context, person, audience))
+        audit.note_change(context, f"{actor} may act no more")
 
 
 @staff.command("list")
@@ -136,8 +136,8 @@ def staff_list(home: Home = DEFAULT_HOME) -> None:
     from pipeline.access import staff as directory
     from pipeline.cli import oversight
 
-    with ground_of(home, valid=False) as ground:
-        oversight.staff(directory.everyone(ground.layout).values())
+    with open_context(home, valid=False) as context:
+        oversight.staff(directory.everyone(context.layout).values())
 
 
 def documents(home: Home = DEFAULT_HOME) -> None:
@@ -146,9 +146,9 @@ def documents(home: Home = DEFAULT_HOME) -> None:
     from pipeline.published import documents as made
     from pipeline.published import gate
 
-    with ground_of(home, valid=False) as ground:
-        gate.manifest(ground.layout)
-        for path in sorted((ground.layout.current / made.FOLDER).glob("*.html")):
+    with open_context(home, valid=False) as context:
+        gate.manifest(context.layout)
+        for path in sorted((context.layout.current / made.FOLDER).glob("*.html")):
             screen.say(str(path))
 
 
@@ -160,8 +160,8 @@ def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option
     from pipeline.cli import oversight
     from pipeline.governance import share
 
-    with ground_of(home, valid=False) as ground:
-        answers = share.checklist(ground, table, role_named(role), purpose, recipient, now())
+    with open_context(home, valid=False) as context:
+        answers = share.checklist(context, table, role_named(role), purpose, recipient, now())
         oversight.answers(answers)
     if not all(one.yes for one in answers):
         raise typer.Exit(1)

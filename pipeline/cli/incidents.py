@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.reading import As, acting
-from pipeline.cli.retained import DEFAULT_HOME, Home, access, ground_of, now
+from pipeline.cli.retained import DEFAULT_HOME, Home, access, now, open_context
 
 incident = typer.Typer(help="When something has gone wrong: how far, stop it, go on.",
                        no_args_is_help=True)  # fmt: skip
@@ -17,11 +17,11 @@ incident = typer.Typer(help="When something has gone wrong: how far, stop it, go
 
 def _require_log(home: Path, role: str | None) -> str:
     """The actor, if the role may read the access log."""
-    from pipeline.policy.base import PolicyError
+    from pipeline.errors import PolicyError
 
-    with ground_of(home, valid=False) as ground:
-        actor, acts_as = acting(ground, role)
-        if not ground.access.roles[acts_as].log:
+    with open_context(home, valid=False) as context:
+        actor, acts_as = acting(context, role)
+        if not context.access.roles[acts_as].log:
             raise PolicyError(f"{acts_as.value} does not read the access log")
         return actor
 
@@ -37,16 +37,16 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
     from pipeline.cli import oversight, screen
 
     actor = _require_log(home, role)
-    with ground_of(home, valid=False) as ground:
-        start = reviews.last_reviewed(ground) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+    with open_context(home, valid=False) as context:
+        start = reviews.last_reviewed(context) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
         if since is not None:
             start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
-        found = reviews.review(ground, start, now())
+        found = reviews.review(context, start, now())
         oversight.review(found)
         if finding is not None:
-            reviews.record(ground, found, actor, finding, now())
+            reviews.record(context, found, actor, finding, now())
             screen.say("recorded")
-        elif reviews.overdue(ground, now()):
+        elif reviews.overdue(context, now()):
             screen.warn("overdue: nobody has recorded a review in time")
 
 
@@ -75,12 +75,12 @@ def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *
             raise typer.BadParameter("expected a date or a moment of ISO 8601") from None
 
     _require_log(home, role)
-    with ground_of(home, valid=False) as ground:
-        found = incidents.scope(ground, moment(since), moment(until), actor=actor, table=table,
+    with open_context(home, valid=False) as context:
+        found = incidents.scope(context, moment(since), moment(until), actor=actor, table=table,
                                 whole=whole)  # fmt: skip
         oversight.exposure(found, incidents.deadline(moment(known)), now())
         if drafts is not None:
-            told = incidents.notices(ground, found, moment(known), nature, measures)
+            told = incidents.notices(context, found, moment(known), nature, measures)
             incidents.write_notices(told, drafts)
             screen.say(f"drafts in {drafts}")
 
@@ -91,9 +91,9 @@ def incident_freeze(because: Annotated[str, typer.Option()], home: Home = DEFAUL
     from pipeline.access.audit import actor, note_change
     from pipeline.governance import suspension
 
-    with ground_of(home, valid=False) as ground:
-        suspension.freeze(ground, because, actor(), now())
-        note_change(ground, "frozen")
+    with open_context(home, valid=False) as context:
+        suspension.suspend(context, because, actor(), now())
+        note_change(context, "frozen")
 
 
 @incident.command("thaw")
@@ -102,6 +102,6 @@ def incident_thaw(home: Home = DEFAULT_HOME) -> None:
     from pipeline.access.audit import note_change
     from pipeline.governance import suspension
 
-    with ground_of(home, valid=False) as ground:
-        suspension.thaw(ground)
-        note_change(ground, "thawed")
+    with open_context(home, valid=False) as context:
+        suspension.resume(context)
+        note_change(context, "thawed")

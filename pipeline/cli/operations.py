@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of
+from pipeline.cli.retained import DEFAULT_HOME, Home, open_context
 
 
 def configure(home: Home = DEFAULT_HOME) -> None:
@@ -33,8 +33,8 @@ def metrics(home: Home = DEFAULT_HOME,
     from pipeline.operations.metrics import registry
 
     store = store_from_environment().model_copy(update={"home": str(home)})
-    with ground_of(home, valid=False), run.instance(home) as instance:
-        made = registry(lambda: store.ground, instance)
+    with open_context(home, valid=False), run.instance(home) as instance:
+        made = registry(lambda: store.context, instance)
         if port is None:
             sys.stdout.write(generate_latest(made).decode())
             return
@@ -46,9 +46,9 @@ def metrics(home: Home = DEFAULT_HOME,
 def backfill(first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD")],
              last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD")],
              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Take in every drop between two nights, then publish once, for the last of them.
+    """Take in every delivery between two nights, then publish once, for the last of them.
 
-    A night is a function of all drops so far, so what the nights in between would have published
+    A night is a function of all deliveries so far, so what the nights in between would have published
     is not made only to be replaced; closed months of coaching are told once, with all that is known
     by the last night. Drops that the store has are skipped.
     """

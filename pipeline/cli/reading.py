@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, ground_of, now
+from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
 
 if TYPE_CHECKING:
-    from pipeline.context import Ground
+    from pipeline.context import Context
     from pipeline.policy.access import Role
 
 Purpose = Annotated[str, typer.Option(help="One of the register in governance.yaml.")]
@@ -22,7 +22,7 @@ Fields = Annotated[list[str] | None, typer.Option("--field", help="Repeatable.")
 Key = Annotated[Path, typer.Option(help="The private key that staff knows the actor by.")]
 
 
-def acting(ground: Ground, role: str | None) -> tuple[str, Role]:
+def acting(context: Context, role: str | None) -> tuple[str, Role]:
     """Who is at the keyboard, and in which role.
 
     Raises:
@@ -30,12 +30,12 @@ def acting(ground: Ground, role: str | None) -> tuple[str, Role]:
     """
     from pipeline.access import audit
     from pipeline.access import staff as directory
-    from pipeline.policy.base import PolicyError
+    from pipeline.errors import PolicyError
 
     actor = audit.actor()
     if role is not None:
         return actor, audit.role_named(role)
-    member = directory.find(ground.layout, actor)
+    member = directory.find(context.layout, actor)
     if member is None:
         raise PolicyError("the actor has no role here; set MILESTONES_ACTOR, or see `staff put`")
     if len(member.roles) != 1:
@@ -43,18 +43,18 @@ def acting(ground: Ground, role: str | None) -> tuple[str, Role]:
     return actor, member.roles[0]
 
 
-def references(ground: Ground, table: str, persons: list[str] | None) -> tuple[str, ...]:
+def references(context: Context, table: str, persons: list[str] | None) -> tuple[str, ...]:
     """Pseudonyms of some people in a table's audience.
 
     Raises:
         PolicyError: somebody has none there.
     """
-    from pipeline.policy.base import PolicyError
+    from pipeline.errors import PolicyError
     from pipeline.read import service
 
-    spec = ground.data_map.published.get(table)
-    audience = spec.purpose if spec else None
-    found = [service.reference(ground, one, audience) for one in persons or ()]
+    spec = context.data_map.published.get(table)
+    audience = spec.audience if spec else None
+    found = [service.reference(context, one, audience) for one in persons or ()]
     if None in found:
         raise PolicyError(f"{table}: not all of these people are in it")
     return tuple(ref for ref in found if ref is not None)
@@ -67,17 +67,17 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; default al
          sign_off: Annotated[Path | None, typer.Option(help="For raw records.")] = None,
          limit: int = 10, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Read published tables at the door: by role, for a purpose; every reading is logged."""
-    from pipeline.access.authorize import Ask
+    from pipeline.access.authorize import AccessRequest
     from pipeline.access.sign_off import read as read_sign_off
     from pipeline.cli import views
 
-    with ground_of(home) as ground:
-        actor, acts_as = acting(ground, role)
+    with open_context(home) as context:
+        actor, acts_as = acting(context, role)
         if table is None:
-            shown = views.published(ground, actor, acts_as, purpose, limit)
+            shown = views.published(context, actor, acts_as, purpose, limit)
         else:
-            shown = views.table(ground, Ask(
-                actor, acts_as, purpose, table, references(ground, table, person),
+            shown = views.table(context, AccessRequest(
+                actor, acts_as, purpose, table, references(context, table, person),
                 tuple(field or ()), note, read_sign_off(sign_off) if sign_off else None,
             ), limit)  # fmt: skip
     if not shown:
@@ -87,22 +87,22 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; default al
 def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *,
             purpose: Purpose, role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Get one's role's DuckDB files for a purpose; logged like a reading."""
-    from pipeline.access.authorize import Ask
+    from pipeline.access.authorize import AccessRequest
     from pipeline.access.staff import find
     from pipeline.cli import screen
-    from pipeline.policy.base import PolicyError
-    from pipeline.published import exports
+    from pipeline.errors import PolicyError
     from pipeline.read import service
+    from pipeline.read.receive import receive as hand_over
 
-    with ground_of(home) as ground:
-        actor, acts_as = acting(ground, role)
-        registered = ground.governance.purposes.get(purpose)
+    with open_context(home) as context:
+        actor, acts_as = acting(context, role)
+        registered = context.governance.purposes.get(purpose)
         if registered is None:
             raise PolicyError("the purpose is not in the register; see governance.yaml")
-        table = next(iter(ground.data_map.tables_of(registered.audience)))
-        member = find(ground.layout, actor)
-        own = service.reference(ground, member.person if member else None, registered.audience)
-        for path in exports.receive(ground, Ask(actor, acts_as, purpose, table), own, to):
+        table = next(iter(context.data_map.tables_of(registered.audience)))
+        member = find(context.layout, actor)
+        own = service.reference(context, member.person if member else None, registered.audience)
+        for path in hand_over(context, AccessRequest(actor, acts_as, purpose, table), own, to):
             screen.say(str(path))
 
 
@@ -115,21 +115,21 @@ def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table
     """Sign somebody else's reading of raw records: once, for these people, fields and purpose."""
     from pipeline.access import audit, sign_off
     from pipeline.cli import screen
+    from pipeline.errors import PolicyError
     from pipeline.keys import signing
-    from pipeline.policy.base import PolicyError
 
-    with ground_of(home) as ground:
-        spec = ground.data_map.published.get(table)
-        detail = ground.access.detail.get(spec.purpose) if spec else None
+    with open_context(home) as context:
+        spec = context.data_map.published.get(table)
+        detail = context.access.detail.get(spec.audience) if spec else None
         if detail is None:
             raise PolicyError("no table of that name opens to a sign-off")
         until = now() + dt.timedelta(days=days) if days is not None else None
         made = sign_off.issue(
             signing.load_private_key(key.read_bytes()), detail.sign_off, asker=asker,
-            signer=audit.actor(), table=table, people=references(ground, table, person),
-            fields=tuple(field or ()), purpose=purpose, version=ground.version, now=now(),
+            signer=audit.actor(), table=table, people=references(context, table, person),
+            fields=tuple(field or ()), purpose=purpose, version=context.version, now=now(),
             until=until,
         )  # fmt: skip
         sign_off.write(made, out)
-        audit.note_change(ground, f"sign-off {made.leave.name} given to {asker}")
+        audit.note_change(context, f"sign-off {made.leave.name} given to {asker}")
         screen.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")

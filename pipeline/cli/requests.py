@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, Many, Why, ground_of, now
+from pipeline.cli.retained import DEFAULT_HOME, Home, Many, Why, now, open_context
 
 request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).",
                       no_args_is_help=True)  # fmt: skip
@@ -22,7 +22,7 @@ def request_receive(kind: str, person: str,
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
-    with ground_of(home) as ground:
+    with open_context(home) as context:
         details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
         if purpose:
             details["purposes"] = purpose
@@ -30,7 +30,7 @@ def request_receive(kind: str, person: str,
             wanted = request_register.Kind(kind)
         except ValueError:
             raise typer.BadParameter(f"one of {', '.join(request_register.Kind)}") from None
-        made = request_register.receive(ground.layout, wanted, person, now().date(), details)
+        made = request_register.receive(context.layout, wanted, person, now().date(), details)
         screen.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
 
 
@@ -39,8 +39,8 @@ def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
     """Say who verified that the sender is the person."""
     from pipeline.subjects import request_register
 
-    with ground_of(home) as ground:
-        request_register.verify_identity(ground.layout, name, by)
+    with open_context(home) as context:
+        request_register.verify_identity(context.layout, name, by)
 
 
 @request.command("extend")
@@ -49,8 +49,8 @@ def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
-    with ground_of(home) as ground:
-        made = request_register.extend(ground.layout, name, because, now().date())
+    with open_context(home) as context:
+        made = request_register.extend(context.layout, name, because, now().date())
         screen.say(f"answer due by {made.deadline}")
 
 
@@ -59,8 +59,8 @@ def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
     """Refuse a request, with the reason that the person is told."""
     from pipeline.subjects import request_register
 
-    with ground_of(home) as ground:
-        request_register.refuse(ground.layout, name, because)
+    with open_context(home) as context:
+        request_register.refuse(context.layout, name, because)
 
 
 @request.command("run")
@@ -70,8 +70,8 @@ def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
     from pipeline.requests import fulfil
     from pipeline.retained.dagster_storage import DagsterStorage
 
-    with ground_of(home) as ground, run.instance(home) as instance:
-        done = fulfil.carry_out(ground, name, now(), DagsterStorage(instance))
+    with open_context(home) as context, run.instance(home) as instance:
+        done = fulfil.fulfil(context, name, now(), DagsterStorage(instance))
         screen.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
 
@@ -81,8 +81,8 @@ def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import screen
     from pipeline.requests import access_package
 
-    with ground_of(home) as ground:
-        for path in access_package.take_out(ground.layout, name, folder):
+    with open_context(home) as context:
+        for path in access_package.take_out(context.layout, name, folder):
             screen.say(f"written: {path}")
 
 
@@ -91,8 +91,8 @@ def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
     """End a person's limit on use: `restricted` or `objected`."""
     from pipeline.requests import fulfil
 
-    with ground_of(home) as ground:
-        fulfil.lift(ground, person, kind, now())
+    with open_context(home) as context:
+        fulfil.lift(context, person, kind, now())
 
 
 @request.command("consent")
@@ -102,8 +102,8 @@ def request_consent(person: str, purpose: str,
     """Take a consent down, or its withdrawal; for purposes that rest on consent (Art. 7)."""
     from pipeline.requests import fulfil
 
-    with ground_of(home) as ground:
-        fulfil.consent(ground, person, purpose, now(), given=not withdraw)
+    with open_context(home) as context:
+        fulfil.consent(context, person, purpose, now(), given=not withdraw)
 
 
 @request.command("list")
@@ -112,5 +112,5 @@ def request_list(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.subjects import request_register
 
-    with ground_of(home) as ground:
-        views.requests(request_register.every(ground.layout), now().date())
+    with open_context(home) as context:
+        views.requests(request_register.every(context.layout), now().date())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from pipeline.context import Ground
+    from pipeline.context import Context
 
 Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
 DEFAULT_HOME = Path("data")
@@ -30,8 +30,8 @@ def now() -> dt.datetime:
 
 
 @contextmanager
-def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
-    """The ground of a command; policy errors become a message and exit code 1.
+def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
+    """The context of a command; policy errors become a message and exit code 1.
 
     Args:
         valid: the policy must be signed and current, as for everything but governing itself.
@@ -40,15 +40,13 @@ def ground_of(home: Path, *, valid: bool = True) -> Iterator[Ground]:
 
     from assets.resources import store_from_environment
     from pipeline.cli import screen
-    from pipeline.policy.base import PolicyError
-    from pipeline.storage.engine import EngineError
-    from pipeline.storage.file_edit import ErasureError
+    from pipeline.errors import EngineError, ErasureError, PolicyError
 
     store = store_from_environment().model_copy(update={"home": str(home)})
     try:
         if valid:
             store.require_valid_policy(now().date())
-        yield store.ground
+        yield store.context
     except (PolicyError, ErasureError, EngineError) as error:
         screen.warn(str(error))
         raise typer.Exit(1) from None
@@ -69,9 +67,9 @@ def verify(
     from pipeline.keys.signing import load_public_key
     from pipeline.retained.housekeeping import expired_before
 
-    with ground_of(home, valid=False) as ground:
+    with open_context(home, valid=False) as context:
         found = check(
-            AccessLog(ground.layout), expired_before(ground, now()),
+            AccessLog(context.layout), expired_before(context, now()),
             load_public_key(key.read_bytes()) if key else None,
         )  # fmt: skip
     if found.broken is not None:
@@ -85,8 +83,8 @@ def plan(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.retained import job
 
-    with ground_of(home) as ground:
-        views.plan(job.dry_run(ground, now()))
+    with open_context(home) as context:
+        views.plan(job.dry_run(context, now()))
 
 
 def erase(home: Home = DEFAULT_HOME) -> None:
@@ -94,27 +92,27 @@ def erase(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import run, views
     from pipeline.retained import receipts
 
-    with ground_of(home) as ground:
-        before = set(receipts.newest_first(ground.layout))
+    with open_context(home) as context:
+        before = set(receipts.newest_first(context.layout))
         if not run.run_job(home, "retention", None):
             raise typer.Exit(1)
-        for path in sorted(set(receipts.newest_first(ground.layout)) - before):
-            views.receipt(receipts.read(ground.layout, path.stem))
+        for path in sorted(set(receipts.newest_first(context.layout)) - before):
+            views.receipt(receipts.read(context.layout, path.stem))
 
 
 def receipt(name: Annotated[str | None, typer.Argument()] = None,
             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Show a receipt, by default the last one, and whether the chain of receipts is whole."""
     from pipeline.cli import screen, views
-    from pipeline.policy.base import PolicyError
+    from pipeline.errors import PolicyError
     from pipeline.retained import receipts
 
-    with ground_of(home) as ground:
-        names = [path.stem for path in receipts.newest_first(ground.layout)]
+    with open_context(home) as context:
+        names = [path.stem for path in receipts.newest_first(context.layout)]
         if not names or (name is not None and name not in names):
             raise PolicyError("no such receipt")
-        views.receipt(receipts.read(ground.layout, name or names[0]))
-        broken = receipts.broken(ground.layout)
+        views.receipt(receipts.read(context.layout, name or names[0]))
+        broken = receipts.broken(context.layout)
         if broken:
             raise PolicyError(f"receipts were changed or taken out before: {', '.join(broken)}")
         screen.say(f"{len(names)} receipts, the chain is whole")
@@ -129,8 +127,8 @@ def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typ
     from pipeline.cli import screen
     from pipeline.subjects import legal_holds
 
-    with ground_of(home) as ground:
-        legal_holds.place(ground.layout, legal_holds.Hold.model_validate({
+    with open_context(home) as context:
+        legal_holds.place(context.layout, legal_holds.Hold.model_validate({
             "name": name, "reason": reason, "owner": owner, "placed_on": now().date(),
             "review_by": review_by, "people": tuple(person or ()), "courses": tuple(course or ()),
             "records": tuple(record or ()), "regions": tuple(region or ()),
@@ -144,8 +142,8 @@ def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
     """Lift a hold; what it kept is due again."""
     from pipeline.subjects import legal_holds
 
-    with ground_of(home) as ground:
-        legal_holds.lift(ground.layout, name, now().date())
+    with open_context(home) as context:
+        legal_holds.lift(context.layout, name, now().date())
 
 
 @hold.command("list")
@@ -154,8 +152,8 @@ def hold_list(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import views
     from pipeline.subjects import legal_holds
 
-    with ground_of(home) as ground:
-        views.holds(legal_holds.live(ground.layout))
+    with open_context(home) as context:
+        views.holds(legal_holds.live(context.layout))
 
 
 def backup(home: Home = DEFAULT_HOME) -> None:
@@ -163,8 +161,8 @@ def backup(home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
-    with ground_of(home) as ground:
-        screen.say(f"backup {backups.make(ground, now()).name}")
+    with open_context(home) as context:
+        screen.say(f"backup {backups.make(context, now()).name}")
 
 
 def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
@@ -172,8 +170,8 @@ def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
-    with ground_of(home) as ground:
-        gone = backups.restore(ground, source.absolute())
+    with open_context(home) as context:
+        gone = backups.restore(context, source.absolute())
         screen.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
 
 
@@ -182,9 +180,9 @@ def keys_rotate(home: Home = DEFAULT_HOME) -> None:
     """Start a new key epoch; the next night makes every pseudonym anew."""
     from pipeline.cli import screen
 
-    with ground_of(home) as ground:
-        epoch = ground.ring.rotate(now().date())
-        screen.say(f"epoch {epoch}; the one before is destroyed after keeping.key_epochs")
+    with open_context(home) as context:
+        epoch = context.ring.rotate(now().date())
+        screen.say(f"epoch {epoch}; the one before is destroyed after storage.key_epochs")
 
 
 @keys.command("storage")
@@ -199,9 +197,9 @@ def keys_storage(
     from pipeline.storage import encryption
 
     # A store between two keys opens nothing, its policy's signers included.
-    with ground_of(home, valid=False) as ground:
-        changed = storage_key.change(ground.layout, encryption.StorageKey.in_file(new))
-        audit.note_change(ground, "the store is under another storage key")
+    with open_context(home, valid=False) as context:
+        changed = storage_key.change(context.layout, encryption.StorageKey.in_file(new))
+        audit.note_change(context, "the store is under another storage key")
         screen.say(f"{changed} files are under the new key")
         if encryption.given_elsewhere():
             screen.say("let the environment give the new key from now on; the old opens nothing")

@@ -106,14 +106,16 @@ def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
     from pipeline.raw import deliveries
 
     layout = store_from_environment().model_copy(update={"home": str(home)}).layout
-    found = [day for day in deliveries.drops(layout) if first <= day <= last]
+    found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
-        warn("no drop lies between these nights")
+        warn("no delivery lies between these nights")
         return False
-    new = [day for day in found[:-1] if not deliveries.taken_in(layout, day)]
+    new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
     for number, day in enumerate(new, 1):
         say(f"drop of {day}, {number} of {len(new)}")
         if not run_job(home, "nightly", str(day), [lineage.CANONICAL]):
-            warn(f"{number - 1} drops were taken in; the tables are those of the last good night")
+            warn(
+                f"{number - 1} deliveries were taken in; the tables are those of the last good night"
+            )
             return False
     return run(home, found[-1])

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from assets.resources import store_from_environment
-from pipeline.access.authorize import Ask
+from pipeline.access.authorize import AccessRequest
 from pipeline.cli.screen import console, grid_of, page, say, warn
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.demo import people
+from pipeline.errors import PolicyError
 from pipeline.policy.access import Role
-from pipeline.policy.base import PolicyError
 from pipeline.published import gate
 from pipeline.published.reports import coaching_page
 from pipeline.read import service
-from pipeline.retained.past_retention import Line
+from pipeline.retained.past_retention import PlanItem
 from pipeline.storage.layout import Layout
 from pipeline.subjects.legal_holds import Hold
 from pipeline.subjects.request_register import Request
@@ -26,7 +26,7 @@ from pipeline.subjects.request_register import Request
 def reconciliation(home: Path, night: str) -> None:
     """Print one night's counts from raw to published."""
     path = Layout(home.absolute()).reconciliation / f"{night}.json"
-    grid = grid_of(f"From raw to published, night of {night} (records, all drops so far)")
+    grid = grid_of(f"From raw to published, night of {night} (records, all deliveries so far)")
     # Where a narrow screen has no room for both, a table's name gives way and not a figure.
     grid.add_column("table", overflow="ellipsis")
     for name in ("in", "quarantined", "superseded", "suppressed", "published"):
@@ -49,10 +49,10 @@ def reconciliation(home: Path, night: str) -> None:
         say("in = quarantined + superseded + suppressed + published: holds for every table")
 
 
-def table(ground: Ground, ask: Ask, limit: int) -> bool:
+def table(context: Context, ask: AccessRequest, limit: int) -> bool:
     """Print what opens of one published table to the asker."""
     try:
-        found = service.read(ground, ask, limit)
+        found = service.read(context, ask, limit)
     except PolicyError as error:
         warn(str(error))
         return False
@@ -60,28 +60,28 @@ def table(ground: Ground, ask: Ask, limit: int) -> bool:
     return True
 
 
-def published(ground: Ground, actor: str, role: Role, purpose: str, limit: int) -> bool:
+def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> bool:
     """Print every table that a role receives for a purpose."""
-    registered = ground.governance.purposes.get(purpose)
+    registered = context.governance.purposes.get(purpose)
     if registered is None:
         warn("the purpose is not in the register; see governance.yaml")
         return False
-    tables = ground.data_map.tables_of(registered.audience)
-    return all(table(ground, Ask(actor, role, purpose, name), limit) for name in tables)
+    tables = context.data_map.tables_of(registered.audience)
+    return all(table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
 
 
-def demo(ground: Ground, limit: int) -> bool:
+def demo(context: Context, limit: int) -> bool:
     """Print what the demo's analyst and its manager get to see."""
     for role, purpose in (
         (Role.ANALYST, "team_coaching"),
         (Role.MANAGER, "one_to_one"),
         (Role.ANALYST, "training_quality"),
     ):
-        if not published(ground, people.name(role), role, purpose, limit):
+        if not published(context, people.name(role), role, purpose, limit):
             return False
     say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
         "raw records to a sign-off")  # fmt: skip
-    say(f"the coaching figures as a page: {ground.layout.current / coaching_page.PAGE}")
+    say(f"the coaching figures as a page: {context.layout.current / coaching_page.PAGE}")
     return True
 
 
@@ -132,7 +132,7 @@ def risk(home: Path) -> bool:
 
 
 def admission(home: Path, day: dt.date) -> bool:
-    """Print whether a drop would be admitted."""
+    """Print whether a delivery would be admitted."""
     from pipeline.raw.deliveries import admitted
     from pipeline.raw.readers.base import MalformedFile
 
@@ -149,7 +149,7 @@ def admission(home: Path, day: dt.date) -> bool:
     return True
 
 
-def plan(lines: list[Line]) -> None:
+def plan(lines: list[PlanItem]) -> None:
     """Print what a deletion would do."""
     if not lines:
         say("nothing is past its window")

@@ -24,10 +24,11 @@ import duckdb
 import fsspec
 
 from pipeline.compute import cluster
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.storage import encrypted_parquet
-from pipeline.storage.engine import engine, identifier, literal
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import identifier, literal
 
 SETTING = "MILESTONES_EXCHANGE"
 

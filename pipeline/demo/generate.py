@@ -1,7 +1,7 @@
 """A realistic, seeded demo: a company's landing folder, with the dirt that real exports have.
 
 Team sizes follow a Zipf law, so that some teams stay under k; names carry accents and other
-scripts; comments hold planted identifiers; a later drop brings late and corrected records; a
+scripts; comments hold planted identifiers; a later delivery brings late and corrected records; a
 small share of rows breaks a rule. All of it is a function of the seed and the sizes.
 """
 
@@ -40,7 +40,7 @@ STATUSES = ["Completed", "In Progress", "Not Started", "Passed", "Failed", "Waiv
 
 @dataclass(frozen=True)
 class Size:
-    """How much to make: people, and records in the first drop."""
+    """How much to make: people, and records in the first delivery."""
 
     people: int = 600
     records: int = 20_000
@@ -113,7 +113,7 @@ def history(
     )  # fmt: skip
 
 
-def soiled(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+def with_defects(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows with about one in two hundred broken in one of four ways."""
     dirt = pl.Series("_dirt", np.where(rng.random(rows.height) < 0.005,
                      rng.integers(1, 5, rows.height), 0))  # fmt: skip
@@ -152,12 +152,12 @@ def statements(rng: np.random.Generator, people: pl.DataFrame, n: int, day: dt.d
 def generate(
     landing: Path, day: dt.date, size: Size, seed: int, progress: Callable[[str], None]
 ) -> list[dt.date]:
-    """Write two drops, for the day before `day` and for `day`.
+    """Write two deliveries, for the day before `day` and for `day`.
 
     The second re-delivers a tenth of the first's rows unchanged, and corrects another tenth.
 
     Returns:
-        The drops' dates, in order.
+        The deliveries' dates, in order.
     """
     rng = np.random.default_rng(seed)
     before = day - dt.timedelta(days=1)
@@ -172,8 +172,11 @@ def generate(
         .otherwise(pl.col("Status")).alias("Status")
     )  # fmt: skip
     late = history(rng, people, share, before)
-    drops = {before: soiled(rng, first), day: soiled(rng, pl.concat([again, corrected, late]))}
-    for date, rows in drops.items():
+    deliveries = {
+        before: with_defects(rng, first),
+        day: with_defects(rng, pl.concat([again, corrected, late])),
+    }
+    for date, rows in deliveries.items():
         folder = landing / str(date)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         progress(f"drop of {date}")

@@ -9,10 +9,10 @@ import datetime as dt
 from pathlib import Path
 
 from pipeline.access import approval, audit, staff
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.keys import signing
 from pipeline.policy.access import Role
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import engine
 
@@ -23,35 +23,37 @@ def name(role: Role, second: bool = False) -> str:
     return f"demo-{role.value.replace('_', '-')}{'-2' if second else ''}"
 
 
-def hire(ground: Ground, policy_folder: Path, now: dt.datetime) -> bool:
+def create_staff(context: Context, policy_folder: Path, now: dt.datetime) -> bool:
     """Fill the staff list and have the policy signed; false if there is staff already."""
-    if staff.everyone(ground.layout):
+    if staff.everyone(context.layout):
         return False
-    keys = ground.layout.vault / "demo-keys"
+    keys = context.layout.vault / "demo-keys"
     keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Two for HR, since nobody signs for themselves.
     for role, second in [*((role, False) for role in Role), (Role.HR, True)]:
         actor = name(role, second)
         public = audit.new_key_pair(keys / f"{actor}.pem") if role in SIGNERS else None
-        staff.put(ground.layout, staff.Member(actor=actor, roles=(role,), key=public))
+        staff.put(context.layout, staff.Member(actor=actor, roles=(role,), key=public))
     for role in SIGNERS:
         key = signing.load_private_key((keys / f"{name(role)}.pem").read_bytes())
-        approval.sign(ground.layout, policy_folder, ground.access, name(role), role, key, now)
-    audit.note_change(ground, "the demo's staff")
+        approval.sign(context.layout, policy_folder, context.access, name(role), role, key, now)
+    audit.note_change(context, "the demo's staff")
     return True
 
 
-def seat_manager(ground: Ground) -> None:
+def assign_manager(context: Context) -> None:
     """Let the demo's manager be whoever has the most reports, so that there is an extract."""
-    rows = relations.pseudonymized(ground.layout, Purpose.MANAGER)
-    with engine(ground.layout.work) as connection:
-        refs = encryption.rows(connection, ground.layout, ground.layout.references(Purpose.MANAGER))
+    rows = relations.pseudonymized(context.layout, Audience.MANAGER)
+    with engine(context.layout.work) as connection:
+        refs = encryption.rows(
+            connection, context.layout, context.layout.references(Audience.MANAGER)
+        )
         found = connection.sql(
             f"SELECT person FROM {refs} JOIN (SELECT manager_ref AS ref, "
             f"count(DISTINCT learner_ref) AS n FROM {rows} GROUP BY 1) "
             "USING (ref) ORDER BY n DESC, ref LIMIT 1"
         ).fetchall()
     actor = name(Role.MANAGER)
-    if found and staff.find(ground.layout, actor) is not None:
-        staff.put(ground.layout, staff.Member(
+    if found and staff.find(context.layout, actor) is not None:
+        staff.put(context.layout, staff.Member(
             actor=actor, roles=(Role.MANAGER,), person=str(found[0][0])))  # fmt: skip

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array, vstack
 
 from pipeline.disclosure.audit import EXACT, bounds, system
 from pipeline.disclosure.period import Bools, Floats, Ints, Period, Tally, tally
-from pipeline.disclosure.solver import Told
+from pipeline.disclosure.solver import Statements
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def attack(period: Period, told: Figures, k: int) -> Found:
         # The truth is a table that has the told figures, if these are right; to start from it
         # saves the solver's search for another one, and changes nothing of the bounds.
         truth = period.per_cell(of)[withheld].astype(np.float64)
-        return bounds(Told(members, rest, bounded), targets, wide, truth)
+        return bounds(Statements(members, rest, bounded), targets, wide, truth)
 
     low, high = between("records", period.records, np.full(len(withheld), np.inf),
                         np.where(few, float(k), 0.0))  # fmt: skip

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from pipeline.disclosure.period import Bools, Floats, Ints
-from pipeline.disclosure.solver import Solver, Told, alike, pinned
-from pipeline.disclosure.targets import Targets, told_as_such
+from pipeline.disclosure.solver import Solver, Statements, alike, pinned
+from pipeline.disclosure.targets import Targets, published_as_such
 
 EXACT = 1e-6
 PART = 2048  # columns that are solved at once; the time grows faster than their number
@@ -31,7 +31,7 @@ class _Part:
         targets: numbers of the targets that have a share in the columns.
     """
 
-    def __init__(self, told: Told, over: Targets, table: Floats, columns: Ints) -> None:
+    def __init__(self, told: Statements, over: Targets, table: Floats, columns: Ints) -> None:
         self._told, self._table, self._columns = told, table[columns], columns
         self.targets, self._over = over.among(columns)
         self._solver: Solver | None = None
@@ -63,7 +63,7 @@ class _Part:
     def _new_solver(self) -> Solver:
         members = csr_array(self._told.members[:, self._columns])
         members = csr_array(members[np.flatnonzero(np.diff(members.indptr))])
-        return Solver(Told(members, members @ self._table, self._told.most[self._columns]))
+        return Solver(Statements(members, members @ self._table, self._told.most[self._columns]))
 
 
 class _Search:
@@ -73,7 +73,7 @@ class _Search:
         low, high: of every target, over the tables seen so far.
     """
 
-    def __init__(self, told: Told, over: Targets, wide: Floats, table: Floats) -> None:
+    def __init__(self, told: Statements, over: Targets, wide: Floats, table: Floats) -> None:
         self._told, self._over, self._table = told, over, table
         self._least, self._most = over.least(table), over.most(table)
         self.low, self.high, self._wide = self._least.copy(), self._most.copy(), wide
@@ -131,7 +131,7 @@ def _parts(members: csr_array, rng: np.random.Generator) -> list[Ints]:
 
 
 def bounds(
-    told: Told, targets: csr_array, wide: Floats, table: Floats | None = None
+    told: Statements, targets: csr_array, wide: Floats, table: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """Between which values every target must lie, as far as it matters.
 
@@ -150,7 +150,7 @@ def bounds(
     members, column = alike(told.members)
     columns = members.shape[1]
     most = np.bincount(column, told.most, columns).astype(np.float64)
-    merged = Told(members, told.rest, most)
+    merged = Statements(members, told.rest, most)
     if table is not None and told.has(table):
         known = np.bincount(column, table, columns).astype(np.float64)
     else:
@@ -159,7 +159,7 @@ def bounds(
     # What arithmetic pins down, or a total tells by itself, needs no solver.
     low, high = pinned(merged)
     settled = over.most(high) - over.least(low) < EXACT
-    settled |= told_as_such(told.members, targets)
+    settled |= published_as_such(told.members, targets)
     search = _Search(merged, over, np.where(settled, 0.0, wide), known)
     order = np.random.default_rng(0)
     tries = (_parts(members, order) for _ in range(TRIES if columns > PART else 0))

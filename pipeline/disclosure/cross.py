@@ -15,7 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.disclosure.cuts import cycles, neighbours, shared_weights, thin_cuts
-from pipeline.disclosure.period import Bools, Floats, Ints, Period, Rule, tally
+from pipeline.disclosure.period import Bools, Floats, Ints, Period, tally
+from pipeline.policy.disclosure import DisclosureRule
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Cross:
     cost: Ints
     harmless: Bools  # as a figure, told or worked out
     may_be_told: Bools  # harmless, and of a team with a name
-    rule: Rule
+    rule: DisclosureRule
 
     @classmethod
-    def of(cls, period: Period, team_block: Ints, course_block: Ints, rule: Rule) -> Cross:
+    def of(
+        cls, period: Period, team_block: Ints, course_block: Ints, rule: DisclosureRule
+    ) -> Cross:
         """Number the blocks that cells lie in: teams' first, then courses'."""
         tails = np.unique(team_block[period.team], return_inverse=True)[1].astype(np.int64)
         heads = np.unique(course_block[period.course], return_inverse=True)[1].astype(np.int64)
@@ -114,7 +117,7 @@ class Cross:
         return found
 
 
-def told_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
+def published_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
     """Choose the cells that are told.
 
     Returns:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tally, Tree, tally
+from pipeline.disclosure.period import Bools, Ints, Period, Tally, Tree, tally
+from pipeline.policy.disclosure import DisclosureRule
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class _Rests:
     """The cells that are left of every told node after its told descendants."""
 
     def __init__(
-        self, period: Period, tree: Tree, leaf: Ints, rule: Rule, *, group_scores: bool,
+        self, period: Period, tree: Tree, leaf: Ints, rule: DisclosureRule, *, group_scores: bool,
         leaf_scores: bool,
     ) -> None:  # fmt: skip
         self.period, self.tree, self.leaf, self.rule = period, tree, leaf, rule
@@ -60,7 +61,7 @@ def blocks(tree: Tree, told: Margins) -> Ints:
 
 
 def margins(
-    period: Period, tree: Tree, leaf: Ints, rule: Rule, shut: Margins, *,
+    period: Period, tree: Tree, leaf: Ints, rule: DisclosureRule, shut: Margins, *,
     group_scores: bool, leaf_scores: bool,
 ) -> Margins:  # fmt: skip
     """Choose what of one dimension is told.

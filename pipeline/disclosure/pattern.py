@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.disclosure.cross import Cross, told_cells
+from pipeline.disclosure.cross import Cross, published_cells
 from pipeline.disclosure.margins import Margins, blocks, margins
 from pipeline.disclosure.optimum import optimum
-from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree
+from pipeline.disclosure.period import Bools, Ints, Period, Tree
+from pipeline.policy.disclosure import DisclosureRule
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,12 @@ def _nothing(period: Period) -> Pattern:
     return Pattern(_none(period.teams), _none(period.courses), np.zeros(period.cells, bool))
 
 
-def cross_of(period: Period, teams: Margins, courses: Margins, rule: Rule) -> Cross:
+def cross_of(period: Period, teams: Margins, courses: Margins, rule: DisclosureRule) -> Cross:
     """The graph of cells between the blocks that the told totals make."""
     return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
 
 
-def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
+def protect(period: Period, rule: DisclosureRule, *, exact: bool = True) -> Pattern:
     """Choose what is told of one period.
 
     Totals are kept before cells. Where no cell is left to mend thin cuts, the total of the fewest
@@ -55,7 +56,7 @@ def protect(period: Period, rule: Rule, *, exact: bool = True) -> Pattern:
         if not (teams.root and courses.root):
             return _nothing(period)
         cross = cross_of(period, teams, courses, rule)
-        cells, broken = told_cells(cross)
+        cells, broken = published_cells(cross)
         if not broken:
             if exact and (cells != cross.may_be_told).any():
                 best = optimum(cross)

@@ -11,27 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.policy.disclosure import DisclosureRule
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """When a figure may be told.
-
-    Attributes:
-        k: it covers at least so many distinct people; so does the share that was in time, of
-            people with a due date, if there are any.
-        but_for: at least so many of them have something else than the adverse outcome (nothing
-            complete; only low scores), so that 'all of them failed' is not told (l-diversity for
-            one sensitive value: Machanavajjhala et al. 2007).
-        dominance: no single person brings more than this share of the records.
-    """
-
-    k: int
-    but_for: int
-    dominance: float
 
 
 @dataclass(frozen=True)
@@ -84,16 +68,16 @@ class Tally:
     not_low: Ints
     top: Ints
 
-    def may_be_told(self, rule: Rule, *, scores: bool) -> Bools:
+    def may_be_told(self, rule: DisclosureRule, *, scores: bool) -> Bools:
         """Which groups' figures may be told; `scores`: score bands are among them."""
         fine = (
             (self.people >= rule.k)
             & ((self.dated == 0) | (self.dated >= rule.k))
-            & (self.completers >= rule.but_for)
+            & (self.completers >= rule.minimum_not_adverse)
             & (self.top <= rule.dominance * self.records)
         )
         if scores:
-            fine &= self.not_low >= rule.but_for
+            fine &= self.not_low >= rule.minimum_not_adverse
         return np.asarray(fine, bool)
 
 

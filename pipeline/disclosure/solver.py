@@ -15,7 +15,7 @@ ROUNDS = 50  # of arithmetic; its bounds can come closer without end
 
 
 @dataclass(frozen=True)
-class Told:
+class Statements:
     """Figures of one measure as an attacker has them.
 
     Attributes:
@@ -61,7 +61,7 @@ class Solver:
     Every column is split into what is sought, up to a cap, and the rest of it.
     """
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: Statements) -> None:
         rows, self._columns = told.members.shape
         both = csr_array(hstack([told.members, told.members]))
         model = highspy.HighsLp()
@@ -103,7 +103,7 @@ class Solver:
         return found[: self._columns] + found[self._columns :]
 
 
-def pinned(told: Told) -> tuple[Floats, Floats]:
+def pinned(told: Statements) -> tuple[Floats, Floats]:
     """Bounds that every cell keeps to in all tables, by arithmetic alone: what a total leaves when
     the others in it are as small, or as large, as they can be. Outer bounds, perhaps not tight."""
     low, high = np.zeros(len(told.most)), told.most.copy()

@@ -62,7 +62,7 @@ class Targets:
         )  # fmt: skip
 
 
-def told_as_such(members: csr_array, targets: csr_array) -> Bools:
+def published_as_such(members: csr_array, targets: csr_array) -> Bools:
     """Targets that are the very cells of a total."""
     common = csr_array(targets @ members.T).tocoo()
     sizes, totals = np.diff(targets.indptr), np.diff(members.indptr)

@@ -14,10 +14,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.access import audit
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.published.tables import opened
-from pipeline.storage.engine import count, identifier
+from pipeline.storage.engine import count
+from pipeline.storage.sql import identifier
 
 HOURS = 72
 NOTICES = ("authority", "people")
@@ -52,19 +53,19 @@ class Scope:
     last: str | None
 
 
-def _field(ground: Ground, table: str, name: str) -> Field:
+def _field(context: Context, table: str, name: str) -> Field:
     """A column's origins, and the classes and highest risk that any source gives them."""
-    classes, risk = ground.data_map.tells(name)
-    return Field(name, table, ground.data_map.columns[name].made_from, classes, risk.value)
+    classes, risk = context.data_map.tells(name)
+    return Field(name, table, context.data_map.columns[name].made_from, classes, risk.value)
 
 
-def _everybody(ground: Ground, tables: set[str]) -> set[str]:
+def _everybody(context: Context, tables: set[str]) -> set[str]:
     """The pseudonyms of all people in some published tables."""
     found: set[str] = set()
     for table in tables:
-        spec = ground.data_map.published[table]
-        if "learner_ref" in spec.columns and (ground.layout.current / spec.file).exists():
-            with opened(ground, ground.layout.current, table) as connection:
+        spec = context.data_map.published[table]
+        if "learner_ref" in spec.columns and (context.layout.current / spec.file).exists():
+            with opened(context, context.layout.current, table) as connection:
                 rows = connection.sql(
                     f"SELECT DISTINCT learner_ref FROM released.{identifier(table)}"
                 )
@@ -72,13 +73,13 @@ def _everybody(ground: Ground, tables: set[str]) -> set[str]:
     return found
 
 
-def _rows(ground: Ground, table: str) -> int:
-    with opened(ground, ground.layout.current, table) as connection:
+def _rows(context: Context, table: str) -> int:
+    with opened(context, context.layout.current, table) as connection:
         return count(connection, f"SELECT count(*) FROM released.{identifier(table)}")
 
 
 def scope(
-    ground: Ground, since: dt.datetime, until: dt.datetime, *, actor: str | None = None,
+    context: Context, since: dt.datetime, until: dt.datetime, *, actor: str | None = None,
     table: str | None = None, whole: bool = False,
 ) -> Scope:  # fmt: skip
     """What was read between two moments, by one actor or all, of one table or all.
@@ -89,14 +90,14 @@ def scope(
     Raises:
         PolicyError: a table that is not published, or `whole` without one.
     """
-    if table is not None and table not in ground.data_map.published:
+    if table is not None and table not in context.data_map.published:
         raise PolicyError("no published table of that name")
-    if whole and (table is None or not ground.layout.current.exists()):
+    if whole and (table is None or not context.layout.current.exists()):
         raise PolicyError("name the published table whose file got out")
     span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
     entries = [
         one
-        for one in audit.bodies(ground.layout)
+        for one in audit.bodies(context.layout)
         if one["decision"] != "changed"
         and span[0] <= one["at"][:19] <= span[1]
         and actor in (None, one["actor"])
@@ -105,18 +106,18 @@ def scope(
     granted = [one for one in entries if one["decision"] == "granted"]
     shown = {(one["table"], name) for one in granted for name in one["fields"]}
     refs = {ref for one in granted for ref in one["people"]}
-    refs |= _everybody(ground, {one["table"] for one in granted if one["everybody"]})
+    refs |= _everybody(context, {one["table"] for one in granted if one["everybody"]})
     rows = sum(one["rows"] for one in granted)
     if whole and table is not None:
-        shown |= {(table, name) for name in ground.data_map.published[table].columns}
-        refs |= _everybody(ground, {table})
-        rows += _rows(ground, table)
+        shown |= {(table, name) for name in context.data_map.published[table].columns}
+        refs |= _everybody(context, {table})
+        rows += _rows(context, table)
     # A policy of the past may have published what today's does not know.
-    known = {(t, n) for t, n in shown if t in ground.data_map.published
-             and n in ground.data_map.columns}  # fmt: skip
+    known = {(t, n) for t, n in shown if t in context.data_map.published
+             and n in context.data_map.columns}  # fmt: skip
     # Figures of k people tell of nobody (recital 26); their tables are named all the same.
-    single = {(t, n) for t, n in known if ground.data_map.published[t].k is None}
-    fields = tuple(_field(ground, t, n) for t, n in sorted(single))
+    single = {(t, n) for t, n in known if context.data_map.published[t].k is None}
+    fields = tuple(_field(context, t, n) for t, n in sorted(single))
     return Scope(
         readings=len(granted), refused=len(entries) - len(granted), rows=rows,
         people=len(refs), refs=tuple(sorted(refs)),
@@ -135,16 +136,16 @@ def deadline(known_at: dt.datetime) -> dt.datetime:
 
 
 def notices(
-    ground: Ground, found: Scope, known_at: dt.datetime, nature: str, measures: str
+    context: Context, found: Scope, known_at: dt.datetime, nature: str, measures: str
 ) -> dict[str, str]:
     """Drafts to the authority and to the people, in Markdown; what only people know is marked."""
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     asked: dict[str, Any] = {
-        "g": ground.governance, "scope": found, "nature": nature, "measures": measures,
+        "g": context.governance, "scope": found, "nature": nature, "measures": measures,
         "known_at": f"{known_at:%Y-%m-%d %H:%M %Z}",
         "deadline": f"{deadline(known_at):%Y-%m-%d %H:%M %Z}",
         "subjects": "; ".join(
-            sorted({one.subjects for one in ground.governance.purposes.values()})
+            sorted({one.subjects for one in context.governance.purposes.values()})
         ),
     }  # fmt: skip
     folder = files("pipeline.governance") / "notices"

@@ -12,24 +12,26 @@ import shutil
 from pathlib import Path
 
 from pipeline.access import approval, audit, staff
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.governance.preview import rebuilt, verdicts
 from pipeline.policy.access import RoleRule
-from pipeline.policy.base import PolicyError
 from pipeline.published import exports, gate
 from pipeline.read import service
-from pipeline.storage.layout import Layout, built_beside
+from pipeline.storage.files import atomic_build
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
 
 
 def hashes(layout: Layout) -> dict[str, str]:
     """Every file of the release and its hash."""
     root = layout.current.resolve()
     return {
-        str(p.relative_to(root)): gate.digest(p) for p in sorted(root.rglob("*")) if p.is_file()
+        str(p.relative_to(root)): file_sha256(p) for p in sorted(root.rglob("*")) if p.is_file()
     }
 
 
-def start(candidate: Ground, actors: tuple[str, ...], now: dt.datetime) -> Path:
+def start(candidate: Context, actors: tuple[str, ...], now: dt.datetime) -> Path:
     """Make the pilot group's files under a candidate policy that legal and HR have signed.
 
     Raises:
@@ -49,7 +51,7 @@ def start(candidate: Ground, actors: tuple[str, ...], now: dt.datetime) -> Path:
         gate.require_seals(trial.layout, trial.data_map, partition)
         staged = trial.layout.staged(partition)
         exports.write(trial, staged, partition)
-        with built_beside(target, layout.work) as beside:
+        with atomic_build(target, layout.work) as beside:
             beside.mkdir(mode=0o700)
             for actor in actors:
                 _hand_out(trial, staged, members[actor], beside / actor)
@@ -64,7 +66,7 @@ def start(candidate: Ground, actors: tuple[str, ...], now: dt.datetime) -> Path:
     return target
 
 
-def _hand_out(trial: Ground, staged: Path, member: staff.Member, folder: Path) -> None:
+def _hand_out(trial: Context, staged: Path, member: staff.Member, folder: Path) -> None:
     """Copy the files that one member's roles receive."""
     for role in member.roles:
         (folder / role.value).mkdir(parents=True, mode=0o700)

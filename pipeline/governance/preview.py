@@ -14,16 +14,19 @@ import duckdb
 import yaml
 
 from expectations import boundaries
-from pipeline.access import approval, staff
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
+from pipeline.access import staff
+from pipeline.classified.steps import classify, list_reference_values
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
+from pipeline.policy.version import FILES
 from pipeline.pseudonymized import steps
 from pipeline.published import gate
 from pipeline.published.stage import stage_database
 from pipeline.published.tables import attached
 from pipeline.retained.backup import CASES
-from pipeline.storage.engine import count, engine, identifier, literal
+from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import identifier, literal
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,12 @@ class Preview:
 
 
 @contextmanager
-def rebuilt(candidate: Ground, now: dt.datetime) -> Iterator[tuple[Ground, str]]:
+def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str]]:
     """Derived stores and staged tables made anew from the canonical store, under the candidate's
     policy, in a folder of their own that goes with the block. The store itself is only read.
 
     Yields:
-        The ground of that folder, and the partition under which its tables are staged.
+        The context of that folder, and the partition under which its tables are staged.
     """
     layout = candidate.layout
     partition = str(gate.manifest(layout)["partition"])
@@ -68,15 +71,15 @@ def rebuilt(candidate: Ground, now: dt.datetime) -> Iterator[tuple[Ground, str]]
         scratch.vault.mkdir(parents=True, mode=0o700)
         scratch.canonical.parent.mkdir(parents=True, mode=0o700)
         scratch.canonical.symlink_to(layout.canonical)
-        if layout.told.exists():
-            shutil.copytree(layout.told, scratch.told)
+        if layout.publication_history.exists():
+            shutil.copytree(layout.publication_history, scratch.publication_history)
         for name in (*CASES, staff.FILE):
             if (layout.vault / name).exists():
                 shutil.copy2(layout.vault / name, scratch.vault / name)
         trial = replace(candidate, layout=scratch)
-        steps.classify(trial, now)
-        steps.know(trial)
-        for purpose in Purpose:
+        classify(trial, now)
+        list_reference_values(trial)
+        for purpose in Audience:
             steps.pseudonymize(trial, purpose)
             with engine(scratch.work) as connection:
                 stage_database(connection, trial, purpose, partition)
@@ -125,14 +128,14 @@ def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
     )  # fmt: skip
 
 
-def compare(ground: Ground, trial: Ground, partition: str) -> tuple[Change, ...]:
+def compare(context: Context, trial: Context, partition: str) -> tuple[Change, ...]:
     """Every table of the release against the same one staged under another policy."""
     found = []
-    for table in ground.data_map.published | trial.data_map.published:
+    for table in context.data_map.published | trial.data_map.published:
         with ExitStack() as open_files:
-            connection = open_files.enter_context(engine(ground.layout.work))
+            connection = open_files.enter_context(engine(context.layout.work))
             for side, folder, name in (
-                (ground, ground.layout.current, "before"),
+                (context, context.layout.current, "before"),
                 (trial, trial.layout.staged(partition), "after"),
             ):
                 spec = side.data_map.published.get(table)
@@ -153,7 +156,7 @@ def _leaves(node: object, path: str) -> Iterator[tuple[str, str]]:
 def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
     """Every key that differs between two folders of policy files, with both values."""
     told = []
-    for name in approval.FILES:
+    for name in FILES:
         sides = [dict(_leaves(yaml.safe_load((f / name).read_text("utf-8")), name))
                  for f in (old, new)]  # fmt: skip
         for key in sorted(set(sides[0]) | set(sides[1])):
@@ -163,7 +166,7 @@ def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
     return tuple(told)
 
 
-def verdicts(trial: Ground, partition: str) -> dict[str, list[str]]:
+def verdicts(trial: Context, partition: str) -> dict[str, list[str]]:
     """Check and seal the staged tables; table to the rules that it breaks."""
     found = {}
     for table in trial.data_map.published:
@@ -174,16 +177,16 @@ def verdicts(trial: Ground, partition: str) -> dict[str, list[str]]:
 
 
 def preview(
-    ground: Ground, folder: Path, candidate: Ground, new: Path, now: dt.datetime
+    context: Context, folder: Path, candidate: Context, new: Path, now: dt.datetime
 ) -> Preview:
     """What the candidate's policy would change.
 
     Args:
-        ground: of the policy in force, whose files are in `folder`; those of `candidate` in `new`.
+        context: of the policy in force, whose files are in `folder`; those of `candidate` in `new`.
 
     Raises:
         PolicyError: nothing is published yet, or the candidate's night would stop.
     """
     with rebuilt(candidate, now) as (trial, partition):
-        return Preview(changed_keys(folder, new), compare(ground, trial, partition),
+        return Preview(changed_keys(folder, new), compare(context, trial, partition),
                        verdicts(trial, partition))  # fmt: skip

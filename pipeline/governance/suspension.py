@@ -6,33 +6,33 @@ import datetime as dt
 import json
 import shutil
 
-from pipeline.access import approval
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
+from pipeline.access.suspension import suspension_file
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.published import exports
-from pipeline.storage.layout import settle, write_settled
+from pipeline.storage.files import fsync, replace_text
 
 
-def freeze(ground: Ground, because: str, by: str, now: dt.datetime) -> None:
+def suspend(context: Context, because: str, by: str, now: dt.datetime) -> None:
     """Stop all reading and publishing, and take every role's files away; the next night after
     the thaw makes them again."""
-    layout = ground.layout
+    layout = context.layout
     with layout.locked():
-        write_settled(approval.frozen(layout), json.dumps(
+        replace_text(suspension_file(layout), json.dumps(
             {"at": now.isoformat(timespec="seconds"), "by": by, "because": because}
         ))  # fmt: skip
         shutil.rmtree(layout.current.resolve() / exports.FOLDER, ignore_errors=True)
 
 
-def thaw(ground: Ground) -> None:
+def resume(context: Context) -> None:
     """Let reading and publishing go on.
 
     Raises:
         PolicyError: nothing is frozen.
     """
-    path = approval.frozen(ground.layout)
-    with ground.layout.locked():
+    path = suspension_file(context.layout)
+    with context.layout.locked():
         if not path.exists():
             raise PolicyError("nothing is frozen")
         path.unlink()
-        settle(path.parent)
+        fsync(path.parent)

@@ -1,7 +1,7 @@
 """Keys and pseudonyms.
 
-A pseudonym is HMAC-SHA256(key[purpose, epoch], identifier), cut to 128 bits (RFC 2104;
-NIST SP 800-107r1 allows truncation to 64 bits and more) and tagged with scheme, purpose and
+A pseudonym is HMAC-SHA256(key[audience, epoch], identifier), cut to 128 bits (RFC 2104;
+NIST SP 800-107r1 allows truncation to 64 bits and more) and tagged with scheme, audience and
 epoch: `v1m3_<32 hex>`. Different purposes cannot be joined, and destroying an epoch's key makes
 its pseudonyms anonymous to whoever lacks the vault (GDPR Art. 4(5), EDPB Guidelines 01/2025).
 """
@@ -18,33 +18,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
-from pipeline.storage.layout import make_settled, write_settled
+from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
+from pipeline.storage.files import create_exclusively, replace_text
 
 SCHEME = 1
 KEY_BYTES = 32
 BLOCK = 64  # SHA-256's block, RFC 2104's B
-PURPOSE_LETTER = {
-    Purpose.COACHING: "c",
-    Purpose.MANAGER: "m",
-    Purpose.HR_LEGAL: "h",
-    Purpose.ANALYTICS: "a",
+AUDIENCE_LETTER = {
+    Audience.COACHING: "c",
+    Audience.MANAGER: "m",
+    Audience.HR_LEGAL: "h",
+    Audience.ANALYTICS: "a",
 }
 PSEUDONYM = r"v1[cmha][0-9]+_[0-9a-f]{32}"
 
 
 @dataclass(frozen=True, repr=False)
-class PurposeKey:
-    """One purpose's key of one epoch; it never prints itself."""
+class AudienceKey:
+    """One audience's key of one epoch; it never prints itself."""
 
-    purpose: Purpose
+    audience: Audience
     epoch: int
     secret: bytes
 
     @property
     def tag(self) -> str:
-        return f"v{SCHEME}{PURPOSE_LETTER[self.purpose]}{self.epoch}_"
+        return f"v{SCHEME}{AUDIENCE_LETTER[self.audience]}{self.epoch}_"
 
     def parameters(self) -> dict[str, bytes]:
         """Inner and outer padded key of RFC 2104, bound as parameters of `hmac_sql`, so that key
@@ -71,8 +71,8 @@ class KeyRing:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def key(self, purpose: Purpose) -> PurposeKey:
-        """The purpose's key of the current epoch.
+    def key(self, audience: Audience) -> AudienceKey:
+        """The audience's key of the current epoch.
 
         Raises:
             PolicyError: no ring, a ring that others may read, or an unfit key. There is no
@@ -82,14 +82,14 @@ class KeyRing:
             mode = self._path.stat().st_mode & 0o077
             ring = json.loads(self._path.read_text("utf-8"))
             epoch = int(ring["epoch"])
-            secret = bytes.fromhex(ring["keys"][purpose.value][str(epoch)])
+            secret = bytes.fromhex(ring["keys"][audience.value][str(epoch)])
         except (OSError, ValueError, KeyError, TypeError):
-            raise PolicyError(f"key ring: no usable key for purpose {purpose.value}") from None
+            raise PolicyError(f"key ring: no usable key for audience {audience.value}") from None
         if mode:
             raise PolicyError("key ring: other users may read the file; set its mode to 0600")
         if len(secret) < KEY_BYTES:
-            raise PolicyError(f"key ring: the key for {purpose.value} is shorter than 256 bits")
-        return PurposeKey(purpose, epoch, secret)
+            raise PolicyError(f"key ring: the key for {audience.value} is shorter than 256 bits")
+        return AudienceKey(audience, epoch, secret)
 
     def create(self) -> bool:
         """Make a ring of fresh random keys if there is none; true if one was made.
@@ -106,11 +106,11 @@ class KeyRing:
             raise PolicyError("key ring: missing, though the vault holds pseudonyms; restore it")
         ring = {
             "epoch": 1,
-            "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Purpose},
+            "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Audience},
             "tombstone": secrets.token_hex(KEY_BYTES),
             "retired_on": {},
         }
-        return make_settled(self._path, json.dumps(ring))
+        return create_exclusively(self._path, json.dumps(ring))
 
     def rotate(self, today: dt.date) -> int:
         """Retire the current epoch and start the next one with fresh keys; the next night makes
@@ -121,11 +121,11 @@ class KeyRing:
         """
         ring = self._ring()
         old = int(ring["epoch"])
-        for purpose in Purpose:
-            ring["keys"][purpose.value][str(old + 1)] = secrets.token_hex(KEY_BYTES)
+        for audience in Audience:
+            ring["keys"][audience.value][str(old + 1)] = secrets.token_hex(KEY_BYTES)
         ring["epoch"] = old + 1
         ring.setdefault("retired_on", {})[str(old)] = today.isoformat()
-        write_settled(self._path, json.dumps(ring))
+        replace_text(self._path, json.dumps(ring))
         return old + 1
 
     def retired(self, last: dt.date) -> list[int]:
@@ -135,14 +135,14 @@ class KeyRing:
         told = self._ring().get("retired_on", {})
         return sorted(int(e) for e, day in told.items() if dt.date.fromisoformat(day) <= last)
 
-    def former(self, purpose: Purpose) -> list[PurposeKey]:
-        """The purpose's keys of retired epochs that are not destroyed yet."""
+    def former(self, audience: Audience) -> list[AudienceKey]:
+        """The audience's keys of retired epochs that are not destroyed yet."""
         if not self._path.exists():
             return []
         ring = self._ring()
         return [
-            PurposeKey(purpose, int(epoch), bytes.fromhex(secret))
-            for epoch, secret in sorted(ring["keys"].get(purpose.value, {}).items())
+            AudienceKey(audience, int(epoch), bytes.fromhex(secret))
+            for epoch, secret in sorted(ring["keys"].get(audience.value, {}).items())
             if int(epoch) != int(ring["epoch"])
         ]
 
@@ -161,7 +161,7 @@ class KeyRing:
         ring.get("retired_on", {}).pop(str(epoch), None)
         old = os.open(self._path, os.O_RDWR)
         try:
-            write_settled(self._path, json.dumps(ring))
+            replace_text(self._path, json.dumps(ring))
             # The name leads to the new file already; a crash here loses nothing.
             os.pwrite(old, b"\0" * os.fstat(old).st_size, 0)
             os.fsync(old)
@@ -177,7 +177,7 @@ class KeyRing:
         ring = self._ring()
         if "tombstone" not in ring:
             ring["tombstone"] = secrets.token_hex(KEY_BYTES)
-            write_settled(self._path, json.dumps(ring))
+            replace_text(self._path, json.dumps(ring))
         secret = bytes.fromhex(ring["tombstone"])
         return {hmac.new(secret, one.encode(), "sha256").hexdigest() for one in identifiers}
 

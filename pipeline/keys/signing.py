@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 
 
 def private_pem(key: Ed25519PrivateKey) -> str:

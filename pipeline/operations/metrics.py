@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy import governance_checks
 from pipeline.published import gate
 from pipeline.retained.journal import pending
@@ -27,14 +27,14 @@ class Figures(Collector):
     """What a data folder, its policy and its Dagster instance say now; asked anew at every
     scrape."""
 
-    def __init__(self, ground: Callable[[], Ground], instance: dg.DagsterInstance) -> None:
-        self._ground, self._instance = ground, instance
+    def __init__(self, context: Callable[[], Context], instance: dg.DagsterInstance) -> None:
+        self._ground, self._instance = context, instance
 
     def collect(self) -> Iterator[Metric]:
-        ground = self._ground()
-        yield from self._release(ground.layout)
+        context = self._ground()
+        yield from self._release(context.layout)
         yield from self._runs()
-        yield from self._duties(ground, dt.datetime.now(dt.UTC).date())
+        yield from self._duties(context, dt.datetime.now(dt.UTC).date())
 
     def _release(self, layout: Layout) -> Iterator[Metric]:
         if not (layout.current / gate.MANIFEST).exists():
@@ -89,28 +89,28 @@ class Figures(Collector):
         asked = RunsFilter(job_name=job, statuses=statuses)
         return next(iter(self._instance.get_run_records(asked, limit=1)), None)
 
-    def _duties(self, ground: Ground, today: dt.date) -> Iterator[Metric]:
-        requests = [one for one in request_register.every(ground.layout) if one.closed_on is None]
+    def _duties(self, context: Context, today: dt.date) -> Iterator[Metric]:
+        requests = [one for one in request_register.every(context.layout) if one.closed_on is None]
         for name, about, value in (
             ("requests_open", "Requests of data subjects that are not answered.", len(requests)),
             ("requests_overdue", "Those past their legal deadline.",
              sum(one.overdue(today) for one in requests)),
-            ("erasures_pending", "Erasures that were cut off.", len(pending(ground.layout))),
-            ("holds", "Legal holds in force.", len(legal_holds.live(ground.layout))),
+            ("erasures_pending", "Erasures that were cut off.", len(pending(context.layout))),
+            ("holds", "Legal holds in force.", len(legal_holds.live(context.layout))),
         ):  # fmt: skip
             yield GaugeMetricFamily(f"milestones_{name}", about, value=value)
         days = GaugeMetricFamily(
             "milestones_document_days_left", "Days until a document of the policy expires.",
             labels=["document"],
         )  # fmt: skip
-        for one in governance_checks.documents(ground.governance):
+        for one in governance_checks.documents(context.governance):
             if one.until is not None:
                 days.add_metric([one.name], (one.until - today).days)
         yield days
 
 
-def registry(ground: Callable[[], Ground], instance: dg.DagsterInstance) -> CollectorRegistry:
+def registry(context: Callable[[], Context], instance: dg.DagsterInstance) -> CollectorRegistry:
     """A registry with these figures alone."""
     made = CollectorRegistry()
-    made.register(Figures(ground, instance))
+    made.register(Figures(context, instance))
     return made

@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator
 
-from pipeline.policy.base import PolicyError, Strict, load
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.policy.governance import Governance
 
 
@@ -46,8 +47,8 @@ class Signing(StrEnum):
 class RoleRule(Strict):
     """What one role may; nothing by default."""
 
-    receives: tuple[Purpose, ...] = ()
-    opens: tuple[Purpose, ...] = ()
+    receives: tuple[Audience, ...] = ()
+    opens: tuple[Audience, ...] = ()
     purposes: tuple[str, ...] = ()
     signs: tuple[Signing, ...] = ()
     log: bool = False
@@ -103,8 +104,8 @@ class AccessRules(Strict):
 
     version: Literal[1]
     roles: dict[Role, RoleRule]
-    own_reports: tuple[Purpose, ...]
-    detail: dict[Purpose, Detail]
+    own_reports: tuple[Audience, ...]
+    detail: dict[Audience, Detail]
     hours: Hours
     review: Review
 

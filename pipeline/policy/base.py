@@ -9,9 +9,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-
-class PolicyError(ValueError):
-    """A rule of the policy files is broken; the text names the rule, never a value."""
+from pipeline.errors import PolicyError
 
 
 class Strict(BaseModel):

@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.policy.base import PolicyError, Strict, load
-from pipeline.policy.fields import STRICTNESS, Purpose, Risk, Source, Treatment
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict, load
+from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 
 
 class CourseSensitivity(Strict):
@@ -40,12 +41,12 @@ class CourseSensitivity(Strict):
 
 
 class Published(Strict):
-    """A table that leaves: for which purpose, in which database, with which columns.
+    """A table that leaves: for which audience, in which database, with which columns.
 
     An `encrypted` one is so at rest, and is the only one of its database.
     """
 
-    purpose: Purpose
+    audience: Audience
     database: str
     columns: tuple[str, ...]
     k: Annotated[int, Field(ge=2)] | None = None
@@ -58,7 +59,7 @@ class Published(Strict):
 
     @model_validator(mode="after")
     def _aggregates_need_k(self) -> Published:
-        if self.purpose is Purpose.COACHING and self.k is None:
+        if self.audience is Audience.COACHING and self.k is None:
             raise ValueError("a coaching table needs k, the least number of distinct people")
         return self
 
@@ -105,23 +106,23 @@ class DataMap(Strict):
                     raise ValueError(f"{table}.{name} is not described under columns")
                 for origin in self.columns[name].made_from:
                     # `source` is derived by the readers, no delivered field carries it.
-                    if origin != "source" and origin not in self.released(spec.purpose):
+                    if origin != "source" and origin not in self.released(spec.audience):
                         raise ValueError(
-                            f"{table}.{name}: no source releases {origin} for {spec.purpose}"
+                            f"{table}.{name}: no source releases {origin} for {spec.audience}"
                         )
         return self
 
-    def tables_of(self, purpose: Purpose) -> dict[str, Published]:
-        """The published tables of one purpose."""
-        return {n: spec for n, spec in self.published.items() if spec.purpose is purpose}
+    def tables_of(self, audience: Audience) -> dict[str, Published]:
+        """The published tables of one audience."""
+        return {n: spec for n, spec in self.published.items() if spec.audience is audience}
 
-    def released(self, purpose: Purpose) -> set[str]:
-        """Canonical fields that some source releases for the purpose."""
+    def released(self, audience: Audience) -> set[str]:
+        """Canonical fields that some source releases for the audience."""
         return {
             field.name
             for source in self.sources.values()
             for field in source.fields.values()
-            if purpose in field.purposes
+            if audience in field.audiences
         }
 
     def tells(self, column: str) -> tuple[tuple[str, ...], Risk]:
@@ -135,14 +136,14 @@ class DataMap(Strict):
         risk = max((one.risk for one in found), key=tuple(Risk).index, default=Risk.LOW)
         return tuple(sorted({one.field_class.value for one in found})), risk
 
-    def treatment_of(self, name: str, purpose: Purpose) -> Treatment:
-        """The strictest treatment that any source demands of a canonical field for the purpose,
+    def treatment_of(self, name: str, audience: Audience) -> Treatment:
+        """The strictest treatment that any source demands of a canonical field for the audience,
         among the sources that release it at all; dropped if none does."""
         asked = [
-            field.treatment_for(purpose)
+            field.treatment_for(audience)
             for source in self.sources.values()
             for field in source.fields.values()
-            if field.name == name and purpose in field.purposes
+            if field.name == name and audience in field.audiences
         ]
         return max(asked, key=STRICTNESS.index, default=Treatment.DROP)
 
@@ -167,7 +168,7 @@ class DataMap(Strict):
             raise PolicyError(
                 f"{file}: {len(unlisted)} column(s) not in the data map: {shown}. Nothing was "
                 f"written. To admit one, add it under sources.{source}.fields in data_map.yaml "
-                "with its class, risk, treatment and purposes."
+                "with its class, risk, treatment and audiences."
             )
 
     def region_of(self) -> dict[str, str]:

@@ -6,7 +6,7 @@ employee numbers; they err towards finding too much.
 
 from __future__ import annotations
 
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 PATTERNS = {
     "email": r"[^\s@]+@[^\s@]+",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,32 +11,50 @@ from typing import Annotated, Literal
 from dateutil.relativedelta import relativedelta
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.disclosure.period import Rule
-from pipeline.policy.base import PolicyError, Strict, load
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
-from pipeline.policy.fields import Purpose
-from pipeline.storage.engine import literal
+from pipeline.policy.fields import Audience
+from pipeline.storage.sql import literal
 
 OTHER = "other"  # the category of a course that matches no pattern
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 BANDS = ("low", "mid", "high", "unscored")  # of scores
 
 
+@dataclass(frozen=True)
+class DisclosureRule:
+    """When a figure may be told.
+
+    Attributes:
+        k: it covers at least so many distinct people; so does the share that was in time, of
+            people with a due date, if there are any.
+        minimum_not_adverse: at least so many of them have something else than the adverse outcome (nothing
+            complete; only low scores), so that 'all of them failed' is not told (l-diversity for
+            one sensitive value: Machanavajjhala et al. 2007).
+        dominance: no single person brings more than this share of the records.
+    """
+
+    k: int
+    minimum_not_adverse: int
+    dominance: float
+
+
 class TableRule(Strict):
     """How careful one coaching table is, and why."""
 
-    but_for: Annotated[int, Field(ge=1)]
+    minimum_not_adverse: Annotated[int, Field(ge=1)]
     dominance: Annotated[float, Field(gt=0, le=1)]
     reason: Annotated[str, Field(min_length=1)]
 
 
 class Noise(Strict):
-    """Differential privacy of one table: each period costs `epsilon`, and at most `at_most` of a
+    """Differential privacy of one table: each period costs `epsilon`, and at most `max_records_per_person` of a
     person's records count in it."""
 
     epsilon: Annotated[float, Field(gt=0)]
-    at_most: Annotated[int, Field(ge=1)]
+    max_records_per_person: Annotated[int, Field(ge=1)]
 
 
 class Budget(Strict):
@@ -76,7 +95,7 @@ class Coaching(Strict):
         return grace
 
     def closed_before(self, newest_drop: dt.date) -> dt.date:
-        """Periods that begin before this day and are told by the newest drop: the first day of
+        """Periods that begin before this day and are told by the newest delivery: the first day of
         the first period that is still open, or still waits for late records."""
         months, grace = MONTHS[self.period], Duration.parse(self.grace)
         first = dt.date(newest_drop.year, (newest_drop.month - 1) // months * months + 1, 1)
@@ -86,7 +105,7 @@ class Coaching(Strict):
         return first
 
 
-class Step(StrEnum):
+class Generalization(StrEnum):
     """What is taken away of a row's quasi-identifiers."""
 
     QUARTER = "quarter"
@@ -99,31 +118,34 @@ class Step(StrEnum):
 
 
 # A step that takes away less than another of the same quasi-identifier comes before it.
-LADDERS = ((Step.QUARTER, Step.YEAR, Step.DATE), (Step.CATEGORY, Step.COURSE))
+LADDERS = (
+    (Generalization.QUARTER, Generalization.YEAR, Generalization.DATE),
+    (Generalization.CATEGORY, Generalization.COURSE),
+)
 
 
 class ClassRule(Strict):
     """How many people share the quasi-identifiers of every row of one row-level table.
 
-    `k`: so many people at least; `but_for`: so many of them have a row that is not adverse.
+    `k`: so many people at least; `minimum_not_adverse`: so many of them have a row that is not adverse.
     """
 
     k: Annotated[int, Field(ge=2)]
-    but_for: Annotated[int, Field(ge=1)]
-    coarsen: tuple[Step, ...]
+    minimum_not_adverse: Annotated[int, Field(ge=1)]
+    generalize: tuple[Generalization, ...]
     owner: str
     reason: Annotated[str, Field(min_length=1)]
 
-    @field_validator("coarsen")
+    @field_validator("generalize")
     @classmethod
-    def _in_order(cls, coarsen: tuple[Step, ...]) -> tuple[Step, ...]:
-        if len(set(coarsen)) < len(coarsen):
+    def _in_order(cls, generalize: tuple[Generalization, ...]) -> tuple[Generalization, ...]:
+        if len(set(generalize)) < len(generalize):
             raise ValueError("a step is named twice")
         for ladder in LADDERS:
-            at = [coarsen.index(step) for step in ladder if step in coarsen]
+            at = [generalize.index(step) for step in ladder if step in generalize]
             if at != sorted(at):
                 raise ValueError(f"the order is {', '.join(ladder)}")
-        return coarsen
+        return generalize
 
 
 class DisclosureRules(Strict):
@@ -140,13 +162,13 @@ class DisclosureRules(Strict):
             raise ValueError(f"categories.{OTHER} is what matches no pattern, it has none itself")
         return self
 
-    def rule(self, data_map: DataMap) -> Rule:
+    def rule(self, data_map: DataMap) -> DisclosureRule:
         """The strictest setting of all coaching tables: it holds for what any of them, together,
         give away."""
         tables = self.coaching.tables.values()
-        return Rule(
+        return DisclosureRule(
             max(spec.k for spec in data_map.published.values() if spec.k),
-            max(one.but_for for one in tables),
+            max(one.minimum_not_adverse for one in tables),
             min(one.dominance for one in tables),
         )
 
@@ -167,11 +189,11 @@ def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
     Raises:
         PolicyError: naming the tables.
     """
-    for where, purpose, ruled in (
-        ("coaching.tables", Purpose.COACHING, set(rules.coaching.tables)),
-        ("classes", Purpose.ANALYTICS, set(rules.classes)),
+    for where, audience, ruled in (
+        ("coaching.tables", Audience.COACHING, set(rules.coaching.tables)),
+        ("classes", Audience.ANALYTICS, set(rules.classes)),
     ):
-        tables = {n for n, spec in data_map.published.items() if spec.purpose is purpose}
+        tables = {n for n, spec in data_map.published.items() if spec.audience is audience}
         if odd := sorted(tables ^ ruled):
             raise PolicyError(
                 f"disclosure_rules.yaml: {where} and the data map differ in {', '.join(odd)}"

@@ -29,7 +29,7 @@ class Treatment(StrEnum):
     KEEP = "keep"
 
 
-class Purpose(StrEnum):
+class Audience(StrEnum):
     COACHING = "coaching"
     MANAGER = "manager"
     HR_LEGAL = "hr_legal"
@@ -54,14 +54,14 @@ class SourceField(Strict):
     field_class: FieldClass = Field(alias="class")
     risk: Risk
     treatment: Treatment
-    purposes: tuple[Purpose, ...]
-    exact_for: tuple[Purpose, ...] = ()
+    audiences: tuple[Audience, ...]
+    exact_for: tuple[Audience, ...] = ()
 
-    def treatment_for(self, purpose: Purpose) -> Treatment:
-        """How the purpose may see the field; dropped for a purpose that is not listed."""
-        if purpose not in self.purposes:
+    def treatment_for(self, audience: Audience) -> Treatment:
+        """How the audience may see the field; dropped for an audience that is not listed."""
+        if audience not in self.audiences:
             return Treatment.DROP
-        return Treatment.KEEP if purpose in self.exact_for else self.treatment
+        return Treatment.KEEP if audience in self.exact_for else self.treatment
 
     @model_validator(mode="after")
     def _treatment_fits_class(self) -> SourceField:
@@ -73,12 +73,12 @@ class SourceField(Strict):
             Treatment.TOKENISE,
         ):
             raise ValueError("free text is dropped or tokenised")
-        if self.treatment is Treatment.DROP and self.purposes:
+        if self.treatment is Treatment.DROP and self.audiences:
             raise ValueError("a dropped field has no purposes")
         if self.exact_for and self.treatment is not Treatment.GENERALIZE:
             raise ValueError("exact_for lifts generalize only")
-        if not set(self.exact_for) <= set(self.purposes):
-            raise ValueError("exact_for names a purpose that may not see the field")
+        if not set(self.exact_for) <= set(self.audiences):
+            raise ValueError("exact_for names an audience that may not see the field")
         return self
 
 

@@ -1,4 +1,4 @@
-"""governance.yaml: on what ground data is used, who receives it, where it may go.
+"""governance.yaml: on what context data is used, who receives it, where it may go.
 
 What the run makes of it is in pipeline/policy/governance_checks.py.
 """
@@ -13,14 +13,14 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.policy.base import Strict, load
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-SINGLE_PEOPLE = frozenset({Purpose.MANAGER, Purpose.ANALYTICS, Purpose.HR_LEGAL})
+SINGLE_PEOPLE = frozenset({Audience.MANAGER, Audience.ANALYTICS, Audience.HR_LEGAL})
 
 
-class Basis(StrEnum):
-    """GDPR Art. 6(1). Vital interests, (d), are no ground for learning records."""
+class LawfulBasis(StrEnum):
+    """GDPR Art. 6(1). Vital interests, (d), are no context for learning records."""
 
     CONSENT = "6(1)(a)"
     CONTRACT = "6(1)(b)"
@@ -62,10 +62,10 @@ class Special(Strict):
 class RegisteredPurpose(Strict):
     """One purpose that a read may state."""
 
-    audience: Purpose
+    audience: Audience
     description: Text
     subjects: Text
-    basis: Basis
+    basis: LawfulBasis
     balancing: Balancing | None = None
     freely_given: Text | None = None
     special: Special | None = None
@@ -75,9 +75,9 @@ class RegisteredPurpose(Strict):
 
     @model_validator(mode="after")
     def _grounded(self) -> RegisteredPurpose:
-        if (self.basis is Basis.INTEREST) != (self.balancing is not None):
+        if (self.basis is LawfulBasis.INTEREST) != (self.balancing is not None):
             raise ValueError("6(1)(f) needs its balancing test, and no other basis has one")
-        consent = self.basis is Basis.CONSENT
+        consent = self.basis is LawfulBasis.CONSENT
         if consent and self.freely_given is None:
             raise ValueError(
                 "6(1)(a): an employee's consent is seldom free, because of the imbalance of power "
@@ -101,7 +101,7 @@ class Processor(Strict):
 class Recipient(Strict):
     name: Text
     country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
-    audiences: tuple[Purpose, ...]
+    audiences: tuple[Audience, ...]
     processor: Processor | None = None
 
 
@@ -162,7 +162,7 @@ class Escalation(Strict):
     within_hours: Annotated[int, Field(ge=1, le=72)]
 
 
-class Step(Strict):
+class PlanStep(Strict):
     name: Text
     day: Annotated[int, Field(ge=1, le=90)]
     owner: Text
@@ -171,12 +171,12 @@ class Step(Strict):
 
 class Plan(Strict):
     started_on: dt.date
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
-    def due(self, step: Step) -> dt.date:
+    def due(self, step: PlanStep) -> dt.date:
         return self.started_on + dt.timedelta(days=step.day)
 
-    def state(self, step: Step, today: dt.date) -> str:
+    def state(self, step: PlanStep, today: dt.date) -> str:
         if step.done_on is not None:
             return "done"
         return "overdue" if today > self.due(step) else "open"
@@ -206,7 +206,7 @@ class Governance(Strict):
     @model_validator(mode="after")
     def _sector_allows(self) -> Governance:
         for name, purpose in self.purposes.items():
-            if self.sector is Sector.PUBLIC and purpose.basis is Basis.INTEREST:
+            if self.sector is Sector.PUBLIC and purpose.basis is LawfulBasis.INTEREST:
                 raise ValueError(f"{name}: a public authority has no 6(1)(f) for its tasks "
                                  "(Art. 6(1) subpara. 2)")  # fmt: skip
             single = purpose.audience in SINGLE_PEOPLE
@@ -215,7 +215,7 @@ class Governance(Strict):
                                  "condition of Art. 9(2)")  # fmt: skip
         return self
 
-    def purposes_of(self, audience: Purpose) -> dict[str, RegisteredPurpose]:
+    def purposes_of(self, audience: Audience) -> dict[str, RegisteredPurpose]:
         return {n: one for n, one in self.purposes.items() if one.audience == audience}
 
 

@@ -11,20 +11,20 @@ import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
-from pipeline.policy.governance import Basis, Governance
+from pipeline.policy.fields import Audience
+from pipeline.policy.governance import Governance, LawfulBasis
 
 
-def require_grounds(governance: Governance, data_map: DataMap) -> None:
+def require_lawful_basis(governance: Governance, data_map: DataMap) -> None:
     """Deny a policy in which an audience has no purpose, or shows sensitive courses without a
     condition of Art. 9(2), or names a region or an activity that does not exist.
 
     Raises:
         PolicyError: naming the audience, the purpose or the region.
     """
-    for audience in Purpose:
+    for audience in Audience:
         purposes = governance.purposes_of(audience)
         if not purposes:
             raise PolicyError(f"governance.yaml: the audience {audience.value} has no purpose")
@@ -35,7 +35,7 @@ def require_grounds(governance: Governance, data_map: DataMap) -> None:
         if bare:
             raise PolicyError(f"governance.yaml: {', '.join(bare)}: shows special-category data "
                               "without a condition of GDPR Art. 9(2)")  # fmt: skip
-        if len({one.basis is Basis.CONSENT for one in purposes.values()}) > 1:
+        if len({one.basis is LawfulBasis.CONSENT for one in purposes.values()}) > 1:
             raise PolicyError(f"governance.yaml: {audience.value}: rests on consent for one "
                               "purpose and not for another; its rows cannot be both")  # fmt: skip
         if not any(audience in one.audiences for one in governance.recipients):
@@ -117,7 +117,7 @@ def mechanism(governance: Governance, data_map: DataMap, region: str, country: s
 
 
 def require_flows(
-    governance: Governance, data_map: DataMap, audience: Purpose, regions: Iterable[str | None]
+    governance: Governance, data_map: DataMap, audience: Audience, regions: Iterable[str | None]
 ) -> None:
     """Deny rows of some regions to an audience that has a recipient they may not go to
     (GDPR Art. 44). Rows of no known region count as those of `unknown_region`.

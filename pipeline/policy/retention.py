@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.policy.base import PolicyError, Strict, load
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict, load
 from pipeline.policy.duration import Duration
 
 
@@ -27,7 +28,7 @@ class RecordType(StrEnum):
 
 class Clock(StrEnum):
     """What starts the window. A record that lacks the date is counted from the latest thing
-    known of it instead, and in the end from the drop that first brought it: never 'for ever'."""
+    known of it instead, and in the end from the delivery that first brought it: never 'for ever'."""
 
     COMPLETION = "completion"
     TERMINATION = "termination"
@@ -39,10 +40,10 @@ class Action(StrEnum):
     AGGREGATE_THEN_ERASE = "aggregate_then_erase"
 
 
-class Keeping(StrEnum):
+class StorageRule(StrEnum):
     """Everything that is kept and is neither a record nor a published table."""
 
-    RAW_DROPS = "raw_drops"
+    RAW_DELIVERIES = "raw_deliveries"
     QUARANTINE = "quarantine"
     ROSTER = "roster"
     ROSTER_HISTORY = "roster_history"
@@ -143,25 +144,25 @@ class Override(Reviewed):
 class RetentionRules(Strict):
     """The whole file.
 
-    `ahead`: how long before it is due a record leaves the published tables. `zones`: where a
+    `publication_lead`: how long before it is due a record leaves the published tables. `zones`: where a
     region's calendar days begin; `default` for the rest.
     """
 
     version: int
-    ahead: str
+    publication_lead: str
     zones: dict[str, str]
     records: dict[RecordType, RecordRule]
     overrides: tuple[Override, ...] = ()
     tables: dict[str, WindowRule]
-    keeping: dict[Keeping, WindowRule]
+    storage: dict[StorageRule, WindowRule]
     logs: dict[Log, WindowRule]
 
-    _ahead = field_validator("ahead")(_checked)
+    _lead = field_validator("publication_lead")(_checked)
 
     @model_validator(mode="after")
     def _complete(self) -> RetentionRules:
         for kinds, rules in (
-            (RecordType, self.records), (Keeping, self.keeping), (Log, self.logs),
+            (RecordType, self.records), (StorageRule, self.storage), (Log, self.logs),
         ):  # fmt: skip
             missing = sorted(set(map(str, kinds)) - set(map(str, rules)))
             if missing:
@@ -201,7 +202,7 @@ class RetentionRules(Strict):
             **{f"records.{name}": rule for name, rule in self.records.items()},
             **{f"overrides.{rule.name}": rule for rule in self.overrides},
             **{f"tables.{name}": rule for name, rule in self.tables.items()},
-            **{f"keeping.{name}": rule for name, rule in self.keeping.items()},
+            **{f"storage.{name}": rule for name, rule in self.storage.items()},
             **{f"logs.{name}": rule for name, rule in self.logs.items()},
         }
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.retention import Action, RetentionRules
 
 
-def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
+def require_coverage(rules: RetentionRules, data_map: DataMap) -> None:
     """Stop the run when rules and data map do not speak of the same tables and regions.
 
     Raises:
@@ -28,7 +28,7 @@ def require_covering(rules: RetentionRules, data_map: DataMap) -> None:
         )
     first: dict[str, str] = {}
     for table, spec in data_map.published.items():
-        twin = first.setdefault(spec.purpose, table)
+        twin = first.setdefault(spec.audience, table)
         if rules.tables[twin].window != rules.tables[table].window:
             raise PolicyError(
                 f"retention_rules.yaml: tables.{twin} and tables.{table} are made from the same "

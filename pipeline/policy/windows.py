@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.policy.retention import Clock, RecordType, RetentionRules
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 REACH = 150 * 366  # days back that the search looks; longer than the longest window
 
@@ -86,7 +86,7 @@ def record_cutoff(
     return _cutoff(zone, max([day, *(last_over(o.duration, today) for o in meant if o.maximum)]))
 
 
-# The instants that a record can tell, and the drop that first brought it where it tells none.
+# The instants that a record can tell, and the delivery that first brought it where it tells none.
 KNOWN = "coalesce(event_at, started_at, assigned_at)"
 LATEST = "greatest(event_at, started_at, assigned_at)"
 
@@ -123,22 +123,22 @@ def _due_one(
 
 
 def _table_window(
-    rules: RetentionRules, data_map: DataMap, purpose: Purpose | None
+    rules: RetentionRules, data_map: DataMap, audience: Audience | None
 ) -> Duration | None:
-    """The window of a purpose's published tables; they share one (covering.require_covering)."""
+    """The window of an audience's published tables; they share one (covering.require_covering)."""
     tables = data_map.published.items()
-    return next((rules.tables[n].duration for n, s in tables if s.purpose is purpose), None)
+    return next((rules.tables[n].duration for n, s in tables if s.audience is audience), None)
 
 
 def due_sql(
-    rules: RetentionRules, data_map: DataMap, now: dt.datetime, purpose: Purpose | None = None
+    rules: RetentionRules, data_map: DataMap, now: dt.datetime, audience: Audience | None = None
 ) -> str:
     """SQL over classified rows: is the record past its window?
 
     Args:
-        purpose: also past the window of the purpose's published tables.
+        audience: also past the window of the audience's published tables.
     """
-    table = _table_window(rules, data_map, purpose)
+    table = _table_window(rules, data_map, audience)
     branches = []
     for record in RecordType:
         regions = " ".join(
@@ -153,12 +153,12 @@ def due_sql(
 def published_until(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
     """What is due at this instant is not published at `now` (both aware) any more."""
     day = now.date()
-    return now + (Duration.parse(rules.ahead).ends(day) - day)
+    return now + (Duration.parse(rules.publication_lead).ends(day) - day)
 
 
 def latest_due(
     rules: RetentionRules, data_map: DataMap, now: dt.datetime, record: RecordType,
-    purpose: Purpose | None = None,
+    audience: Audience | None = None,
 ) -> dt.datetime | None:  # fmt: skip
     """No record of the type that started at this instant (UTC, naive) or later can be due; None
     where its rule counts from the end of employment, which says nothing of its own dates."""
@@ -166,7 +166,7 @@ def latest_due(
     if rule.clock is Clock.TERMINATION:
         return None
     regions = (*data_map.regions, None)
-    table = _table_window(rules, data_map, purpose)
+    table = _table_window(rules, data_map, audience)
     instants = [record_cutoff(rules, record, one, now, rule.duration).instant for one in regions]
     if table:
         instants += [cutoff(rules, one, now, table).instant for one in regions]

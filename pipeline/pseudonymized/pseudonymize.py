@@ -1,7 +1,7 @@
-"""Classified rows to one pseudonymized table per purpose, with that purpose's columns only.
+"""Classified rows to one pseudonymized table per audience, with that audience's columns only.
 
 Every output column names the canonical fields it is made of. `check_against` refuses a column
-treated less strictly than the data map demands for the purpose, so that code cannot widen what
+treated less strictly than the data map demands for the audience, so that code cannot widen what
 policy allows; the same names give the column lineage in the Dagster UI.
 """
 
@@ -13,15 +13,16 @@ from pathlib import Path
 import duckdb
 
 from pipeline.classified import population
-from pipeline.keys.ring import PurposeKey
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
+from pipeline.keys.ring import AudienceKey
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import STRICTNESS, Purpose, Treatment
-from pipeline.raw.readers.canonical import PARQUET
+from pipeline.policy.fields import STRICTNESS, Audience, Treatment
 from pipeline.storage import encryption
-from pipeline.storage.engine import joined_as_written, literal
+from pipeline.storage.engine import joined_as_written
 from pipeline.storage.layout import Layout
-from pipeline.subjects.restrictions import WITHHELD
+from pipeline.storage.schema import PARQUET
+from pipeline.storage.sql import literal
+from pipeline.subjects.restrictions import RESTRICTIONS
 
 REFERENCES = "ref"
 COMPLETE = ("completed", "passed", "waived")
@@ -57,8 +58,8 @@ OUTCOME = Derived(
 )
 REGION = Derived("region", ("country",))
 
-TABLES: dict[Purpose, dict[str, Derived]] = {
-    Purpose.COACHING: {
+TABLES: dict[Audience, dict[str, Derived]] = {
+    Audience.COACHING: {
         "learner_ref": LEARNER,
         "team_ref": MANAGER,
         "department": _same("department"),
@@ -79,7 +80,7 @@ TABLES: dict[Purpose, dict[str, Derived]] = {
         ),
         "score_band": SCORE_BAND,
     },
-    Purpose.MANAGER: {
+    Audience.MANAGER: {
         "manager_ref": MANAGER,
         "learner_ref": LEARNER,
         "course_code": _same("course_code"),
@@ -88,7 +89,7 @@ TABLES: dict[Purpose, dict[str, Derived]] = {
         ),
         "outcome": OUTCOME,
     },
-    Purpose.ANALYTICS: {
+    Audience.ANALYTICS: {
         "learner_ref": LEARNER,
         "record_type": _same("record_type"),
         "source": _same("source"),
@@ -99,7 +100,7 @@ TABLES: dict[Purpose, dict[str, Derived]] = {
         "status": _same("status"),
         "score_band": SCORE_BAND,
     },
-    Purpose.HR_LEGAL: {
+    Audience.HR_LEGAL: {
         "learner_ref": LEARNER,
         "manager_ref": MANAGER,
         **{name: _same(name) for name in ("record_type", "source")},
@@ -115,37 +116,37 @@ TABLES: dict[Purpose, dict[str, Derived]] = {
         "has_comment": Derived("has_comment", ("free_text",), Treatment.TOKENISE),
     },
 }  # fmt: skip
-# Which classified rows a purpose may see at all; None = every row.
-FILTERS: dict[Purpose, dict[str, str]] = {
-    Purpose.COACHING: {"sensitive course": ORDINARY, "message": PERSON_RECORDS},
-    Purpose.MANAGER: {
+# Which classified rows an audience may see at all; None = every row.
+FILTERS: dict[Audience, dict[str, str]] = {
+    Audience.COACHING: {"sensitive course": ORDINARY, "message": PERSON_RECORDS},
+    Audience.MANAGER: {
         "sensitive course": ORDINARY,
         "message": PERSON_RECORDS,
         "no manager": "manager IS NOT NULL",
     },
-    Purpose.ANALYTICS: {"sensitive course": ORDINARY},
-    Purpose.HR_LEGAL: {},
+    Audience.ANALYTICS: {"sensitive course": ORDINARY},
+    Audience.HR_LEGAL: {},
 }
 
 
-def check_against(data_map: DataMap, purpose: Purpose) -> None:
-    """Stop the run if a column tells more of a field than policy allows for the purpose.
+def check_against(data_map: DataMap, audience: Audience) -> None:
+    """Stop the run if a column tells more of a field than policy allows for the audience.
 
     Raises:
-        PolicyError: naming purpose, column, field and the treatment that the map demands.
+        PolicyError: naming audience, column, field and the treatment that the map demands.
     """
-    for name, column in TABLES[purpose].items():
+    for name, column in TABLES[audience].items():
         for origin in set(column.made_from) - OWN:
-            demanded = data_map.treatment_of(origin, purpose)
+            demanded = data_map.treatment_of(origin, audience)
             if STRICTNESS.index(column.treatment) < STRICTNESS.index(demanded):
                 raise PolicyError(
-                    f"{purpose.value}.{name}: made of {origin}, for which data_map.yaml demands "
-                    f"`{demanded.value}` for the purpose {purpose.value}"
+                    f"{audience.value}.{name}: made of {origin}, for which data_map.yaml demands "
+                    f"`{demanded.value}` for the audience {audience.value}"
                 )
 
 
-def filters(purpose: Purpose, due: str) -> dict[str, str]:
-    """Reason to SQL test over the classified row: may this purpose see it?
+def filters(audience: Audience, due: str) -> dict[str, str]:
+    """Reason to SQL test over the classified row: may this audience see it?
 
     Args:
         due: SQL, is the record past its window, or soon to be (pipeline/policy/windows.py)?
@@ -154,16 +155,16 @@ def filters(purpose: Purpose, due: str) -> dict[str, str]:
     """
     return {
         "window over or ending": f"NOT ({due})",
-        "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM {WITHHELD} "
-        f"WHERE purpose = {literal(purpose.value)})",
-        **FILTERS[purpose],
+        "restricted, objected, or no consent": f"person NOT IN (SELECT person FROM {RESTRICTIONS} "
+        f"WHERE audience = {literal(audience.value)})",
+        **FILTERS[audience],
     }
 
 
 def write_references(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, key: PurposeKey, out: Path
+    connection: duckdb.DuckDBPyConnection, layout: Layout, key: AudienceKey, out: Path
 ) -> None:
-    """Write the vault's table of one purpose, encrypted: person (raw identifier), ref (pseudonym).
+    """Write the vault's table of one audience, encrypted: person (raw identifier), ref (pseudonym).
     The connection has it as the table REFERENCES besides, with each pseudonym's place among them.
 
     Distinct identifiers are hashed, rows are joined to them afterwards: people are far fewer
@@ -186,58 +187,58 @@ def _placed(people: str) -> str:
 
 
 def load_references(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, purpose: Purpose
+    connection: duckdb.DuckDBPyConnection, layout: Layout, audience: Audience
 ) -> None:
-    """Make the table REFERENCES from the vault's table of one purpose."""
-    rows = encryption.rows(connection, layout, layout.references(purpose))
+    """Make the table REFERENCES from the vault's table of one audience."""
+    rows = encryption.rows(connection, layout, layout.references(audience))
     connection.execute(_placed(f"FROM {rows}"))
 
 
-def period_sql(rows: str, purpose: Purpose, due: str) -> str:
-    """SQL: one purpose's pseudonymized rows of one period, in the order of the pseudonyms.
+def period_sql(rows: str, audience: Audience, due: str) -> str:
+    """SQL: one audience's pseudonymized rows of one period, in the order of the pseudonyms.
 
     Args:
         rows: SQL, the period's classified rows.
         due: as `filters`.
 
-    The connection has the purpose's table REFERENCES, and WITHHELD.
+    The connection has the audience's table REFERENCES, and WITHHELD.
 
     A person without a reference is an error, not a fallback identifier (the inner join loses the
     row and reconciliation stops the run).
     """
-    passing = " AND ".join(filters(purpose, due).values())
-    columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[purpose].items())
+    passing = " AND ".join(filters(audience, due).values())
+    columns = ", ".join(f"{c.sql} AS {name}" for name, c in TABLES[audience].items())
     manager = (
         f"LEFT JOIN {REFERENCES} m ON m.person = r.manager"
-        if MANAGER in TABLES[purpose].values()
+        if MANAGER in TABLES[audience].values()
         else ""
     )
     return (
         f"SELECT {columns} FROM (FROM {rows} WHERE {passing}) r "
-        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.place, r.milestone"
+        f"JOIN {REFERENCES} l ON l.person = r.person {manager} ORDER BY l.place, r.record_key"
     )
 
 
-def before_sql(rows: str, purpose: Purpose, due: str) -> str:
+def before_sql(rows: str, audience: Audience, due: str) -> str:
     """SQL: the same rows in no order, with people where `period_sql` has pseudonyms. What no column
-    of the purpose is made of does not matter here either."""
+    of the audience is made of does not matter here either."""
     columns = ", ".join(
         f"{column.sql} AS {name}"
-        for name, column in TABLES[purpose].items()
+        for name, column in TABLES[audience].items()
         if column not in (LEARNER, MANAGER)
     )
     return (
-        f"SELECT milestone, person, manager, {columns} FROM {rows} "
-        f"WHERE {' AND '.join(filters(purpose, due).values())}"
+        f"SELECT record_key, person, manager, {columns} FROM {rows} "
+        f"WHERE {' AND '.join(filters(audience, due).values())}"
     )
 
 
 def write_period(
-    connection: duckdb.DuckDBPyConnection, rows: str, purpose: Purpose, due: str, out: Path
+    connection: duckdb.DuckDBPyConnection, rows: str, audience: Audience, due: str, out: Path
 ) -> None:
     """Write the rows of `period_sql`. The same ones give the very same file, so that an erasure
     sees what it has changed."""
-    query = period_sql(rows, purpose, due)
+    query = period_sql(rows, audience, due)
     with joined_as_written(connection):
         connection.execute(f"COPY ({query}) TO {literal(out)} ({PARQUET})")
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
 from pipeline.policy.governance_checks import require_flows
 from pipeline.storage.relations import classified
 
 
 def require_flows_of(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, audience: Purpose
+    connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience
 ) -> None:
     """Stop before an audience's rows are made, if a region's data may not go to a recipient.
 
     Raises:
         PolicyError: naming region, audience and recipient.
     """
-    found = connection.sql(f"SELECT DISTINCT region FROM {classified(ground.layout)}").fetchall()
-    require_flows(ground.governance, ground.data_map, audience, [region for (region,) in found])
+    found = connection.sql(f"SELECT DISTINCT region FROM {classified(context.layout)}").fetchall()
+    require_flows(context.governance, context.data_map, audience, [region for (region,) in found])

@@ -1,4 +1,4 @@
-"""Months of a purpose's store that a night need not make again: they were made of the same rows, by
+"""Months of an audience's store that a night need not make again: they were made of the same rows, by
 the same SQL, under the same key.
 
 marks.json beside the months tells of each what it was made of, as a keyed hash, and what came of
@@ -14,21 +14,21 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.keys.ring import PurposeKey
+from pipeline.keys.ring import AudienceKey
 from pipeline.pseudonymized.pseudonymize import before_sql, period_sql
-from pipeline.published.gate import digest
 from pipeline.storage.engine import fingerprint
+from pipeline.storage.hashing import file_sha256
 
 MARKS = "marks.json"
 
 
 def file(folder: Path, period: str) -> Path:
-    """Where a purpose's rows of one period lie."""
+    """Where an audience's rows of one period lie."""
     return folder / period / "rows.parquet"
 
 
 def marks(
-    connection: duckdb.DuckDBPyConnection, key: PurposeKey, due: str, periods: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, str]
 ) -> dict[str, str]:
     """What each period would be made of now.
 
@@ -36,10 +36,10 @@ def marks(
         due: as `filters`; the connection has the table WITHHELD.
         periods: the period's name to its classified rows, as SQL.
     """
-    how = period_sql("rows", key.purpose, "false")
+    how = period_sql("rows", key.audience, "false")
     found = {}
     for name, rows in periods.items():
-        made_of = fingerprint(connection, before_sql(rows, key.purpose, due))
+        made_of = fingerprint(connection, before_sql(rows, key.audience, due))
         found[name] = key.mark(f"{how} {made_of}")
     return found
 
@@ -52,7 +52,7 @@ def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]
     kept = {}
     for name, mark in marks.items():
         path = file(folder, name)
-        if path.exists() and before.get(name) == (now := [mark, digest(path)]):
+        if path.exists() and before.get(name) == (now := [mark, file_sha256(path)]):
             # Files of the store are replaced, and never written into.
             os.link(path, file(out, name))
             kept[name] = now
@@ -61,5 +61,7 @@ def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]
 
 def remember(marks: dict[str, str], kept: dict[str, list[str]], out: Path) -> None:
     """Write down what the periods in `out` were made of; `kept`, as `keep` tells it."""
-    told = {name: kept.get(name) or [mark, digest(file(out, name))] for name, mark in marks.items()}
+    told = {
+        name: kept.get(name) or [mark, file_sha256(file(out, name))] for name, mark in marks.items()
+    }
     (out / MARKS).write_text(json.dumps(told, indent=1), "utf-8")

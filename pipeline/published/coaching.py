@@ -16,8 +16,8 @@ import pyarrow as pa
 
 from pipeline.compute import cluster
 from pipeline.disclosure.pattern import Pattern, protect
-from pipeline.disclosure.period import Bools, Ints, Period, Rule, Tree
-from pipeline.policy.disclosure import BANDS, DisclosureRules
+from pipeline.disclosure.period import Bools, Ints, Period, Tree
+from pipeline.policy.disclosure import BANDS, DisclosureRule, DisclosureRules
 from pipeline.storage.engine import count
 
 # Each coaching table's cell beside the period. None of them is a level of both dimensions but the
@@ -134,7 +134,7 @@ def _ints(
     return {name: np.asarray(column, np.int64) for name, column in found.items()}
 
 
-def choose(connection: duckdb.DuckDBPyConnection, rule: Rule) -> None:
+def choose(connection: duckdb.DuckDBPyConnection, rule: DisclosureRule) -> None:
     """Choose what is told of every period in `contribution`; makes `chosen_<table>` of the
     columns period and the table's KEY."""
     for table, key in KEY.items():

@@ -14,10 +14,10 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markdown_it import MarkdownIt
 
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.access import Role, RoleRule
 from pipeline.policy.duration import Duration
-from pipeline.policy.fields import Purpose, Treatment
+from pipeline.policy.fields import Audience, Treatment
 from pipeline.policy.governance_checks import mechanism
 
 FOLDER = "documents"
@@ -68,15 +68,15 @@ def span(text: str) -> str:
 class _Told:
     """What templates may ask of the policy."""
 
-    def __init__(self, ground: Ground) -> None:
-        self._ground = ground
+    def __init__(self, context: Context) -> None:
+        self._context = context
 
-    def tables(self, audience: Purpose) -> list[str]:
-        return list(self._ground.data_map.tables_of(audience))
+    def tables(self, audience: Audience) -> list[str]:
+        return list(self._context.data_map.tables_of(audience))
 
-    def fields(self, audience: Purpose) -> list[str]:
+    def fields(self, audience: Audience) -> list[str]:
         """What of a record the audience's tables are made of, and how it is treated."""
-        data_map = self._ground.data_map
+        data_map = self._context.data_map
         names = {
             origin
             for table in self.tables(audience)
@@ -90,37 +90,37 @@ class _Told:
         ]
 
     def roles(self, purpose: str) -> list[str]:
-        rules = self._ground.access.roles
+        rules = self._context.access.roles
         return [role.value for role, rule in rules.items() if purpose in rule.purposes]
 
-    def receives(self, role: str) -> tuple[Purpose, ...]:
-        return self._ground.access.roles.get(Role(role), RoleRule()).receives
+    def receives(self, role: str) -> tuple[Audience, ...]:
+        return self._context.access.roles.get(Role(role), RoleRule()).receives
 
     def hidden(self, role: str) -> list[str]:
         """Fields of the sources that do not come through to the role's rows of single people."""
-        single = set(self.receives(role)) & set(self._ground.access.own_reports)
+        single = set(self.receives(role)) & set(self._context.access.own_reports)
         hidden = {
             field.name
-            for source in self._ground.data_map.sources.values()
+            for source in self._context.data_map.sources.values()
             for field in source.fields.values()
-            if not single & set(field.purposes)
+            if not single & set(field.audiences)
         }
-        seen = {name for one in single for name in self._ground.data_map.released(one)}
+        seen = {name for one in single for name in self._context.data_map.released(one)}
         return sorted(PLAIN.get(name, words(name)) for name in hidden - seen - TECHNICAL)
 
-    def recipients(self, audience: Purpose) -> list[str]:
+    def recipients(self, audience: Audience) -> list[str]:
         return [
             f"{one.name} ({one.country})"
-            for one in self._ground.governance.recipients
+            for one in self._context.governance.recipients
             if audience in one.audiences
         ]
 
-    def kept(self, audience: Purpose) -> str:
-        rules = self._ground.rules.tables
+    def kept(self, audience: Audience) -> str:
+        rules = self._context.rules.tables
         return ", ".join(sorted({span(rules[table].window) for table in self.tables(audience)}))
 
     def way(self, region: str, country: str) -> str | None:
-        return mechanism(self._ground.governance, self._ground.data_map, region, country)
+        return mechanism(self._context.governance, self._context.data_map, region, country)
 
 
 @cache
@@ -136,15 +136,15 @@ def _templates() -> dict[str, Template]:
     }
 
 
-def made(ground: Ground, today: dt.date) -> dict[str, str]:
+def made(context: Context, today: dt.date) -> dict[str, str]:
     """Every document's name and Markdown."""
-    told = _Told(ground)
+    told = _Told(context)
     asked = {n: getattr(told, n) for n in dir(told) if not n.startswith("_")}
     return {
         name: template.render(
-            g=ground.governance, m=ground.data_map, r=ground.rules, a=ground.access, today=today,
-            version=ground.version[:12],
-            countries=sorted({one.country for one in ground.governance.recipients}), **asked,
+            g=context.governance, m=context.data_map, r=context.rules, a=context.access, today=today,
+            version=context.version[:12],
+            countries=sorted({one.country for one in context.governance.recipients}), **asked,
         )
         for name, template in _templates().items()
     }  # fmt: skip
@@ -157,11 +157,11 @@ def page(markdown: str) -> str:
     return PAGE.format(title=title, style=STYLE, body=body)
 
 
-def write(ground: Ground, folder: Path, today: dt.date) -> list[Path]:
+def write(context: Context, folder: Path, today: dt.date) -> list[Path]:
     """Write all documents; returns the pages."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pages = []
-    for name, markdown in made(ground, today).items():
+    for name, markdown in made(context, today).items():
         (folder / f"{name}.md").write_text(markdown, "utf-8")
         (folder / f"{name}.html").write_text(page(markdown), "utf-8")
         pages.append(folder / f"{name}.html")

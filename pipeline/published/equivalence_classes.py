@@ -14,62 +14,66 @@ from __future__ import annotations
 
 import duckdb
 
-from pipeline.policy.disclosure import ClassRule, DisclosureRules, Step
-from pipeline.storage.engine import count, literal
+from pipeline.policy.disclosure import ClassRule, DisclosureRules, Generalization
+from pipeline.storage.engine import count
+from pipeline.storage.sql import literal
 
 FULL = "full"  # the detail of a row that has lost nothing
 # What a class is known by: what rows bring, and what is told of it.
-BROUGHT = ("record_type", "source", "region", "department", "course_code", "event_month")
-TOLD = ("record_type", "source", "region", "department", "category", "course_code", "event_period",
+QUASI_IDENTIFIERS = ("record_type", "source", "region", "department", "course_code", "event_month")
+GENERALIZED = ("record_type", "source", "region", "department", "category", "course_code", "event_period",
         "detail")  # fmt: skip
 LEFT_OUT = {"region", "department", "category", "course_code", "event_period"}  # may be empty
 ADVERSE = "(status = 'failed' OR score_band = 'low')"
 # How much of one of the four quasi-identifiers a row has lost after a step.
-LOST: dict[Step, tuple[str, float]] = {
-    Step.QUARTER: ("date", 1 / 3),
-    Step.YEAR: ("date", 2 / 3),
-    Step.DATE: ("date", 1),
-    Step.CATEGORY: ("course", 1 / 2),
-    Step.COURSE: ("course", 1),
-    Step.DEPARTMENT: ("department", 1),
-    Step.REGION: ("region", 1),
+LOST: dict[Generalization, tuple[str, float]] = {
+    Generalization.QUARTER: ("date", 1 / 3),
+    Generalization.YEAR: ("date", 2 / 3),
+    Generalization.DATE: ("date", 1),
+    Generalization.CATEGORY: ("course", 1 / 2),
+    Generalization.COURSE: ("course", 1),
+    Generalization.DEPARTMENT: ("department", 1),
+    Generalization.REGION: ("region", 1),
 }
 
 
 def detail(rule: ClassRule, steps: int) -> str:
     """The name of a detail: of the last step taken."""
-    return rule.coarsen[steps - 1].value if steps else FULL
+    return rule.generalize[steps - 1].value if steps else FULL
 
 
 def loss_of(rule: ClassRule) -> dict[str, float]:
     """Detail to the share of the four quasi-identifiers that its rows have lost, 0..1 (the
     complement of Sweeney's precision, 2002)."""
     found, lost = {FULL: 0.0}, dict.fromkeys(("date", "course", "department", "region"), 0.0)
-    for step in rule.coarsen:
+    for step in rule.generalize:
         what, share = LOST[step]
         lost[what] = share
         found[step.value] = sum(lost.values()) / len(lost)
     return found
 
 
-def _coarse(rules: DisclosureRules, taken: set[Step], name: str) -> dict[str, str]:
+def _coarse(rules: DisclosureRules, taken: set[Generalization], name: str) -> dict[str, str]:
     """SQL: what is told of a class after some steps."""
-    unit = next((step.value for step in (Step.YEAR, Step.QUARTER) if step in taken), "month")
+    unit = next(
+        (step.value for step in (Generalization.YEAR, Generalization.QUARTER) if step in taken),
+        "month",
+    )
     no_course = "NULL::VARCHAR"
     return {
         "record_type": "record_type",
         "source": "source",
-        "region": "NULL::VARCHAR" if Step.REGION in taken else "region",
-        "department": "NULL::VARCHAR" if Step.DEPARTMENT in taken else "department",
-        "category": no_course if Step.COURSE in taken else rules.category_sql("course_code"),
-        "course_code": no_course if taken & {Step.CATEGORY, Step.COURSE} else "course_code",
-        "event_period": "NULL::DATE" if Step.DATE in taken
+        "region": "NULL::VARCHAR" if Generalization.REGION in taken else "region",
+        "department": "NULL::VARCHAR" if Generalization.DEPARTMENT in taken else "department",
+        "category": no_course if Generalization.COURSE in taken else rules.category_sql("course_code"),
+        "course_code": no_course if taken & {Generalization.CATEGORY, Generalization.COURSE} else "course_code",
+        "event_period": "NULL::DATE" if Generalization.DATE in taken
         else f"date_trunc('{unit}', event_month)::DATE",
         "detail": literal(name),
     }  # fmt: skip
 
 
-def make_classes(
+def choose_generalization(
     connection: duckdb.DuckDBPyConnection, rows: str, rules: DisclosureRules, rule: ClassRule
 ) -> None:
     """Make `class_of`: what rows bring to what is told of them (as `told_<name>`).
@@ -77,10 +81,10 @@ def make_classes(
     Args:
         rows: SQL, a purpose's pseudonymized rows with BROUGHT, learner_ref, status, score_band.
     """
-    _number(connection, "unplaced", "combination", BROUGHT, rows)
+    _number(connection, "unplaced", "combination", QUASI_IDENTIFIERS, rows)
     made = False
-    for steps in range(len(rule.coarsen) + 1):
-        coarse = _coarse(rules, set(rule.coarsen[:steps]), detail(rule, steps))
+    for steps in range(len(rule.generalize) + 1):
+        coarse = _coarse(rules, set(rule.generalize[:steps]), detail(rule, steps))
         told = ", ".join(f"{sql} AS told_{name}" for name, sql in coarse.items())
         key = ", ".join(f"told_{name}" for name in coarse)
         into = "INSERT INTO class_of" if made else "CREATE OR REPLACE TEMP TABLE class_of AS"
@@ -92,7 +96,7 @@ def make_classes(
           SELECT class FROM (SELECT class, person, bool_or(fine) AS fine
             FROM unplaced JOIN coarse USING (number) GROUP BY ALL)
           GROUP BY class HAVING {_enough(rule)};
-        {into} SELECT {", ".join(BROUGHT)}, {key} FROM coarse SEMI JOIN enough USING (class);
+        {into} SELECT {", ".join(QUASI_IDENTIFIERS)}, {key} FROM coarse SEMI JOIN enough USING (class);
         DELETE FROM combination WHERE number IN
           (SELECT number FROM coarse SEMI JOIN enough USING (class));
         CREATE OR REPLACE TEMP TABLE unplaced AS FROM unplaced SEMI JOIN combination USING (number);
@@ -126,20 +130,20 @@ def _number(
 
 def _enough(rule: ClassRule) -> str:
     """SQL: may a class be told, over one row a person?"""
-    return f"count(*) >= {rule.k} AND count(*) FILTER (fine) >= {rule.but_for}"
+    return f"count(*) >= {rule.k} AND count(*) FILTER (fine) >= {rule.minimum_not_adverse}"
 
 
-def placed_sql(rows: str) -> str:
+def generalized_sql(rows: str) -> str:
     """SQL: the rows whose class has enough people, as they are told of it."""
-    told = ", ".join(f"c.told_{name} AS {name}" for name in TOLD)
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in BROUGHT)
+    told = ", ".join(f"c.told_{name} AS {name}" for name in GENERALIZED)
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in QUASI_IDENTIFIERS)
     return (
         f"SELECT r.learner_ref, r.status, r.score_band, {told} "
         f"FROM {rows} r JOIN class_of c ON {same}"
     )
 
 
-def withheld_sql(rows: str, table: str) -> str:
+def suppressed_sql(rows: str, table: str) -> str:
     """SQL: how many rows each person has in the store beyond those in the table, in all."""
     return (
         "SELECT coalesce(sum(greatest(mine - coalesce(told, 0), 0)), 0) FROM "
@@ -148,9 +152,9 @@ def withheld_sql(rows: str, table: str) -> str:
     )
 
 
-def small(connection: duckdb.DuckDBPyConnection, table: str, rule: ClassRule) -> int:
+def too_small(connection: duckdb.DuckDBPyConnection, table: str, rule: ClassRule) -> int:
     """Classes of a table that may not be told, counted from the table itself."""
-    _number(connection, "seated", "class", TOLD, table)
+    _number(connection, "seated", "class", GENERALIZED, table)
     found = count(
         connection,
         "SELECT count(*) FROM "

@@ -8,38 +8,24 @@ started by hand without them gets out.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports
-from pipeline.storage.layout import Layout, built_beside, point_link, settle
+from pipeline.storage.files import atomic_build, atomic_symlink, fsync
+from pipeline.storage.hashing import file_sha256, files_sha256
+from pipeline.storage.layout import Layout
 from pipeline.storage.relations import period_files
 
 MANIFEST = "release.json"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def digest_of_all(files: Iterable[Path]) -> str:
-    """One hash over files, by their order, folders and names."""
-    told = hashlib.sha256()
-    for path in files:
-        told.update(f"{path.parent.name}/{path.name} {digest(path)}\n".encode())
-    return told.hexdigest()
 
 
 def files(folder: Path, name: str) -> list[Path]:
@@ -55,7 +41,7 @@ def _seal(folder: Path, table: str) -> Path:
 def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
     """Record that the checks of one table passed on this very file."""
     folder = layout.staged(partition)
-    told = digest_of_all(files(folder, data_map.published[table].file))
+    told = files_sha256(files(folder, data_map.published[table].file))
     _seal(folder, table).write_text(told, "utf-8")
 
 
@@ -76,7 +62,7 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
     if found != expected:
         raise PolicyError(f"release gate: staged files are not those of the data map: "
                           f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
-    digests = {name: digest_of_all(files(folder, name)) for name in expected}
+    digests = {name: files_sha256(files(folder, name)) for name in expected}
     unsealed = [
         table
         for table, spec in data_map.published.items()
@@ -88,7 +74,7 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
 
 
 def release(
-    ground: Ground, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
+    context: Context, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
 ) -> Path:
     """Publish the staged tables: move them beside the old release, then turn one link.
 
@@ -101,11 +87,11 @@ def release(
     Raises:
         PolicyError: as `require_seals`; the published release stays as it was.
     """
-    layout, data_map = ground.layout, ground.data_map
+    layout, data_map = context.layout, context.data_map
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
-    exports.write(ground, staged, partition)
-    documents.write(ground, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
+    exports.write(context, staged, partition)
+    documents.write(context, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)
     manifest = {
@@ -113,11 +99,11 @@ def release(
         "run_id": run_id,
         "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "erasure": erasure,
-        "policy": ground.version,
+        "policy": context.version,
         "rows": rows,
-        "made_from": {purpose.value: made_from(layout, purpose) for purpose in Purpose},
+        "made_from": {audience.value: made_from(layout, audience) for audience in Audience},
         "sha256": {
-            path.relative_to(staged).as_posix(): digest(path)
+            path.relative_to(staged).as_posix(): file_sha256(path)
             for name in sorted({spec.file for spec in data_map.published.values()})
             for path in files(staged, name)
         },
@@ -137,8 +123,8 @@ def release(
 
 def _turn_to(layout: Layout, target: Path) -> None:
     """Let readers have this release from now on; the one before it goes."""
-    point_link(layout.current, target)
-    settle(layout.releases)
+    atomic_symlink(layout.current, target)
+    fsync(layout.releases)
     remove_old(layout)
 
 
@@ -153,9 +139,9 @@ def remove_old(layout: Layout) -> None:
                 old.unlink()
 
 
-def made_from(layout: Layout, purpose: Purpose) -> str:
-    """One hash over a purpose's pseudonymized files."""
-    return digest_of_all(period_files(layout.pseudonymized_for(purpose)))
+def made_from(layout: Layout, audience: Audience) -> str:
+    """One hash over an audience's pseudonymized files."""
+    return files_sha256(period_files(layout.pseudonymized_for(audience)))
 
 
 def unchanged(layout: Layout, name: str) -> bool:
@@ -168,7 +154,7 @@ def unchanged(layout: Layout, name: str) -> bool:
     assert isinstance(told, dict)
     released = {one: sha for one, sha in told.items() if f"{one}/".startswith(f"{name}/")}
     found = {
-        path.relative_to(layout.current).as_posix(): digest(path)
+        path.relative_to(layout.current).as_posix(): file_sha256(path)
         for path in files(layout.current, name)
         if path.exists()
     }
@@ -215,9 +201,9 @@ def replace(layout: Layout, fresh: dict[str, Path]) -> None:
     for name, path in fresh.items():
         if not unchanged(layout, name):
             raise PolicyError(f"release gate: {name} is not what was released; run a night")
-        hashes[name] = digest(path)
+        hashes[name] = file_sha256(path)
     target = layout.releases / f"{told['partition']}-{uuid.uuid4().hex[:8]}"
-    with built_beside(target, layout.work) as beside:
+    with atomic_build(target, layout.work) as beside:
         # More names for the same bytes; those that change get bytes of their own.
         shutil.copytree(layout.current.resolve(), beside, copy_function=os.link)
         for name, path in fresh.items():

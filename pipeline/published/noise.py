@@ -1,12 +1,12 @@
 """Differential privacy for a coaching table, on top of suppression: off unless policy asks for it.
 
 What is made private is a person's part in one table's figures of one period (user level; Dwork &
-Roth 2014, ch. 2-3): at most `at_most` of a person's records count, and integer Laplace noise of
+Roth 2014, ch. 2-3): at most `max_records_per_person` of a person's records count, and integer Laplace noise of
 OpenDP is added to every count, from which shares are then computed. Which cells are told is chosen
 from the data (pipeline/disclosure/pattern.py) and is not covered by epsilon. Each period is told
 once, so its noise is drawn once and cannot be averaged away.
 
-The ledger, `store/told/ledger.json`, holds what every period of every table has spent.
+The ledger, `store/publication_history/ledger.json`, holds what every period of every table has spent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import BANDS, Coaching, Noise
 from pipeline.policy.duration import Duration
 
@@ -43,7 +43,7 @@ class Spent:
     table: str
     period: str
     epsilon: float
-    at_most: int
+    max_records_per_person: int
     mechanism: str
 
 
@@ -108,14 +108,14 @@ def add_noise(
     counted: pa.Table = connection.sql(f"""
     WITH counting AS (SELECT * FROM coaching_row QUALIFY row_number() OVER (
         PARTITION BY period, person ORDER BY hash(course, days, score_band)
-      ) <= {noise.at_most}),
+      ) <= {noise.max_records_per_person}),
     counts AS (SELECT {cell}, count(*) AS records, count(*) FILTER (complete) AS complete,
         count(on_time) AS due, count(*) FILTER (on_time) AS on_time,
         count(DISTINCT person) AS learners, {bands} FROM counting GROUP BY ALL)
     SELECT {cell}, {", ".join(f"coalesce({name}, 0) AS {name}" for name in (*COUNTS, *BANDS))}
     FROM chosen_{table} LEFT JOIN counts USING ({cell})
     """).to_arrow_table()  # fmt: skip
-    made, epsilon = mechanism(noise, (PER_RECORD + 1) * noise.at_most)
+    made, epsilon = mechanism(noise, (PER_RECORD + 1) * noise.max_records_per_person)
     names = (*COUNTS, *BANDS)
     exact = np.concatenate([counted[name].to_numpy() for name in names]).astype(int)
     drawn = np.array(made(exact.tolist()) if len(exact) else [], np.int64)
@@ -141,6 +141,13 @@ def add_noise(
     connection.unregister("drawn")
     periods = connection.sql(f"SELECT DISTINCT period FROM figures_{table} ORDER BY 1").fetchall()
     return [
-        Spent(night, table, str(period), epsilon, noise.at_most, "OpenDP make_laplace, integers")
+        Spent(
+            night,
+            table,
+            str(period),
+            epsilon,
+            noise.max_records_per_person,
+            "OpenDP make_laplace, integers",
+        )
         for (period,) in periods
     ]

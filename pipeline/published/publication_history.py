@@ -19,67 +19,71 @@ import json
 import duckdb
 
 from pipeline.classified import population, run_snapshot
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.disclosure import DisclosureRules
-from pipeline.policy.fields import Purpose
-from pipeline.policy.retention import Action, Keeping, RecordType
+from pipeline.policy.fields import Audience
+from pipeline.policy.retention import Action, RecordType, StorageRule
 from pipeline.policy.windows import cutoff
 from pipeline.published import noise
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
-from pipeline.raw.readers.canonical import PARQUET
 from pipeline.storage import encryption
-from pipeline.storage.engine import count, dates, identifier, literal
-from pipeline.storage.layout import Layout, built_beside
+from pipeline.storage.engine import count
+from pipeline.storage.files import atomic_build
+from pipeline.storage.layout import Layout
+from pipeline.storage.schema import PARQUET
+from pipeline.storage.sql import dates, identifier, literal
 
 PERIODS = "periods.json"
-TOLD_OF = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
+COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
 
 def periods(layout: Layout) -> dict[str, str]:
     """Period (its first day) to the night that told it; never to be told again."""
-    path = layout.told / PERIODS
+    path = layout.publication_history / PERIODS
     found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     return found
 
 
-def to_tell(layout: Layout, rules: DisclosureRules) -> str:
+def to_publish(layout: Layout, rules: DisclosureRules) -> str:
     """SQL test over `{period}`: closed, and not told so far."""
-    drops = [day for day in run_snapshot.read(layout).drops if day[:1].isdigit()]
-    if not drops:
+    deliveries = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
+    if not deliveries:
         return "false"
-    before = rules.coaching.closed_before(dt.date.fromisoformat(max(drops)))
+    before = rules.coaching.closed_before(dt.date.fromisoformat(max(deliveries)))
     known = dates(periods(layout))
     return f"({{period}} < DATE '{before}' AND coalesce({{period}} NOT IN ({known}), true))"
 
 
-def last_gone(ground: Ground) -> dt.date:
+def last_expired_day(context: Context) -> dt.date:
     """Figures of periods that begin on this day or before are told no longer: past the window of
     aggregates, or of records that are to go without leaving any."""
-    rules, until = ground.rules, run_snapshot.read(ground.layout).until
-    windows = [rules.keeping[Keeping.AGGREGATES].duration] + [
-        rules.records[one].duration for one in TOLD_OF if rules.records[one].action is Action.ERASE
+    rules, until = context.rules, run_snapshot.read(context.layout).until
+    windows = [rules.storage[StorageRule.AGGREGATES].duration] + [
+        rules.records[one].duration
+        for one in COUNTED_RECORDS
+        if rules.records[one].action is Action.ERASE
     ]
     return max(cutoff(rules, None, until, window).day for window in windows)
 
 
-def make_kept(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
+def carry_forward(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     """Make `kept_<table>`, the remembered rows that are told again tonight as they were.
 
     Left out: periods that begin on the day `last_gone` or before, courses that count as sensitive
     by now, and teams of a manager whom no record names any more. A team's pseudonym follows its
     manager into a new key epoch.
     """
-    layout, data_map, gone = ground.layout, ground.data_map, last_gone(ground)
+    layout, data_map, gone = context.layout, context.data_map, last_expired_day(context)
     population.load(connection, layout)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE living_ref AS "
         "SELECT person, ref FROM "
-        f"{encryption.rows(connection, layout, layout.references(Purpose.COACHING))} "
+        f"{encryption.rows(connection, layout, layout.references(Audience.COACHING))} "
         f"SEMI JOIN {population.PEOPLE} USING (person);"
         "CREATE OR REPLACE TEMP TABLE team_now AS SELECT ref AS old, ref AS now FROM living_ref"
     )
-    for key in ground.ring.former(Purpose.COACHING):
+    for key in context.ring.former(Audience.COACHING):
         connection.execute(
             f"INSERT INTO team_now SELECT {key.hmac_sql('person')}, ref FROM living_ref",
             key.parameters(),
@@ -91,7 +95,7 @@ def make_kept(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
     )
     for table, cell in CELL.items():
         columns = ", ".join(data_map.published[table].columns)
-        path = layout.told / f"{table}.parquet"
+        path = layout.publication_history / f"{table}.parquet"
         if path.exists():
             now = "* REPLACE (now AS team_ref)" if "team_ref" in cell else "*"
             join = "JOIN team_now ON team_ref = old" if "team_ref" in cell else ""
@@ -109,25 +113,25 @@ def make_kept(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE kept_{table} AS {query}")
 
 
-def remember(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) -> None:
+def remember(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> None:
     """Remember what is about to be published: the staged coaching tables and their periods.
 
     Comes before the release, never after it: what was once published must be known to the next
     night even if this one is cut off in between.
     """
-    layout = ground.layout
+    layout = context.layout
     folder = layout.staged(partition)
-    with built_beside(layout.told, layout.work) as beside:
+    with atomic_build(layout.publication_history, layout.work) as beside:
         beside.mkdir(mode=0o700)
         known = dict(periods(layout))
         for table in CELL:
-            with attached(connection, ground, folder, table, "telling"):
+            with attached(connection, context, folder, table, "telling"):
                 connection.execute(
                     f"COPY (FROM telling.{identifier(table)} ORDER BY ALL) "
                     f"TO {literal(beside / f'{table}.parquet')} ({PARQUET})"
                 )
         staged = noise.read_ledger(folder)
-        noise.write_ledger(beside, staged or noise.read_ledger(layout.told))
+        noise.write_ledger(beside, staged or noise.read_ledger(layout.publication_history))
         for period in new_periods(layout, partition):
             known.setdefault(period, partition)
         (beside / PERIODS).write_text(json.dumps(known, indent=1, sort_keys=True), "utf-8")
@@ -141,15 +145,15 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
     return found
 
 
-def outdated(connection: duckdb.DuckDBPyConnection, ground: Ground) -> int:
+def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
     """Remembered rows that are not to be told any more, or not under this name."""
-    layout = ground.layout
-    make_kept(connection, ground)
+    layout = context.layout
+    carry_forward(connection, context)
     found = 0
     for table in CELL:
-        path = layout.told / f"{table}.parquet"
+        path = layout.publication_history / f"{table}.parquet"
         if path.exists():
-            columns = ", ".join(ground.data_map.published[table].columns)
+            columns = ", ".join(context.data_map.published[table].columns)
             found += count(
                 connection,
                 f"SELECT count(*) FROM (SELECT {columns} FROM {literal(path)} "

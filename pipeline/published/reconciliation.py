@@ -13,17 +13,19 @@ import duckdb
 
 from pipeline.classified import run_snapshot
 from pipeline.classified.classify import SUPERSEDED
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
 from pipeline.policy.windows import due_sql
 from pipeline.pseudonymized.pseudonymize import filters
 from pipeline.published import equivalence_classes, publication_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
-from pipeline.storage.engine import count, dates, identifier, literal
-from pipeline.storage.layout import Layout, built_beside
+from pipeline.storage.engine import count
+from pipeline.storage.files import atomic_build
+from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified, pseudonymized, records, rejects
-from pipeline.subjects.restrictions import make_withheld
+from pipeline.storage.sql import dates, identifier, literal
+from pipeline.subjects.restrictions import make_restrictions
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,19 @@ class TableCount:
         return {**asdict(self), "holds": self.holds}
 
 
-def write_story(layout: Layout, partition: str, counts: list[TableCount]) -> None:
+def write_reconciliation(layout: Layout, partition: str, counts: list[TableCount]) -> None:
     """Store a night's counts."""
-    with built_beside(layout.reconciliation / f"{partition}.json", layout.work) as beside:
+    with atomic_build(layout.reconciliation / f"{partition}.json", layout.work) as beside:
         beside.write_text(json.dumps([one.as_dict() for one in counts], indent=1), "utf-8")
 
 
 def _withheld(
-    connection: duckdb.DuckDBPyConnection, rows: str, purpose: Purpose, due: str
+    connection: duckdb.DuckDBPyConnection, rows: str, audience: Audience, due: str
 ) -> dict[str, int]:
-    """Classified rows that the purpose may not see, by the first filter that withholds them."""
+    """Classified rows that the audience may not see, by the first filter that withholds them."""
     branches = " ".join(
         f"WHEN NOT coalesce({test}, false) THEN {literal(reason)}"
-        for reason, test in filters(purpose, due).items()
+        for reason, test in filters(audience, due).items()
     )
     found = connection.sql(
         f"SELECT CASE {branches} END AS reason, count(*) FROM {rows} "
@@ -71,50 +73,52 @@ def _withheld(
     return {str(reason): int(rows) for reason, rows in found}
 
 
-def _among(ground: Ground, days: list[str]) -> str:
+def _among(context: Context, days: list[str]) -> str:
     """SQL test of a coaching row: is its period one of these? Of none, no row is read for it."""
-    return "false" if not days else f"coalesce({_period(ground)} IN ({dates(days)}), false)"
+    return "false" if not days else f"coalesce({_period(context)} IN ({dates(days)}), false)"
 
 
-def _period(ground: Ground) -> str:
-    return f"date_trunc('{ground.disclosure.coaching.period}', period)::DATE"
+def _period(context: Context) -> str:
+    return f"date_trunc('{context.disclosure.coaching.period}', period)::DATE"
 
 
 def _untold(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, tonight: list[str]
+    connection: duckdb.DuckDBPyConnection, context: Context, tonight: list[str]
 ) -> dict[str, int]:
     """Coaching's rows of periods that are not told tonight, in no table, by reason."""
-    before = [known for known in publication_history.periods(ground.layout) if known not in tonight]
+    before = [
+        known for known in publication_history.periods(context.layout) if known not in tonight
+    ]
     tests = {
         "no date": "period IS NULL",
-        "period told before": _among(ground, before),
-        "period not closed yet": f"period IS NOT NULL AND NOT {_among(ground, before + tonight)}",
+        "period told before": _among(context, before),
+        "period not closed yet": f"period IS NOT NULL AND NOT {_among(context, before + tonight)}",
     }
     counted = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
-    rows = pseudonymized(ground.layout, Purpose.COACHING)
+    rows = pseudonymized(context.layout, Audience.COACHING)
     (found,) = connection.sql(f"SELECT {counted} FROM {rows}").fetchall()
     return dict(zip(tests, map(int, found), strict=True))
 
 
-def _by_cell(ground: Ground, table: str, test: str, join: str, other: str) -> str:
+def _by_cell(context: Context, table: str, test: str, join: str, other: str) -> str:
     """SQL after FROM: coaching's rows that pass a test, joined to a table's cells."""
     same = " AND ".join(
         f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
     )
     return (
-        f"(SELECT * REPLACE ({_period(ground)} AS period), "
-        f"{ground.disclosure.category_sql('course_code')} AS category "
-        f"FROM {pseudonymized(ground.layout, Purpose.COACHING)} WHERE {test}) r "
+        f"(SELECT * REPLACE ({_period(context)} AS period), "
+        f"{context.disclosure.category_sql('course_code')} AS category "
+        f"FROM {pseudonymized(context.layout, Audience.COACHING)} WHERE {test}) r "
         f"{join} JOIN {other} t ON {same}"
     )
 
 
 def reconcile(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str
 ) -> list[TableCount]:
-    """Count every staged table's way, over all drops in the store."""
-    layout, data_map = ground.layout, ground.data_map
-    make_withheld(connection, ground)
+    """Count every staged table's way, over all deliveries in the store."""
+    layout, data_map = context.layout, context.data_map
+    make_restrictions(connection, context)
     until = run_snapshot.read(layout).until
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
@@ -122,32 +126,34 @@ def reconcile(
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = count(connection, SUPERSEDED.format(rows=rows))
     withheld = {
-        p: _withheld(connection, classified(layout), p, due_sql(ground.rules, data_map, until, p))
-        for p in Purpose
+        p: _withheld(connection, classified(layout), p, due_sql(context.rules, data_map, until, p))
+        for p in Audience
     }
     tonight = publication_history.new_periods(layout, partition)
-    withheld[Purpose.COACHING] |= _untold(connection, ground, tonight)
+    withheld[Audience.COACHING] |= _untold(connection, context, tonight)
     counts = []
     for table, spec in data_map.published.items():
-        suppressed = dict(withheld[spec.purpose])
-        with attached(connection, ground, layout.staged(partition), table, "counted"):
+        suppressed = dict(withheld[spec.audience])
+        with attached(connection, context, layout.staged(partition), table, "counted"):
             relation = f"counted.{identifier(table)}"
             what = f"count(*) FROM {relation}"
-            if spec.purpose is Purpose.ANALYTICS:
+            if spec.audience is Audience.ANALYTICS:
                 suppressed["could give people away"] = count(
                     connection,
-                    equivalence_classes.withheld_sql(pseudonymized(layout, spec.purpose), relation),
+                    equivalence_classes.suppressed_sql(
+                        pseudonymized(layout, spec.audience), relation
+                    ),
                 )
-            if spec.purpose is Purpose.COACHING:
-                by_cell = _by_cell(ground, table, _among(ground, tonight), "ANTI", relation)
+            if spec.audience is Audience.COACHING:
+                by_cell = _by_cell(context, table, _among(context, tonight), "ANTI", relation)
                 suppressed["could give people away"] = count(
                     connection, f"SELECT count(*) FROM {by_cell}"
                 )
                 cells = f"{relation} WHERE period IN ({dates(tonight)})"
                 what = f"sum(records) FROM {cells}"
-                if table in ground.disclosure.coaching.noise:
+                if table in context.disclosure.coaching.noise:
                     # Its figures say another number than that of the records.
-                    by_cell = _by_cell(ground, table, "true", "SEMI", f"(FROM {cells})")
+                    by_cell = _by_cell(context, table, "true", "SEMI", f"(FROM {cells})")
                     what = f"count(*) FROM {by_cell}"
             published = count(connection, f"SELECT {what}")
         counts.append(

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.policy.data_map import Published
-from pipeline.policy.disclosure import ClassRule, Step
-from pipeline.policy.fields import Purpose
+from pipeline.policy.disclosure import ClassRule, Generalization
+from pipeline.policy.fields import Audience
 from pipeline.published import equivalence_classes
 from pipeline.published.reconciliation import TableCount
 from pipeline.published.tables import attached
-from pipeline.storage.engine import count, identifier, literal
+from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
+from pipeline.storage.sql import identifier, literal
 
 # Upper ends of the bands in which class sizes are told; the last is open.
 BANDS = (4, 9, 19, 49, 99)
@@ -113,32 +114,32 @@ def _population(connection: duckdb.DuckDBPyConnection, rows: str, rule: ClassRul
         "GROUP BY GROUPING SETS ((region, department), (region), (department), ())"
     )
 
-    def gone(step: Step) -> str:
-        at = rule.coarsen.index(step) if step in rule.coarsen else len(rule.coarsen)
-        names = ", ".join(literal(one.value) for one in rule.coarsen[at:]) or "NULL"
+    def gone(step: Generalization) -> str:
+        at = rule.generalize.index(step) if step in rule.generalize else len(rule.generalize)
+        names = ", ".join(literal(one.value) for one in rule.generalize[at:]) or "NULL"
         return f"coalesce(c.detail IN ({names}), false)"
 
     return (
         "SELECT c.*, p.everyone FROM class c JOIN population p ON "
-        f"p.any_region = {gone(Step.REGION)}::INT AND "
-        f"p.any_department = {gone(Step.DEPARTMENT)}::INT AND "
+        f"p.any_region = {gone(Generalization.REGION)}::INT AND "
+        f"p.any_department = {gone(Generalization.DEPARTMENT)}::INT AND "
         "c.region IS NOT DISTINCT FROM p.region AND "
         "c.department IS NOT DISTINCT FROM p.department"
     )
 
 
 def _classes(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, table: str, spec: Published,
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, spec: Published,
     counted: TableCount,
 ) -> ClassRisk:  # fmt: skip
-    rule, staged = ground.disclosure.classes[table], f"staged.{identifier(table)}"
-    key = ", ".join(equivalence_classes.TOLD)
+    rule, staged = context.disclosure.classes[table], f"staged.{identifier(table)}"
+    key = ", ".join(equivalence_classes.GENERALIZED)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE class AS SELECT {key}, count(*) AS size, "
         "count(DISTINCT learner_ref) AS people, count(DISTINCT (status, score_band)) AS outcomes "
         f"FROM {staged} GROUP BY ALL"
     )
-    whole = _population(connection, pseudonymized(ground.layout, spec.purpose), rule)
+    whole = _population(connection, pseudonymized(context.layout, spec.audience), rule)
     number, rows, k, outcomes, worst, mean, journalist, marketer = connection.sql(
         "SELECT count(*), coalesce(sum(size), 0), min(people), min(outcomes), "
         "coalesce(max(1 / people), 0), coalesce(sum(size / people) / sum(size), 0), "
@@ -168,7 +169,10 @@ def _classes(
 
 
 def measure(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str, counts: list[TableCount]
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    counts: list[TableCount],
 ) -> Risk:
     """Measure tonight's staged tables.
 
@@ -178,12 +182,12 @@ def measure(
     counted = {one.table: one for one in counts}
     aggregates: list[AggregateRisk] = []
     told: list[ClassRisk] = []
-    for table, spec in ground.data_map.published.items():
-        if spec.purpose not in (Purpose.COACHING, Purpose.ANALYTICS):
+    for table, spec in context.data_map.published.items():
+        if spec.audience not in (Audience.COACHING, Audience.ANALYTICS):
             continue
-        with attached(connection, ground, ground.layout.staged(partition), table, "staged"):
-            if spec.purpose is Purpose.COACHING:
+        with attached(connection, context, context.layout.staged(partition), table, "staged"):
+            if spec.audience is Audience.COACHING:
                 aggregates.append(_aggregate(connection, table, counted[table]))
             else:
-                told.append(_classes(connection, ground, table, spec, counted[table]))
+                told.append(_classes(connection, context, table, spec, counted[table]))
     return Risk(tuple(aggregates), tuple(told))

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.context import Ground
+from pipeline.context import Context
+from pipeline.errors import EngineError
 from pipeline.storage import encryption
-from pipeline.storage.engine import EngineError, engine, identifier, literal
+from pipeline.storage.engine import engine
+from pipeline.storage.sql import identifier, literal
 
 ORIGINS = "_origins.json"  # readers of a folder of Parquet leave out what begins so
 
@@ -35,7 +37,7 @@ def _require_whole(folder: Path) -> None:
 
 @contextmanager
 def attached(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, folder: Path, table: str, name: str
+    connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, table: str, name: str
 ) -> Iterator[None]:
     """Have the file of a published table open for reading during the block: its tables are found
     as `{name}.{table}`.
@@ -43,11 +45,11 @@ def attached(
     Raises:
         EngineError: it is not there, or not as it was made.
     """
-    spec = ground.data_map.published[table]
+    spec = context.data_map.published[table]
     path = folder / spec.file
     if spec.encrypted:
         _require_whole(path)
-        rows = encryption.rows(connection, ground.layout, path)
+        rows = encryption.rows(connection, context.layout, path)
         connection.execute(f"ATTACH ':memory:' AS {name}")
     else:
         connection.execute(f"ATTACH {literal(path)} AS {name} (READ_ONLY)")
@@ -60,10 +62,10 @@ def attached(
 
 
 @contextmanager
-def opened(ground: Ground, folder: Path, table: str) -> Iterator[duckdb.DuckDBPyConnection]:
+def opened(context: Context, folder: Path, table: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of its own to a published table, which is found as `released.{table}`."""
     with (
-        engine(ground.layout.work) as connection,
-        attached(connection, ground, folder, table, "released"),
+        engine(context.layout.work) as connection,
+        attached(connection, context, folder, table, "released"),
     ):
         yield connection

@@ -1,4 +1,4 @@
-"""The one way in: a drop is admitted as a whole, against the data map, or not at all."""
+"""The one way in: a delivery is admitted as a whole, against the data map, or not at all."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.errors import PolicyError
 from pipeline.keys.ring import KeyRing
-from pipeline.policy.base import PolicyError
 from pipeline.policy.data_map import DataMap, printable
-from pipeline.published.gate import digest
-from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.engine import engine
-from pipeline.storage.layout import Layout, built_beside
+from pipeline.storage.files import atomic_build
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
 from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
@@ -48,7 +49,7 @@ def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
 
 
 @dataclass(frozen=True)
-class LandedFile:
+class DeliveredFile:
     """One admitted file: where it can be read, what it is, and what it was when admitted."""
 
     path: Path
@@ -59,7 +60,7 @@ class LandedFile:
     seen: tuple[int, int, int]
 
 
-def told(files: list[LandedFile]) -> list[dict[str, object]]:
+def described(files: list[DeliveredFile]) -> list[dict[str, object]]:
     """What may be said of admitted files; their names stay inside."""
     return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
 
@@ -70,7 +71,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
-    """Region folder and file name of a path inside a drop.
+    """Region folder and file name of a path inside a delivery.
 
     Raises:
         PolicyError: a folder that is no region of the data map.
@@ -86,29 +87,29 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     )
 
 
-def _folder(layout: Layout, drop: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{drop}")
+def _folder(layout: Layout, delivery: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{delivery}")
     return system, base
 
 
-def landed(layout: Layout, drop: dt.date) -> bool:
-    """Does the drop still lie where it was delivered?"""
-    system, base = _folder(layout, str(drop))
+def is_delivered(layout: Layout, delivery: dt.date) -> bool:
+    """Does the delivery still lie where it was delivered?"""
+    system, base = _folder(layout, str(delivery))
     return bool(system.isdir(base))
 
 
 def _record(folder: Path) -> Path:
     """What a drop's folder in the store was read from."""
-    return folder / "drop.json"
+    return folder / "delivery.json"
 
 
-def taken_in(layout: Layout, drop: dt.date) -> bool:
-    """Does the store hold the drop?"""
-    return _record(layout.canonical / str(drop)).exists()
+def is_ingested(layout: Layout, delivery: dt.date) -> bool:
+    """Does the store hold the delivery?"""
+    return _record(layout.canonical / str(delivery)).exists()
 
 
-def drops(layout: Layout) -> list[dt.date]:
-    """Dates of all drops that lie in the landing folder."""
+def deliveries(layout: Layout) -> list[dt.date]:
+    """Dates of all deliveries that lie in the landing folder."""
     system, base = _folder(layout, "")
     if not system.isdir(base):
         return []
@@ -116,12 +117,12 @@ def drops(layout: Layout) -> list[dt.date]:
     return sorted(dt.date.fromisoformat(n) for n in names if DATED.fullmatch(n))
 
 
-def naming(layout: Layout, pattern: str) -> list[dt.date]:
+def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
     """Drops of which some file matches a pattern, as bytes or, for Parquet, in a text column."""
     found = []
     compiled = re.compile(pattern.encode())
-    for drop in drops(layout):
-        system, base = _folder(layout, str(drop))
+    for delivery in deliveries(layout):
+        system, base = _folder(layout, str(delivery))
         for path in system.find(base):
             with fsspec.open(system.unstrip_protocol(path), "rb") as stream:
                 if str(path).endswith(".parquet"):
@@ -134,35 +135,37 @@ def naming(layout: Layout, pattern: str) -> list[dt.date]:
                 else:
                     hit = bool(hits_in(stream, compiled))
             if hit:
-                found.append(drop)
+                found.append(delivery)
                 break
     return found
 
 
-def remove(layout: Layout, drop: dt.date) -> None:
-    """Remove a delivered drop from the landing folder, wherever that is."""
-    system, base = _folder(layout, str(drop))
+def remove(layout: Layout, delivery: dt.date) -> None:
+    """Remove a delivered delivery from the landing folder, wherever that is."""
+    system, base = _folder(layout, str(delivery))
     if system.isdir(base):
         system.rm(base, recursive=True)
 
 
 @contextmanager
-def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[LandedFile]]:
-    """The files of one drop, every one claimed by a source and every column listed.
+def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[list[DeliveredFile]]:
+    """The files of one delivery, every one claimed by a source and every column listed.
 
-    A remote drop is copied beside the store for the time of the block. When the block ends well,
-    a local file that changed meanwhile is an error, so that a half-replaced drop never counts.
+    A remote delivery is copied beside the store for the time of the block. When the block ends well,
+    a local file that changed meanwhile is an error, so that a half-replaced delivery never counts.
 
     Raises:
-        PolicyError: no drop, a file no source claims, an unlisted column, a changed file.
+        PolicyError: no delivery, a file no source claims, an unlisted column, a changed file.
         MalformedFile: a file whose header cannot be read.
     """
-    system, base = _folder(layout, str(drop))
+    system, base = _folder(layout, str(delivery))
     if not system.isdir(base):
-        raise PolicyError(f"no drop for {drop}: the landing folder has no folder of that date")
+        raise PolicyError(
+            f"no delivery for {delivery}: the landing folder has no folder of that date"
+        )
     local = isinstance(system, LocalFileSystem)
-    copy = layout.work / f"landing-{drop}"
-    files: list[LandedFile] = []
+    copy = layout.work / f"landing-{delivery}"
+    files: list[DeliveredFile] = []
     try:
         for remote in sorted(system.find(base)):
             relative = remote.removeprefix(base).lstrip("/")
@@ -172,7 +175,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
                 raise PolicyError(
                     f"{printable(name)}: no source of the data map claims this file. Nothing was "
                     "written. To admit it, add a source with a matching `files` pattern to "
-                    "data_map.yaml, or remove the file from the drop."
+                    "data_map.yaml, or remove the file from the delivery."
                 )
             path = Path(remote)
             if not local:
@@ -182,7 +185,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
             data_map.require_listed(source, name, READERS[data_map.sources[source].reader].columns(
                 path))  # fmt: skip
             seen = _stamp(path)
-            files.append(LandedFile(path, source, region, seen[1], digest(path), seen))
+            files.append(DeliveredFile(path, source, region, seen[1], file_sha256(path), seen))
         yield files
         for file in files:
             if _stamp(file.path) != file.seen:
@@ -191,7 +194,7 @@ def admitted(layout: Layout, data_map: DataMap, drop: dt.date) -> Iterator[list[
         shutil.rmtree(copy, ignore_errors=True)
 
 
-def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[LandedFile]]:
+def _batches(files: list[DeliveredFile], data_map: DataMap) -> Iterator[list[DeliveredFile]]:
     """Files to be read together: a relational export as one, everything else one by one."""
     order = sorted(files, key=lambda f: (f.region or "", f.source, f.path.name))
     for (_, source), group in groupby(order, key=lambda f: (f.region, f.source)):
@@ -201,27 +204,27 @@ def _batches(files: list[LandedFile], data_map: DataMap) -> Iterator[list[Landed
             yield from ([file] for file in group)
 
 
-def take_in(
-    layout: Layout, data_map: DataMap, drop: dt.date, ring: KeyRing | None = None
+def ingest(
+    layout: Layout, data_map: DataMap, delivery: dt.date, ring: KeyRing | None = None
 ) -> list[dict[str, object]]:
-    """Read one drop into store/canonical/<date>/, replacing what an earlier run read of it.
+    """Read one delivery into store/canonical/<date>/, replacing what an earlier run read of it.
 
     Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
-    of the drop are not carried over: a name can itself be personal data.
+    of the delivery are not carried over: a name can itself be personal data.
 
     People with a tombstone are refused at the door: their rows never become part of the store.
-    A drop that the store has taken in and retention has removed since needs no reading again.
+    A delivery that the store has taken in and retention has removed since needs no reading again.
 
     Raises:
         PolicyError, MalformedFile: as `admitted`; the store stays as it was.
     """
-    if taken_in(layout, drop) and not landed(layout, drop):
-        record = _record(layout.canonical / str(drop))
+    if is_ingested(layout, delivery) and not is_delivered(layout, delivery):
+        record = _record(layout.canonical / str(delivery))
         stored: list[dict[str, object]] = json.loads(record.read_text("utf-8"))["files"]
         return stored
     with (
-        admitted(layout, data_map, drop) as files,
-        built_beside(layout.canonical / str(drop), layout.work) as folder,
+        admitted(layout, data_map, delivery) as files,
+        atomic_build(layout.canonical / str(delivery), layout.work) as folder,
         engine(layout.work, zone=data_map.default_zone) as connection,
     ):
         folder.mkdir(parents=True, mode=0o700)
@@ -231,8 +234,8 @@ def take_in(
             kind = "roster" if spec.reader == "roster" else "records"
             out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
             out.parent.mkdir(exist_ok=True, mode=0o700)
-            context = DropContext(
-                connection, drop, data_map.earliest_date, first.source, spec, first.region
+            context = DeliveryContext(
+                connection, delivery, data_map.earliest_date, first.source, spec, first.region
             )
             try:
                 READERS[spec.reader].read([file.path for file in batch], out, context)
@@ -243,8 +246,8 @@ def take_in(
                     "(line ends, quotes, encoding, or values of two types in one place)"
                 ) from None
         tombstones.refuse(
-            connection, layout, ring or KeyRing(layout.key_ring), tombstones.stones(layout),
+            connection, layout, ring or KeyRing(layout.key_ring), tombstones.hashes(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
         )  # fmt: skip
-        _record(folder).write_text(json.dumps({"files": told(files)}, indent=1), "utf-8")
-        return told(files)
+        _record(folder).write_text(json.dumps({"files": described(files)}, indent=1), "utf-8")
+        return described(files)

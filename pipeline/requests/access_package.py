@@ -17,14 +17,15 @@ import duckdb
 from jinja2 import Environment
 
 from pipeline.access import audit
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
+from pipeline.context import Context
+from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
 from pipeline.storage import encryption, relations
-from pipeline.storage.engine import literal
-from pipeline.storage.layout import Layout, built_beside, write_settled
+from pipeline.storage.files import atomic_build, replace_text
+from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, references
 
@@ -52,49 +53,51 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 
-def _kept_until(ground: Ground, row: dict[str, Any]) -> str:
+def _kept_until(context: Context, row: dict[str, Any]) -> str:
     """The last day that the record is kept, by its own dates, and the rule that says so."""
     started = next((row[n] for n in ("event_at", "started_at", "assigned_at") if row[n]), None)
     record = RecordType(row["record_type"])
-    region = ground.data_map.region_of().get(row["country"], row["region"])
-    zone = ground.rules.zone(region)
-    day = started.replace(tzinfo=dt.UTC).astimezone(zone).date() if started else row["drop_date"]
-    base = ground.rules.records[record].duration
-    last, rule = kept_until(ground.rules, record, region, base, day)
+    region = context.data_map.region_of().get(row["country"], row["region"])
+    zone = context.rules.zone(region)
+    day = (
+        started.replace(tzinfo=dt.UTC).astimezone(zone).date() if started else row["delivery_date"]
+    )
+    base = context.rules.records[record].duration
+    last, rule = kept_until(context.rules, record, region, base, day)
     return f"{last} ({rule})"
 
 
 def collect(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
 ) -> list[dict[str, Any]]:
     """Sections with title, note and rows, in the order the data travels."""
-    layout = ground.layout
+    layout = context.layout
     learner = subject.is_learner()
     records = _rows(
         connection,
         f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {relations.records(layout)} "
         f"WHERE {learner} AND problem IS NULL ORDER BY course_code, revised_at",
     )
-    records = [{"kept until": _kept_until(ground, row), **row} for row in records]
+    records = [{"kept until": _kept_until(context, row), **row} for row in records]
     sections = [
         {"title": "Learning records", "note": "As delivered by the learning systems, every "
          "revision, with the day until which each is kept.", "rows": records},
         {"title": "Records that could not be read", "note": "Set aside because they break a rule.",
-         "rows": _rows(connection, "SELECT problem, raw, drop_date "
+         "rows": _rows(connection, "SELECT problem, raw, delivery_date "
                        f"FROM {relations.records(layout)} WHERE problem IS NOT NULL "
                        f"AND ({learner} OR {subject.mentioned('raw')})")},
         {"title": "Staff directory", "note": "From the HR roster.",
          "rows": _rows(connection, f"SELECT * EXCLUDE (manager_id) FROM "
-                       f"{relations.roster_history(layout)} WHERE {learner} ORDER BY drop_date")},
+                       f"{relations.roster_history(layout)} WHERE {learner} ORDER BY delivery_date")},
     ]  # fmt: skip
     refs = references(connection, layout, subject)
-    for purpose, ref in refs.items():
-        tables = list(ground.data_map.tables_of(purpose))
+    for audience, ref in refs.items():
+        tables = list(context.data_map.tables_of(audience))
         sections.append({
-            "title": f"Under a pseudonym, for {purpose.value.replace('_', ' ')}",
+            "title": f"Under a pseudonym, for {audience.value.replace('_', ' ')}",
             "note": f"You are {ref} there; the rows feed {', '.join(tables)}."
-            + (" Only groups are published." if purpose is Purpose.COACHING else ""),
-            "rows": _rows(connection, f"FROM {relations.pseudonymized(layout, purpose)} "
+            + (" Only groups are published." if audience is Audience.COACHING else ""),
+            "rows": _rows(connection, f"FROM {relations.pseudonymized(layout, audience)} "
                           f"WHERE learner_ref = {literal(ref)}"),
         })  # fmt: skip
     mine = [r for r in request_register.every(layout) if r.identifier in subject.ids]
@@ -105,13 +108,13 @@ def collect(
         {"title": "Your requests", "note": "", "rows": [
             {"request": r.name, "state": r.state, "answer due": r.deadline} for r in mine]},
         {"title": "Who looked, and why", "note": "Reads of single rows through the query door.",
-         "rows": audit.about(ground, set(refs.values()))},
+         "rows": audit.about(context, set(refs.values()))},
     ]  # fmt: skip
     return sections
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject, request: str,
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject, request: str,
     now: dt.datetime,
 ) -> Path:  # fmt: skip
     """Write the package into the vault; returns its folder."""
@@ -120,17 +123,17 @@ def write(
         "request": request,
         "explanation": "Sources are your employer's learning systems. You may ask for correction, "
         "erasure or restriction, object, and complain to the supervisory authority.",
-        "sections": collect(connection, ground, subject),
+        "sections": collect(connection, context, subject),
     }
-    target = ground.layout.vault / "packages" / f"{now:%Y%m%d}-for-{request}"
+    target = context.layout.vault / "packages" / f"{now:%Y%m%d}-for-{request}"
     if target.exists():
         shutil.rmtree(target)
-    with built_beside(target, ground.layout.work) as folder:
+    with atomic_build(target, context.layout.work) as folder:
         folder.mkdir(mode=0o700)
         text = json.dumps(told, indent=1, default=str, ensure_ascii=False)
-        encryption.write_text(ground.layout, folder / f"package.json{encryption.TEXT}", text)
+        encryption.write_text(context.layout, folder / f"package.json{encryption.TEXT}", text)
         page = Environment(autoescape=True).from_string(PAGE).render(**told)
-        encryption.write_text(ground.layout, folder / f"package.html{encryption.TEXT}", page)
+        encryption.write_text(context.layout, folder / f"package.html{encryption.TEXT}", page)
     return target
 
 
@@ -151,6 +154,6 @@ def take_out(layout: Layout, request: str, to: Path) -> list[Path]:
         target = to / path.name.removesuffix(encryption.TEXT)
         if target.exists():
             raise PolicyError("the folder has a file of that name already")
-        write_settled(target, encryption.read_text(layout, path) or "")
+        replace_text(target, encryption.read_text(layout, path) or "")
         taken.append(target)
     return taken

@@ -8,33 +8,34 @@ from typing import Any
 import duckdb
 
 from pipeline.classified import population
-from pipeline.classified.classify import MILESTONE, PERIOD, current_sql, make_views
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
-from pipeline.policy.governance import Basis
-from pipeline.raw.readers.canonical import COLUMNS, PARQUET, STATUSES
+from pipeline.classified.classify import PERIOD, RECORD_KEY, current_sql, make_views
+from pipeline.context import Context
+from pipeline.errors import ErasureError, PolicyError
+from pipeline.policy.fields import Audience
+from pipeline.policy.governance import LawfulBasis
 from pipeline.requests import access_package
 from pipeline.retained import job, rebuild
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import relations
-from pipeline.storage.engine import count, engine, literal
-from pipeline.storage.file_edit import ErasureError, Stroke, strike
-from pipeline.storage.layout import built_beside
+from pipeline.storage.engine import count, engine
+from pipeline.storage.file_edit import FileEdit, apply_edit
+from pipeline.storage.files import atomic_build
+from pipeline.storage.schema import CANONICAL, PARQUET, STATUSES
+from pipeline.storage.sql import literal
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
 
 # HR's and legal's own use rests on legal obligation and legal claims, which an objection under
 # Art. 21(1) does not end.
-OBJECTABLE = (Purpose.COACHING, Purpose.MANAGER, Purpose.ANALYTICS)
+OBJECTABLE = (Audience.COACHING, Audience.MANAGER, Audience.ANALYTICS)
 CORRECTABLE = ("status", "score", "attempts", "event_at", "started_at", "assigned_at", "due_at")
 WINS = 1000  # above any status's rank
 
 
-def carry_out(
-    ground: Ground, name: str, now: dt.datetime, runs: RunStorage | None = None
+def fulfil(
+    context: Context, name: str, now: dt.datetime, runs: RunStorage | None = None
 ) -> Request:
     """Do what a request asks; a killed one is carried on by calling this again.
 
@@ -42,39 +43,39 @@ def carry_out(
         PolicyError: identity not verified, already closed, or unfit details.
         ErasureError: the erasure is not complete; the request stays open.
     """
-    layout = ground.layout
+    layout = context.layout
     request = request_register.read(layout, name)
     if request.verified_by is None:
         raise PolicyError(f"request {name}: the sender's identity is not verified")
     request = request_register.move(layout, request, State.RUNNING, "started")
     if request.kind is Kind.ERASURE:
-        return _erase(ground, request, now, runs)
+        return _erase(context, request, now, runs)
     if request.identifier is None:
         raise PolicyError(f"request {name}: the person was erased")
     with engine(layout.work) as connection:
         subject = find(connection, layout, request.identifier)
         if request.kind is Kind.ACCESS:
-            folder = access_package.write(connection, ground, subject, name, now)
+            folder = access_package.write(connection, context, subject, name, now)
             note = f"package {folder.name} written"
         elif request.kind is Kind.RECTIFICATION:
-            note = _rectify(connection, ground, request, subject, now)
+            note = _rectify(connection, context, request, subject, now)
         else:
             restricted = request.kind is Kind.RESTRICTION
             kind = restrictions.RESTRICTED if restricted else restrictions.OBJECTED
-            purposes = tuple(Purpose) if restricted else _objected(request)
-            restrictions.withhold(layout, subject.person, purposes, kind)
-            refresh(connection, ground, subject, now)
+            purposes = tuple(Audience) if restricted else _objected(request)
+            restrictions.restrict(layout, subject.person, purposes, kind)
+            refresh(connection, context, subject, now)
             note = f"{kind}: {', '.join(purposes)}"
     return request_register.move(layout, request, State.DONE, note)
 
 
 def _erase(
-    ground: Ground, request: Request, now: dt.datetime,
+    context: Context, request: Request, now: dt.datetime,
     runs: RunStorage | None,
 ) -> Request:  # fmt: skip
-    layout = ground.layout
+    layout = context.layout
     try:
-        receipt = job.erase_person(ground, request.identifier, request.name, now, runs)
+        receipt = job.erase_person(context, request.identifier, request.name, now, runs)
     except (PolicyError, ErasureError) as error:
         request_register.move(
             layout, request_register.read(layout, request.name), State.WAITING, str(error)
@@ -86,24 +87,24 @@ def _erase(
     )  # fmt: skip
 
 
-def _objected(request: Request) -> tuple[Purpose, ...]:
+def _objected(request: Request) -> tuple[Audience, ...]:
     named = request.details.get("purposes") or [p.value for p in OBJECTABLE]
-    purposes = tuple(Purpose(one) for one in named)
+    purposes = tuple(Audience(one) for one in named)
     if not set(purposes) <= set(OBJECTABLE):
         raise PolicyError("an objection cannot end what HR and legal are obliged to keep")
     return purposes
 
 
-def lift(ground: Ground, identifier: str, kind: str, now: dt.datetime) -> None:
+def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None:
     """End a person's restriction or objection; their rows are used again at once."""
-    with engine(ground.layout.work) as connection:
-        subject = find(connection, ground.layout, identifier)
-        restrictions.release(ground.layout, subject.person, kind)
-        refresh(connection, ground, subject, now)
+    with engine(context.layout.work) as connection:
+        subject = find(connection, context.layout, identifier)
+        restrictions.release(context.layout, subject.person, kind)
+        refresh(connection, context, subject, now)
 
 
 def consent(
-    ground: Ground, identifier: str, purpose: str, now: dt.datetime, *, given: bool
+    context: Context, identifier: str, purpose: str, now: dt.datetime, *, given: bool
 ) -> None:
     """Take down that a person consents to a registered purpose, or withdraws it (GDPR Art. 7);
     it holds at once.
@@ -111,21 +112,21 @@ def consent(
     Raises:
         PolicyError: the purpose does not rest on consent.
     """
-    registered = ground.governance.purposes.get(purpose)
-    if registered is None or registered.basis is not Basis.CONSENT:
+    registered = context.governance.purposes.get(purpose)
+    if registered is None or registered.basis is not LawfulBasis.CONSENT:
         raise PolicyError("the register has no such purpose that rests on consent")
-    with engine(ground.layout.work) as connection:
-        subject = find(connection, ground.layout, identifier)
+    with engine(context.layout.work) as connection:
+        subject = find(connection, context.layout, identifier)
         change = restrictions.consent if given else restrictions.withdraw
-        change(ground.layout, subject.person, purpose)
-        refresh(connection, ground, subject, now)
+        change(context.layout, subject.person, purpose)
+        refresh(connection, context, subject, now)
 
 
 def refresh(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, subject: Subject, now: dt.datetime
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject, now: dt.datetime
 ) -> None:
     """Make the person's months again and publish, so that a limit on use holds from now on."""
-    layout = ground.layout
+    layout = context.layout
     with layout.locked():
         months = rebuild.months(
             connection,
@@ -133,8 +134,8 @@ def refresh(
             f"WHERE person = {literal(subject.person)}",
         )
         journal = Journal(layout, fresh_name(now))
-        rebuild.remake_pseudonymized(connection, ground, months, now, journal)
-        rebuild.publish_survivors(connection, ground, journal.folder.name)
+        rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
+        rebuild.publish_survivors(connection, context, journal.folder.name)
         if journal.folder.exists():
             journal.close()
 
@@ -159,29 +160,29 @@ def _corrected(details: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rectify(
-    connection: duckdb.DuckDBPyConnection, ground: Ground, request: Request, subject: Subject,
+    connection: duckdb.DuckDBPyConnection, context: Context, request: Request, subject: Subject,
     now: dt.datetime,
 ) -> str:  # fmt: skip
     """Put a corrected revision in the store and erase the wrong ones (GDPR Art. 16)."""
-    layout, details = ground.layout, request.details
+    layout, details = context.layout, request.details
     fields = _corrected(details)
     with layout.locked():
-        make_views(connection, layout, ground.data_map)
+        make_views(connection, layout, context.data_map)
         named = ("course_code", "record_type", "occurrence")
         scope = {name: details[name] for name in named if name in details}
         test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
         changes = ", ".join(
-            f"CAST({literal(str(v))} AS {COLUMNS[k]}) AS {k}" for k, v in fields.items()
+            f"CAST({literal(str(v))} AS {CANONICAL[k]}) AS {k}" for k, v in fields.items()
         )
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(COLUMNS)} "
+            f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(CANONICAL)} "
             f"FROM ({current_sql()}) WHERE {subject.is_learner()} AND {test}"
         )
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
             raise PolicyError(f"rectification: {found} records match; one must")
         path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
-        with built_beside(path, layout.work) as beside:
+        with atomic_build(path, layout.work) as beside:
             connection.execute(
                 f"COPY (SELECT * REPLACE ({changes}, {WINS} AS rank, "
                 f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "
@@ -190,7 +191,7 @@ def _rectify(
         population.forget(layout)
         for old in relations.files(layout, "records"):
             if old != path:
-                strike(connection, layout, Stroke(
-                    old, f"{MILESTONE} IN (SELECT {MILESTONE} FROM wrong)"
+                apply_edit(connection, layout, FileEdit(
+                    old, f"{RECORD_KEY} IN (SELECT {RECORD_KEY} FROM wrong)"
                 ))  # fmt: skip
     return f"corrected {', '.join(fields)}; published by the next night"

@@ -13,12 +13,13 @@ import shutil
 from pathlib import Path
 
 from pipeline.classified import population, run_snapshot
-from pipeline.context import Ground
-from pipeline.policy.base import PolicyError
+from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.retained.journal import fresh_name
 from pipeline.storage.engine import engine
-from pipeline.storage.file_edit import Stroke, strike
-from pipeline.storage.layout import Layout, built_beside
+from pipeline.storage.file_edit import FileEdit, apply_edit
+from pipeline.storage.files import atomic_build
+from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, restrictions, tombstones
 
 CASES = (legal_holds.FILE, restrictions.FILE, restrictions.CONSENTS, tombstones.FILE)
@@ -29,25 +30,25 @@ def copies(layout: Layout) -> list[Layout]:
     return [Layout(path) for path in sorted(layout.backups.glob("*")) if path.is_dir()]
 
 
-def make(ground: Ground, now: dt.datetime) -> Path:
+def make(context: Context, now: dt.datetime) -> Path:
     """Copy the store into backups/<stamp>; returns the folder."""
-    layout = ground.layout
+    layout = context.layout
     with layout.locked():
         target = layout.backups / fresh_name(now)
-        with built_beside(target, layout.work) as beside:
+        with atomic_build(target, layout.work) as beside:
             copy = Layout(beside)
             copy.vault.mkdir(parents=True, mode=0o700)
             if layout.canonical.exists():
                 shutil.copytree(layout.canonical, copy.canonical)
-            if layout.told.exists():
-                shutil.copytree(layout.told, copy.told)
+            if layout.publication_history.exists():
+                shutil.copytree(layout.publication_history, copy.publication_history)
             for name in CASES:
                 if (layout.vault / name).exists():
                     shutil.copy2(layout.vault / name, copy.vault / name)
     return target
 
 
-def restore(ground: Ground, source: Path) -> int:
+def restore(context: Context, source: Path) -> int:
     """Bring a backup's canonical store back, erased people taken out before anyone can read it.
 
     Tombstones of the living vault and of the backup are replayed on the copy, beside the store.
@@ -63,29 +64,29 @@ def restore(ground: Ground, source: Path) -> int:
     Raises:
         PolicyError: no backup there.
     """
-    layout, old = ground.layout, Layout(source, key_file=ground.layout.storage_key)
+    layout, old = context.layout, Layout(source, key_file=context.layout.storage_key)
     if not old.canonical.exists():
         raise PolicyError("restore: the folder holds no backup")
     with layout.locked():
         run_snapshot.outdate(layout)
         population.forget(layout)
-        known, then = tombstones.stones(layout), tombstones.stones(old)
+        known, then = tombstones.hashes(layout), tombstones.hashes(old)
         with (
-            built_beside(layout.canonical, layout.work) as beside,
+            atomic_build(layout.canonical, layout.work) as beside,
             engine(layout.work) as connection,
         ):
             shutil.copytree(old.canonical, beside)
             files = [p for p in sorted(beside.glob("*/*/*.parquet")) if ".rejects." not in p.name]
-            gone = tombstones.refuse(connection, layout, ground.ring, known | then, files)
+            gone = tombstones.refuse(connection, layout, context.ring, known | then, files)
             if known - then:
                 for path in files:
                     if path.name.startswith("records"):
-                        strike(connection, layout, Stroke(
-                            path, blank={"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
+                        apply_edit(connection, layout, FileEdit(
+                            path, set_null_where={"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
                         ))  # fmt: skip
                 for path in beside.glob("*/*/*.rejects.parquet"):
                     path.unlink()
-        if old.told.exists() and not layout.told.exists():
-            with built_beside(layout.told, layout.work) as fresh:
-                shutil.copytree(old.told, fresh)
+        if old.publication_history.exists() and not layout.publication_history.exists():
+            with atomic_build(layout.publication_history, layout.work) as fresh:
+                shutil.copytree(old.publication_history, fresh)
     return gone

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from pipeline.access.log import AccessLog
 from pipeline.classified import run_snapshot
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.retained import receipts
 from pipeline.storage.layout import Layout
 

@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage import encryption
-from pipeline.storage.file_edit import Done
-from pipeline.storage.layout import Layout, append_settled, settle
+from pipeline.storage.file_edit import EditResult
+from pipeline.storage.files import append_line, fsync
+from pipeline.storage.layout import Layout
 from pipeline.subjects.identity import Subject, alone
 
 RETENTION = "retention"
@@ -26,7 +27,7 @@ ORDER, SUBJECT = "order.json.enc", "subject.json.enc"
 
 
 @dataclass(frozen=True)
-class Order:
+class ErasureJob:
     """One erasure.
 
     Attributes:
@@ -65,7 +66,7 @@ class Journal:
 
     @property
     def work_list(self) -> Path:
-        """An encrypted table: milestone, drops, period."""
+        """An encrypted table: record_key, deliveries, period."""
         return self.folder / "work.parquet"
 
     @property
@@ -77,25 +78,25 @@ class Journal:
         return self.folder / "notes.jsonl"
 
     @property
-    def _strokes(self) -> Path:
-        return self.folder / "strokes.jsonl"
+    def _edits(self) -> Path:
+        return self.folder / "edits.jsonl"
 
-    def open(self, order: Order) -> None:
+    def open(self, order: ErasureJob) -> None:
         """Store the order; its work list is already there and on disk."""
-        settle(self.work_list)
+        fsync(self.work_list)
         encryption.write_text(self.layout, self._order, json.dumps(asdict(order), indent=1))
 
-    def order(self) -> Order:
-        return Order(**json.loads(encryption.read_text(self.layout, self._order) or ""))
+    def order(self) -> ErasureJob:
+        return ErasureJob(**json.loads(encryption.read_text(self.layout, self._order) or ""))
 
-    def write_down(self, done: Done) -> None:
+    def record_edit(self, done: EditResult) -> None:
         """Say what the next swap does, before it does it."""
-        append_settled(self._strokes, json.dumps(done.as_dict()))
+        append_line(self._edits, json.dumps(done.as_dict()))
 
     def note(self, what: str, item: str, n: int = 1) -> None:
         """Remember that something is about to be removed whole; a repeated item counts once."""
         if n:
-            append_settled(self._notes, json.dumps([what, item, n]))
+            append_line(self._notes, json.dumps([what, item, n]))
 
     def notes(self) -> dict[str, int]:
         """How many of what were removed whole."""
@@ -109,32 +110,32 @@ class Journal:
         """Items of a kind that were about to be removed, whether they then were or not."""
         return {item for kind, item, _ in _lines(self._notes) if kind == what}
 
-    def keep_subject(self, subject: Subject, refs: dict[Purpose, str]) -> None:
-        """Who the person is, while the stores still tell it: after the first stroke they do not."""
+    def keep_subject(self, subject: Subject, refs: dict[Audience, str]) -> None:
+        """Who the person is, while the stores still tell it: after the first edit they do not."""
         text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
         encryption.write_text(self.layout, self.folder / SUBJECT, text)
 
     def subject(self) -> tuple[Subject, str]:
         """The person, and the pattern of everything that means them, pseudonyms included."""
         told = json.loads(encryption.read_text(self.layout, self.folder / SUBJECT) or "")
-        needles, refs = tuple(told["needles"]), tuple(told["refs"])
-        subject = Subject(told["person"], tuple(told["ids"]), needles, tuple(told["words"]))
-        return subject, alone(needles + refs)
+        search_terms, refs = tuple(told["search_terms"]), tuple(told["refs"])
+        subject = Subject(told["person"], tuple(told["ids"]), search_terms, tuple(told["words"]))
+        return subject, alone(search_terms + refs)
 
-    def strokes(self) -> list[Done]:
+    def edits(self) -> list[EditResult]:
         """What was swapped, per file from its first state to its last.
 
-        A stroke that was written down and then cut off by a crash is done again on the same
+        A edit that was written down and then cut off by a crash is done again on the same
         file, so its first line is the one whose `before` no other line ends in.
         """
-        told: dict[str, Done] = {}
-        for line in _lines(self._strokes):
-            one = Done(**line)
+        told: dict[str, EditResult] = {}
+        for line in _lines(self._edits):
+            one = EditResult(**line)
             first = told.get(one.file)
             if first is None or first.sha256_before == one.sha256_before:
                 told[one.file] = one
             else:
-                told[one.file] = Done(
+                told[one.file] = EditResult(
                     one.file, first.before, one.after, first.blanked + one.blanked,
                     first.sha256_before, one.sha256_after,
                 )  # fmt: skip
@@ -146,7 +147,7 @@ class Journal:
         (self.folder / SUBJECT).unlink(missing_ok=True)
         self._order.unlink(missing_ok=True)
         shutil.rmtree(self.folder)
-        settle(self.folder.parent)
+        fsync(self.folder.parent)
 
 
 def _lines(path: Path) -> list[Any]:

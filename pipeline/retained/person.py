@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from pipeline.storage import relations
-from pipeline.storage.engine import literal
-from pipeline.storage.file_edit import Stroke
+from pipeline.storage.file_edit import FileEdit
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 from pipeline.subjects.identity import Subject
 
 
-def strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
+def edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
     """One person's rows, and mentions in other people's, of a store or of a copy of it."""
     learner, named = subject.is_learner(), subject.named("manager_id")
     texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
     texts["raw"] = subject.named_in("raw")
     records = [
-        Stroke(path, f"{learner} OR {subject.mentioned('course_code')}",
+        FileEdit(path, f"{learner} OR {subject.mentioned('course_code')}",
                {"manager_id": named, **texts})
         for path in relations.files(layout, "records")
     ]  # fmt: skip
     rosters = [
-        Stroke(path, learner, {"manager_id": named, "department": texts["department"]})
+        FileEdit(path, learner, {"manager_id": named, "department": texts["department"]})
         for path in relations.files(layout, "roster")
     ]
-    lines = [Stroke(path, subject.named_in("raw")) for path in relations.reject_files(layout)]
+    lines = [FileEdit(path, subject.named_in("raw")) for path in relations.reject_files(layout)]
     return [*records, *rosters, *lines]
 
 
-def classified_strokes_of_person(layout: Layout, subject: Subject) -> list[Stroke]:
+def classified_edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
     """The same for the classified store, where the person has one identifier."""
     gone = f"person = {literal(subject.person)}"
     blank = {
@@ -35,4 +35,4 @@ def classified_strokes_of_person(layout: Layout, subject: Subject) -> list[Strok
         "department": subject.mentioned("department"),
         "course_title": subject.mentioned("course_title"),
     }
-    return [Stroke(path, gone, blank) for path in relations.period_files(layout.classified)]
+    return [FileEdit(path, gone, blank) for path in relations.period_files(layout.classified)]

@@ -10,23 +10,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.published.gate import digest
 from pipeline.retained.data_inventory import place_of
-from pipeline.retained.journal import Journal, Order
-from pipeline.storage.layout import Layout, write_settled
+from pipeline.retained.journal import ErasureJob, Journal
+from pipeline.storage.files import replace_text
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
 
 
 def path(layout: Layout, name: str) -> Path:
     return layout.receipts / f"{name}.json"
 
 
-def told(
-    order: Order, journal: Journal, left: dict[str, int], seconds: dict[str, float]
+def contents(
+    order: ErasureJob, journal: Journal, left: dict[str, int], seconds: dict[str, float]
 ) -> dict[str, Any]:
     """What a receipt says: rule, counts and hashes before and after, what was found afterwards."""
-    strokes = journal.strokes()
+    edits = journal.edits()
     totals: dict[str, dict[str, int]] = {}
-    for one in strokes:
+    for one in edits:
         place = place_of(one.file)
         total = totals.setdefault(place.name if place else "?", {"before": 0, "after": 0})
         total["before"] += one.before
@@ -39,7 +40,7 @@ def told(
         "request": order.request,
         "plan": order.plan,
         "rows": totals,
-        "files": [one.as_dict() for one in strokes],
+        "files": [one.as_dict() for one in edits],
         "removed_whole": journal.notes(),
         "found_afterwards": left,
         "seconds": {leg: round(spent, 1) for leg, spent in seconds.items()},
@@ -50,33 +51,33 @@ def newest_first(layout: Layout) -> list[Path]:
     return sorted(layout.receipts.glob("*.json"), reverse=True)
 
 
-def last_told(layout: Layout) -> str:
+def last_erasure(layout: Layout) -> str:
     """When something was last erased and proven gone, in a line."""
     last = next(iter(newest_first(layout)), None)
     if last is None:
         return "nothing was due so far"
-    told = json.loads(last.read_text("utf-8"))
-    rows = sum(one["before"] - one["after"] for one in told["rows"].values())
-    return f"{told['completed_at']}: {rows:,} rows, receipt {last.stem}"
+    contents = json.loads(last.read_text("utf-8"))
+    rows = sum(one["before"] - one["after"] for one in contents["rows"].values())
+    return f"{contents['completed_at']}: {rows:,} rows, receipt {last.stem}"
 
 
-def write(layout: Layout, name: str, told: dict[str, Any]) -> None:
+def write(layout: Layout, name: str, contents: dict[str, Any]) -> None:
     """Store a receipt, once and for all; it is on disk when this returns."""
     last = next(iter(newest_first(layout)), None)
-    chain = {"previous": last.stem if last else None, "previous_sha256": digest(last) if last
+    chain = {"previous": last.stem if last else None, "previous_sha256": file_sha256(last) if last
              else None}  # fmt: skip
-    write_settled(path(layout, name), json.dumps({"receipt": name, **told, **chain}, indent=1))
+    replace_text(path(layout, name), json.dumps({"receipt": name, **contents, **chain}, indent=1))
 
 
 def read(layout: Layout, name: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(path(layout, name).read_text("utf-8"))
-    return told
+    contents: dict[str, Any] = json.loads(path(layout, name).read_text("utf-8"))
+    return contents
 
 
 def of_request(layout: Layout, request: str) -> dict[str, Any] | None:
     """The receipt of a data subject's request, if it was carried out."""
-    told = (read(layout, one.stem) for one in newest_first(layout))
-    return next((one for one in told if one["request"] == request), None)
+    contents = (read(layout, one.stem) for one in newest_first(layout))
+    return next((one for one in contents if one["request"] == request), None)
 
 
 def broken(layout: Layout) -> list[str]:
@@ -87,8 +88,8 @@ def broken(layout: Layout) -> list[str]:
     names = [one.stem for one in reversed(newest_first(layout))]
     found = []
     for name in names[1:]:
-        told = read(layout, name)
-        before = told["previous"]
-        if before not in names or digest(path(layout, before)) != told["previous_sha256"]:
+        contents = read(layout, name)
+        before = contents["previous"]
+        if before not in names or file_sha256(path(layout, before)) != contents["previous_sha256"]:
             found.append(name)
     return found

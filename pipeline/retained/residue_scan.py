@@ -15,8 +15,9 @@ import duckdb
 from pipeline.raw.deliveries import hits_in
 from pipeline.retained.data_inventory import files, place_of
 from pipeline.storage import encryption
-from pipeline.storage.engine import count, engine, identifier, literal
+from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import identifier, literal
 from pipeline.subjects.identity import Subject
 
 
@@ -70,7 +71,7 @@ def _inside(layout: Layout, path: Path, pattern: str) -> int:
     return 0
 
 
-def sweep(
+def scan(
     layout: Layout, subject: Subject, pattern: str, leave_out: Path | None = None
 ) -> dict[str, int]:
     """Hits by place; a place without a hit is not named.

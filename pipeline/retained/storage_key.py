@@ -13,16 +13,17 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import EngineError, PolicyError
 from pipeline.published import gate
 from pipeline.retained.data_inventory import files, place_of
 from pipeline.retained.journal import pending
 from pipeline.retained.rebuild import empty_work
 from pipeline.storage import encryption
 from pipeline.storage.encryption import StorageKey
-from pipeline.storage.engine import EngineError, engine, fingerprint
+from pipeline.storage.engine import engine, fingerprint
 from pipeline.storage.file_edit import fresh_path, swap
-from pipeline.storage.layout import Layout, replace_settled, settle
+from pipeline.storage.files import fsync, replace_bytes
+from pipeline.storage.layout import Layout
 
 
 def change(layout: Layout, new: StorageKey) -> int:
@@ -62,7 +63,7 @@ def change(layout: Layout, new: StorageKey) -> int:
             for path in waiting:
                 if path.suffix == encryption.TEXT:
                     text = old.unseal(path.name, path.read_bytes())
-                    replace_settled(path, new.seal(path.name, text))
+                    replace_bytes(path, new.seal(path.name, text))
                 elif path not in released:
                     swap(_table(connection, layout, path, old, new), path)
             if _under(connection, layout, old, new):
@@ -124,5 +125,5 @@ def _table(
     ):
         fresh.unlink()
         raise PolicyError("storage key: a table under the new key reads otherwise; not swapped in")
-    settle(fresh)
+    fsync(fresh)
     return fresh

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
 
-from pipeline.storage.engine import EngineError, identifier
+from pipeline.errors import EngineError
+from pipeline.storage.sql import identifier
 
 KEY_BYTES = 32
 GROUP = 122_880  # rows; DuckDB's own row group

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from pipeline.policy.base import PolicyError
+from pipeline.errors import PolicyError
 from pipeline.storage import encrypted_parquet
 from pipeline.storage.encrypted_parquet import KEY_BYTES
-from pipeline.storage.layout import Layout, make_settled, replace_settled
+from pipeline.storage.files import create_exclusively, replace_bytes
+from pipeline.storage.layout import Layout
 
 SETTINGS = tuple(f"MILESTONES_STORAGE_KEY{kind}" for kind in ("", "_VAULT", "_FILE"))
 NONCE_BYTES = 12
@@ -145,7 +146,7 @@ def _told(layout: Layout) -> str:
         # Somebody else can have made the key meanwhile, and used it.
         if in_use and not path.exists():
             raise PolicyError("storage key: missing, though the vault is encrypted; restore it")
-        make_settled(path, secrets.token_hex(KEY_BYTES))
+        create_exclusively(path, secrets.token_hex(KEY_BYTES))
     return _from_file(path)
 
 
@@ -165,7 +166,7 @@ def given_elsewhere() -> bool:
 
 def keep(layout: Layout, other: StorageKey) -> None:
     """Let the data folder keep another key from now on."""
-    replace_settled(layout.storage_key, other.secret.hex().encode())
+    replace_bytes(layout.storage_key, other.secret.hex().encode())
 
 
 def mark(layout: Layout, text: str) -> str:
@@ -196,7 +197,7 @@ def write_table(
 
 def write_text(layout: Layout, path: Path, text: str) -> None:
     """Replace a small encrypted file, so that a crash leaves the old one or the new."""
-    replace_settled(path, key(layout).seal(path.name, text))
+    replace_bytes(path, key(layout).seal(path.name, text))
 
 
 def read_text(layout: Layout, path: Path) -> str | None:

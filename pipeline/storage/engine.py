@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from pipeline.errors import EngineError
 from pipeline.storage.spill import spill_folder
-
-
-class EngineError(RuntimeError):
-    """A failure of DuckDB without DuckDB's words, which quote the offending value."""
+from pipeline.storage.sql import literal
 
 
 def cores() -> int:
@@ -93,18 +91,3 @@ def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int,
         f"FROM ({query}) t"
     ).fetchall()
     return int(rows), int(mixed), int(total)
-
-
-def literal(value: str | Path) -> str:
-    """A SQL string literal."""
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def dates(days: Iterable[str]) -> str:
-    """SQL after IN, without its parentheses; of no day a list that nothing is in."""
-    return ", ".join(f"DATE {literal(day)}" for day in days) or "NULL"
-
-
-def identifier(name: str) -> str:
-    """A quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

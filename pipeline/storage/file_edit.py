@@ -13,18 +13,17 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.published.gate import digest
-from pipeline.raw.readers.canonical import PARQUET
-from pipeline.storage.engine import count, fingerprint, identifier, literal
-from pipeline.storage.layout import Layout, settle
-
-
-class ErasureError(RuntimeError):
-    """An erasure did not reach its end; the text names places and counts, never a value."""
+from pipeline.errors import ErasureError
+from pipeline.storage.engine import count, fingerprint
+from pipeline.storage.files import fsync
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
+from pipeline.storage.schema import PARQUET
+from pipeline.storage.sql import identifier, literal
 
 
 @dataclass(frozen=True)
-class Stroke:
+class FileEdit:
     """What is to happen to one file.
 
     Attributes:
@@ -33,8 +32,8 @@ class Stroke:
     """
 
     path: Path
-    gone: str = "false"
-    blank: dict[str, str] = field(default_factory=dict)
+    delete_where: str = "false"
+    set_null_where: dict[str, str] = field(default_factory=dict)
 
     @property
     def source(self) -> str:
@@ -43,7 +42,7 @@ class Stroke:
 
 
 @dataclass(frozen=True)
-class Done:
+class EditResult:
     """One file's proof: rows and SHA-256 before and after; `file` is relative to the folder."""
 
     file: str
@@ -57,30 +56,30 @@ class Done:
         return asdict(self)
 
 
-def affected(connection: duckdb.DuckDBPyConnection, stroke: Stroke) -> tuple[int, int, int]:
+def affected(connection: duckdb.DuckDBPyConnection, edit: FileEdit) -> tuple[int, int, int]:
     """Rows of the file, rows that go, rows that stay with a column emptied.
 
     Leaves the numbers of the rows that go in the temporary table `leaving`, so that the tests,
     which can be costly, run once.
     """
-    source = stroke.source
+    source = edit.source
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT file_row_number AS row FROM {source} "
-        f"WHERE {stroke.gone}"
+        f"WHERE {edit.delete_where}"
     )
-    blank = " OR ".join(f"({test})" for test in stroke.blank.values()) or "false"
+    blank = " OR ".join(f"({test})" for test in edit.set_null_where.values()) or "false"
     rows = count(connection, f"SELECT count(*) FROM {source}")
     gone = count(connection, "SELECT count(*) FROM leaving")
     blanked = count(
         connection,
         f"SELECT count(*) FROM {source} WHERE ({blank}) AND file_row_number NOT IN (FROM leaving)",
-    ) if stroke.blank else 0  # fmt: skip
+    ) if edit.set_null_where else 0  # fmt: skip
     return rows, gone, blanked
 
 
 def rewrite(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, stroke: Stroke
-) -> tuple[Done, Path] | None:
+    connection: duckdb.DuckDBPyConnection, layout: Layout, edit: FileEdit
+) -> tuple[EditResult, Path] | None:
     """Build the file anew beside itself; None when nothing in it is due.
 
     The fresh file is read back: it must hold the survivors, all of them and nothing else.
@@ -88,28 +87,28 @@ def rewrite(
     Raises:
         ErasureError: the fresh file is not the survivors.
     """
-    rows, gone, blanked = affected(connection, stroke)
+    rows, gone, blanked = affected(connection, edit)
     if not gone and not blanked:
         return None
-    source = stroke.source
+    source = edit.source
     columns = connection.sql(f"FROM {source} LIMIT 0").columns
     chosen = ", ".join(
-        f"CASE WHEN NOT coalesce({stroke.blank[name]}, false) THEN {identifier(name)} END "
+        f"CASE WHEN NOT coalesce({edit.set_null_where[name]}, false) THEN {identifier(name)} END "
         f"AS {identifier(name)}"
-        if name in stroke.blank
+        if name in edit.set_null_where
         else identifier(name)
         for name in columns
         if name != "file_row_number"
     )
     survivors = f"SELECT {chosen} FROM {source} WHERE file_row_number NOT IN (FROM leaving)"
-    fresh = fresh_path(layout, stroke.path)
+    fresh = fresh_path(layout, edit.path)
     connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
     if fingerprint(connection, f"FROM {literal(fresh)}") != fingerprint(connection, survivors):
         fresh.unlink()
         raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
-    told = Done(
-        stroke.path.relative_to(layout.root).as_posix(), rows, rows - gone, blanked,
-        digest(stroke.path), digest(fresh),
+    told = EditResult(
+        edit.path.relative_to(layout.root).as_posix(), rows, rows - gone, blanked,
+        file_sha256(edit.path), file_sha256(fresh),
     )  # fmt: skip
     return told, fresh
 
@@ -131,19 +130,19 @@ def fresh_path(layout: Layout, path: Path) -> Path:
 
 def swap(fresh: Path, path: Path) -> None:
     """Turn the old file into the new one, on disk, in one rename."""
-    settle(fresh)
+    fsync(fresh)
     fresh.chmod(0o600)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.replace(fresh, path)
-    settle(path.parent)
+    fsync(path.parent)
 
 
-def strike(
+def apply_edit(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
-    stroke: Stroke,
-    before_swap: Callable[[Done, Path], None] | None = None,
-) -> Done | None:
+    edit: FileEdit,
+    before_swap: Callable[[EditResult, Path], None] | None = None,
+) -> EditResult | None:
     """Rewrite a file and swap it in; None when nothing in it is due.
 
     Args:
@@ -152,11 +151,11 @@ def strike(
     Raises:
         ErasureError: as `rewrite`; nothing was swapped.
     """
-    made = rewrite(connection, layout, stroke)
+    made = rewrite(connection, layout, edit)
     if made is None:
         return None
     done, fresh = made
     if before_swap:
         before_swap(done, fresh)
-    swap(fresh, stroke.path)
+    swap(fresh, edit.path)
     return done

@@ -5,31 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from pipeline.policy.base import PolicyError
-from pipeline.policy.fields import Purpose
-from pipeline.raw.readers import canonical
-from pipeline.storage.engine import literal
+from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
 from pipeline.storage.layout import Layout
-
-ROSTER = {
-    "learner_id": "VARCHAR", "name": "VARCHAR", "email": "VARCHAR", "manager_id": "VARCHAR",
-    "department": "VARCHAR", "country": "VARCHAR", "left_on": "DATE", "drop_date": "DATE",
-}  # fmt: skip
-# What classify.py writes. `milestone` names the record through all its revisions, `drops` are
-# those that hold one; with the dates they are all that retention needs to know.
-CLASSIFIED = {
-    "milestone": "UUID", "drops": "DATE[]", "first_seen": "DATE",
-    "left_on": "DATE", "on_roster": "BOOLEAN",
-    "person": "VARCHAR", "manager": "VARCHAR", "record_type": "VARCHAR", "source": "VARCHAR",
-    "region": "VARCHAR", "department": "VARCHAR", "course_code": "VARCHAR",
-    "course_title": "VARCHAR", "sensitivity": "VARCHAR", "assigned_at": "TIMESTAMP",
-    "started_at": "TIMESTAMP", "event_at": "TIMESTAMP", "due_at": "TIMESTAMP",
-    "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
-    "has_comment": "BOOLEAN",
-}  # fmt: skip
-REJECTS = {
-    "file": "VARCHAR", "line": "BIGINT", "field": "VARCHAR", "rule": "VARCHAR", "raw": "VARCHAR",
-}  # fmt: skip
+from pipeline.storage.schema import CANONICAL, CLASSIFIED, REJECTS, ROSTER
+from pipeline.storage.sql import literal
 
 
 def parquet(files: list[Path], columns: dict[str, str]) -> str:
@@ -41,8 +21,8 @@ def parquet(files: list[Path], columns: dict[str, str]) -> str:
     return f"read_parquet([{names}], hive_partitioning=false)"
 
 
-def files(layout: Layout, kind: str, drop: str = "*") -> list[Path]:
-    return sorted(p for p in layout.canonical.glob(f"{drop}/*/*") if holds(p, kind))
+def files(layout: Layout, kind: str, delivery: str = "*") -> list[Path]:
+    return sorted(p for p in layout.canonical.glob(f"{delivery}/*/*") if holds(p, kind))
 
 
 def holds(path: Path, kind: str) -> bool:
@@ -50,13 +30,13 @@ def holds(path: Path, kind: str) -> bool:
     return path.match(f"{kind}-*.parquet") and not path.match("*.rejects.parquet")
 
 
-def records(layout: Layout, drop: dt.date | None = None) -> str:
-    """SQL: the canonical rows of one drop or of all, good and quarantined."""
-    return parquet(files(layout, "records", str(drop) if drop else "*"), canonical.COLUMNS)
+def records(layout: Layout, delivery: dt.date | None = None) -> str:
+    """SQL: the canonical rows of one delivery or of all, good and quarantined."""
+    return parquet(files(layout, "records", str(delivery) if delivery else "*"), CANONICAL)
 
 
 def roster_history(layout: Layout) -> str:
-    """SQL: every roster row of every drop."""
+    """SQL: every roster row of every delivery."""
     return parquet(files(layout, "roster"), ROSTER)
 
 
@@ -64,7 +44,7 @@ def roster(layout: Layout) -> str:
     """SQL: each employee's latest roster row."""
     return (
         f"(FROM {roster_history(layout)} QUALIFY row_number() OVER "
-        "(PARTITION BY learner_id ORDER BY drop_date DESC, email, name, manager_id) = 1)"
+        "(PARTITION BY learner_id ORDER BY delivery_date DESC, email, name, manager_id) = 1)"
     )
 
 
@@ -73,15 +53,15 @@ def classified(layout: Layout, period: str = "period=*") -> str:
     return parquet(period_files(layout.classified, period), CLASSIFIED)
 
 
-def pseudonymized(layout: Layout, purpose: Purpose) -> str:
-    """SQL: one purpose's pseudonymized rows of all periods.
+def pseudonymized(layout: Layout, audience: Audience) -> str:
+    """SQL: one audience's pseudonymized rows of all periods.
 
     Raises:
-        PolicyError: they were never made; unlike the drops, they have no empty beginning.
+        PolicyError: they were never made; unlike the deliveries, they have no empty beginning.
     """
-    made = period_files(layout.pseudonymized_for(purpose))
+    made = period_files(layout.pseudonymized_for(audience))
     if not made:
-        raise PolicyError(f"nothing is pseudonymized for {purpose.value} yet")
+        raise PolicyError(f"nothing is pseudonymized for {audience.value} yet")
     return parquet(made, {})
 
 

@@ -6,7 +6,7 @@ leak checks stop the run if one got through all the same.
 
 from __future__ import annotations
 
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 # Shorter ones stand in ordinary words and numbers too often to mean a person.
 SHORTEST_NAME = 4

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.policy.fields import Purpose
+from pipeline.policy.fields import Audience
 from pipeline.storage import encryption, relations
-from pipeline.storage.engine import literal
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 from pipeline.subjects.denylist import SHORTEST_NAME, SHORTEST_NUMBER
 
 
@@ -21,14 +21,14 @@ class Subject:
     Attributes:
         person: the identifier that the classified store uses.
         ids: every raw identifier that resolves to the person.
-        needles: texts that mean the person and nobody else, in lower case.
+        search_terms: texts that mean the person and nobody else, in lower case.
         words: parts of the name that nobody else on the rosters has in theirs. In free text they
             mean the person; elsewhere they can be an ordinary word, so they are not looked for.
     """
 
     person: str
     ids: tuple[str, ...]
-    needles: tuple[str, ...]
+    search_terms: tuple[str, ...]
     words: tuple[str, ...] = ()
 
     def is_learner(self) -> str:
@@ -48,12 +48,12 @@ class Subject:
     @property
     def pattern(self) -> str:
         """Regular expression (RE2 and Python): a needle that stands by itself."""
-        return alone(self.needles)
+        return alone(self.search_terms)
 
     @property
     def free_text(self) -> str:
         """The same for free text, with the words of the name."""
-        return alone(self.needles + self.words)
+        return alone(self.search_terms + self.words)
 
     def mentioned(self, column: str) -> str:
         """SQL: does the text mean the person?"""
@@ -64,11 +64,11 @@ class Subject:
         return f"regexp_matches({column}, {literal(self.free_text)})"
 
 
-def alone(needles: tuple[str, ...]) -> str:
+def alone(search_terms: tuple[str, ...]) -> str:
     """Regular expression: one of the texts, not as part of a longer word or number."""
-    if not needles:
+    if not search_terms:
         return r"[^\s\S]"
-    found = "|".join(re.escape(needle) for needle in needles)
+    found = "|".join(re.escape(needle) for needle in search_terms)
     return rf"(?i)(?:^|[^0-9a-zA-Z])(?:{found})(?:$|[^0-9a-zA-Z])"
 
 
@@ -107,24 +107,27 @@ def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str)
         {"p": person},
     ).fetchall()
     bare = {re.split(r"[:#/]", one.rstrip("/"))[-1].lower() for one in ids}
-    needles = {one for one in bare if len(one) >= SHORTEST_NUMBER} | {str(n) for (n,) in names}
+    search_terms = {one for one in bare if len(one) >= SHORTEST_NUMBER} | {str(n) for (n,) in names}
     return Subject(
-        str(person), tuple(sorted(ids)), tuple(sorted(needles)), tuple(sorted(w for (w,) in words))
+        str(person),
+        tuple(sorted(ids)),
+        tuple(sorted(search_terms)),
+        tuple(sorted(w for (w,) in words)),
     )
 
 
 def references(
     connection: duckdb.DuckDBPyConnection, layout: Layout, subject: Subject
-) -> dict[Purpose, str]:
-    """The person's pseudonyms of the current epoch, by purpose."""
-    found: dict[Purpose, str] = {}
-    for purpose in Purpose:
-        path = layout.references(purpose)
+) -> dict[Audience, str]:
+    """The person's pseudonyms of the current epoch, by audience."""
+    found: dict[Audience, str] = {}
+    for audience in Audience:
+        path = layout.references(audience)
         if path.exists():
             rows = connection.execute(
                 f"SELECT ref FROM {encryption.rows(connection, layout, path)} WHERE person = $p",
                 {"p": subject.person},
             ).fetchall()
             if rows:
-                found[purpose] = str(rows[0][0])
+                found[audience] = str(rows[0][0])
     return found

@@ -11,11 +11,12 @@ import json
 
 from pydantic import model_validator
 
-from pipeline.policy.base import PolicyError, Strict
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict
 from pipeline.policy.retention import RecordType
 from pipeline.storage import encryption
-from pipeline.storage.engine import literal
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 from pipeline.subjects import restrictions
 
 FILE = "holds.json.enc"

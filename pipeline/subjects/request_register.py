@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import Field
 
-from pipeline.policy.base import PolicyError, Strict
+from pipeline.errors import PolicyError
+from pipeline.policy.base import Strict
 from pipeline.policy.duration import Duration
 from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
@@ -37,7 +38,7 @@ class State(StrEnum):
     RECEIVED = "received"
     VERIFIED = "verified"
     RUNNING = "running"
-    WAITING = "waiting"  # for a hold to end, or for a drop to be read
+    WAITING = "waiting"  # for a hold to end, or for a delivery to be read
     DONE = "done"
     REFUSED = "refused"
 
@@ -52,7 +53,7 @@ NEXT: dict[State, set[State]] = {
 }
 
 
-class Step(Strict):
+class HistoryEntry(Strict):
     at: dt.datetime
     state: State
     note: str
@@ -68,7 +69,7 @@ class Request(Strict):
     verified_by: str | None = None
     extended_because: str | None = None
     state: State = State.RECEIVED
-    history: tuple[Step, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
     details: dict[str, Any] = Field(default_factory=dict)
     closed_on: dt.date | None = None
     receipt: str | None = None
@@ -126,7 +127,7 @@ def move(layout: Layout, request: Request, state: State, note: str, **changes: A
     """
     if request.history and state not in NEXT[request.state]:
         raise PolicyError(f"request {request.name}: {request.state} cannot become {state}")
-    step = Step(at=dt.datetime.now(dt.UTC), state=state, note=note)
+    step = HistoryEntry(at=dt.datetime.now(dt.UTC), state=state, note=note)
     changes |= {"state": state, "history": (*request.history, step)}
     if state in (State.DONE, State.REFUSED):
         changes.setdefault("closed_on", step.at.date())
@@ -150,7 +151,9 @@ def extend(layout: Layout, name: str, because: str, today: dt.date) -> Request:
         raise PolicyError("an extension needs its reason (GDPR Art. 12(3))")
     if today > ANSWER.ends(request.received_on) or request.closed_on:
         raise PolicyError("an extension must be told within the first month (GDPR Art. 12(3))")
-    step = Step(at=dt.datetime.now(dt.UTC), state=request.state, note=f"extended: {because}")
+    step = HistoryEntry(
+        at=dt.datetime.now(dt.UTC), state=request.state, note=f"extended: {because}"
+    )
     return _save(layout, request.model_copy(
         update={"extended_because": because, "history": (*request.history, step)}
     ))  # fmt: skip

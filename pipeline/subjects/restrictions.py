@@ -1,7 +1,7 @@
 """Whose records are kept but not used: restriction (GDPR Art. 18), objection (Art. 21), and, where
 a purpose rests on consent, everybody who has not given it or has withdrawn it (Art. 7(3)).
 
-Two lists in the vault: of entries person (raw identifier), purpose, and kind; and of consents. The
+Two lists in the vault: of entries person (raw identifier), audience, and kind; and of consents. The
 night leaves these people out of the purpose's tables; retention does not erase restricted people's
 records.
 """
@@ -14,17 +14,17 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
-from pipeline.policy.governance import Basis
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
+from pipeline.policy.governance import LawfulBasis
 from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified
 
 RESTRICTED = "restricted"
 OBJECTED = "objected"
-WITHHELD = "withheld"  # the table that `make_withheld` makes
-FILE, CONSENTS = "withheld.json.enc", "consents.json.enc"
+RESTRICTIONS = "withheld"  # the table that `make_withheld` makes
+FILE, CONSENTS = "restrictions.json.enc", "consents.json.enc"
 Entry = tuple[str, str, str]
 
 
@@ -34,7 +34,7 @@ def path(layout: Layout) -> Path:
 
 def entries(layout: Layout) -> list[Entry]:
     told = json.loads(encryption.read_text(layout, path(layout)) or "[]")
-    return [(who, purpose, kind) for who, purpose, kind in told]
+    return [(who, audience, kind) for who, audience, kind in told]
 
 
 def _write(layout: Layout, told: list[Entry]) -> None:
@@ -46,9 +46,9 @@ def restricted(layout: Layout) -> list[str]:
     return sorted({who for who, _, kind in entries(layout) if kind == RESTRICTED})
 
 
-def withhold(layout: Layout, person: str, purposes: Iterable[Purpose], kind: str) -> None:
+def restrict(layout: Layout, person: str, audiences: Iterable[Audience], kind: str) -> None:
     """Leave a person out of some purposes from now on."""
-    wanted = {(person, purpose.value, kind) for purpose in purposes}
+    wanted = {(person, audience.value, kind) for audience in audiences}
     _write(layout, sorted(set(entries(layout)) | wanted))
 
 
@@ -85,17 +85,19 @@ def release(layout: Layout, person: str, kind: str | None = None) -> None:
     _write(layout, kept)
 
 
-def make_withheld(connection: duckdb.DuckDBPyConnection, ground: Ground) -> None:
-    """Create the temporary table WITHHELD (person, purpose) that `filters` asks."""
-    layout, given = ground.layout, consents(ground.layout)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {WITHHELD} (person VARCHAR, purpose VARCHAR)")
-    rows = [(who, purpose) for who, purpose, _ in entries(layout)]
+def make_restrictions(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Create the temporary table WITHHELD (person, audience) that `filters` asks."""
+    layout, given = context.layout, consents(context.layout)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {RESTRICTIONS} (person VARCHAR, audience VARCHAR)"
+    )
+    rows = [(who, audience) for who, audience, _ in entries(layout)]
     if rows:
-        connection.executemany(f"INSERT INTO {WITHHELD} VALUES (?, ?)", rows)
-    for name, purpose in ground.governance.purposes.items():
-        if purpose.basis is Basis.CONSENT:
+        connection.executemany(f"INSERT INTO {RESTRICTIONS} VALUES (?, ?)", rows)
+    for name, purpose in context.governance.purposes.items():
+        if purpose.basis is LawfulBasis.CONSENT:
             connection.execute(
-                f"INSERT INTO {WITHHELD} SELECT DISTINCT person, $audience "
+                f"INSERT INTO {RESTRICTIONS} SELECT DISTINCT person, $audience "
                 f"FROM {classified(layout)} WHERE person NOT IN (SELECT unnest($given))",
                 {"audience": purpose.audience.value, "given": sorted(given.get(name, []))},
             )

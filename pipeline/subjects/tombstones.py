@@ -13,12 +13,12 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.context import Ground
+from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.storage import encryption
-from pipeline.storage.engine import literal
-from pipeline.storage.file_edit import Stroke, strike
+from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
+from pipeline.storage.sql import literal
 
 FILE = "tombstones.json.enc"
 
@@ -35,17 +35,17 @@ def write(layout: Layout, told: list[dict[str, str]]) -> None:
     encryption.write_text(layout, layout.vault / FILE, json.dumps(told))
 
 
-def add(ground: Ground, identifiers: Iterable[str], today: dt.date) -> None:
+def add(context: Context, identifiers: Iterable[str], today: dt.date) -> None:
     """Set a tombstone for every identifier of an erased person; a repeated call changes nothing."""
-    layout = ground.layout
-    ground.ring.create()
-    new = sorted(ground.ring.tombstone(identifiers) - stones(layout))
+    layout = context.layout
+    context.ring.create()
+    new = sorted(context.ring.tombstone(identifiers) - hashes(layout))
     if new:
         told = [*entries(layout), *({"hmac": h, "made_on": today.isoformat()} for h in new)]
         write(layout, told)
 
 
-def stones(layout: Layout) -> set[str]:
+def hashes(layout: Layout) -> set[str]:
     """The keyed hashes of all erased people's identifiers."""
     return {one["hmac"] for one in entries(layout)}
 
@@ -81,8 +81,8 @@ def refuse(
         ids = _refused(connection, ring, known, path)
         if ids:
             listed = ", ".join(literal(one) for one in ids)
-            stroke = Stroke(path, f"learner_id IN ({listed})",
+            edit = FileEdit(path, f"learner_id IN ({listed})",
                             {"manager_id": f"manager_id IN ({listed})"})  # fmt: skip
-            done = strike(connection, layout, stroke)
+            done = apply_edit(connection, layout, edit)
             gone += done.before - done.after if done else 0
     return gone

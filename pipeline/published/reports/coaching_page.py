@@ -16,12 +16,13 @@ import duckdb
 from jinja2 import Environment, Template
 from markupsafe import Markup
 
-from pipeline.context import Ground
-from pipeline.policy.fields import Purpose
+from pipeline.context import Context
+from pipeline.policy.fields import Audience
 from pipeline.published.coaching import CELL
 from pipeline.published.reports.plots import bars, lines, percent, shortened, stacks
 from pipeline.published.tables import attached
-from pipeline.storage.engine import engine, identifier
+from pipeline.storage.engine import engine
+from pipeline.storage.sql import identifier
 
 PAGE = "coaching.html"
 MOST = 40  # teams, courses and departments of one figure; the tables have them all
@@ -73,9 +74,9 @@ def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
     return [dict.fromkeys(MEASURES) | row for row in told]
 
 
-def _section(connection: duckdb.DuckDBPyConnection, ground: Ground, table: str) -> Section | None:
+def _section(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> Section | None:
     """A table's newest month; None if it tells of none, or is not published."""
-    if table not in ground.data_map.published:
+    if table not in context.data_map.published:
         return None
     told = f"told.{identifier(table)}"
     newest = f"period = (SELECT max(period) FROM {told})"
@@ -88,8 +89,8 @@ def _section(connection: duckdb.DuckDBPyConnection, ground: Ground, table: str) 
     ).fetchall()
     covered = None
     if (
-        "coaching_period" in ground.data_map.published
-        and table not in ground.disclosure.coaching.noise
+        "coaching_period" in context.data_map.published
+        and table not in context.disclosure.coaching.noise
     ):
         whole = connection.sql(f"SELECT sum(records) FROM told.coaching_period WHERE {newest}")
         ((everything,),) = whole.fetchall()
@@ -118,9 +119,9 @@ def _bands(section: Section, name: str, about: str) -> Markup | None:
 
 
 def _trend(
-    connection: duckdb.DuckDBPyConnection, ground: Ground
+    connection: duckdb.DuckDBPyConnection, context: Context
 ) -> tuple[list[Row], Markup | None]:
-    if "coaching_period" not in ground.data_map.published:
+    if "coaching_period" not in context.data_map.published:
         return [], None
     rows = _ask(connection, "FROM told.coaching_period ORDER BY period")
     if not rows:
@@ -132,9 +133,9 @@ def _trend(
     return rows, lines([month(row["period"]) for row in rows], series, "Shares per month")
 
 
-def _grid(connection: duckdb.DuckDBPyConnection, ground: Ground) -> dict[str, object] | None:
+def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, object] | None:
     """The biggest teams by the biggest courses, where a cell can be withheld."""
-    if "coaching_team_course" not in ground.data_map.published:
+    if "coaching_team_course" not in context.data_map.published:
         return None
     told = "told.coaching_team_course"
     newest = f"period = (SELECT max(period) FROM {told})"
@@ -168,13 +169,13 @@ def _template() -> Template:
     )
 
 
-def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) -> str:
+def page(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> str:
     """The page as HTML. The coaching tables are attached as `told`."""
     found = {
-        name: _section(connection, ground, f"coaching_{name}")
+        name: _section(connection, context, f"coaching_{name}")
         for name in ("department", "team", "category", "course")
     }
-    months, trend = _trend(connection, ground)
+    months, trend = _trend(connection, context)
     plots: dict[str, Markup | None] = {"trend": trend}
     if one := found["department"]:
         plots["department"] = _completion(
@@ -187,17 +188,17 @@ def page(connection: duckdb.DuckDBPyConnection, ground: Ground, partition: str) 
             column = "course_code" if name == "course" else name
             plots[name] = _bands(one, column, f"Score bands per {name}")
     return _template().render(
-        partition=partition, months=months, plots=plots, grid=_grid(connection, ground), most=MOST,
-        k=max(spec.k or 0 for spec in ground.data_map.tables_of(Purpose.COACHING).values()),
-        contact=ground.governance.controller.dpo, noise=ground.disclosure.coaching.noise, **found,
+        partition=partition, months=months, plots=plots, grid=_grid(connection, context), most=MOST,
+        k=max(spec.k or 0 for spec in context.data_map.tables_of(Audience.COACHING).values()),
+        contact=context.governance.controller.dpo, noise=context.disclosure.coaching.noise, **found,
     )  # fmt: skip
 
 
-def write(ground: Ground, folder: Path, partition: str) -> None:
+def write(context: Context, folder: Path, partition: str) -> None:
     """Put the page beside the staged tables, with which it leaves."""
-    table = next(iter(ground.data_map.tables_of(Purpose.COACHING)))
+    table = next(iter(context.data_map.tables_of(Audience.COACHING)))
     with (
-        engine(ground.layout.work) as connection,
-        attached(connection, ground, folder, table, "told"),
+        engine(context.layout.work) as connection,
+        attached(connection, context, folder, table, "told"),
     ):
-        (folder / PAGE).write_text(page(connection, ground, partition), "utf-8")
+        (folder / PAGE).write_text(page(connection, context, partition), "utf-8")

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.policy.fields import Source
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 
 class MalformedFile(ValueError):
@@ -23,19 +23,19 @@ class MalformedFile(ValueError):
 
 
 @dataclass(frozen=True)
-class DropContext:
+class DeliveryContext:
     """One drop's facts, and the SQL fragments that readers make of them."""
 
     connection: duckdb.DuckDBPyConnection
-    drop: dt.date
+    delivery: dt.date
     earliest_date: dt.date
     name: str
     source: Source
     region: str | None = None
 
     @property
-    def drop_instant(self) -> str:
-        return f"TIMESTAMP '{self.drop:%Y-%m-%d} 00:00:00'"
+    def delivery_instant(self) -> str:
+        return f"TIMESTAMP '{self.delivery:%Y-%m-%d} 00:00:00'"
 
     @property
     def earliest(self) -> str:
@@ -43,8 +43,8 @@ class DropContext:
 
     @property
     def latest(self) -> str:
-        # A drop is written on its day, in any zone on Earth; nothing in it can have happened later.
-        return f"TIMESTAMP '{self.drop + dt.timedelta(days=2):%Y-%m-%d} 00:00:00'"
+        # A delivery is written on its day, in any zone on Earth; nothing in it can have happened later.
+        return f"TIMESTAMP '{self.delivery + dt.timedelta(days=2):%Y-%m-%d} 00:00:00'"
 
     @property
     def region_sql(self) -> str:
@@ -62,5 +62,5 @@ class Reader:
     """
 
     columns: Callable[[Path], list[str]]
-    read: Callable[[list[Path], Path, DropContext], None]
+    read: Callable[[list[Path], Path, DeliveryContext], None]
     together: bool = False

@@ -21,7 +21,7 @@ Columns (DuckDB types) of a canonical Parquet file:
     occurrence    VARCHAR    what makes a second enrolment of the same course another record
     rank          INTEGER    how final the status is; decides which record supersedes
     revised_at    TIMESTAMP  when the source said so
-    drop_date     DATE       the drop that brought it
+    delivery_date     DATE       the delivery that brought it
     problem       VARCHAR?   'field:rule' of the first rule the row breaks: the quarantine
     raw           VARCHAR?   a quarantined row as delivered, so that it can be mended
     file          VARCHAR?   where a quarantined row came from
@@ -33,49 +33,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.raw.readers.base import DropContext
-from pipeline.storage.engine import literal
-
-STATUSES = (
-    "not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn",
-)  # fmt: skip
-RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
-NAMESPACED = "^(emp|mbox|sha1|openid|acct|ou):."
-COLUMNS: dict[str, str] = {
-    "record_type": "VARCHAR",
-    "source": "VARCHAR",
-    "learner_id": "VARCHAR",
-    "manager_id": "VARCHAR",
-    "department": "VARCHAR",
-    "country": "VARCHAR",
-    "region": "VARCHAR",
-    "course_code": "VARCHAR",
-    "course_title": "VARCHAR",
-    "assigned_at": "TIMESTAMP",
-    "started_at": "TIMESTAMP",
-    "event_at": "TIMESTAMP",
-    "due_at": "TIMESTAMP",
-    "event_zone": "VARCHAR",
-    "status": "VARCHAR",
-    "score": "DOUBLE",
-    "attempts": "INTEGER",
-    "has_comment": "BOOLEAN",
-    "record_id": "VARCHAR",
-    "occurrence": "VARCHAR",
-    "rank": "INTEGER",
-    "revised_at": "TIMESTAMP",
-    "drop_date": "DATE",
-    "problem": "VARCHAR",
-    "raw": "VARCHAR",
-    "file": "VARCHAR",
-}
-# The store is read many times a night: LZ4 costs a fifth of zstd's time for half as much again.
-PARQUET = "FORMAT parquet, COMPRESSION lz4_raw"
-
-
-def namespaced(column: str) -> str:
-    """SQL: does a raw identifier say what kind of identifier it is? NULL stays NULL."""
-    return f"regexp_matches({column}, {literal(NAMESPACED)})"
+from pipeline.raw.readers.base import DeliveryContext
+from pipeline.storage.schema import CANONICAL, PARQUET
+from pipeline.storage.sql import literal
 
 
 def plain(column: str) -> str:
@@ -124,7 +84,7 @@ def lookup(column: str, table: dict[str, str]) -> str:
     return f"CASE lower(trim({column})) {cases} END"
 
 
-def problem(context: DropContext, raw_dates: dict[str, str], raw_score: str) -> str:
+def problem(context: DeliveryContext, raw_dates: dict[str, str], raw_score: str) -> str:
     """SQL: the first rule that a typed row breaks, as 'field:rule', else NULL.
 
     Args:
@@ -154,23 +114,23 @@ def problem(context: DropContext, raw_dates: dict[str, str], raw_score: str) -> 
 
 
 def write_records(
-    connection: duckdb.DuckDBPyConnection, typed: str, raw: str, out: Path, context: DropContext
+    connection: duckdb.DuckDBPyConnection, typed: str, raw: str, out: Path, context: DeliveryContext
 ) -> None:
     """Write the typed rows to <out>.parquet, in one pass over the source.
 
     Args:
         typed: SQL query with the canonical columns, `problem` and `file`; columns it does not
-            name (region, drop_date, raw) are filled in here.
+            name (region, delivery_date, raw) are filled in here.
         raw: SQL expression over `typed` that gives the row as delivered.
     """
     filled = {
         "region": context.region_sql,
-        "drop_date": f"DATE '{context.drop}'",
+        "delivery_date": f"DATE '{context.delivery}'",
         "raw": f"CASE WHEN problem IS NOT NULL THEN {raw} END",
         "file": "CASE WHEN problem IS NOT NULL THEN file END",
     }
     columns = ", ".join(
-        f"CAST({filled.get(name, name)} AS {kind}) AS {name}" for name, kind in COLUMNS.items()
+        f"CAST({filled.get(name, name)} AS {kind}) AS {name}" for name, kind in CANONICAL.items()
     )
     connection.execute(
         f"COPY (SELECT {columns} FROM ({typed})) "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.raw.readers import tabular
-from pipeline.raw.readers.base import DropContext
+from pipeline.raw.readers.base import DeliveryContext
 from pipeline.raw.readers.canonical import (
     employee,
     instant,
@@ -20,7 +20,7 @@ from pipeline.raw.readers.canonical import (
     scaled,
     write_records,
 )
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 REQUIRED = ("learner_id", "course_code", "status")
 STATUS = {
@@ -36,7 +36,7 @@ TYPE = {
 }  # fmt: skip
 
 
-def typed_sql(path: Path, context: DropContext) -> str:
+def typed_sql(path: Path, context: DeliveryContext) -> str:
     """SQL: the file's rows in canonical columns, the delivered columns beside them."""
     source = context.source
     given = tabular.delivered_columns(path, source, REQUIRED)
@@ -70,11 +70,11 @@ def typed_sql(path: Path, context: DropContext) -> str:
         try_cast({field("attempts")} AS INTEGER) AS attempts,
         {field("free_text")} IS NOT NULL AS has_comment,
         NULL AS record_id, coalesce({field("assigned_at")}, '') AS occurrence, 0 AS rank,
-        {context.drop_instant} AS revised_at, {literal(path.name)} AS file, *
+        {context.delivery_instant} AS revised_at, {literal(path.name)} AS file, *
       FROM {tabular.csv_scan(path)})"""
 
 
-def read(files: list[Path], out: Path, context: DropContext) -> None:
+def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     """Read one export into <out>.parquet and <out>.rejects.parquet."""
     (path,) = files
     typed = typed_sql(path, context)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.raw.readers import tabular
-from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import lookup, problem, write_records
-from pipeline.storage.engine import identifier, literal
+from pipeline.storage.sql import identifier, literal
 
 FILES = ("assessments", "courses", "studentAssessment", "studentInfo", "studentRegistration")
 RESULT = {"pass": "passed", "distinction": "passed", "fail": "failed", "withdrawn": "withdrawn"}
@@ -31,7 +31,7 @@ def _day(start: str, days: str) -> str:
     return f"({start} + to_days(try_cast({days} AS INTEGER)))"
 
 
-def typed_sql(tables: dict[str, str], context: DropContext) -> str:
+def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
     """SQL: module results as milestone flags, assessments as assessment records."""
     start = (
         "(try_cast(left(code_presentation, 4) || CASE right(code_presentation, 1) "
@@ -47,7 +47,7 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
       'ou:' || id_student AS learner_id,
       NULL AS manager_id, NULL AS course_title, NULL::TIMESTAMP AS started_at,
       NULL AS event_zone, false AS has_comment, NULL AS record_id, 0 AS rank,
-      {context.drop_instant} AS revised_at, 'GB' AS country
+      {context.delivery_instant} AS revised_at, 'GB' AS country
     FROM (
       SELECT 'milestone_flag' AS record_type, id_student, i.region AS department,
         code_module || '-' || code_presentation AS course_code, '' AS occurrence,
@@ -79,12 +79,12 @@ def typed_sql(tables: dict[str, str], context: DropContext) -> str:
       LEFT JOIN {person} i USING (code_module, code_presentation, id_student)))"""
 
 
-def read(files: list[Path], out: Path, context: DropContext) -> None:
+def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     """Read the five files together into <out>.parquet and <out>.rejects.parquet."""
     found = {path.stem: path for path in files}
     missing = [name for name in FILES if name not in found]
     if missing:
-        raise MalformedFile(f"oulad: the drop lacks {', '.join(f'{n}.csv' for n in missing)}")
+        raise MalformedFile(f"oulad: the delivery lacks {', '.join(f'{n}.csv' for n in missing)}")
     # Each CSV is parsed once; bad lines of all of them are set aside together.
     for name in FILES:
         context.connection.execute(

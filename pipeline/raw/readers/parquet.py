@@ -6,20 +6,18 @@ from pathlib import Path
 
 import polars as pl
 
-from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import (
-    RECORD_TYPES,
-    STATUSES,
     instant,
     lookup,
-    namespaced,
     offset,
     plain,
     problem,
     scaled,
     write_records,
 )
-from pipeline.storage.engine import literal
+from pipeline.storage.schema import RECORD_TYPES, STATUSES, namespaced
+from pipeline.storage.sql import literal
 
 REQUIRED = ("record_type", "learner_id", "course_code", "status", "event_at")
 TEXT = ("record_type", "learner_id", "manager_id", "department", "country", "course_code",
@@ -35,7 +33,7 @@ def columns(path: Path) -> list[str]:
         raise MalformedFile(f"{path.name}: not a Parquet file") from None
 
 
-def read(files: list[Path], out: Path, context: DropContext) -> None:
+def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     """Read one Parquet file into <out>.parquet. Every field goes through text and back, so that
     a column of a neighbouring type (a score as text, a date as a timestamp) is judged by the
     same rules as in any other format."""
@@ -66,7 +64,7 @@ def read(files: list[Path], out: Path, context: DropContext) -> None:
         {offset("raw_event_at")} AS event_zone, {scaled("raw_score", "raw_score_max")} AS score,
         try_cast(raw_attempts AS INTEGER) AS attempts, raw_free_text IS NOT NULL AS has_comment,
         NULL AS record_id, coalesce(raw_assigned_at, '') AS occurrence, 0 AS rank,
-        {context.drop_instant} AS revised_at, {literal(path.name)} AS file
+        {context.delivery_instant} AS revised_at, {literal(path.name)} AS file
       FROM (SELECT {raw_columns} FROM read_parquet({literal(path)})))"""
     raw = f"to_json(struct_pack({', '.join('raw_' + name for name in TEXT)}))"
     write_records(context.connection, typed, raw, out, context)

@@ -1,7 +1,7 @@
 """The HR roster: who works where and reports to whom, and by which aliases they are known.
 
 Columns of the roster file in the store: learner_id, name, email, manager_id (namespaced as in
-the canonical record), department, country (VARCHAR), left_on and drop_date (DATE). Names and
+the canonical record), department, country (VARCHAR), left_on and delivery_date (DATE). Names and
 addresses serve two ends only: resolving xAPI actors, and the deny-list of the leak checks.
 """
 
@@ -10,14 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.raw.readers import tabular
-from pipeline.raw.readers.base import DropContext
-from pipeline.raw.readers.canonical import PARQUET, employee, instant, plain
-from pipeline.storage.engine import literal
+from pipeline.raw.readers.base import DeliveryContext
+from pipeline.raw.readers.canonical import employee, instant, plain
+from pipeline.storage.schema import PARQUET
+from pipeline.storage.sql import literal
 
 REQUIRED = ("learner_id", "learner_name", "learner_email", "manager_id", "department", "country")
 
 
-def read(files: list[Path], out: Path, context: DropContext) -> None:
+def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     """Read one roster into <out>.parquet; a row without an employee id is set aside."""
     (path,) = files
     given = tabular.delivered_columns(path, context.source, REQUIRED)
@@ -28,7 +29,7 @@ def read(files: list[Path], out: Path, context: DropContext) -> None:
       COPY (SELECT {employee(number)} AS learner_id, {plain(name)} AS name,
               lower({plain(email)}) AS email, {employee(manager)} AS manager_id,
               {plain(department)} AS department, upper({plain(country)}) AS country,
-              {left} AS left_on, DATE '{context.drop}' AS drop_date
+              {left} AS left_on, DATE '{context.delivery}' AS delivery_date
             FROM {tabular.csv_scan(path)} WHERE {plain(number)} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

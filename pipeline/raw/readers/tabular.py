@@ -15,7 +15,7 @@ import duckdb
 from pipeline.policy.data_map import printable
 from pipeline.policy.fields import Source
 from pipeline.raw.readers.base import MalformedFile
-from pipeline.storage.engine import identifier, literal
+from pipeline.storage.sql import identifier, literal
 
 MAX_HEADER = 64 * 1024
 MAX_LINE = 1_000_000

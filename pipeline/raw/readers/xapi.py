@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.policy.fields import EMPTY
-from pipeline.raw.readers.base import DropContext, MalformedFile
+from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import instant, lookup, offset, problem, write_records
 from pipeline.raw.readers.tabular import line_scan, take_rejects
-from pipeline.storage.engine import literal
+from pipeline.storage.sql import literal
 
 VERBS = {
     "voided": "voided", "passed": "passed", "failed": "failed", "completed": "completed",
@@ -79,7 +79,7 @@ def columns(path: Path) -> list[str]:
     return sorted(set().union(*map(_paths, found), set()))
 
 
-def typed_sql(path: Path, context: DropContext) -> str:
+def typed_sql(path: Path, context: DeliveryContext) -> str:
     """SQL: the statements in canonical columns."""
 
     def text(json_path: str) -> str:
@@ -135,7 +135,7 @@ def typed_sql(path: Path, context: DropContext) -> str:
               THEN line::JSON END AS j FROM {_scan(path)}))"""
 
 
-def read(files: list[Path], out: Path, context: DropContext) -> None:
+def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     """Read one file of statements into <out>.parquet and <out>.rejects.parquet."""
     (path,) = files
     # Statements repeat the same few paths, so the text is parsed once per path, vectorized.

@@ -1,0 +1,36 @@
+"""The steps that classify a run: the current record of every milestone, and the reference values."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pipeline.classified import population, run_snapshot
+from pipeline.classified.classify import write_classified
+from pipeline.classified.reference_values import write
+from pipeline.context import Context
+from pipeline.storage.engine import engine
+from pipeline.storage.files import atomic_build
+
+
+def classify(context: Context, as_of: dt.datetime) -> None:
+    """The record that holds of every milestone, over all deliveries in the store."""
+    layout = context.layout
+    with (
+        layout.locked(),
+        engine(layout.work) as connection,
+        atomic_build(layout.classified, layout.work) as beside,
+    ):
+        write_classified(connection, layout, context.data_map, beside)
+        population.write(connection, layout, beside)
+        run_snapshot.write(context, beside, as_of)
+
+
+def list_reference_values(context: Context) -> None:
+    """What the leak checks compare with."""
+    layout = context.layout
+    with (
+        layout.locked("known"),
+        engine(layout.work) as connection,
+        atomic_build(layout.reference_values, layout.work) as beside,
+    ):
+        write(connection, context, beside)
