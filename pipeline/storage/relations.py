@@ -6,7 +6,6 @@ import datetime as dt
 from pathlib import Path
 
 from pipeline.errors import PolicyError
-from pipeline.policy.fields import Audience
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CANONICAL, CLASSIFIED, REJECTS, ROSTER
 from pipeline.storage.sql import literal
@@ -53,7 +52,7 @@ def classified(layout: Layout, period: str = "period=*") -> str:
     return parquet(period_files(layout.classified, period), CLASSIFIED)
 
 
-def pseudonymized(layout: Layout, audience: Audience) -> str:
+def pseudonymized(layout: Layout, audience: str) -> str:
     """SQL: one audience's pseudonymized rows of all periods.
 
     Raises:
@@ -61,7 +60,7 @@ def pseudonymized(layout: Layout, audience: Audience) -> str:
     """
     made = period_files(layout.pseudonymized_for(audience))
     if not made:
-        raise PolicyError(f"nothing is pseudonymized for {audience.value} yet")
+        raise PolicyError(f"nothing is pseudonymized for {audience} yet")
     return parquet(made, {})
 
 
