@@ -93,7 +93,7 @@ def _powers(queue: Any) -> None:
     queue.put(multiprocessing.current_process().daemon)
 
 
-def test_a_daemonic_process_such_as_celerys_does_its_pieces_itself() -> None:
+def test_a_daemonic_process_does_its_pieces_itself() -> None:
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     worker = context.Process(target=_powers, args=(queue,), daemon=True)

@@ -22,11 +22,11 @@ from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports, gate
 from pipeline.read import service
 from pipeline.read.receive import receive
+from tests.command import milestones
 from tests.company import EMAIL, NAME, number
 from tests.conftest import Estate
 from tests.estate import context
 from tests.test_access_log import segments
-from tests.test_command import milestones
 from tests.test_door import DETAIL, detail_ask, leave, subject
 from tests.test_governance import policy, told
 
