@@ -26,6 +26,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock
@@ -34,6 +35,13 @@ from pipeline.spill import abandoned_spill
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\.old)?$")  # names that `built_beside` gives
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+def default_policy() -> Path:
+    """The folder of the policy files, where none is named: the package's own defaults where it was
+    installed from a wheel, and in a checkout its top level."""
+    packaged = Path(str(files("pipeline"))) / "defaults"
+    return packaged if packaged.is_dir() else PROJECT
 
 
 @dataclass(frozen=True)

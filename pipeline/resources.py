@@ -11,7 +11,7 @@ import dagster as dg
 from pipeline.governed import approval
 from pipeline.ground import Ground
 from pipeline.keys import KeyRing
-from pipeline.layout import PROJECT, Layout
+from pipeline.layout import Layout, default_policy
 from pipeline.policy import access, demands, governance
 from pipeline.policy.covering import require_covering
 from pipeline.policy.data_map import DataMap, load_data_map
@@ -31,7 +31,7 @@ class Store(dg.ConfigurableResource[None]):
 
     home: str
     landing_url: str = ""
-    policy_folder: str = str(PROJECT)
+    policy_folder: str = str(default_policy())
 
     @property
     def layout(self) -> Layout:
@@ -90,9 +90,9 @@ class Store(dg.ConfigurableResource[None]):
 
 def store_from_environment() -> Store:
     """MILESTONES_HOME (default ./data), MILESTONES_LANDING (default <home>/landing) and
-    MILESTONES_POLICY (default: the project's own files)."""
+    MILESTONES_POLICY (default: `default_policy`)."""
     return Store(
         home=os.environ.get("MILESTONES_HOME", "data"),
         landing_url=os.environ.get("MILESTONES_LANDING", ""),
-        policy_folder=os.environ.get("MILESTONES_POLICY", str(PROJECT)),
+        policy_folder=os.environ.get("MILESTONES_POLICY", str(default_policy())),
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import doors, governed, incidents, production, requests, retained
+from pipeline.cli import doors, governed, incidents, production, requests, retained, start
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -100,6 +100,7 @@ def risk(home: Home = DEFAULT_HOME) -> None:
         raise typer.Exit(1)
 
 
+app.command()(start.init)
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)
