@@ -18,7 +18,7 @@ from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require
 from pipeline.policy.retention import RetentionRules, load_retention, require_current
 from pipeline.policy.retention_coverage import require_coverage
 from pipeline.policy.version import version
-from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage.layout import Layout, default_policy
 from pipeline.subjects import legal_holds
 
 
@@ -33,7 +33,7 @@ class Store(dg.ConfigurableResource[None]):
 
     home: str
     landing_url: str = ""
-    policy_folder: str = str(PROJECT)
+    policy_folder: str = str(default_policy())
 
     @property
     def layout(self) -> Layout:
@@ -92,9 +92,9 @@ class Store(dg.ConfigurableResource[None]):
 
 def store_from_environment() -> Store:
     """MILESTONES_HOME (default ./data), MILESTONES_LANDING (default <home>/landing) and
-    MILESTONES_POLICY (default: the project's own files)."""
+    MILESTONES_POLICY (default: `default_policy`)."""
     return Store(
         home=os.environ.get("MILESTONES_HOME", "data"),
         landing_url=os.environ.get("MILESTONES_LANDING", ""),
-        policy_folder=os.environ.get("MILESTONES_POLICY", str(PROJECT)),
+        policy_folder=os.environ.get("MILESTONES_POLICY", str(default_policy())),
     )

@@ -12,7 +12,6 @@ from assets.raw import canonical_milestones, landing_sources
 from assets.resources import Store, store_from_environment
 from assets.retained import deletion_plan, erasure, retained_checks
 from assets.sensors import alert_on_failure, lineage_on_success
-from pipeline.operations import workers
 from pipeline.operations.instance import LONGEST_RUN
 
 LIMITS = {"dagster/max_runtime": str(LONGEST_RUN)}
@@ -20,7 +19,8 @@ LIMITS = {"dagster/max_runtime": str(LONGEST_RUN)}
 nightly_job = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.groups("raw", "classified", "pseudonymized", "published"),
-    executor_def=workers.executor(),
+    # One step after the other: DuckDB uses all cores by itself, and memory is then one step's.
+    executor_def=dg.in_process_executor,
     tags=LIMITS,
     description="Raw delivery to published tables: read, classify, pseudonymize, check, release.",
 )

@@ -23,7 +23,7 @@ from pipeline.disclosure.audit import bounds
 from pipeline.disclosure.cuts import shared_weights, thin_cuts
 from pipeline.disclosure.pattern import cross_of, protect
 from pipeline.disclosure.period import tally
-from pipeline.disclosure.solver import AuditError, Statements
+from pipeline.disclosure.solver import AuditError, Quiet, Statements
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
@@ -149,6 +149,13 @@ def test_small_periods_withhold_the_least() -> None:
                 if not cross.unsafe(told):
                     costs.append(cross.cost[list(gone)].sum() if gone else 0)
         assert cross.cost[cross.may_be_told & ~pattern.cells].sum() == min(costs)
+
+
+def test_the_solver_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    highs = Quiet()
+    highs.addVariable(lb=0, ub=1)
+    highs.solve()
+    assert tuple(capfd.readouterr()) == ("", "")
 
 
 @pytest.mark.parametrize("part", [2, audit.PART])

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli import governance, incidents, operations, reading, requests, retained
+from pipeline.cli import governance, incidents, operations, reading, requests, retained, start
 
 app = typer.Typer(
     help="Privacy pipeline for learning-management milestone records.",
@@ -102,6 +102,7 @@ def risk(home: Home = DEFAULT_HOME) -> None:
         raise typer.Exit(1)
 
 
+app.command()(start.init)
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)

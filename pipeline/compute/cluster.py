@@ -78,9 +78,7 @@ def results(
         pieces: made one by one, a few ahead of the results, so that not all are in memory.
         size: contributions in all of them together.
     """
-    # Celery's processes may have no children.
-    alone = cores() < 2 or multiprocessing.current_process().daemon
-    if size < WORTH_A_PROCESS or (alone and address() is None):
+    if size < WORTH_A_PROCESS or (cores() < 2 and address() is None):
         yield from (work(*piece) for piece in pieces)
         return
     with _pool() as (submit, at_once):
