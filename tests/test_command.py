@@ -20,6 +20,7 @@ import pytest
 
 from pipeline.cli import screen, views
 from pipeline.cli.app import app
+from pipeline.cli.exits import Exit
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from tests.command import COMMAND, environment, milestones
@@ -57,25 +58,25 @@ def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
     assert mode == 0, "others may look into the store"
 
 
-def test_a_failed_night_says_why_and_exits_with_one(tmp_path: Path) -> None:
+def test_a_refused_delivery_says_why(tmp_path: Path) -> None:
     folder = write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
     sign_policy(tmp_path)
     text = (folder / "learning_history.csv").read_text()
     (folder / "learning_history.csv").write_text(text.replace("Location", "Salary", 1))
     done = milestones(tmp_path, "run", "--date", str(NIGHT))
-    assert done.returncode == 1
+    assert done.returncode == Exit.REFUSED
     assert "'Salary'" in done.stderr
     assert "nothing was published" in done.stderr
     assert not [v for v in (NAME, EMAIL) if v in done.stdout + done.stderr]
     checked = milestones(tmp_path, "check", "--date", str(NIGHT))
-    assert checked.returncode == 1
+    assert checked.returncode == Exit.REFUSED
     assert "'Salary'" in checked.stderr
 
 
 def test_no_drop_is_an_error(tmp_path: Path) -> None:
     sign_policy(tmp_path)
     done = milestones(tmp_path, "check", "--date", "2026-11-05")
-    assert done.returncode == 1
+    assert done.returncode == Exit.BAD_INPUT
     assert "no delivery for 2026-11-05" in done.stderr
 
 

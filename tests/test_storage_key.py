@@ -206,7 +206,7 @@ def test_command(estate: Estate, tmp_path: Path) -> None:
     new.write_text(NEW)
     new.chmod(0o644)
     told = milestones(estate.home, "keys", "storage", str(new))
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert "other users may read the file" in told.stdout + told.stderr
     new.chmod(0o600)
     told = milestones(estate.home, "keys", "storage", str(new))

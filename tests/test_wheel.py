@@ -15,8 +15,14 @@ import yaml
 
 from pipeline.storage.layout import PROJECT, default_policy
 
-POLICY = ("access_rules.yaml", "data_map.yaml", "disclosure_rules.yaml", "governance.yaml",
-          "retention_rules.yaml", "workspace.yaml")  # fmt: skip
+POLICY = (
+    "access_rules.yaml",
+    "data_map.yaml",
+    "disclosure_rules.yaml",
+    "governance.yaml",
+    "retention_rules.yaml",
+    "workspace.yaml",
+)
 PACKAGES = ("assets", "expectations", "pipeline")
 OURS = ("DAGSTER_", "MILESTONES_", "PYTHON")
 
@@ -25,9 +31,14 @@ def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints, without this process's settings."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment | {"COLUMNS": "200"},
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -16,7 +16,7 @@ from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import AccessLog
 from pipeline.access.staff import is_name
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput
 from pipeline.keys import signing
 from pipeline.policy.access import Role
 from pipeline.storage.layout import Layout
@@ -33,25 +33,25 @@ def role_named(text: str) -> Role:
     """A role by its name.
 
     Raises:
-        PolicyError: there is no such role.
+        BadInput: there is no such role.
     """
     try:
         return Role(text)
     except ValueError:
-        raise PolicyError(f"no such role; there are {', '.join(Role)}") from None
+        raise BadInput(f"no such role; there are {', '.join(Role)}") from None
 
 
 def new_key_pair(path: Path) -> str:
     """Make an Ed25519 key pair: the private key in a new file, mode 0600; returns the public one.
 
     Raises:
-        PolicyError: the file exists.
+        BadInput: the file exists.
     """
     made = Ed25519PrivateKey.generate()
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        raise PolicyError("the file for the private key exists already") from None
+        raise BadInput("the file for the private key exists already") from None
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(signing.private_pem(made))
     return signing.public_pem(made)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import Unfinished
 from pipeline.policy.windows import published_until
 from pipeline.storage.files import replace_text
 from pipeline.storage.hashing import file_sha256
@@ -67,7 +67,7 @@ def read(layout: Layout) -> RunSnapshot:
     """
     path = layout.classified / NAME
     if not path.exists():
-        raise PolicyError("nothing is classified yet; run a night first")
+        raise Unfinished("nothing is classified yet; run a night first")
     told = json.loads(path.read_text("utf-8"))
     as_of = dt.datetime.fromisoformat(told["as_of"])
     # Nights before there was an `until` published up to their own moment.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.cli import governance, incidents, operations, reading, requests, retained, start
+from pipeline.cli.exits import EPILOG, end
 
 app = typer.Typer(
-    help="Privacy pipeline for learning-management milestone records.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would print values.
     pretty_exceptions_enable=False,
 )
@@ -29,6 +30,22 @@ def _day(text: str | None) -> dt.date:
         return dt.date.fromisoformat(text) if text else dt.date.today()
     except ValueError:
         raise typer.BadParameter("expected YYYY-MM-DD") from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"milestones {version('lms-milestones')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Privacy pipeline for learning-management milestone records."""
 
 
 @app.command()
@@ -47,11 +64,9 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
         ):
             screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
-            if not run.run(home, day):
-                raise typer.Exit(1)
+            end(run.run(home, day))
             staff.assign_manager(context)
-        if not views.demo(context, 6):
-            raise typer.Exit(1)
+        end(views.demo(context, 6))
 
 
 @app.command()
@@ -71,8 +86,7 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Run one night: the Dagster job `nightly` for the delivery of that date."""
     from pipeline.cli import run
 
-    if not run.run(home, _day(date)):
-        raise typer.Exit(1)
+    end(run.run(home, _day(date)))
 
 
 @app.command()
@@ -80,8 +94,7 @@ def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Would tonight's delivery be admitted? Reads headers against the data map, writes nothing."""
     from pipeline.cli import views
 
-    if not views.admission(home, _day(date)):
-        raise typer.Exit(1)
+    end(views.admission(home, _day(date)))
 
 
 @app.command()
@@ -89,8 +102,7 @@ def status(home: Home = DEFAULT_HOME) -> None:
     """What is published, and how the records of that night reconcile."""
     from pipeline.cli import views
 
-    if not views.status(home):
-        raise typer.Exit(1)
+    end(views.status(home))
 
 
 @app.command()
@@ -98,8 +110,7 @@ def risk(home: Home = DEFAULT_HOME) -> None:
     """How safe the published numbers are, and how much of the detail was taken away."""
     from pipeline.cli import views
 
-    if not views.risk(home):
-        raise typer.Exit(1)
+    end(views.risk(home))
 
 
 app.command()(start.init)

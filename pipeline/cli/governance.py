@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import Exit, end, given
 from pipeline.cli.reading import Key, Purpose
 from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
 
@@ -33,8 +34,7 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
             screen.warn(f"not signed by {' and '.join(left)}: no night will run")
         if late:
             screen.warn(f"expired: {', '.join(late)}: no night will run")
-    if left or late:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if left or late else Exit.DONE)
 
 
 @policy.command("diff")
@@ -50,8 +50,7 @@ def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the chang
         changed = store.model_copy(update={"policy_folder": str(folder)})
         found = preview.preview(context, Path(store.policy_folder), changed.context, folder, now())
         oversight.preview(found)
-    if found.stopped_by:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if found.stopped_by else Exit.DONE)
 
 
 @policy.command("pilot")
@@ -81,9 +80,11 @@ def policy_sign(role: Annotated[str, typer.Option()], key: Key,
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
         hash_ = approval.sign(
             context.layout, Path(store_from_environment().policy_folder), context.access,
-            audit.actor(), audit.role_named(role), signing.load_private_key(key.read_bytes()),
+            audit.actor(), audit.role_named(role), private,
             now(),
         )  # fmt: skip
         audit.note_change(context, f"policy {hash_[:12]} signed as {role}")
@@ -104,7 +105,10 @@ def staff_put(actor: str, role: Roles,
     from pipeline.cli import screen
 
     with open_context(home, valid=False) as context:
-        pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        with given("--new-key" if new_key else "--key"):
+            pem = (
+                audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+            )
         member = directory.Member(
             actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
         )
@@ -163,5 +167,4 @@ def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option
     with open_context(home, valid=False) as context:
         answers = share.checklist(context, table, role_named(role), purpose, recipient, now())
         oversight.answers(answers)
-    if not all(one.yes for one in answers):
-        raise typer.Exit(1)
+    end(Exit.DONE if all(one.yes for one in answers) else Exit.REFUSED)

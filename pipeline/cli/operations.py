@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import end
 from pipeline.cli.retained import DEFAULT_HOME, Home, open_context
 
 
@@ -58,5 +59,4 @@ def backfill(first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD")]
         days = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     except ValueError:
         raise typer.BadParameter("expected YYYY-MM-DD") from None
-    if not run.backfill(home, *days):
-        raise typer.Exit(1)
+    end(run.backfill(home, *days))

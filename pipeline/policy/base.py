@@ -9,7 +9,7 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput
 
 
 class Strict(BaseModel):
@@ -33,10 +33,10 @@ def load(model: type[Policy], path: Path) -> Policy:
     """Read and validate one policy file.
 
     Raises:
-        PolicyError: the file is absent, not YAML, or breaks a rule of the model.
+        BadInput: the file is absent, not YAML, or breaks a rule of the model.
     """
     try:
         found: Policy = _validated(model, path.read_text("utf-8"))
         return found
     except (OSError, yaml.YAMLError, ValueError) as error:
-        raise PolicyError(f"{path.name}: {error}") from error
+        raise BadInput(f"{path.name}: {error}") from error

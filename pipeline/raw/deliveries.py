@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
@@ -160,9 +160,7 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
     """
     system, base = _folder(layout, str(delivery))
     if not system.isdir(base):
-        raise PolicyError(
-            f"no delivery for {delivery}: the landing folder has no folder of that date"
-        )
+        raise BadInput(f"no delivery for {delivery}: the landing folder has no folder of that date")
     local = isinstance(system, LocalFileSystem)
     copy = layout.work / f"landing-{delivery}"
     files: list[DeliveredFile] = []
@@ -189,7 +187,7 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
         yield files
         for file in files:
             if _stamp(file.path) != file.seen:
-                raise PolicyError(f"{file.path.name}: changed while it was read; run again")
+                raise Unfinished(f"{file.path.name}: changed while it was read; run again")
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 

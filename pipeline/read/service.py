@@ -16,7 +16,7 @@ from pipeline.access.authorize import (
 )
 from pipeline.classified import reference_values
 from pipeline.context import Context
-from pipeline.errors import EngineError, PolicyError
+from pipeline.errors import EngineError, PolicyError, Unfinished
 from pipeline.policy.detect import PATTERNS
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
@@ -113,7 +113,7 @@ def _granted(
     grant = authorize(context, ask, member, own_ref, signer, signer_ref, now)
     require_plain_note(context, ask.note)
     if spec is None or not (context.layout.current / spec.file).exists():
-        raise PolicyError("nothing is published yet")
+        raise Unfinished("nothing is published yet")
     if grant.spends is not None:
         sign_off.redeem(context.layout, grant.spends.leave, now)
     return grant, own_ref
