@@ -18,17 +18,17 @@ Runs = dict[str, dict[str, dict[str, Any]]]
 INTRODUCTION = """\
 # Benchmark
 
-One delivery of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
-person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets 2 GB and two
-threads. Wall time includes starting Python and importing everything; memory is that of all
+One delivery of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty
+records a person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets
+2 GB and two threads. Wall time includes starting Python and importing everything; memory is that of all
 processes that a contender starts. Made by
 `python -m benchmarks.run {sizes} && python -m benchmarks.report`.
 
 - **floor**: the same outputs in plain DuckDB SQL, with no privacy work at all
-- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which
-  chooses what of nine months of coaching figures may be told, and attacks the choice
-- **another**: the night after it, with one more day's delivery, a three-hundredth of the records; the
-  others have no memory, and would take their time again
+- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first run, which
+  chooses which of nine months of coaching figures may be published, and attacks the choice
+- **another**: the run after it, with one more day's delivery, a three-hundredth of the records;
+  the others have no memory, and would take their time again
 - **script**: one straightforward pandas script with Great Expectations at the end
 - **structured**: the same script with pseudonyms by presidio-structured
 - **spark**: the script's work as Spark SQL on this machine, with a heap of 4 GB
@@ -86,7 +86,7 @@ def page(runs: Runs) -> str:
             shown = f"{ratio:.1f}" if ended else "–"
             lines.append(f"| {int(records):,} | {name} | {told['seconds']} | {shown} | "
                          f"{told['peak_mib']:,} | {told['ended']} |")  # fmt: skip
-    lines += ["", "## Seconds per stage of a night", ""]
+    lines += ["", "## Seconds per stage of a run", ""]
     names = [*STAGES, "checks"]
     lines += ["| records | | " + " | ".join(names) + " |",
               "| ---: | --- |" + " ---: |" * len(names)]  # fmt: skip
