@@ -105,7 +105,7 @@ def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
     spec = data_map.published[table]
     tags = {}
     for name in spec.columns:
-        classes, risk = data_map.tells(name)
+        classes, risk = data_map.classes_and_risk(name)
         tags[name] = {
             "purpose": spec.audience.value, "domain": data_map.columns[name].rule,
             "class": "-".join(classes) or "derived", "risk": risk.value,

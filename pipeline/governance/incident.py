@@ -55,7 +55,7 @@ class Scope:
 
 def _field(context: Context, table: str, name: str) -> Field:
     """A column's origins, and the classes and highest risk that any source gives them."""
-    classes, risk = context.data_map.tells(name)
+    classes, risk = context.data_map.classes_and_risk(name)
     return Field(name, table, context.data_map.columns[name].made_from, classes, risk.value)
 
 
