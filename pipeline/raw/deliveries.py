@@ -25,6 +25,7 @@ from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.registry import READERS
+from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
@@ -227,6 +228,7 @@ def ingest(
         atomic_build(layout.canonical / str(delivery), layout.work) as folder,
         engine(layout.work, zone=data_map.default_zone) as connection,
     ):
+        store_format.create(layout.root)
         folder.mkdir(parents=True, mode=0o700)
         for number, batch in enumerate(_batches(files, data_map)):
             first = batch[0]
