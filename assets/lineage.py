@@ -124,7 +124,7 @@ def governance_facts(context: Context, table: str) -> dict[str, dg.MetadataValue
     kept = context.rules.tables[table]
     readers = [
         role.value for role, rule in context.access.roles.items()
-        if audience in (*rule.receives, *rule.opens)
+        if audience in (*rule.receives, *rule.queries)
     ]  # fmt: skip
     return {
         "lawful basis": dg.MetadataValue.table([

@@ -33,6 +33,7 @@ RENAMED = (
     ("disclosure_rules.yaml", ("classes", "analytics_milestones"), "coarsen", "generalize"),
     ("disclosure_rules.yaml", ("coaching", "noise", "coaching_team"), "at_most",
      "max_records_per_person"),
+    ("access_rules.yaml", ("roles", "hr"), "opens", "queries"),
     ("data_map.yaml", ("published", "coaching_team"), "purpose", "audience"),
     ("data_map.yaml", ("sources", "xapi", "fields", "id"), "purposes", "audiences"),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator
@@ -47,8 +47,10 @@ class Signing(StrEnum):
 class RoleRule(Strict):
     """What one role may do; nothing by default."""
 
+    renamed: ClassVar[dict[str, str]] = {"opens": "queries"}
+
     receives: tuple[Audience, ...] = ()
-    opens: tuple[Audience, ...] = ()
+    queries: tuple[Audience, ...] = ()
     purposes: tuple[str, ...] = ()
     signs: tuple[Signing, ...] = ()
     log: bool = False
@@ -141,10 +143,10 @@ def _require_roles(rules: AccessRules, data_map: DataMap, governance: Governance
         unknown = sorted(set(rule.purposes) - set(governance.purposes))
         if unknown:
             raise _deny(f"{role.value}: purposes not in the register: {', '.join(unknown)}")
-        for audience in (*rule.receives, *rule.opens):
+        for audience in (*rule.receives, *rule.queries):
             if not set(rule.purposes) & set(governance.purposes_of(audience)):
                 raise _deny(f"{role.value}: has no purpose for the audience {audience.value}")
-        for audience in rule.opens:
+        for audience in rule.queries:
             if audience not in rules.detail:
                 raise _deny(f"detail has no rules for querying {audience.value}")
         for audience in rule.receives:
