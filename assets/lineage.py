@@ -105,7 +105,7 @@ def published_schema(data_map: DataMap, table: str) -> dg.TableSchema:
     spec = data_map.published[table]
     tags = {}
     for name in spec.columns:
-        classes, risk = data_map.tells(name)
+        classes, risk = data_map.classes_and_risk(name)
         tags[name] = {
             "purpose": spec.audience.value, "domain": data_map.columns[name].rule,
             "class": "-".join(classes) or "derived", "risk": risk.value,
@@ -124,7 +124,7 @@ def governance_facts(context: Context, table: str) -> dict[str, dg.MetadataValue
     kept = context.rules.tables[table]
     readers = [
         role.value for role, rule in context.access.roles.items()
-        if audience in (*rule.receives, *rule.opens)
+        if audience in (*rule.receives, *rule.queries)
     ]  # fmt: skip
     return {
         "lawful basis": dg.MetadataValue.table([

@@ -18,6 +18,7 @@ from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require
 from pipeline.policy.retention import RetentionRules, load_retention, require_current
 from pipeline.policy.retention_coverage import require_coverage
 from pipeline.policy.version import version
+from pipeline.storage import store_format
 from pipeline.storage.layout import Layout, default_policy
 from pipeline.subjects import legal_holds
 
@@ -37,7 +38,14 @@ class Store(dg.ConfigurableResource[None]):
 
     @property
     def layout(self) -> Layout:
-        return Layout(Path(self.home).absolute(), self.landing_url or None)
+        """The data folder, opened for work: whatever reads or writes it comes through here.
+
+        Raises:
+            PolicyError: it has another format than this version reads.
+        """
+        found = Layout(Path(self.home).absolute(), self.landing_url or None)
+        store_format.require(found.root)
+        return found
 
     @property
     def data_map(self) -> DataMap:

@@ -1,5 +1,4 @@
-"""What everything beyond a single transform stands on: one data folder, and the policy that rules
-over it."""
+"""One data folder and the policy that applies to it; most functions take both together."""
 
 from __future__ import annotations
 
@@ -18,8 +17,12 @@ from pipeline.storage.layout import Layout
 
 @dataclass(frozen=True)
 class Context:
-    """The policy files, validated; `ring` makes and destroys keys, `version` is the SHA-256 that
-    legal and HR sign."""
+    """A data folder with its validated policy files.
+
+    Attributes:
+        ring: creates and destroys keys.
+        version: SHA-256 of the policy files, which legal and HR sign.
+    """
 
     layout: Layout
     data_map: DataMap

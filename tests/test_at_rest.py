@@ -156,10 +156,14 @@ def test_a_file_of_another_shape_does_not_hide_in_a_folder(tmp_path: Path) -> No
 
 def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(tmp_path)
-    first = encryption.mark(layout, "SELECT 1")
-    assert first == encryption.mark(layout, "SELECT 1") != encryption.mark(layout, "SELECT 2")
+    first = encryption.keyed_hash(layout, "SELECT 1")
+    assert (
+        first
+        == encryption.keyed_hash(layout, "SELECT 1")
+        != encryption.keyed_hash(layout, "SELECT 2")
+    )
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
-    assert encryption.mark(layout, "SELECT 1") != first
+    assert encryption.keyed_hash(layout, "SELECT 1") != first
 
 
 def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

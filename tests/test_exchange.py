@@ -208,7 +208,7 @@ def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) 
     with engine(layout.work) as connection:
         connection.execute("CREATE TABLE person AS SELECT 'emp:1' AS id")
         with exchange.exchange(layout, "step") as one:
-            one.lend(connection, "person")
+            one.put(connection, "person")
             assert repr(one.key) not in repr(one)
             url = f"{one.folder}/person.parquet"
             assert connection.sql(

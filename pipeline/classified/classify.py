@@ -186,11 +186,11 @@ def write_classified(
         return
     with exchange(layout, "classified") as shared:
         for table in SHARED:
-            shared.lend(connection, table)
-        shared.lend_stored(connection, EVERY_ROW, _good(layout))
+            shared.put(connection, table)
+        shared.put_stored(connection, EVERY_ROW, _good(layout))
         cluster.each(_write_shard, [(shared, out, n, shards) for n in range(shards)])
         for n in range(shards):
-            shared.take(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
+            shared.download(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
 
 
 def _by_period() -> str:
@@ -207,8 +207,8 @@ def _parts(name: str) -> str:
 
 def _write_shard(shared: Exchange, out: Path, number: int, of: int) -> None:
     """One shard: all revisions of a record_key are in the same one, so each stands for itself."""
-    with shared.borrowed(EVERY_ROW, *SHARED) as connection:
+    with shared.open(EVERY_ROW, *SHARED) as connection:
         mine = f"hash({', '.join(KEY)}) % {of} = {number}"
         connection.execute(f"CREATE TEMP VIEW rows AS FROM {EVERY_ROW} WHERE {mine}")
         name = f"shard-{number}"
-        shared.give(connection, name, _by_period(), out, _parts(name))
+        shared.upload(connection, name, _by_period(), out, _parts(name))

@@ -133,5 +133,7 @@ def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table
             until=until,
         )  # fmt: skip
         sign_off.write(made, out)
-        audit.note_change(context, f"sign-off {made.leave.name} given to {asker}")
-        screen.say(f"holds until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")
+        audit.note_change(context, f"sign-off {made.authorization.name} given to {asker}")
+        screen.say(
+            f"holds until {made.authorization.expires_at:%Y-%m-%d %H:%M} UTC, for one reading"
+        )

@@ -1,7 +1,7 @@
-"""The second net: patterns of personal identifiers, after the allow-list.
+"""The second line of defence after the allow-list: patterns of personal identifiers.
 
-The patterns follow Presidio's recognizers for e-mail, phone and IBAN, widened by web logins and
-employee numbers; they err towards finding too much.
+The patterns follow Presidio's recognizers for e-mail, phone and IBAN, and add web logins and
+employee numbers; they would rather find too much than too little.
 """
 
 from __future__ import annotations
@@ -16,6 +16,6 @@ PATTERNS = {
 
 
 def looks_personal(column: str) -> str:
-    """SQL: true where the text looks like it names or numbers a person; NULL counts as not."""
+    """SQL: does the text look like a person's name, address or number? False for NULL."""
     pattern = "|".join(f"(?:{p})" for p in PATTERNS.values())
     return f"coalesce(regexp_matches({column}, {literal(pattern)}), false)"

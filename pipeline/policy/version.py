@@ -7,8 +7,13 @@ from pathlib import Path
 
 from pipeline.errors import BadInput
 
-FILES = ("data_map.yaml", "retention_rules.yaml", "disclosure_rules.yaml", "access_rules.yaml",
-         "governance.yaml")  # fmt: skip
+FILES = (
+    "data_map.yaml",
+    "retention_rules.yaml",
+    "disclosure_rules.yaml",
+    "access_rules.yaml",
+    "governance.yaml",
+)
 
 
 def version(folder: Path) -> str:
@@ -17,11 +22,11 @@ def version(folder: Path) -> str:
     Raises:
         BadInput: a file is missing.
     """
-    told = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name in FILES:
         try:
             content = (folder / name).read_bytes()
         except OSError:
             raise BadInput(f"{name}: missing") from None
-        told.update(f"{name} {len(content)}\n".encode() + content)
-    return told.hexdigest()
+        hasher.update(f"{name} {len(content)}\n".encode() + content)
+    return hasher.hexdigest()

@@ -77,12 +77,12 @@ def _periods_apart(
     """Every period on some worker; none needs another."""
     with exchange(layout, f"pseudonymized-{audience.value}") as shared:
         for table in (REFERENCES, RESTRICTIONS):
-            shared.lend(connection, table)
+            shared.put(connection, table)
         for name, rows in periods.items():
-            shared.lend_stored(connection, name, rows)
+            shared.put_stored(connection, name, rows)
         cluster.each(_period_apart, [(shared, audience, due, name, out) for name in periods])
         for name in periods:
-            shared.take(connection, _made(name), unchanged_months.file(out, name), PARQUET)
+            shared.download(connection, _made(name), unchanged_months.file(out, name), PARQUET)
 
 
 def _made(period: str) -> str:
@@ -90,7 +90,7 @@ def _made(period: str) -> str:
 
 
 def _period_apart(shared: Exchange, audience: Audience, due: str, name: str, out: Path) -> None:
-    with shared.borrowed(REFERENCES, RESTRICTIONS, name) as connection:
+    with shared.open(REFERENCES, RESTRICTIONS, name) as connection:
         query = period_sql(identifier(name), audience, due)
         with joined_as_written(connection):
-            shared.give(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)
+            shared.upload(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)

@@ -40,7 +40,7 @@ def marks(
     found = {}
     for name, rows in periods.items():
         made_of = fingerprint(connection, before_sql(rows, key.audience, due))
-        found[name] = key.mark(f"{how} {made_of}")
+        found[name] = key.keyed_hash(f"{how} {made_of}")
     return found
 
 

@@ -103,7 +103,7 @@ def _granted(
     spec = context.data_map.published.get(ask.table)
     members = staff.everyone(context.layout)
     member = members.get(ask.actor)
-    signer = members.get(ask.sign_off.leave.signer) if ask.sign_off else None
+    signer = members.get(ask.sign_off.authorization.signer) if ask.sign_off else None
     # Whose records are the actor's own matters where single people open.
     single = {*context.access.own_reports, *context.access.detail}
     audience = spec.audience if spec and spec.audience in single else None
@@ -114,8 +114,8 @@ def _granted(
     require_plain_note(context, ask.note)
     if spec is None or not (context.layout.current / spec.file).exists():
         raise Unfinished("nothing is published yet")
-    if grant.spends is not None:
-        sign_off.redeem(context.layout, grant.spends.leave, now)
+    if grant.redeems is not None:
+        sign_off.redeem(context.layout, grant.redeems.authorization, now)
     return grant, own_ref
 
 
