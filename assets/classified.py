@@ -1,4 +1,4 @@
-"""Classified: who it is, how sensitive the course is, which record holds."""
+"""Classified: who it is, how sensitive the course is, which record is current."""
 
 import datetime as dt
 
@@ -31,10 +31,10 @@ from pipeline.storage.schema import CLASSIFIED
     },
 )
 def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
-    """The record that holds of every enrolment, exam and message, over all deliveries so far.
+    """The current record of every enrolment, exam and message, over all deliveries so far.
 
     People are resolved through the roster, sensitive courses tagged, revisions superseded. The
-    result depends on the set of deliveries only, so repeated and late deliveries change nothing else.
+    result depends on the set of deliveries only, so repeated and late ones change nothing else.
     """
     layout = store.layout
     classify(store.context, dt.datetime.now(dt.UTC))

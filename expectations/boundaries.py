@@ -11,7 +11,7 @@ from expectations.domains import NULLABLE, Checked
 from expectations.evidence import Evidence, declared, schema_evidence, table_evidence
 from expectations.suite import Verdict, judge
 from pipeline.classified import reference_values
-from pipeline.classified.classify import sensitivity_sql
+from pipeline.classified.models import sensitivity_model
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
@@ -24,7 +24,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
 from pipeline.storage.schema import CANONICAL, CLASSIFIED, RECORD_TYPES, STATUSES, namespaced
-from pipeline.storage.sql import identifier, literal
+from pipeline.storage.sql import Sql, identifier, literal
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
@@ -80,11 +80,11 @@ def classified(layout: Layout, data_map: DataMap) -> Verdict:
         "status.vocabulary": f"status IN {STATUSES}",
         "course_code.sensitivity_tagged": "NOT coalesce(ought, false) OR sensitivity IS NOT NULL",
     }
+    titles = Sql(f"(SELECT DISTINCT course_code, course_title FROM {rows})")
     with engine(layout.work) as connection:
         connection.execute(
-            f"CREATE TEMP TABLE course AS SELECT course_code, "
-            f"{sensitivity_sql(data_map)} IS NOT NULL AS ought FROM "
-            f"(SELECT DISTINCT course_code, course_title FROM {rows}) GROUP BY course_code"
+            "CREATE TEMP TABLE course AS SELECT course_code, sensitivity IS NOT NULL AS ought "
+            f"FROM ({sensitivity_model(titles, data_map)})"
         )
         found = schema_evidence(connection, rows, CLASSIFIED)
         found |= _count(connection, f"{rows} LEFT JOIN course USING (course_code)", tests)

@@ -31,7 +31,7 @@ from pipeline.storage.engine import engine, joined_as_written
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import PARQUET
-from pipeline.storage.sql import identifier
+from pipeline.storage.sql import Sql, identifier
 from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
 
 
@@ -72,7 +72,7 @@ def pseudonymize(context: Context, audience: Audience) -> AudienceKey:
 
 def _periods_apart(
     connection: duckdb.DuckDBPyConnection, layout: Layout, audience: Audience, due: str,
-    periods: dict[str, str], out: Path,
+    periods: dict[str, Sql], out: Path,
 ) -> None:  # fmt: skip
     """Every period on some worker; none needs another."""
     with exchange(layout, f"pseudonymized-{audience.value}") as shared:

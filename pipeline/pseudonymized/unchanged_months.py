@@ -18,6 +18,7 @@ from pipeline.keys.ring import AudienceKey
 from pipeline.pseudonymized.pseudonymize import before_sql, period_sql
 from pipeline.storage.engine import fingerprint
 from pipeline.storage.hashing import file_sha256
+from pipeline.storage.sql import Sql
 
 MARKS = "marks.json"
 
@@ -28,7 +29,7 @@ def file(folder: Path, period: str) -> Path:
 
 
 def marks(
-    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, Sql]
 ) -> dict[str, str]:
     """What each period would be made of now.
 

@@ -17,7 +17,7 @@ from pipeline.access.authorize import (
 from pipeline.classified import reference_values
 from pipeline.context import Context
 from pipeline.errors import EngineError, PolicyError, Unfinished
-from pipeline.policy.detect import PATTERNS
+from pipeline.policy.detect import looks_personal
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
 from pipeline.storage.engine import engine
@@ -127,10 +127,9 @@ def require_plain_note(context: Context, note: str) -> None:
     """
     if not note:
         return
-    pattern = "|".join(f"(?:{one})" for one in PATTERNS.values())
     with engine(context.layout.work) as connection:
         (found,) = connection.execute(
-            "SELECT regexp_matches($note, $pattern)", {"note": note, "pattern": pattern}
+            f"SELECT {looks_personal('$note')}", {"note": note}
         ).fetchall()[0]
         if not found and context.layout.reference_values.exists():
             reference_values.attach(connection, context.layout)
