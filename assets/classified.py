@@ -7,7 +7,8 @@ import dagster as dg
 from assets import lineage
 from assets.common import OWNERS, POOL, RUN_DATES
 from assets.resources import Store
-from pipeline.classified import population, reference_values
+from pipeline.classified import population
+from pipeline.classified.reference_values import attach
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import classified
@@ -30,7 +31,7 @@ from pipeline.storage.schema import CLASSIFIED
         "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
     },
 )
-def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
+def milestones(store: Store) -> dg.MaterializeResult[None]:
     """The record that holds of every enrolment, exam and message, over all deliveries so far.
 
     People are resolved through the roster, sensitive courses tagged, revisions superseded. The
@@ -62,7 +63,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     tags={"personal_data": "raw"},
     pool=POOL,
 )
-def known_values(store: Store) -> dg.MaterializeResult[None]:
+def reference_values(store: Store) -> dg.MaterializeResult[None]:
     """What the leak checks compare with: known courses, departments, and the deny-list.
 
     Lies in the vault, since the deny-list is made of raw identifiers.
@@ -70,7 +71,7 @@ def known_values(store: Store) -> dg.MaterializeResult[None]:
     layout = store.layout
     list_reference_values(store.context)
     with engine(layout.work) as connection:
-        reference_values.attach(connection, layout)
+        attach(connection, layout)
         ((courses, sensitive, denied),) = connection.sql(
             "SELECT (SELECT count(*) FROM reference.course), (SELECT count(sensitivity) FROM "
             "reference.course), (SELECT count(*) FROM reference.denylist)"

@@ -11,9 +11,12 @@ from pipeline.policy.fields import Audience, SourceField
 from pipeline.pseudonymized.pseudonymize import TABLES
 from pipeline.storage import schema
 
-CANONICAL = dg.AssetKey(["raw", "canonical_milestones"])
-CLASSIFIED = dg.AssetKey(["classified", "classified_milestones"])
-REFERENCE_VALUES = dg.AssetKey(["classified", "known_values"])
+CANONICAL = dg.AssetKey(["raw", "milestones"])
+CLASSIFIED = dg.AssetKey(["classified", "milestones"])
+REFERENCE_VALUES = dg.AssetKey(["classified", "reference_values"])
+RELEASE = dg.AssetKey(["published", "release"])
+PLAN = dg.AssetKey(["retained", "deletion_plan"])
+ERASURE = dg.AssetKey(["retained", "erasure"])
 # The canonical record's names of the classified columns that were renamed or derived.
 CLASSIFIED_FROM: dict[str, tuple[str, ...]] = {
     "person": ("learner_id",),
@@ -37,7 +40,7 @@ def source_key(source: str) -> dg.AssetKey:
 
 
 def pseudonymized_key(audience: Audience) -> dg.AssetKey:
-    return dg.AssetKey(["pseudonymized", f"milestones_for_{audience.value}"])
+    return dg.AssetKey(["pseudonymized", audience.value])
 
 
 def published_key(table: str) -> dg.AssetKey:

@@ -52,4 +52,4 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
     return pseudonymized
 
 
-pseudonymized_milestones = [_pseudonymized(audience) for audience in Audience]
+tables = [_pseudonymized(audience) for audience in Audience]

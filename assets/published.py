@@ -82,7 +82,7 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
     return staged
 
 
-staged_tables = [_staged(audience) for audience in Audience]
+tables = [_staged(audience) for audience in Audience]
 
 
 def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
@@ -145,7 +145,7 @@ def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
 
 
 @dg.asset(
-    key=dg.AssetKey(["published", "release"]),
+    key=lineage.RELEASE,
     group_name="published",
     deps=[lineage.published_key(table) for table in DATA_MAP.published],
     partitions_def=RUN_DATES,

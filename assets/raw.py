@@ -13,7 +13,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.relations import records
 from pipeline.storage.schema import CANONICAL
 
-landing_sources = [
+sources = [
     dg.AssetSpec(
         lineage.source_key(name),
         group_name="landing",
@@ -30,7 +30,7 @@ landing_sources = [
 @dg.asset(
     key=lineage.CANONICAL,
     group_name="raw",
-    deps=[spec.key for spec in landing_sources],
+    deps=[spec.key for spec in sources],
     partitions_def=RUN_DATES,
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
@@ -43,9 +43,7 @@ landing_sources = [
         "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
     },
 )
-def canonical_milestones(
-    context: dg.AssetExecutionContext, store: Store
-) -> dg.MaterializeResult[None]:
+def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
     """One night's delivery in the canonical schema, bad rows set aside with the rule they break.
 
     Free text stays outside, only the fact that there was some comes along. An unlisted file or

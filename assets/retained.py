@@ -5,15 +5,13 @@ from typing import Any
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import OWNERS, POOL, transient
 from assets.resources import Store
 from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.retained.past_retention import PlanItem
 from pipeline.subjects import request_register
-
-PLAN = dg.AssetKey(["retained", "deletion_plan"])
-ERASURE = dg.AssetKey(["retained", "erasure"])
 
 
 def plan_table(lines: list[PlanItem]) -> dg.TableMetadataValue:
@@ -27,7 +25,7 @@ def plan_table(lines: list[PlanItem]) -> dg.TableMetadataValue:
     )  # fmt: skip
 
 
-@dg.asset(key=PLAN, group_name="retained", owners=OWNERS, kinds={"duckdb"})
+@dg.asset(key=lineage.PLAN, group_name="retained", owners=OWNERS, kinds={"duckdb"})
 def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     """A dry run: what is past its window now, by which rule, and where it lies."""
     now = dt.datetime.now(dt.UTC)
@@ -65,7 +63,12 @@ def _told(receipt: dict[str, Any]) -> dict[str, Any]:
 
 
 @dg.asset(
-    key=ERASURE, group_name="retained", deps=[PLAN], owners=OWNERS, kinds={"duckdb"}, pool=POOL
+    key=lineage.ERASURE,
+    group_name="retained",
+    deps=[lineage.PLAN],
+    owners=OWNERS,
+    kinds={"duckdb"},
+    pool=POOL,
 )
 def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
     """Erases what is past its window, after a last look at holds and rules, and proves it.
@@ -81,14 +84,14 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     return dg.MaterializeResult(metadata=_told(done[-1]))
 
 
-@dg.asset_check(asset=ERASURE, blocking=True)
+@dg.asset_check(asset=lineage.ERASURE, blocking=True)
 def receipts_are_whole(store: Store) -> dg.AssetCheckResult:
     """No receipt was changed or taken out: each names the hash of the one before."""
     broken = receipts.broken(store.layout)
     return dg.AssetCheckResult(passed=not broken, metadata={"broken": broken})
 
 
-@dg.asset_check(asset=ERASURE)
+@dg.asset_check(asset=lineage.ERASURE)
 def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     """No request of a data subject is past its legal deadline (GDPR Art. 12(3))."""
     today = dt.datetime.now(dt.UTC).date()
@@ -98,4 +101,4 @@ def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     )
 
 
-retained_checks = [receipts_are_whole, requests_are_answered_in_time]
+checks = [receipts_are_whole, requests_are_answered_in_time]

@@ -37,9 +37,9 @@ processes that a contender starts. Made by
 
 """
 STAGES = {
-    "raw": ("raw__canonical_milestones",),
-    "classified": ("classified__classified_milestones", "classified__known_values"),
-    "pseudonymized": ("pseudonymized__milestones_for_",),
+    "raw": ("raw__",),
+    "classified": ("classified__",),
+    "pseudonymized": ("pseudonymized__",),
     "published": ("staged_for_",),
     "release and reconciliation": ("published__release",),
 }
