@@ -46,6 +46,7 @@ class Published(Strict):
     An `encrypted` one is so at rest, and is the only one of its database.
     """
 
+    description: Annotated[str, Field(min_length=1)]
     audience: Audience
     database: str
     columns: tuple[str, ...]
@@ -65,11 +66,13 @@ class Published(Strict):
 
 
 class Column(Strict):
-    """A published column: DuckDB type, the closed domain of its values, and its lineage."""
+    """A column of a pseudonymized or published table: DuckDB type, the closed domain of its values,
+    the canonical fields it is made of, and what it means in words."""
 
     type: str
     rule: str
     made_from: tuple[str, ...] = Field(alias="from")
+    description: Annotated[str, Field(min_length=1)]
 
 
 class DataMap(Strict):

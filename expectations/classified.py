@@ -1,0 +1,34 @@
+"""Classified: what must hold of the current record of every milestone."""
+
+from __future__ import annotations
+
+from expectations import suite
+from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
+from pipeline.classified.classify import sensitivity_sql
+from pipeline.policy.data_map import DataMap
+from pipeline.storage import relations
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout
+from pipeline.storage.schema import CLASSIFIED, STATUSES, namespaced
+
+# Rule to the SQL test that every row must pass. `sensitive` says, worked out anew from the course
+# codes and titles in the table, whether the row's course is sensitive.
+RULES = {
+    "person.namespaced": namespaced("person"),
+    "status.vocabulary": f"status IN {STATUSES}",
+    "course_code.sensitivity_tagged": "NOT coalesce(sensitive, false) OR sensitivity IS NOT NULL",
+}
+
+
+def validate(layout: Layout, data_map: DataMap) -> suite.SuiteResult:
+    """The classified rows: schema and RULES."""
+    rows = relations.classified(layout)
+    with engine(layout.work) as connection:
+        connection.execute(
+            f"CREATE TEMP TABLE course AS SELECT course_code, "
+            f"{sensitivity_sql(data_map)} IS NOT NULL AS sensitive FROM "
+            f"(SELECT DISTINCT course_code, course_title FROM {rows}) GROUP BY course_code"
+        )
+        found = schema_evidence(connection, rows, CLASSIFIED)
+        found |= count_broken(connection, f"{rows} LEFT JOIN course USING (course_code)", RULES)
+    return suite.judge("classified", [*SCHEMA_RULES, *RULES], found)
