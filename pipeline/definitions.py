@@ -15,11 +15,14 @@ from assets import (
     schedules,
     sensors,
 )
+from assets.common import policy_version
 from assets.resources import Store, store_from_environment
 
 
 def definitions(store: Store) -> dg.Definitions:
     """The whole code location over one data folder."""
+    policy = policy_version(store)
+    nightly, retention = jobs.nightly(policy), jobs.retention(policy)
     return dg.Definitions(
         assets=[
             *raw.sources,
@@ -33,8 +36,8 @@ def definitions(store: Store) -> dg.Definitions:
             retained.erasure,
         ],
         asset_checks=[*checks.checks, *retained.checks],
-        jobs=[jobs.nightly, jobs.retention],
-        schedules=[schedules.nightly_run, schedules.nightly_retention],
+        jobs=[nightly, retention],
+        schedules=[schedules.nightly_run(nightly), schedules.nightly_retention(retention)],
         sensors=[sensors.alert_on_failure, sensors.lineage_on_success],
         resources={"store": store},
     )
