@@ -34,7 +34,7 @@ def _day(text: str | None) -> dt.date:
 @app.command()
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
-    """Make a demo delivery, run its two nights end to end, and show what was published."""
+    """Make two demo deliveries, run both and the retention job, and show what was published."""
     from assets.resources import store_from_environment
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
@@ -50,6 +50,10 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
             if not run.run(home, day):
                 raise typer.Exit(1)
             staff.assign_manager(context)
+        # Once, so that a plan and a receipt are there to see.
+        if not run.run_job(home, "retention", None):
+            raise typer.Exit(1)
+        screen.say("what is past retention is erased; `milestones receipt` shows the receipt")
         if not views.demo(context, 6):
             raise typer.Exit(1)
 
