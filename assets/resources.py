@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
+from expectations.domains import require_domains
 from pipeline.access import approval
 from pipeline.access.suspension import require_not_suspended
 from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.keys.ring import KeyRing
 from pipeline.policy import access, governance, governance_checks
 from pipeline.policy.data_map import DataMap, load_data_map
@@ -22,9 +25,15 @@ from pipeline.storage import store_format
 from pipeline.storage.layout import Layout, default_policy
 from pipeline.subjects import legal_holds
 
+POLICY = "milestones/policy"  # run tag: version of the policy that the run's job was defined by
+CHANGED = (
+    "the policy files have changed since this code location was loaded: reload it (restart "
+    "`dagster dev` or the code server, or run the command again) and start the run again"
+)
+
 
 class Store(dg.ConfigurableResource[None]):
-    """The data folder and the policy that rules over it.
+    """The data folder and the policy that rules over it. Within a run the policy is loaded once.
 
     Attributes:
         home: the data folder.
@@ -35,6 +44,12 @@ class Store(dg.ConfigurableResource[None]):
     home: str
     landing_url: str = ""
     policy_folder: str = str(default_policy())
+    _run: dg.DagsterRun | None = PrivateAttr(default=None)
+    _loaded: Context | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the run, whose policy `context` then is."""
+        self._run = context.run
 
     @property
     def layout(self) -> Layout:
@@ -49,26 +64,45 @@ class Store(dg.ConfigurableResource[None]):
 
     @property
     def data_map(self) -> DataMap:
-        return load_data_map(Path(self.policy_folder) / "data_map.yaml")
+        return self.context.data_map
 
     @property
     def retention(self) -> RetentionRules:
-        return load_retention(Path(self.policy_folder) / "retention_rules.yaml")
+        return self.context.rules
 
     @property
     def disclosure(self) -> DisclosureRules:
-        return load_disclosure(Path(self.policy_folder) / "disclosure_rules.yaml")
+        return self.context.disclosure
 
     @property
     def context(self) -> Context:
-        """Data folder, policy and keys together."""
+        """Data folder, policy and keys together.
+
+        Raises:
+            PolicyError: a policy file is broken, or, within a run, the files are another version
+                than the one that the run's job, assets and checks were made from.
+        """
+        if self._run is None:
+            return self._load()
+        if self._loaded is None:
+            loaded = self._load()
+            if self._run.tags.get(POLICY, loaded.version) != loaded.version:
+                raise PolicyError(CHANGED)
+            self._loaded = loaded
+        return self._loaded
+
+    def _load(self) -> Context:
         folder = Path(self.policy_folder)
         return Context(
-            self.layout, self.data_map, self.retention, self.disclosure, self.key_ring,
-            access.load_access(folder / "access_rules.yaml"),
-            governance.load_governance(folder / "governance.yaml"),
-            version(folder),
-        )  # fmt: skip
+            layout=self.layout,
+            data_map=load_data_map(folder / "data_map.yaml"),
+            rules=load_retention(folder / "retention_rules.yaml"),
+            disclosure=load_disclosure(folder / "disclosure_rules.yaml"),
+            ring=self.key_ring,
+            access=access.load_access(folder / "access_rules.yaml"),
+            governance=governance.load_governance(folder / "governance.yaml"),
+            version=version(folder),
+        )
 
     @property
     def key_ring(self) -> KeyRing:
@@ -76,10 +110,11 @@ class Store(dg.ConfigurableResource[None]):
         return KeyRing(Path(ring) if ring else self.layout.key_ring)
 
     def require_valid_policy(self, today: dt.date) -> None:
-        """Raises PolicyError when a policy file is broken or contradicts another one, a rule or a
-        live legal hold is past its review, or legal and HR have not signed the files as they
-        are."""
+        """Raises PolicyError when a policy file is broken or contradicts another one, a column's
+        rule is no domain, a rule or a legal hold in force is past its review, or legal and HR have
+        not signed the files as they are."""
         context = self.context
+        require_domains(context.data_map)
         require_coverage(context.rules, context.data_map)
         require_matching(context.disclosure, context.data_map)
         governance_checks.require_lawful_basis(context.governance, context.data_map)
@@ -90,7 +125,7 @@ class Store(dg.ConfigurableResource[None]):
 
     def require_lawful_use(self, today: dt.date) -> None:
         """Raises PolicyError as `require_valid_policy`, when a purpose, contract or transfer has
-        expired, and while an incident has frozen everything. Deletions do not ask this: what may
+        expired, and while an incident has suspended everything. Deletions do not ask this: what may
         not be used must still be erased."""
         self.require_valid_policy(today)
         context = self.context

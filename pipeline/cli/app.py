@@ -51,7 +51,7 @@ def options(
 @app.command()
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
-    """Make a demo delivery, run its two nights end to end, and show what was published."""
+    """Make two demo deliveries, run both and the retention job, and show what was published."""
     from assets.resources import store_from_environment
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
@@ -66,6 +66,9 @@ def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records
         for day in days:
             end(run.run(home, day))
             staff.assign_manager(context)
+        # Once, so that a plan and a receipt are there to see.
+        end(run.run_job(home, "retention", None))
+        screen.say("what is past retention is erased; `milestones receipt` shows the receipt")
         end(views.demo(context, 6))
 
 
