@@ -7,6 +7,10 @@ class PolicyError(ValueError):
     """A rule of the policy files is broken; the text names the rule, never a value."""
 
 
+class SettingsError(PolicyError):
+    """An environment variable has a wrong value; the text names the variable, never the value."""
+
+
 class EngineError(RuntimeError):
     """A failure of DuckDB without DuckDB's words, which quote the offending value."""
 

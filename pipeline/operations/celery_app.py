@@ -5,17 +5,18 @@ celery -A pipeline.production.celery_app worker -Q dagster --concurrency 1
 
 from __future__ import annotations
 
-import os
-
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
 
-from pipeline.operations.workers import BROKER, RESULTS, SETTINGS
+from pipeline.operations.workers import SETTINGS
+from pipeline.settings import settings
 
+given = settings()
+assert given.broker is not None, "MILESTONES_BROKER is not set"
 app = make_app(
     {
-        "broker": os.environ[BROKER],
-        "backend": os.environ.get(RESULTS, "rpc://"),
+        "broker": given.broker.get_secret_value(),
+        "backend": given.broker_results.get_secret_value() if given.broker_results else "rpc://",
         "config_source": SETTINGS,
     }
 )  # type: ignore[no-untyped-call]

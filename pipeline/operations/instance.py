@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
 
-DATABASE = "MILESTONES_DATABASE"
+from pipeline.settings import settings as environment
+from pipeline.settings import variable
+
+DATABASE = variable("database")
 MARK = (
     "# Made from the environment by `milestones`; take this line out to keep the file as it is.\n"
 )
@@ -39,7 +41,7 @@ def settings() -> dict[str, Any]:
                                             "success": 30}},
         },
     }  # fmt: skip
-    if os.environ.get(DATABASE):
+    if environment().database is not None:
         told["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
     return told
 

@@ -8,13 +8,14 @@ their events come back: no row of anybody's goes through the broker.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import dagster as dg
 
-BROKER = "MILESTONES_BROKER"
-RESULTS = "MILESTONES_BROKER_RESULTS"  # where what became of a step is left for the run to find
+from pipeline.settings import settings, variable
+
+BROKER = variable("broker")
+RESULTS = variable("broker_results")  # where what became of a step is left for the run to find
 SETTINGS = {
     # One step at a time is taken, and given back if the worker's process dies with it.
     "worker_prefetch_multiplier": 1,
@@ -27,13 +28,13 @@ SETTINGS = {
 def executor() -> dg.ExecutorDefinition:
     """Of the night: Celery's workers, or else one step after the other in the run's own process,
     since DuckDB uses all cores by itself and memory is then one step's."""
-    if not os.environ.get(BROKER):
+    if settings().broker is None:
         return dg.in_process_executor
     # Only who has workers needs the library.
     from dagster_celery import celery_executor
 
     # A run's configuration keeps the variables' names, and not what secrets stand in them.
     told: dict[str, Any] = {"broker": {"env": BROKER}, "config_source": SETTINGS}
-    if os.environ.get(RESULTS):
+    if settings().broker_results is not None:
         told["backend"] = {"env": RESULTS}
     return celery_executor.configured(told, name="celery")
