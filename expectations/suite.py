@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 from expectations.evidence import Evidence
 
@@ -22,14 +24,33 @@ class Verdict:
         return not self.broken and not self.missing
 
 
+def _load() -> None:
+    """Import Great Expectations, which takes seconds."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    import pandas  # noqa: F401
+
+
+@cache
+def preload() -> Future[None]:
+    """Load Great Expectations in a thread, while the first steps of a run are busy in DuckDB.
+
+    Returns:
+        What ends when it is loaded; `judge` waits for it, and raises what went wrong in it.
+    """
+    loader = ThreadPoolExecutor(1, "great-expectations")
+    loading = loader.submit(_load)
+    loader.shutdown(wait=False)
+    return loading
+
+
 def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
     """Validate evidence with Great Expectations: every declared count is there and is nought.
 
     Deny by default: a count that is missing (the table lacked the column) fails the suite, and
     so does a count that nobody declared.
     """
-    # Imported here: Great Expectations takes seconds to load and only checks need it.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    # Imported here: only checks need it.
+    preload().result()
     import great_expectations as gx
     import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
