@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,10 +11,11 @@ import psycopg2
 
 from assets.resources import Store, store_from_environment
 from pipeline.operations import instance
+from pipeline.settings import settings
 
 # The day's delivery is complete when the day ends where the company is.
 RUN_DATES = dg.DailyPartitionsDefinition(
-    start_date=os.environ.get("MILESTONES_FIRST_RUN_DATE", "2026-01-01"),
+    start_date=settings().first_run_date.isoformat(),
     timezone="Europe/Berlin",
     end_offset=1,
 )

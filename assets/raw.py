@@ -7,6 +7,7 @@ import dagster as dg
 from assets import lineage, schemas
 from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
+from expectations import suite
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
 from pipeline.storage.engine import engine
@@ -50,6 +51,8 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_lawful_use(now.date())
+    # The checks of the next steps need it.
+    suite.preload()
     delivery = run_date(context)
     with transient(context), store.layout.locked():
         store.layout.clear_unfinished()

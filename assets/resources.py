@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from pathlib import Path
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from expectations.domains import require_domains
-from pipeline.access import approval
-from pipeline.access.suspension import require_not_suspended
-from pipeline.context import Context
+from pipeline.context import Context, key_ring, load_context, open_layout
 from pipeline.errors import PolicyError
+from pipeline.governance import validity
 from pipeline.keys.ring import KeyRing
-from pipeline.policy import access, governance, governance_checks
-from pipeline.policy.data_map import DataMap, load_data_map
-from pipeline.policy.disclosure import DisclosureRules, load_disclosure, require_matching
-from pipeline.policy.retention import RetentionRules, load_retention, require_current
-from pipeline.policy.retention_coverage import require_coverage
-from pipeline.policy.version import version
-from pipeline.storage import store_format
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.retention import RetentionRules
+from pipeline.settings import settings
 from pipeline.storage.layout import Layout, default_policy
-from pipeline.subjects import legal_holds
 
 POLICY = "milestones/policy"  # run tag: version of the policy that the run's job was defined by
 CHANGED = (
@@ -33,12 +26,13 @@ CHANGED = (
 
 
 class Store(dg.ConfigurableResource[None]):
-    """The data folder and the policy that rules over it. Within a run the policy is loaded once.
+    """The data folder and its policy, as a Dagster resource. Within a run the policy is loaded
+    once.
 
     Attributes:
         home: the data folder.
         landing_url: fsspec URL of the deliveries; empty for <home>/landing.
-        policy_folder: where the policy files lie (pipeline/access/approval.py lists them).
+        policy_folder: where the policy files lie (pipeline/policy/version.py lists them).
     """
 
     home: str
@@ -53,14 +47,8 @@ class Store(dg.ConfigurableResource[None]):
 
     @property
     def layout(self) -> Layout:
-        """The data folder, opened for work: whatever reads or writes it comes through here.
-
-        Raises:
-            PolicyError: it has another format than this version reads.
-        """
-        found = Layout(Path(self.home).absolute(), self.landing_url or None)
-        store_format.require(found.root)
-        return found
+        """As `pipeline.context.open_layout`."""
+        return open_layout(Path(self.home), self.landing_url or None)
 
     @property
     def data_map(self) -> DataMap:
@@ -92,52 +80,26 @@ class Store(dg.ConfigurableResource[None]):
         return self._loaded
 
     def _load(self) -> Context:
-        folder = Path(self.policy_folder)
-        return Context(
-            layout=self.layout,
-            data_map=load_data_map(folder / "data_map.yaml"),
-            rules=load_retention(folder / "retention_rules.yaml"),
-            disclosure=load_disclosure(folder / "disclosure_rules.yaml"),
-            ring=self.key_ring,
-            access=access.load_access(folder / "access_rules.yaml"),
-            governance=governance.load_governance(folder / "governance.yaml"),
-            version=version(folder),
-        )
+        return load_context(Path(self.home), self.landing_url or None, Path(self.policy_folder))
 
     @property
     def key_ring(self) -> KeyRing:
-        ring = os.environ.get("MILESTONES_KEYRING")
-        return KeyRing(Path(ring) if ring else self.layout.key_ring)
+        return key_ring(self.layout)
 
     def require_valid_policy(self, today: dt.date) -> None:
-        """Raises PolicyError when a policy file is broken or contradicts another one, a column's
-        rule is no domain, a rule or a legal hold in force is past its review, or legal and HR have
-        not signed the files as they are."""
-        context = self.context
-        require_domains(context.data_map)
-        require_coverage(context.rules, context.data_map)
-        require_matching(context.disclosure, context.data_map)
-        governance_checks.require_lawful_basis(context.governance, context.data_map)
-        access.require_consistent(context.access, context.data_map, context.governance)
-        require_current(context.rules, today)
-        legal_holds.require_reviewed(context.layout, today)
-        approval.require_approved(context.layout, context.access, context.version)
+        """As `pipeline.governance.validity.require_valid_policy`."""
+        validity.require_valid_policy(self.context, today)
 
     def require_lawful_use(self, today: dt.date) -> None:
-        """Raises PolicyError as `require_valid_policy`, when a purpose, contract or transfer has
-        expired, and while an incident has suspended everything. Deletions do not ask this: what may
-        not be used must still be erased."""
-        self.require_valid_policy(today)
-        context = self.context
-        require_not_suspended(context.layout)
-        governance_checks.require_current(context.governance, today)
+        """As `pipeline.governance.validity.require_lawful_use`."""
+        validity.require_lawful_use(self.context, today)
 
 
 def store_from_environment() -> Store:
-    """MILESTONES_HOME (default ./data), MILESTONES_LANDING (default <home>/landing) and
-    MILESTONES_POLICY (default: `default_policy`)."""
+    """The data folder and policy that the settings name (pipeline/settings.py)."""
+    given = settings()
     return Store(
-        home=os.environ.get("MILESTONES_HOME", "data"),
-        landing_url=os.environ.get("MILESTONES_LANDING", ""),
-        policy_folder=os.environ.get("MILESTONES_POLICY", str(default_policy())),
+        home=str(given.home),
+        landing_url=given.landing or "",
+        policy_folder=str(given.policy or default_policy()),
     )

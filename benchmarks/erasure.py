@@ -74,7 +74,7 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     from pipeline.raw.deliveries import ingest
 
     store = Store(home=str(home))
-    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    people.create_staff(store.context, dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
     for first in months[:-1]:
         delivery = first + dt.timedelta(days=27)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 
 import polars as pl
 
@@ -33,6 +35,25 @@ class SuiteResult:
         return not self.broken and not self.missing
 
 
+def _load() -> None:
+    """Import Great Expectations, which takes seconds."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    import great_expectations  # noqa: F401
+
+
+@cache
+def preload() -> Future[None]:
+    """Load Great Expectations in a thread, while the first steps of a run are busy in DuckDB.
+
+    Returns:
+        What ends when it is loaded; `judge` waits for it, and raises what went wrong in it.
+    """
+    loader = ThreadPoolExecutor(1, "great-expectations")
+    loading = loader.submit(_load)
+    loader.shutdown(wait=False)
+    return loading
+
+
 def judge(suite: str, declared: Iterable[str], evidence: Evidence) -> SuiteResult:
     """Validate counts with Great Expectations: every declared rule has one, and it is zero.
 
@@ -56,8 +77,8 @@ def judge(suite: str, declared: Iterable[str], evidence: Evidence) -> SuiteResul
 
 def _failed_columns(suite: str, rules: list[str], counts: pl.DataFrame) -> set[str]:
     """Which columns of the counts fail: `rule` (one is missing or undeclared), `count` (not 0)."""
-    # Imported here: Great Expectations takes seconds to load and only checks need it.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    # Imported here: only checks need it.
+    preload().result()
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.core.expect_column_distinct_values_to_equal_set import (

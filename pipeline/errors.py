@@ -15,6 +15,10 @@ class Unfinished(PolicyError):
     """Something that has to be run first, or again, is missing."""
 
 
+class SettingsError(PolicyError):
+    """An environment variable has a wrong value; the text names the variable, never the value."""
+
+
 class EngineError(RuntimeError):
     """A failure of DuckDB, without its own text where that could quote a value."""
 

@@ -19,6 +19,7 @@ from pipeline.context import Context
 from pipeline.errors import BadInput
 from pipeline.keys import signing
 from pipeline.policy.access import Role
+from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
 SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
@@ -26,7 +27,7 @@ SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
 
 def actor() -> str:
     """Who runs the command: MILESTONES_ACTOR, or the user of the operating system."""
-    return os.environ.get("MILESTONES_ACTOR") or getpass.getuser()
+    return settings().actor or getpass.getuser()
 
 
 def role_named(text: str) -> Role:

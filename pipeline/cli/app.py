@@ -52,16 +52,13 @@ def options(
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
     """Make two demo deliveries, run both and the retention job, and show what was published."""
-    from assets.resources import store_from_environment
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
     with retained.open_context(home, valid=False) as context:
-        if staff.create_staff(
-            context, Path(store_from_environment().policy_folder), retained.now()
-        ):
+        if staff.create_staff(context, retained.now()):
             screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
             end(run.run(home, day))

@@ -41,14 +41,13 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
 def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """What changed policy files would change, in keys, rows, columns and people."""
-    from assets.resources import store_from_environment
     from pipeline.cli import oversight
+    from pipeline.context import context_from_settings
     from pipeline.governance import preview
 
     with open_context(home, valid=False) as context:
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        found = preview.preview(context, Path(store.policy_folder), changed.context, folder, now())
+        changed = context_from_settings(home, folder)
+        found = preview.preview(context, context.policy_folder, changed, folder, now())
         oversight.preview(found)
     end(Exit.REFUSED if found.stopped_by else Exit.DONE)
 
@@ -59,22 +58,21 @@ def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the sign
                  actor: Annotated[list[str], typer.Option(help="Repeatable.")],
                  home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Give a pilot group its files under a changed policy; nobody else's change."""
-    from assets.resources import store_from_environment
     from pipeline.cli import screen
+    from pipeline.context import context_from_settings
     from pipeline.governance import pilot
+    from pipeline.governance.validity import require_lawful_use
 
     with open_context(home):
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        changed.require_lawful_use(now().date())
-        screen.say(f"pilot in {pilot.start(changed.context, tuple(actor), now())}")
+        changed = context_from_settings(home, folder)
+        require_lawful_use(changed, now().date())
+        screen.say(f"pilot in {pilot.start(changed, tuple(actor), now())}")
 
 
 @policy.command("sign")
 def policy_sign(role: Annotated[str, typer.Option()], key: Key,
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Sign the policy files as they are, as legal or as HR."""
-    from assets.resources import store_from_environment
     from pipeline.access import approval, audit
     from pipeline.cli import screen
     from pipeline.keys import signing
@@ -83,7 +81,7 @@ def policy_sign(role: Annotated[str, typer.Option()], key: Key,
         with given("--key"):
             private = signing.load_private_key(key.read_bytes())
         hash_ = approval.sign(
-            context.layout, Path(store_from_environment().policy_folder), context.access,
+            context.layout, context.policy_folder, context.access,
             audit.actor(), audit.role_named(role), private,
             now(),
         )  # fmt: skip

@@ -29,13 +29,12 @@ def metrics(home: Home = DEFAULT_HOME,
     """Figures about the pipeline in Prometheus' text format."""
     from prometheus_client import generate_latest, start_http_server
 
-    from assets.resources import store_from_environment
     from pipeline.cli import run, screen
+    from pipeline.context import context_from_settings
     from pipeline.operations.metrics import registry
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
     with open_context(home, valid=False), run.instance(home) as instance:
-        made = registry(lambda: store.context, instance)
+        made = registry(lambda: context_from_settings(home), instance)
         if port is None:
             sys.stdout.write(generate_latest(made).decode())
             return

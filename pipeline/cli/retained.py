@@ -40,15 +40,17 @@ def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
     """
     from pydantic import ValidationError
 
-    from assets.resources import store_from_environment
     from pipeline.cli import screen
+    from pipeline.context import context_from_settings
     from pipeline.errors import EngineError, ErasureError, PolicyError
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
     try:
+        context = context_from_settings(home)
         if valid:
-            store.require_valid_policy(now().date())
-        yield store.context
+            from pipeline.governance.validity import require_valid_policy
+
+            require_valid_policy(context, now().date())
+        yield context
     except (PolicyError, ErasureError, EngineError) as error:
         screen.warn(str(error))
         raise typer.Exit(exits.of(error)) from None

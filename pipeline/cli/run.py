@@ -18,6 +18,8 @@ from pipeline.cli.exits import Exit, of_run
 from pipeline.cli.screen import console, say, warn
 from pipeline.cli.views import reconciliation
 from pipeline.operations import instance as settings
+from pipeline.settings import settings as current_settings
+from pipeline.settings import use_home
 from pipeline.storage.layout import Layout
 
 
@@ -42,7 +44,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, by default below the data folder."""
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.environ["MILESTONES_HOME"] = str(home)
+    use_home(home)
     instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
     with ExitStack() as stack:
         # Two that make its database at once leave it with two versions.
@@ -108,10 +110,9 @@ def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
     """Take in what lies between two nights and is not in the store, then run the last night of it;
     done if that was published."""
     from assets import lineage
-    from assets.resources import store_from_environment
     from pipeline.raw import deliveries
 
-    layout = store_from_environment().model_copy(update={"home": str(home)}).layout
+    layout = Layout(home.absolute(), current_settings().landing)
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
         warn("no delivery lies between these nights")

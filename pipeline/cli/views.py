@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.resources import store_from_environment
 from pipeline.access.authorize import AccessRequest
 from pipeline.cli.exits import Exit, of
 from pipeline.cli.screen import console, grid_of, page, say, warn
@@ -136,14 +135,15 @@ def risk(home: Path) -> Exit:
 
 def admission(home: Path, day: dt.date) -> Exit:
     """Print whether a delivery would be admitted."""
+    from pipeline.context import context_from_settings
+    from pipeline.governance.validity import require_valid_policy
     from pipeline.raw.deliveries import admitted
     from pipeline.raw.readers.base import MalformedFile
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
-    layout = store.layout
     try:
-        store.require_valid_policy(dt.datetime.now(dt.UTC).date())
-        with admitted(layout, store.data_map, day) as files:
+        context = context_from_settings(home)
+        require_valid_policy(context, dt.datetime.now(dt.UTC).date())
+        with admitted(context.layout, context.data_map, day) as files:
             for file in files:
                 say(f"{file.path.name}: {file.source}, {file.size} bytes, every column listed")
     except (PolicyError, MalformedFile) as error:

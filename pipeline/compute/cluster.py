@@ -18,12 +18,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.settings import settings, variable
 from pipeline.storage.engine import cores
 
 if TYPE_CHECKING:
     from distributed import Client
 
-SETTING = "MILESTONES_CLUSTER"
+SETTING = variable("cluster")
 PIECES_A_WORKER = 4  # so that one slow piece does not leave other workers idle
 WORTH_A_PROCESS = 100_000  # contributions; starting a process and its imports takes a second
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 
 def address() -> str | None:
     """The address of the cluster's scheduler; None for this machine only."""
-    return os.environ.get(SETTING) or None
+    return settings().cluster
 
 
 def shards() -> int:
