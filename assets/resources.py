@@ -101,6 +101,14 @@ class Store(dg.ConfigurableResource[None]):
         ring = os.environ.get("MILESTONES_KEYRING")
         return KeyRing(Path(ring) if ring else self.layout.key_ring)
 
+    def require_loaded_policy(self) -> None:
+        """The first thing that the first step of a job does.
+
+        Raises:
+            PolicyError: as `context`.
+        """
+        _ = self.context
+
     def require_valid_policy(self, today: dt.date) -> None:
         """Raises PolicyError when a policy file is broken or contradicts another one, a column's
         rule is no domain, a rule or a legal hold in force is past its review, or legal and HR have
