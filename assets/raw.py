@@ -48,6 +48,7 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
     Of free text only the fact that there was some is stored. A file or column that is not in the
     data map stops the run before anything is written.
     """
+    store.require_loaded_policy()
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_lawful_use(now.date())

@@ -86,6 +86,14 @@ class Store(dg.ConfigurableResource[None]):
     def key_ring(self) -> KeyRing:
         return key_ring(self.layout)
 
+    def require_loaded_policy(self) -> None:
+        """The first thing that the first step of a job does.
+
+        Raises:
+            PolicyError: as `context`.
+        """
+        _ = self.context
+
     def require_valid_policy(self, today: dt.date) -> None:
         """As `pipeline.governance.validity.require_valid_policy`."""
         validity.require_valid_policy(self.context, today)

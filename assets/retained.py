@@ -56,6 +56,7 @@ def plan_table(lines: list[PlanItem]) -> dg.TableMetadataValue:
 )
 def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     """A dry run: what is past retention now, under which rule, and where it is."""
+    store.require_loaded_policy()
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
