@@ -5,13 +5,15 @@ import datetime as dt
 import dagster as dg
 
 from assets import lineage
-from assets.common import OWNERS, POOL, RUN_DATES
+from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
 from pipeline.classified import population, reference_values
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import classified
 from pipeline.storage.schema import CLASSIFIED
+
+LINEAGE = lineage.classified_lineage(DATA_MAP)
 
 
 @dg.asset(
@@ -24,10 +26,8 @@ from pipeline.storage.schema import CLASSIFIED
     tags={"personal_data": "raw"},
     pool=POOL,
     metadata={
-        "dagster/column_schema": lineage.typed_schema(
-            CLASSIFIED, lineage.classified_lineage(CLASSIFIED)
-        ),
-        "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+        "dagster/column_schema": lineage.typed_schema(CLASSIFIED, LINEAGE),
+        "dagster/column_lineage": LINEAGE,
     },
 )
 def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
@@ -47,7 +47,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
             "dagster/row_count": rows,
             "people": people,
             "records_on_sensitive_courses": sensitive,
-            "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+            "dagster/column_lineage": LINEAGE,
         }
     )
 

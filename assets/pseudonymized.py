@@ -8,15 +8,18 @@ from assets.resources import Store
 from expectations.boundaries import inner_columns
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized import steps
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns
 from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
 
 
 def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
+    links = lineage.pseudonymized_lineage(audience)
+
     @dg.asset(
         key=lineage.pseudonymized_key(audience),
-        description=f"Milestones for the audience `{audience.value}`: {', '.join(TABLES[audience])}. "
+        description=f"Milestones for the audience `{audience.value}`: "
+        f"{', '.join(columns(audience))}. "
         "The raw identifier behind a reference is in the vault, apart from here.",
         group_name="pseudonymized",
         deps=[lineage.CLASSIFIED, lineage.REFERENCE_VALUES],
@@ -28,9 +31,9 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
         metadata={
             "dagster/column_schema": lineage.typed_schema(
                 {name: kind for name, (_, kind) in inner_columns(DATA_MAP, audience).items()},
-                lineage.pseudonymized_lineage(audience),
+                links,
             ),
-            "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+            "dagster/column_lineage": links,
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
@@ -45,7 +48,7 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": rows,
                 "key_epoch": key.epoch,
-                "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+                "dagster/column_lineage": links,
             }
         )
 

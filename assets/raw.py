@@ -11,7 +11,6 @@ from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
 from pipeline.storage.engine import engine
 from pipeline.storage.relations import records
-from pipeline.storage.schema import CANONICAL
 
 landing_sources = [
     dg.AssetSpec(
@@ -38,7 +37,7 @@ landing_sources = [
     pool=POOL,
     metadata={
         "dagster/column_schema": lineage.typed_schema(
-            CANONICAL, lineage.canonical_lineage(DATA_MAP)
+            lineage.CANONICAL_COLUMNS, lineage.canonical_lineage(DATA_MAP)
         ),
         "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
     },

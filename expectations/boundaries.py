@@ -15,7 +15,7 @@ from pipeline.classified.models import sensitivity_model
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns
 from pipeline.published import equivalence_classes, gate
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
@@ -97,7 +97,7 @@ def inner_columns(data_map: DataMap, audience: Audience) -> dict[str, tuple[str,
     """One audience's pseudonymized columns: name to kind and DuckDB type."""
     return {
         name: INNER.get(name) or (data_map.columns[name].rule, data_map.columns[name].type)
-        for name in TABLES[audience]
+        for name in columns(audience)
     }
 
 
