@@ -38,9 +38,9 @@ memory is that of all processes that a contender starts. Produced by
 """
 TITLES = {"night": "first run", "another": "next run"}  # of contenders, where not their names
 STAGES = {
-    "raw": ("raw__canonical_milestones",),
-    "classified": ("classified__classified_milestones", "classified__known_values"),
-    "pseudonymized": ("pseudonymized__milestones_for_",),
+    "raw": ("raw__",),
+    "classified": ("classified__",),
+    "pseudonymized": ("pseudonymized__",),
     "published": ("staged_for_",),
     "release and reconciliation": ("published__release",),
 }

@@ -78,12 +78,12 @@ def blind(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def by_exchange(
-    _good_night: tuple[Estate, object], tmp_path_factory: pytest.TempPathFactory, objects: Any,
+    _good_night: Estate, tmp_path_factory: pytest.TempPathFactory, objects: Any,
     instance: dg.DagsterInstance,
 ) -> Path:  # fmt: skip
     """The company after a night by object storage, on two workers; for reading only."""
     home = tmp_path_factory.mktemp("exchange") / "home"
-    shutil.copytree(_good_night[0].home, home, symlinks=True)
+    shutil.copytree(_good_night.home, home, symlinks=True)
     # Every row is made anew, and every month is told, chosen and attacked by the workers, too.
     for gone in ("classified", "pseudonymized", "told"):
         shutil.rmtree(home / "store" / gone)

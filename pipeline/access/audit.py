@@ -16,9 +16,10 @@ from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import AccessLog
 from pipeline.access.staff import is_name
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput
 from pipeline.keys import signing
 from pipeline.policy.access import Role
+from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
 SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
@@ -26,32 +27,32 @@ SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
 
 def actor() -> str:
     """Who runs the command: MILESTONES_ACTOR, or the user of the operating system."""
-    return os.environ.get("MILESTONES_ACTOR") or getpass.getuser()
+    return settings().actor or getpass.getuser()
 
 
 def role_named(text: str) -> Role:
     """A role by its name.
 
     Raises:
-        PolicyError: there is no such role.
+        BadInput: there is no such role.
     """
     try:
         return Role(text)
     except ValueError:
-        raise PolicyError(f"there is no such role; choose one of {', '.join(Role)}") from None
+        raise BadInput(f"there is no such role; choose one of {', '.join(Role)}") from None
 
 
 def new_key_pair(path: Path) -> str:
     """Make an Ed25519 key pair: the private key in a new file, mode 0600; returns the public one.
 
     Raises:
-        PolicyError: the file exists.
+        BadInput: the file exists.
     """
     made = Ed25519PrivateKey.generate()
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        raise PolicyError("the file for the private key already exists") from None
+        raise BadInput("the file for the private key already exists") from None
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(signing.private_pem(made))
     return signing.public_pem(made)

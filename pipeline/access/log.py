@@ -19,7 +19,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pipeline.access.segments import Files, Postgres, Segments, append_lines, last_line
 from pipeline.keys import signing
+from pipeline.settings import settings
 from pipeline.storage.files import replace_text
 from pipeline.storage.layout import Layout
 
@@ -78,9 +78,9 @@ class AccessLog:
     def __init__(self, layout: Layout) -> None:
         folder = layout.vault / "access"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        server, anchor = os.environ.get("MILESTONES_LOG"), os.environ.get("MILESTONES_ANCHOR")
-        self.kept: Segments = _server(server) if server else Files(folder)
-        self.anchor = Path(anchor) if anchor else folder / "anchor"
+        given = settings()
+        self.kept: Segments = _server(given.log.get_secret_value()) if given.log else Files(folder)
+        self.anchor = given.anchor or folder / "anchor"
         self.key_path = layout.vault / "access-key.pem"
         self.public_path = layout.vault / "access-key.pub"
 

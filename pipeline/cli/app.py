@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.cli import governance, incidents, operations, reading, requests, retained
+from pipeline.cli import governance, incidents, operations, reading, requests, retained, start
+from pipeline.cli.exits import EPILOG, end
 
 app = typer.Typer(
-    help="Privacy pipeline for learning-management milestone records.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would print values.
     pretty_exceptions_enable=False,
 )
@@ -31,27 +32,41 @@ def _day(text: str | None) -> dt.date:
         raise typer.BadParameter("expected YYYY-MM-DD") from None
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"milestones {version('lms-milestones')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Privacy pipeline for learning-management milestone records."""
+
+
 @app.command()
 def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
          seed: Seed = 7) -> None:  # fmt: skip
-    """Make a demo delivery, run its two nights end to end, and show what was published."""
-    from assets.resources import store_from_environment
+    """Make two demo deliveries, run both and the retention job, and show what was published."""
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
     with retained.open_context(home, valid=False) as context:
-        if staff.create_staff(
-            context, Path(store_from_environment().policy_folder), retained.now()
-        ):
+        if staff.create_staff(context, retained.now()):
             screen.say("staff: somebody for every role; legal and HR have signed the policy")
         for day in days:
-            if not run.run(home, day):
-                raise typer.Exit(1)
+            end(run.run(home, day))
             staff.assign_manager(context)
-        if not views.demo(context, 6):
-            raise typer.Exit(1)
+        # Once, so that a plan and a receipt are there to see.
+        end(run.run_job(home, "retention", None))
+        screen.say("what is past retention is erased; `milestones receipt` shows the receipt")
+        end(views.demo(context, 6))
 
 
 @app.command()
@@ -71,8 +86,7 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Run one night: the Dagster job `nightly` for the delivery of that date."""
     from pipeline.cli import run
 
-    if not run.run(home, _day(date)):
-        raise typer.Exit(1)
+    end(run.run(home, _day(date)))
 
 
 @app.command()
@@ -80,8 +94,7 @@ def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Would tonight's delivery be admitted? Reads headers against the data map, writes nothing."""
     from pipeline.cli import views
 
-    if not views.admission(home, _day(date)):
-        raise typer.Exit(1)
+    end(views.admission(home, _day(date)))
 
 
 @app.command()
@@ -89,8 +102,7 @@ def status(home: Home = DEFAULT_HOME) -> None:
     """What is published, and how the records of that night reconcile."""
     from pipeline.cli import views
 
-    if not views.status(home):
-        raise typer.Exit(1)
+    end(views.status(home))
 
 
 @app.command()
@@ -98,10 +110,10 @@ def risk(home: Home = DEFAULT_HOME) -> None:
     """How safe the published numbers are, and how much of the detail was taken away."""
     from pipeline.cli import views
 
-    if not views.risk(home):
-        raise typer.Exit(1)
+    end(views.risk(home))
 
 
+app.command()(start.init)
 for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
                 retained.restore):  # fmt: skip
     app.command()(command)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import Exit, end, given
 from pipeline.cli.reading import Key, Purpose
 from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
 
@@ -33,25 +34,22 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
             screen.warn(f"not signed by {' and '.join(left)}: no night will run")
         if late:
             screen.warn(f"expired: {', '.join(late)}: no night will run")
-    if left or late:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if left or late else Exit.DONE)
 
 
 @policy.command("diff")
 def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """What changed policy files would change, in keys, rows, columns and people."""
-    from assets.resources import store_from_environment
     from pipeline.cli import oversight
+    from pipeline.context import context_from_settings
     from pipeline.governance import preview
 
     with open_context(home, valid=False) as context:
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        found = preview.preview(context, Path(store.policy_folder), changed.context, folder, now())
+        changed = context_from_settings(home, folder)
+        found = preview.preview(context, context.policy_folder, changed, folder, now())
         oversight.preview(found)
-    if found.stopped_by:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if found.stopped_by else Exit.DONE)
 
 
 @policy.command("pilot")
@@ -60,30 +58,31 @@ def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the sign
                  actor: Annotated[list[str], typer.Option(help="Repeatable.")],
                  home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Give a pilot group its files under a changed policy; nobody else's change."""
-    from assets.resources import store_from_environment
     from pipeline.cli import screen
+    from pipeline.context import context_from_settings
     from pipeline.governance import pilot
+    from pipeline.governance.validity import require_lawful_use
 
     with open_context(home):
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        changed.require_lawful_use(now().date())
-        screen.say(f"pilot in {pilot.start(changed.context, tuple(actor), now())}")
+        changed = context_from_settings(home, folder)
+        require_lawful_use(changed, now().date())
+        screen.say(f"pilot in {pilot.start(changed, tuple(actor), now())}")
 
 
 @policy.command("sign")
 def policy_sign(role: Annotated[str, typer.Option()], key: Key,
                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Sign the policy files as they are, as legal or as HR."""
-    from assets.resources import store_from_environment
     from pipeline.access import approval, audit
     from pipeline.cli import screen
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
         hash_ = approval.sign(
-            context.layout, Path(store_from_environment().policy_folder), context.access,
-            audit.actor(), audit.role_named(role), signing.load_private_key(key.read_bytes()),
+            context.layout, context.policy_folder, context.access,
+            audit.actor(), audit.role_named(role), private,
             now(),
         )  # fmt: skip
         audit.note_change(context, f"policy {hash_[:12]} signed as {role}")
@@ -104,7 +103,10 @@ def staff_put(actor: str, role: Roles,
     from pipeline.cli import screen
 
     with open_context(home, valid=False) as context:
-        pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        with given("--new-key" if new_key else "--key"):
+            pem = (
+                audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+            )
         member = directory.Member(
             actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
         )
@@ -163,5 +165,4 @@ def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option
     with open_context(home, valid=False) as context:
         answers = share.checklist(context, table, role_named(role), purpose, recipient, now())
         oversight.answers(answers)
-    if not all(one.yes for one in answers):
-        raise typer.Exit(1)
+    end(Exit.DONE if all(one.yes for one in answers) else Exit.REFUSED)

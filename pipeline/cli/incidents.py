@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import given
 from pipeline.cli.reading import As, acting
 from pipeline.cli.retained import DEFAULT_HOME, Home, access, now, open_context
 
@@ -40,7 +41,8 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
     with open_context(home, valid=False) as context:
         start = reviews.last_reviewed(context) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
         if since is not None:
-            start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
+            with given("--since"):
+                start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
         found = reviews.review(context, start, now())
         oversight.review(found)
         if finding is not None:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import end
 from pipeline.cli.retained import DEFAULT_HOME, Home, open_context
 
 
@@ -28,13 +29,12 @@ def metrics(home: Home = DEFAULT_HOME,
     """Figures about the pipeline in Prometheus' text format."""
     from prometheus_client import generate_latest, start_http_server
 
-    from assets.resources import store_from_environment
     from pipeline.cli import run, screen
+    from pipeline.context import context_from_settings
     from pipeline.operations.metrics import registry
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
     with open_context(home, valid=False), run.instance(home) as instance:
-        made = registry(lambda: store.context, instance)
+        made = registry(lambda: context_from_settings(home), instance)
         if port is None:
             sys.stdout.write(generate_latest(made).decode())
             return
@@ -58,5 +58,4 @@ def backfill(first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD")]
         days = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
     except ValueError:
         raise typer.BadParameter("expected YYYY-MM-DD") from None
-    if not run.backfill(home, *days):
-        raise typer.Exit(1)
+    end(run.backfill(home, *days))

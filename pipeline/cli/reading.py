@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.exits import end, given
 from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ def acting(context: Context, role: str | None) -> tuple[str, Role]:
     """Who is at the keyboard, and in which role.
 
     Raises:
-        PolicyError: the actor has no role, or several and named none.
+        PolicyError: the actor has no role; BadInput: several, and none was named.
     """
     from pipeline.access import audit
     from pipeline.access import staff as directory
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput, PolicyError
 
     actor = audit.actor()
     if role is not None:
@@ -39,7 +40,7 @@ def acting(context: Context, role: str | None) -> tuple[str, Role]:
     if member is None:
         raise PolicyError("the actor has no role here; set MILESTONES_ACTOR, or see `staff put`")
     if len(member.roles) != 1:
-        raise PolicyError(f"name a --role: {', '.join(member.roles)}")
+        raise BadInput(f"name a --role: {', '.join(member.roles)}")
     return actor, member.roles[0]
 
 
@@ -80,8 +81,7 @@ def show(table: Annotated[str | None, typer.Argument(help="One table; default al
                 actor, acts_as, purpose, table, references(context, table, person),
                 tuple(field or ()), note, read_sign_off(sign_off) if sign_off else None,
             ), limit)  # fmt: skip
-    if not shown:
-        raise typer.Exit(1)
+    end(shown)
 
 
 def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *,
@@ -90,7 +90,7 @@ def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *
     from pipeline.access.authorize import AccessRequest
     from pipeline.access.staff import find
     from pipeline.cli import screen
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.read import service
     from pipeline.read.receive import receive as hand_over
 
@@ -98,7 +98,7 @@ def receive(to: Annotated[Path, typer.Argument(help="Folder for the files.")], *
         actor, acts_as = acting(context, role)
         registered = context.governance.purposes.get(purpose)
         if registered is None:
-            raise PolicyError("the purpose is not in the register; see governance.yaml")
+            raise BadInput("the purpose is not in the register; see governance.yaml")
         table = next(iter(context.data_map.tables_of(registered.audience)))
         member = find(context.layout, actor)
         own = service.reference(context, member.person if member else None, registered.audience)
@@ -115,21 +115,25 @@ def sign_off(asker: Annotated[str, typer.Argument(help="Who will read.")], table
     """Sign somebody else's reading of raw records: once, for these people, fields and purpose."""
     from pipeline.access import audit, sign_off
     from pipeline.cli import screen
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.keys import signing
 
     with open_context(home) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
         spec = context.data_map.published.get(table)
         detail = context.access.detail.get(spec.audience) if spec else None
         if detail is None:
-            raise PolicyError("no table of that name opens to a sign-off")
+            raise BadInput("no table of that name opens to a sign-off")
         until = now() + dt.timedelta(days=days) if days is not None else None
         made = sign_off.issue(
-            signing.load_private_key(key.read_bytes()), detail.sign_off, asker=asker,
+            private, detail.sign_off, asker=asker,
             signer=audit.actor(), table=table, people=references(context, table, person),
             fields=tuple(field or ()), purpose=purpose, version=context.version, now=now(),
             until=until,
         )  # fmt: skip
         sign_off.write(made, out)
         audit.note_change(context, f"sign-off {made.authorization.name} given to {asker}")
-        screen.say(f"holds until {made.authorization.expires_at:%Y-%m-%d %H:%M} UTC, for one reading")
+        screen.say(
+            f"holds until {made.authorization.expires_at:%Y-%m-%d %H:%M} UTC, for one reading"
+        )

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli import exits
+
 if TYPE_CHECKING:
     from pipeline.context import Context
 
@@ -31,28 +33,30 @@ def now() -> dt.datetime:
 
 @contextmanager
 def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
-    """The context of a command; policy errors become a message and exit code 1.
+    """The context of a command; our own errors become a message and an exit code.
 
     Args:
         valid: the policy must be signed and current, as for everything but governing itself.
     """
     from pydantic import ValidationError
 
-    from assets.resources import store_from_environment
     from pipeline.cli import screen
+    from pipeline.context import context_from_settings
     from pipeline.errors import EngineError, ErasureError, PolicyError
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
     try:
+        context = context_from_settings(home)
         if valid:
-            store.require_valid_policy(now().date())
-        yield store.context
+            from pipeline.governance.validity import require_valid_policy
+
+            require_valid_policy(context, now().date())
+        yield context
     except (PolicyError, ErasureError, EngineError) as error:
         screen.warn(str(error))
-        raise typer.Exit(1) from None
+        raise typer.Exit(exits.of(error)) from None
     except ValidationError as error:
         screen.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
-        raise typer.Exit(1) from None
+        raise typer.Exit(exits.of(error)) from None
 
 
 @access.command()
@@ -68,13 +72,12 @@ def verify(
     from pipeline.retained.housekeeping import expired_before
 
     with open_context(home, valid=False) as context:
-        found = check(
-            AccessLog(context.layout), expired_before(context, now()),
-            load_public_key(key.read_bytes()) if key else None,
-        )  # fmt: skip
+        with exits.given("--key"):
+            public = load_public_key(key.read_bytes()) if key else None
+        found = check(AccessLog(context.layout), expired_before(context, now()), public)
     if found.broken is not None:
         screen.warn(f"broken: {found.broken}")
-        raise typer.Exit(1)
+        raise typer.Exit(exits.Exit.FAILED)
     screen.say(f"{found.entries} entries hold")
 
 
@@ -94,8 +97,7 @@ def erase(home: Home = DEFAULT_HOME) -> None:
 
     with open_context(home) as context:
         before = set(receipts.newest_first(context.layout))
-        if not run.run_job(home, "retention", None):
-            raise typer.Exit(1)
+        exits.end(run.run_job(home, "retention", None))
         for path in sorted(set(receipts.newest_first(context.layout)) - before):
             views.receipt(receipts.read(context.layout, path.stem))
 
@@ -104,17 +106,18 @@ def receipt(name: Annotated[str | None, typer.Argument()] = None,
             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
     """Show a receipt, by default the last one, and whether the chain of receipts is whole."""
     from pipeline.cli import screen, views
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.retained import receipts
 
     with open_context(home) as context:
         names = [path.stem for path in receipts.newest_first(context.layout)]
         if not names or (name is not None and name not in names):
-            raise PolicyError("no such receipt")
+            raise BadInput("no such receipt")
         views.receipt(receipts.read(context.layout, name or names[0]))
         broken = receipts.broken(context.layout)
         if broken:
-            raise PolicyError(f"receipts were changed or taken out before: {', '.join(broken)}")
+            screen.warn(f"receipts were changed or taken out before: {', '.join(broken)}")
+            raise typer.Exit(exits.Exit.FAILED)
         screen.say(f"{len(names)} receipts, the chain is whole")
 
 
@@ -198,7 +201,9 @@ def keys_storage(
 
     # A store between two keys opens nothing, its policy's signers included.
     with open_context(home, valid=False) as context:
-        changed = storage_key.change(context.layout, encryption.StorageKey.in_file(new))
+        with exits.given("the new key"):
+            key = encryption.StorageKey.in_file(new)
+        changed = storage_key.change(context.layout, key)
         audit.note_change(context, "the store is under another storage key")
         screen.say(f"{changed} files are under the new key")
         if encryption.given_elsewhere():

@@ -14,25 +14,29 @@ import dagster as dg
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.cli.exits import Exit, of_run
 from pipeline.cli.screen import console, say, warn
 from pipeline.cli.views import reconciliation
 from pipeline.operations import instance as settings
+from pipeline.settings import settings as current_settings
+from pipeline.settings import use_home
 from pipeline.storage.layout import Layout
 
 
-def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What went wrong, by step or check, in the words of our own exceptions."""
+def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str]]:
+    """What went wrong, by step or check: the error's class and the words of our own exceptions."""
     for event in events:
         if event.event_type is dg.DagsterEventType.STEP_FAILURE:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
-            yield f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+            kind = (error.cls_name or "") if error else ""
+            yield kind, f"{event.step_key}: {error.message.strip() if error else 'failed'}"
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             outcome = event.asset_check_evaluation_data
             if not outcome.passed:
                 asset = outcome.asset_key.to_user_string()
-                yield f"{asset} {outcome.check_name}: {outcome.description}"
+                yield "", f"{asset} {outcome.check_name}: {outcome.description}"
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, by default below the data folder."""
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.environ["MILESTONES_HOME"] = str(home)
+    use_home(home)
     instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
     with ExitStack() as stack:
         # Two that make its database at once leave it with two versions.
@@ -53,9 +57,9 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 def run_job(
     home: Path, name: str, partition: str | None, assets: list[dg.AssetKey] | None = None
-) -> bool:
+) -> Exit:
     """Run one Dagster job of the code location, or some of its assets with their checks, with
-    progress; true if it succeeded. Waits while another one runs over the same data folder."""
+    progress. Waits while another one runs over the same data folder."""
     bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
     with instance(home) as kept, FileLock(home / "running", mode=0o600):
@@ -83,39 +87,43 @@ def run_job(
                 last = ended[-1].step_key if ended else told
                 progress.update(task, completed=len(ended), description=str(last))
             result = running.result()
-    for failure in () if result.success else _failures(result.all_events):
+    if result.success:
+        return Exit.DONE
+    failures = list(_failures(result.all_events))
+    for _, failure in failures:
         warn(failure)
-    return result.success
+    return of_run(kind for kind, _ in failures)
 
 
-def run(home: Path, day: dt.date) -> bool:
-    """Run one night; true if it was published."""
+def run(home: Path, day: dt.date) -> Exit:
+    """Run one night; done if it was published."""
     say(f"night of {day}")
-    if not run_job(home, "nightly", str(day)):
+    code = run_job(home, "nightly", str(day))
+    if code is not Exit.DONE:
         warn("nothing was published; the tables are those of the last good night")
-        return False
+        return code
     reconciliation(home, str(day))
-    return True
+    return Exit.DONE
 
 
-def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
+def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
     """Take in what lies between two nights and is not in the store, then run the last night of it;
-    true if that was published."""
+    done if that was published."""
     from assets import lineage
-    from assets.resources import store_from_environment
     from pipeline.raw import deliveries
 
-    layout = store_from_environment().model_copy(update={"home": str(home)}).layout
+    layout = Layout(home.absolute(), current_settings().landing)
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
         warn("no delivery lies between these nights")
-        return False
+        return Exit.BAD_INPUT
     new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
     for number, day in enumerate(new, 1):
         say(f"drop of {day}, {number} of {len(new)}")
-        if not run_job(home, "nightly", str(day), [lineage.CANONICAL]):
+        code = run_job(home, "nightly", str(day), [lineage.CANONICAL])
+        if code is not Exit.DONE:
             warn(
                 f"{number - 1} deliveries were taken in; the tables are those of the last good night"
             )
-            return False
+            return code
     return run(home, found[-1])

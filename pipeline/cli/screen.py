@@ -63,7 +63,7 @@ def _shown(columns: tuple[str, ...]) -> list[int]:
     return [at for at, name in enumerate(columns) if IMPLIED.get(name) not in columns]
 
 
-def page(title: str, found: service.Page) -> None:
+def page(title: str, found: service.ReadResult) -> None:
     """Print rows as a table, with the columns that fit."""
     shown = _shown(found.columns)
     left_out = [found.columns[at] for at in range(len(found.columns)) if at not in shown]

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.resources import store_from_environment
 from pipeline.access.authorize import AccessRequest
+from pipeline.cli.exits import Exit, of
 from pipeline.cli.screen import console, grid_of, page, say, warn
 from pipeline.context import Context
 from pipeline.demo import people
@@ -49,56 +49,58 @@ def reconciliation(home: Path, night: str) -> None:
         say("in = quarantined + superseded + suppressed + published: holds for every table")
 
 
-def table(context: Context, ask: AccessRequest, limit: int) -> bool:
+def table(context: Context, ask: AccessRequest, limit: int) -> Exit:
     """Print what opens of one published table to the asker."""
     try:
         found = service.read(context, ask, limit)
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     page(f"{ask.table} ({found.total:,} rows for {ask.actor}, {ask.purpose})", found)
-    return True
+    return Exit.DONE
 
 
-def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> bool:
+def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> Exit:
     """Print every table that a role receives for a purpose."""
     registered = context.governance.purposes.get(purpose)
     if registered is None:
         warn("the purpose is not in the register; see governance.yaml")
-        return False
+        return Exit.BAD_INPUT
     tables = context.data_map.tables_of(registered.audience)
-    return all(table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    shown = (table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    return next((code for code in shown if code is not Exit.DONE), Exit.DONE)
 
 
-def demo(context: Context, limit: int) -> bool:
+def demo(context: Context, limit: int) -> Exit:
     """Print what the demo's analyst and its manager get to see."""
     for role, purpose in (
         (Role.ANALYST, "team_coaching"),
         (Role.MANAGER, "one_to_one"),
         (Role.ANALYST, "training_quality"),
     ):
-        if not published(context, people.name(role), role, purpose, limit):
-            return False
+        code = published(context, people.name(role), role, purpose, limit)
+        if code is not Exit.DONE:
+            return code
     say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
         "raw records to a sign-off")  # fmt: skip
     say(f"the coaching figures as a page: {context.layout.current / coaching_page.PAGE}")
-    return True
+    return Exit.DONE
 
 
-def status(home: Path) -> bool:
+def status(home: Path) -> Exit:
     """Print what is published now."""
     try:
         told = gate.manifest(Layout(home.absolute()))
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     say(f"published: night of {told['partition']}, at {told['released_at']}, "
         f"run {told['run_id']}")  # fmt: skip
     reconciliation(home, str(told["partition"]))
-    return True
+    return Exit.DONE
 
 
-def risk(home: Path) -> bool:
+def risk(home: Path) -> Exit:
     """Print the risk report of what is published, and where its page is."""
     from pipeline.published import risk_report
     from pipeline.published.reports import plots
@@ -108,7 +110,7 @@ def risk(home: Path) -> bool:
         told = gate.manifest(layout)
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     found = json.loads((layout.current / risk_report.NUMBERS).read_text("utf-8"))
     grid = grid_of(f"Coaching figures, all told periods, night of {told['partition']}")
     grid.add_column("table", no_wrap=True)
@@ -128,25 +130,26 @@ def risk(home: Path) -> bool:
             grid.add_row(name, plots.percent(row[name]))
         console.print(grid)
     say(f"the page with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
-    return True
+    return Exit.DONE
 
 
-def admission(home: Path, day: dt.date) -> bool:
+def admission(home: Path, day: dt.date) -> Exit:
     """Print whether a delivery would be admitted."""
+    from pipeline.context import context_from_settings
+    from pipeline.governance.validity import require_valid_policy
     from pipeline.raw.deliveries import admitted
     from pipeline.raw.readers.base import MalformedFile
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
-    layout = store.layout
     try:
-        store.require_valid_policy(dt.datetime.now(dt.UTC).date())
-        with admitted(layout, store.data_map, day) as files:
+        context = context_from_settings(home)
+        require_valid_policy(context, dt.datetime.now(dt.UTC).date())
+        with admitted(context.layout, context.data_map, day) as files:
             for file in files:
                 say(f"{file.path.name}: {file.source}, {file.size} bytes, every column listed")
     except (PolicyError, MalformedFile) as error:
         warn(str(error))
-        return False
-    return True
+        return of(error)
+    return Exit.DONE
 
 
 def plan(lines: list[PlanItem]) -> None:

@@ -18,12 +18,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.settings import settings, variable
 from pipeline.storage.engine import cores
 
 if TYPE_CHECKING:
     from distributed import Client
 
-SETTING = "MILESTONES_CLUSTER"
+SETTING = variable("cluster")
 PIECES_A_WORKER = 4  # so that one slow piece does not leave other workers idle
 WORTH_A_PROCESS = 100_000  # contributions; starting a process and its imports takes a second
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ Result = TypeVar("Result")
 
 def address() -> str | None:
     """The address of the cluster's scheduler; None for this machine only."""
-    return os.environ.get(SETTING) or None
+    return settings().cluster
 
 
 def shards() -> int:
@@ -78,9 +79,7 @@ def results(
         pieces: generated one by one, a few ahead of the results, so that not all are in memory.
         size: contributions in all pieces together.
     """
-    # Celery's processes may have no children.
-    alone = cores() < 2 or multiprocessing.current_process().daemon
-    if size < WORTH_A_PROCESS or (alone and address() is None):
+    if size < WORTH_A_PROCESS or (cores() < 2 and address() is None):
         yield from (work(*piece) for piece in pieces)
         return
     with _pool() as (submit, at_once):

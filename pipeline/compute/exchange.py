@@ -12,7 +12,6 @@ copies) cannot be read by anybody once the step is over.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +24,13 @@ import fsspec
 
 from pipeline.compute import cluster
 from pipeline.errors import PolicyError
+from pipeline.settings import settings, variable
 from pipeline.storage import encrypted_parquet
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import identifier, literal
 
-SETTING = "MILESTONES_EXCHANGE"
+SETTING = variable("exchange")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def exchange(layout: Layout, step: str) -> Iterator[Exchange]:
     Raises:
         PolicyError: the scheduler is on another machine and its connections are not encrypted.
     """
-    base = os.environ.get(SETTING)
+    base = settings().exchange
     if base:
         _require_private()
     layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from expectations import boundaries
+from expectations.published import validate_and_seal
 from pipeline.access import staff
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.context import Context
@@ -185,7 +185,7 @@ def verdicts(trial: Context, partition: str) -> dict[str, list[str]]:
     """Check and seal the staged tables; returns table to the rules that it breaks."""
     found = {}
     for table in trial.data_map.published:
-        verdict = boundaries.sealed(trial, partition, table)
+        verdict = validate_and_seal(trial, partition, table)
         if not verdict.passed:
             found[table] = [*verdict.broken, *verdict.missing]
     return found

@@ -13,7 +13,6 @@ distinguish them. So an alert names and links, and the reader looks it up.
 from __future__ import annotations
 
 import json
-import os
 import smtplib
 import ssl
 import urllib.request
@@ -25,8 +24,9 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from pipeline.policy.governance import Governance
+from pipeline.settings import settings, variable
 
-WEBHOOK, SMTP, UI = "MILESTONES_ALERT_WEBHOOK", "MILESTONES_ALERT_SMTP", "MILESTONES_URL"
+WEBHOOK, SMTP, UI = map(variable, ("alert_webhook", "alert_smtp", "url"))
 SECONDS = 20
 
 
@@ -83,7 +83,7 @@ def alert(run: dg.DagsterRun, events: Iterable[dg.EventLogEntry]) -> Alert:
             outcome = event.asset_check_evaluation_data
             if not outcome.passed:
                 checks.append(f"{outcome.asset_key.to_user_string()} {outcome.check_name}")
-    ui = os.environ.get(UI)
+    ui = settings().url
     link = f"{ui.rstrip('/')}/runs/{run.run_id}" if ui else None
     return Alert(
         run.job_name,
@@ -105,14 +105,19 @@ def send(failure: Alert, governance: Callable[[], Governance]) -> list[str]:
         OSError: a receiver cannot be reached; the sensor's next tick tries again.
     """
     sent = []
-    if address := os.environ.get(WEBHOOK):
+    given = settings()
+    if given.alert_webhook is not None:
         body = json.dumps({"text": failure.text, **asdict(failure)}).encode()
         request = urllib.request.Request(
-            address, body, {"Content-Type": "application/json"}, method="POST"
+            given.alert_webhook.get_secret_value(),
+            body,
+            {"Content-Type": "application/json"},
+            method="POST",
         )
         with urllib.request.urlopen(request, timeout=SECONDS):
             sent.append("webhook")
-    if server := os.environ.get(SMTP):
+    if given.alert_smtp is not None:
+        server = given.alert_smtp.get_secret_value()
         place, policy, mail = urlsplit(server), governance(), EmailMessage()
         mail["Subject"] = f"milestones: {failure.job} failed"
         mail["From"] = policy.controller.dpo

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import yaml
 
-DATABASE = "MILESTONES_DATABASE"
+from pipeline.settings import settings as environment
+from pipeline.settings import variable
+
+DATABASE = variable("database")
 MARK = (
     "# Generated from the environment by `milestones`; remove this line to keep your own changes.\n"
 )
@@ -42,7 +44,7 @@ def settings() -> dict[str, Any]:
             },
         },
     }
-    if os.environ.get(DATABASE):
+    if environment().database is not None:
         content["storage"] = {"postgres": {"postgres_url": {"env": DATABASE}}}
     return content
 

@@ -10,7 +10,7 @@ from typing import ClassVar, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput
 
 # How pydantic's own kinds of error read in a policy file.
 PLAIN = {"extra_forbidden": "there is no such key", "missing": "is missing"}
@@ -102,13 +102,13 @@ def load(model: type[Policy], path: Path) -> Policy:
     """Read and validate one policy file.
 
     Raises:
-        PolicyError: the file is absent, not YAML, of another format, has a key of before, or breaks
+        BadInput: the file is absent, not YAML, of another format, has a key of before, or breaks
             a rule of the model; the text names the key, never a value.
     """
     try:
         found: Policy = _validated(model, path.read_text("utf-8"))
         return found
     except ValidationError as error:
-        raise PolicyError(f"{path.name}: {_explained(error)}") from error
+        raise BadInput(f"{path.name}: {_explained(error)}") from error
     except (OSError, yaml.YAMLError, ValueError) as error:
-        raise PolicyError(f"{path.name}: {error}") from error
+        raise BadInput(f"{path.name}: {error}") from error

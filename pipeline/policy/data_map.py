@@ -49,6 +49,7 @@ class Published(Strict):
     """
 
     renamed: ClassVar[dict[str, str]] = {"purpose": "audience"}
+    description: Annotated[str, Field(min_length=1)]
     audience: Audience
     database: str
     columns: tuple[str, ...]
@@ -68,11 +69,13 @@ class Published(Strict):
 
 
 class Column(Strict):
-    """A published column: DuckDB type, the closed domain of its values, and its lineage."""
+    """A column of a pseudonymized or published table: DuckDB type, the closed domain of its values,
+    the canonical fields it is made of, and what it means in words."""
 
     type: str
     rule: str
     made_from: tuple[str, ...] = Field(alias="from")
+    description: Annotated[str, Field(min_length=1)]
 
 
 class DataMap(PolicyFile):

@@ -15,7 +15,7 @@ import uuid
 from pathlib import Path
 
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports
@@ -221,6 +221,6 @@ def manifest(layout: Layout) -> dict[str, object]:
     """
     path = layout.current / MANIFEST
     if not path.exists():
-        raise PolicyError("nothing is published yet")
+        raise Unfinished("nothing is published yet")
     found: dict[str, object] = json.loads(path.read_text("utf-8"))
     return found

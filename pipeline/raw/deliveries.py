@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
@@ -166,7 +166,7 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
     """
     system, base = _folder(layout, str(delivery))
     if not system.isdir(base):
-        raise PolicyError(
+        raise BadInput(
             f"there is no delivery for {delivery}: the landing folder has no folder of that date"
         )
     local = isinstance(system, LocalFileSystem)
@@ -196,7 +196,7 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
         yield files
         for file in files:
             if _stamp(file.path) != file.seen:
-                raise PolicyError(
+                raise Unfinished(
                     f"{file.path.name}: changed while it was read; start the run again"
                 )
     finally:

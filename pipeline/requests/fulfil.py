@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 
 from pipeline.classified import population
-from pipeline.classified.classify import PERIOD, RECORD_KEY, current_sql, make_views
+from pipeline.classified.classify import good_rows
+from pipeline.classified.models import PERIOD, RECORD_KEY, current_model
 from pipeline.context import Context
 from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.fields import Audience
@@ -174,7 +175,7 @@ def _rectify(
     layout, details = context.layout, request.details
     fields = _corrected(details)
     with layout.locked():
-        make_views(connection, layout, context.data_map)
+        rows = good_rows(layout)
         named = ("course_code", "record_type", "occurrence")
         scope = {name: details[name] for name in named if name in details}
         test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
@@ -183,7 +184,7 @@ def _rectify(
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(CANONICAL)} "
-            f"FROM ({current_sql()}) WHERE {subject.is_learner()} AND {test}"
+            f"FROM ({current_model(rows, rows)}) WHERE {subject.is_learner()} AND {test}"
         )
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:

@@ -27,12 +27,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline.errors import PolicyError
+from pipeline.settings import settings
 from pipeline.storage import encrypted_parquet
 from pipeline.storage.encrypted_parquet import KEY_BYTES
 from pipeline.storage.files import create_exclusively, replace_bytes
 from pipeline.storage.layout import Layout
 
-SETTINGS = tuple(f"MILESTONES_STORAGE_KEY{kind}" for kind in ("", "_VAULT", "_FILE"))
 NONCE_BYTES = 12
 TEXT = ".enc"
 ENCRYPTED_PARQUET = b"PARE"  # the end of such a file; an unencrypted one ends in PAR1
@@ -140,12 +140,12 @@ def _from_vault(place: str) -> str:
 
 
 def _configured(layout: Layout) -> str:
-    if text := os.environ.get("MILESTONES_STORAGE_KEY"):
-        return text
-    if place := os.environ.get("MILESTONES_STORAGE_KEY_VAULT"):
-        return _from_vault(place)
-    named = os.environ.get("MILESTONES_STORAGE_KEY_FILE")
-    path = Path(named) if named else layout.storage_key
+    given = settings()
+    if given.storage_key is not None:
+        return given.storage_key.get_secret_value()
+    if given.storage_key_vault is not None:
+        return _from_vault(given.storage_key_vault)
+    path = given.storage_key_file or layout.storage_key
     if not path.exists():
         in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
         # Another process can have created and used the key meanwhile.
@@ -168,7 +168,8 @@ def key(layout: Layout) -> StorageKey:
 
 def given_elsewhere() -> bool:
     """Does the environment give the key or its place? Otherwise it is in the data folder."""
-    return any(os.environ.get(name) for name in SETTINGS)
+    given = settings()
+    return any((given.storage_key, given.storage_key_vault, given.storage_key_file))
 
 
 def keep(layout: Layout, other: StorageKey) -> None:

@@ -1,22 +1,25 @@
-"""One way to open DuckDB: bounded memory, UTC, spill inside the data folder, no network."""
+"""The one way to open DuckDB: bounded memory, UTC, spill inside the data folder, no network."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import duckdb
 
 from pipeline.errors import EngineError
+from pipeline.settings import settings
 from pipeline.storage.spill import spill_folder
 from pipeline.storage.sql import literal
 
 
 def cores() -> int:
     """How many threads or processes may work at once."""
-    return int(os.environ.get("MILESTONES_THREADS", os.cpu_count() or 2))
+    return settings().threads or os.cpu_count() or 2
 
 
 @contextmanager
@@ -37,7 +40,7 @@ def engine(
         str(database),
         read_only=read_only,
         config={
-            "memory_limit": os.environ.get("MILESTONES_MEMORY", "2GB"),
+            "memory_limit": settings().memory,
             "threads": str(cores()),
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",
@@ -51,6 +54,7 @@ def engine(
     try:
         # Only a fixed name from the validated data map reaches this statement.
         connection.execute(f"SET TimeZone = {literal(zone)}")
+        load_macros(connection)
         yield connection
     except (
         duckdb.OutOfMemoryException,
@@ -67,6 +71,16 @@ def engine(
         connection.close()
 
 
+def load_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the text functions of macros.sql; they are its own and are not stored."""
+    connection.execute(_macros())
+
+
+@cache
+def _macros() -> str:
+    return (resources.files("pipeline.storage") / "macros.sql").read_text("utf-8")
+
+
 @contextmanager
 def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Joins hold in memory what is on their right, as the SQL has it. DuckDB takes it that a few of
@@ -79,7 +93,7 @@ def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that a query gives; a sum over nothing is nought."""
+    """The one number that a query gives; a sum over nothing is zero."""
     ((number,),) = connection.sql(query).fetchall()
     return int(number or 0)
 

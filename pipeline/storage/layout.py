@@ -25,6 +25,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock
@@ -34,6 +35,13 @@ from pipeline.storage.files import UNFINISHED
 from pipeline.storage.spill import abandoned_spill
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def default_policy() -> Path:
+    """The folder of the policy files, where none is named: the package's own defaults where it was
+    installed from a wheel, and in a checkout its top level."""
+    packaged = Path(str(files("pipeline"))) / "defaults"
+    return packaged if packaged.is_dir() else PROJECT
 
 
 @dataclass(frozen=True)

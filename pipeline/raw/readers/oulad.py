@@ -94,7 +94,7 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
             f"CREATE OR REPLACE TEMP TABLE {identifier('oulad_' + name)} AS "
             f"FROM {_table(found[name])}"
         )
-    tables = {name: identifier("oulad_" + name) for name in FILES}
+    tables: dict[str, str] = {name: identifier("oulad_" + name) for name in FILES}
     raw = (
         "to_json(struct_pack(id_student, course_code, raw_event, raw_due, raw_assigned, raw_score))"
     )

@@ -1,0 +1,45 @@
+"""May anything run under this policy today?"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from expectations.domains import require_domains
+from pipeline.access import approval
+from pipeline.access.suspension import require_not_suspended
+from pipeline.context import Context
+from pipeline.policy import access, governance_checks
+from pipeline.policy.disclosure import require_matching
+from pipeline.policy.retention import require_current
+from pipeline.policy.retention_coverage import require_coverage
+from pipeline.subjects import legal_holds
+
+
+def require_valid_policy(context: Context, today: dt.date) -> None:
+    """Stop on a policy that nothing may run under.
+
+    Raises:
+        PolicyError: a policy file contradicts another one, a column's rule is no domain, a rule or a
+            legal hold in force is past its review, or legal and HR have not signed the files as they are.
+    """
+    require_domains(context.data_map)
+    require_coverage(context.rules, context.data_map)
+    require_matching(context.disclosure, context.data_map)
+    governance_checks.require_lawful_basis(context.governance, context.data_map)
+    access.require_consistent(context.access, context.data_map, context.governance)
+    require_current(context.rules, today)
+    legal_holds.require_reviewed(context.layout, today)
+    approval.require_approved(context.layout, context.access, context.version)
+
+
+def require_lawful_use(context: Context, today: dt.date) -> None:
+    """Stop before personal data are used unlawfully. Deletions do not ask this: what may not be
+    used must still be erased.
+
+    Raises:
+        PolicyError: as `require_valid_policy`; a purpose, contract or transfer has expired; or an
+            incident has suspended everything.
+    """
+    require_valid_policy(context, today)
+    require_not_suspended(context.layout)
+    governance_checks.require_current(context.governance, today)
