@@ -2,10 +2,9 @@
 
 import dagster as dg
 
-from assets import lineage
+from assets import lineage, schemas
 from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
-from expectations.boundaries import inner_columns
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized import steps
 from pipeline.pseudonymized.pseudonymize import TABLES
@@ -16,8 +15,9 @@ from pipeline.storage.engine import count, engine
 def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
     @dg.asset(
         key=lineage.pseudonymized_key(audience),
-        description=f"Milestones for the audience `{audience.value}`: {', '.join(TABLES[audience])}. "
-        "The raw identifier behind a reference is in the vault, apart from here.",
+        description=f"Records for the audience {audience.value}, with pseudonyms of its own and "
+        f"only the columns it may see: {', '.join(TABLES[audience])}. The identifiers behind the "
+        "pseudonyms are kept apart, in the vault.",
         group_name="pseudonymized",
         deps=[lineage.CLASSIFIED, lineage.REFERENCE_VALUES],
         partitions_def=RUN_DATES,
@@ -26,10 +26,7 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
         tags={"personal_data": "pseudonymized", "purpose": audience.value},
         pool=POOL,
         metadata={
-            "dagster/column_schema": lineage.typed_schema(
-                {name: kind for name, (_, kind) in inner_columns(DATA_MAP, audience).items()},
-                lineage.pseudonymized_lineage(audience),
-            ),
+            "dagster/column_schema": schemas.pseudonymized(DATA_MAP, audience),
             "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
         },
     )
@@ -52,4 +49,4 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
     return pseudonymized
 
 
-pseudonymized_milestones = [_pseudonymized(audience) for audience in Audience]
+tables = [_pseudonymized(audience) for audience in Audience]

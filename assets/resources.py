@@ -6,18 +6,28 @@ import datetime as dt
 from pathlib import Path
 
 import dagster as dg
+from pydantic import PrivateAttr
 
-from pipeline.context import Context, key_ring, load_context
+from pipeline.context import Context, key_ring, load_context, open_layout
+from pipeline.errors import PolicyError
 from pipeline.governance import validity
 from pipeline.keys.ring import KeyRing
-from pipeline.policy.data_map import DataMap, load_data_map
-from pipeline.policy.disclosure import DisclosureRules, load_disclosure
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.retention import RetentionRules
 from pipeline.settings import settings
-from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage.layout import Layout, default_policy
+
+POLICY = "milestones/policy"  # run tag: version of the policy that the run's job was defined by
+CHANGED = (
+    "the policy files have changed since this code location was loaded: reload it (restart "
+    "`dagster dev` or the code server, or run the command again) and start the run again"
+)
 
 
 class Store(dg.ConfigurableResource[None]):
-    """The data folder and its policy, as a Dagster resource.
+    """The data folder and its policy, as a Dagster resource. Within a run the policy is loaded
+    once.
 
     Attributes:
         home: the data folder.
@@ -27,28 +37,62 @@ class Store(dg.ConfigurableResource[None]):
 
     home: str
     landing_url: str = ""
-    policy_folder: str = str(PROJECT)
+    policy_folder: str = str(default_policy())
+    _run: dg.DagsterRun | None = PrivateAttr(default=None)
+    _loaded: Context | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Remember the run, whose policy `context` then is."""
+        self._run = context.run
 
     @property
     def layout(self) -> Layout:
-        return Layout(Path(self.home).absolute(), self.landing_url or None)
+        """As `pipeline.context.open_layout`."""
+        return open_layout(Path(self.home), self.landing_url or None)
 
     @property
     def data_map(self) -> DataMap:
-        return load_data_map(Path(self.policy_folder) / "data_map.yaml")
+        return self.context.data_map
+
+    @property
+    def retention(self) -> RetentionRules:
+        return self.context.rules
 
     @property
     def disclosure(self) -> DisclosureRules:
-        return load_disclosure(Path(self.policy_folder) / "disclosure_rules.yaml")
+        return self.context.disclosure
 
     @property
     def context(self) -> Context:
-        """Data folder, policy and keys together."""
+        """Data folder, policy and keys together.
+
+        Raises:
+            PolicyError: a policy file is broken, or, within a run, the files are another version
+                than the one that the run's job, assets and checks were made from.
+        """
+        if self._run is None:
+            return self._load()
+        if self._loaded is None:
+            loaded = self._load()
+            if self._run.tags.get(POLICY, loaded.version) != loaded.version:
+                raise PolicyError(CHANGED)
+            self._loaded = loaded
+        return self._loaded
+
+    def _load(self) -> Context:
         return load_context(Path(self.home), self.landing_url or None, Path(self.policy_folder))
 
     @property
     def key_ring(self) -> KeyRing:
         return key_ring(self.layout)
+
+    def require_loaded_policy(self) -> None:
+        """The first thing that the first step of a job does.
+
+        Raises:
+            PolicyError: as `context`.
+        """
+        _ = self.context
 
     def require_valid_policy(self, today: dt.date) -> None:
         """As `pipeline.governance.validity.require_valid_policy`."""
@@ -65,5 +109,5 @@ def store_from_environment() -> Store:
     return Store(
         home=str(given.home),
         landing_url=given.landing or "",
-        policy_folder=str(given.policy or PROJECT),
+        policy_folder=str(given.policy or default_policy()),
     )

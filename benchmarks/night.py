@@ -22,8 +22,8 @@ def main(landing: Path, home: Path, day: str) -> None:
 
     store = Store(home=str(home.absolute()))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
-    if not run.run(home, dt.date.fromisoformat(day)):
-        raise SystemExit(1)
+    if code := run.run(home, dt.date.fromisoformat(day)):
+        raise SystemExit(code)
     import dagster as dg
 
     with dg.DagsterInstance.get() as instance:

@@ -1,4 +1,4 @@
-"""What everything beyond a single transform stands on: one data folder, and the policy for it."""
+"""One data folder and the policy that applies to it; most functions take both together."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from pipeline.policy.governance import Governance, load_governance
 from pipeline.policy.retention import RetentionRules, load_retention
 from pipeline.policy.version import version
 from pipeline.settings import settings
-from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage import store_format
+from pipeline.storage.layout import Layout, default_policy
 
 
 @dataclass(frozen=True)
 class Context:
-    """The policy files, validated.
+    """A data folder with its validated policy files.
 
     Attributes:
-        ring: makes and destroys the pseudonym keys.
-        version: the SHA-256 of the policy files, which legal and HR sign.
+        ring: creates and destroys keys.
+        version: SHA-256 of the policy files, which legal and HR sign.
         policy_folder: where the policy files were read from.
     """
 
@@ -41,6 +42,21 @@ class Context:
     @cached_property
     def rules_sha256(self) -> str:
         return hashlib.sha256(self.rules.model_dump_json().encode()).hexdigest()
+
+
+def open_layout(home: Path, landing: str | None = None) -> Layout:
+    """The data folder, opened for work: whatever reads or writes it comes through here.
+
+    Args:
+        home: the data folder.
+        landing: fsspec URL of the deliveries; None for <home>/landing.
+
+    Raises:
+        PolicyError: it has another format than this version reads.
+    """
+    layout = Layout(home.absolute(), landing)
+    store_format.require(layout.root)
+    return layout
 
 
 def key_ring(layout: Layout) -> KeyRing:
@@ -60,7 +76,7 @@ def load_context(home: Path, landing: str | None, policy: Path) -> Context:
         PolicyError: a policy file is missing or broken.
         SettingsError: an environment variable has a wrong value.
     """
-    layout = Layout(home.absolute(), landing)
+    layout = open_layout(home, landing)
     return Context(
         layout=layout,
         data_map=load_data_map(policy / "data_map.yaml"),
@@ -82,4 +98,6 @@ def context_from_settings(home: Path | None = None, policy: Path | None = None) 
         policy: another folder of policy files than MILESTONES_POLICY.
     """
     given = settings()
-    return load_context(home or given.home, given.landing, policy or given.policy or PROJECT)
+    return load_context(
+        home or given.home, given.landing, policy or given.policy or default_policy()
+    )

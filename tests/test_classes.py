@@ -14,6 +14,7 @@ from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import ClassRule, Generalization, load_disclosure
 from pipeline.published import equivalence_classes
 from pipeline.storage.layout import PROJECT
+from tests import soak
 from tests.company import record, write_drop
 from tests.conftest import Estate, failed_checks
 
@@ -51,7 +52,7 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
 
 
 @given(rows)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=soak.times(25, 1_000))
 def test_every_class_has_k_people(given: list[dict[str, str | None]]) -> None:
     with duckdb.connect() as connection:
         frame = told(connection, given)
@@ -65,7 +66,7 @@ def test_every_class_has_k_people(given: list[dict[str, str | None]]) -> None:
 
 
 @given(rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=soak.times(12, 400))
 def test_pycanon_finds_the_same_k(given: list[dict[str, str | None]]) -> None:
     """pycanon counts rows: with one row a person and class, rows are people."""
     with duckdb.connect() as connection:
@@ -131,7 +132,7 @@ def test_a_class_of_failures_is_not_told_as_one() -> None:
 
 
 @given(rows, st.lists(row, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=soak.times(12, 400))
 def test_of_two_nights_the_finer_telling_implies_the_coarser(
     given: list[dict[str, str | None]], later: list[dict[str, str | None]]
 ) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.policy.disclosure import load_disclosure
 from pipeline.published import coaching
 from pipeline.storage.layout import PROJECT
+from tests import soak
 
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")
 row = st.fixed_dictionaries({
@@ -45,7 +46,7 @@ def by_name(table: str, where: str) -> str:
 
 
 @given(st.lists(row, max_size=60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=soak.times(15, 400))
 def test_figures_are_those_of_the_named_rows(given: list[dict[str, object]]) -> None:
     frame = pl.DataFrame(given, SHAPE).with_columns(pl.col("period").str.to_date())
     # Of January everything is chosen, of February nothing, and March is not to be told at all.

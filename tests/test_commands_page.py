@@ -13,24 +13,8 @@ from pipeline.storage.layout import PROJECT
 
 # Words that only this project would use, or that the glossary replaces.
 PRIVATE = [
-    "told",
-    "tells",
-    "nought",
-    "stroke",
-    "freeze",
-    "frozen",
-    "thaw",
-    "thawed",
-    "landed",
-    "drop",
-    "drops",
-    "night",
-    "nights",
-    "tonight",
-    "door",
-    "withheld",
-    "leave",
-    "deed",
+    *("told", "tells", "nought", "stroke", "freeze", "frozen", "thaw", "thawed", "landed"),
+    *("drop", "drops", "night", "nights", "tonight", "door", "withheld", "leave", "deed"),
 ]
 
 

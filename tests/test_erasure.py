@@ -186,7 +186,7 @@ LEFT_OUT = {
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
     "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "remake_known", lambda *_: None)),
     "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
-    "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),
+    "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),  # noqa: E501
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),
     "packages": ("packages", lambda m: m.setattr(rebuild, "forget_packages", lambda *_: None)),
     "work": ("work", lambda m: m.setattr(rebuild, "empty_work", lambda *_: None)),

@@ -98,12 +98,12 @@ def test_a_stricter_map_stops_the_run(purpose: Audience) -> None:
         for field in set(column.made_from) - {"source", "record_type"}:
             given = raw_map()
             given["published"] = {
-                t: spec for t, spec in given["published"].items() if spec["purpose"] != purpose
+                t: spec for t, spec in given["published"].items() if spec["audience"] != purpose
             }
             for source in given["sources"].values():
                 for spec in source["fields"].values():
                     if spec["name"] == field:
-                        for key in ("purposes", "exact_for"):
+                        for key in ("audiences", "exact_for"):
                             spec[key] = [p for p in spec.get(key, []) if p != purpose]
             with pytest.raises(PolicyError, match=purpose.value):
                 check_against(DataMap.model_validate(given), purpose)
@@ -126,7 +126,7 @@ def _break(given: dict[str, Any], kind: str) -> None:
     elif kind == "free text kept":
         corporate["Comments"]["treatment"] = "keep"
     elif kind == "dropped with purposes":
-        corporate["Email"]["purposes"] = ["manager"]
+        corporate["Email"]["audiences"] = ["manager"]
     elif kind == "unknown class":
         corporate["Email"]["class"] = "harmless"
     elif kind == "unknown key":

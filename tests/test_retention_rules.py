@@ -22,6 +22,7 @@ from pipeline.policy.retention import RecordType, RetentionRules, load_retention
 from pipeline.policy.retention_coverage import require_coverage
 from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
 from pipeline.storage.layout import PROJECT
+from tests import soak
 
 RAW: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
 AUTHORITY = {"basis": "b", "source": "s", "owner": "o", "review_by": dt.date(2030, 1, 1)}
@@ -149,7 +150,7 @@ rows = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=soak.times(40, 2_000))
 @given(
     rows=rows,
     windows=st.tuples(durations, durations, durations, durations),

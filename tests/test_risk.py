@@ -8,10 +8,10 @@ import dagster as dg
 
 from pipeline.published import equivalence_classes, risk_report
 from pipeline.published.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
+from tests.command import milestones
 from tests.conftest import Estate
 from tests.estate import context
 from tests.test_classes import RULE
-from tests.test_command import milestones
 
 
 def numbers(estate: Estate) -> dict[str, list[dict[str, object]]]:
@@ -49,9 +49,9 @@ def test_analytics_numbers_by_hand(good_night: Estate) -> None:
     assert told["journalist"] == 1 / 7
 
 
-def test_the_ui_has_the_numbers(good_result: dg.ExecuteInProcessResult) -> None:
+def test_the_ui_has_the_numbers(dagster_night: tuple[Estate, dg.ExecuteInProcessResult]) -> None:
     (event,) = [
-        e for e in good_result.get_asset_materialization_events()
+        e for e in dagster_night[1].get_asset_materialization_events()
         if e.asset_key == dg.AssetKey(["published", "release"])
     ]  # fmt: skip
     told = event.materialization.metadata

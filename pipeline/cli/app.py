@@ -5,19 +5,28 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from pipeline.cli import governance, incidents, operations, reading, requests, retained, shared
+from pipeline.cli import (
+    governance,
+    incidents,
+    operations,
+    reading,
+    requests,
+    retained,
+    shared,
+    start,
+)
+from pipeline.cli.exits import EPILOG, end
 from pipeline.cli.shared import DEFAULT_HOME, Home
 
 app = typer.Typer(
     cls=shared.ByUse,
-    help="Privacy pipeline for learning records: run it, read what it publishes, answer data "
-    "subjects, and erase what is past retention.",
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would print values.
     pretty_exceptions_enable=False,
 )
@@ -31,6 +40,24 @@ def _day(text: str | None) -> dt.date:
     return shared.date(text) if text else dt.date.today()
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"milestones {version('lms-milestones')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Privacy pipeline for learning records: run it, read what it publishes, answer data
+    subjects, and erase what is past retention.
+    """
+
+
 @app.command(rich_help_panel=shared.RUN)
 def demo(
     home: Home = DEFAULT_HOME,
@@ -39,7 +66,7 @@ def demo(
     records: Records = 20_000,
     seed: Seed = 7,
 ) -> None:
-    """Generate demo data, run the pipeline for two days, and show the published tables."""
+    """Generate demo data, run the pipeline for two days and retention once, and show the tables."""
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
@@ -49,11 +76,12 @@ def demo(
         if staff.create_staff(context, shared.now()):
             screen.say("staff: one person in every role; legal and HR have signed the policy")
         for day in days:
-            if not run.run(home, day):
-                raise typer.Exit(1)
+            end(run.run(home, day))
             staff.assign_manager(context)
-        if not views.demo(context, 6):
-            raise typer.Exit(1)
+        # Once, so that a plan and a receipt are there to see.
+        end(run.run_job(home, "retention", None))
+        screen.say("what is past retention was erased; `milestones receipt` shows the receipt")
+        end(views.demo(context, 6))
 
 
 @app.command(rich_help_panel=shared.RUN)
@@ -78,8 +106,7 @@ def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Check whether a delivery would be accepted. Reads headers only and writes nothing."""
     from pipeline.cli import views
 
-    if not views.admission(home, _day(date)):
-        raise typer.Exit(1)
+    end(views.admission(home, _day(date)))
 
 
 @app.command(rich_help_panel=shared.RUN)
@@ -87,8 +114,7 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     """Run the pipeline for one delivery: the Dagster job `nightly`."""
     from pipeline.cli import run
 
-    if not run.run(home, _day(date)):
-        raise typer.Exit(1)
+    end(run.run(home, _day(date)))
 
 
 @app.command(rich_help_panel=shared.RUN)
@@ -96,8 +122,7 @@ def status(home: Home = DEFAULT_HOME) -> None:
     """Show what is published, with record counts from raw to published."""
     from pipeline.cli import views
 
-    if not views.status(home):
-        raise typer.Exit(1)
+    end(views.status(home))
 
 
 @app.command(rich_help_panel=shared.RUN)
@@ -105,10 +130,10 @@ def risk(home: Home = DEFAULT_HOME) -> None:
     """Show the re-identification risk of the published tables, and how much is suppressed."""
     from pipeline.cli import views
 
-    if not views.risk(home):
-        raise typer.Exit(1)
+    end(views.risk(home))
 
 
+app.command(rich_help_panel=shared.RUN)(start.init)
 app.command(rich_help_panel=shared.READ)(reading.show)
 app.command(rich_help_panel=shared.READ)(reading.receive)
 app.command(rich_help_panel=shared.READ)(reading.sign_off)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import Exit, end, given
 from pipeline.cli.shared import DEFAULT_HOME, Home, Key, Purpose, now, open_context
 
 policy = typer.Typer(
@@ -44,8 +45,7 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
             screen.warn(f"not signed by {' and '.join(missing)}; the pipeline will not run")
         if late:
             screen.warn(f"expired: {', '.join(late)}; the pipeline will not run")
-    if missing or late:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if missing or late else Exit.DONE)
 
 
 @policy.command("diff")
@@ -62,8 +62,7 @@ def policy_diff(
         changed = context_from_settings(home, folder)
         found = preview.preview(context, context.policy_folder, changed, folder, now())
         oversight.preview(found)
-    if found.stopped_by:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if found.stopped_by else Exit.DONE)
 
 
 @policy.command("pilot")
@@ -92,17 +91,28 @@ def policy_sign(role: Signer, key: Key, home: Home = DEFAULT_HOME) -> None:
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
         version = approval.sign(
             context.layout,
             context.policy_folder,
             context.access,
             audit.actor(),
             audit.role_named(role),
-            signing.load_private_key(key.read_bytes()),
+            private,
             now(),
         )
         audit.note_change(context, f"policy {version[:12]} signed as {role}")
         screen.say(f"policy {version[:12]} signed as {role}")
+
+
+def _public_key(key: Path | None, new_key: Path | None) -> str | None:
+    """The actor's public key (PEM), from a file or a new key pair; None if neither is given."""
+    from pipeline.access import audit
+
+    if new_key:
+        return audit.new_key_pair(new_key)
+    return key.read_text("utf-8") if key else None
 
 
 @staff.command("put")
@@ -120,7 +130,8 @@ def staff_put(
     from pipeline.cli import screen
 
     with open_context(home, valid=False) as context:
-        pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        with given("--new-key" if new_key else "--key"):
+            pem = _public_key(key, new_key)
         member = directory.Member(
             actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
         )
@@ -184,5 +195,4 @@ def may_share(
     with open_context(home, valid=False) as context:
         answers = share.checklist(context, table, role_named(role), purpose, recipient, now())
         oversight.answers(answers)
-    if not all(one.yes for one in answers):
-        raise typer.Exit(1)
+    end(Exit.DONE if all(one.yes for one in answers) else Exit.REFUSED)

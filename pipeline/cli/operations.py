@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import end
 from pipeline.cli.shared import DEFAULT_HOME, Home, date, open_context
 
 Port = Annotated[
@@ -56,5 +57,4 @@ def backfill(first: First, last: Last, home: Home = DEFAULT_HOME) -> None:
     """
     from pipeline.cli import run
 
-    if not run.backfill(home, date(first), date(last)):
-        raise typer.Exit(1)
+    end(run.backfill(home, date(first), date(last)))

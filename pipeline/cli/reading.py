@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.exits import end, given
 from pipeline.cli.shared import (
     DEFAULT_HOME,
     As,
@@ -44,11 +45,12 @@ def acting(context: Context, role: str | None) -> tuple[str, Role]:
     """Who runs the command, and in which role.
 
     Raises:
-        PolicyError: the actor has no role, or has several and did not choose one.
+        PolicyError: the actor has no role.
+        BadInput: the actor has several and did not choose one.
     """
     from pipeline.access import audit
     from pipeline.access import staff as directory
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput, PolicyError
 
     actor = audit.actor()
     if role is not None:
@@ -57,7 +59,7 @@ def acting(context: Context, role: str | None) -> tuple[str, Role]:
     if member is None:
         raise PolicyError("you have no role; set MILESTONES_ACTOR, or see `milestones staff put`")
     if len(member.roles) != 1:
-        raise PolicyError(f"choose a --role: {', '.join(member.roles)}")
+        raise BadInput(f"choose a --role: {', '.join(member.roles)}")
     return actor, member.roles[0]
 
 
@@ -111,8 +113,7 @@ def show(
                 sign_off=read_sign_off(sign_off) if sign_off else None,
             )
             shown = views.table(context, asked, limit)
-    if not shown:
-        raise typer.Exit(1)
+    end(shown)
 
 
 def receive(
@@ -126,7 +127,7 @@ def receive(
     from pipeline.access.authorize import AccessRequest
     from pipeline.access.staff import find
     from pipeline.cli import screen
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.read import service
     from pipeline.read.receive import receive as hand_over
 
@@ -134,7 +135,7 @@ def receive(
         actor, acts_as = acting(context, role)
         registered = context.governance.purposes.get(purpose)
         if registered is None:
-            raise PolicyError("this purpose is not registered in governance.yaml")
+            raise BadInput("this purpose is not registered in governance.yaml")
         table = next(iter(context.data_map.tables_of(registered.audience)))
         member = find(context.layout, actor)
         own = service.reference(context, member.person if member else None, registered.audience)
@@ -157,16 +158,18 @@ def sign_off(
     """Authorize a colleague to read raw records once, for these people, fields and purpose."""
     from pipeline.access import audit, sign_off
     from pipeline.cli import screen
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.keys import signing
 
     with open_context(home) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
         spec = context.data_map.published.get(table)
         detail = context.access.detail.get(spec.audience) if spec else None
         if detail is None:
-            raise PolicyError("there is no table of that name that a sign-off applies to")
+            raise BadInput("there is no table of that name that a sign-off applies to")
         made = sign_off.issue(
-            signing.load_private_key(key.read_bytes()),
+            private,
             detail.sign_off,
             asker=asker,
             signer=audit.actor(),
@@ -179,5 +182,6 @@ def sign_off(
             until=now() + dt.timedelta(days=days) if days is not None else None,
         )
         sign_off.write(made, out)
-        audit.note_change(context, f"sign-off {made.leave.name} given to {asker}")
-        screen.say(f"valid for one reading until {made.leave.expires_at:%Y-%m-%d %H:%M} UTC")
+        audit.note_change(context, f"sign-off {made.authorization.name} given to {asker}")
+        expires = made.authorization.expires_at
+        screen.say(f"valid for one reading until {expires:%Y-%m-%d %H:%M} UTC")

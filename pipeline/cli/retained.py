@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli import exits
 from pipeline.cli.shared import DEFAULT_HOME, Home, Persons, now, open_context
 
 hold = typer.Typer(
@@ -45,14 +46,12 @@ def verify(home: Home = DEFAULT_HOME, key: AuditorKey = None) -> None:
     from pipeline.retained.housekeeping import expired_before
 
     with open_context(home, valid=False) as context:
-        found = check(
-            AccessLog(context.layout),
-            expired_before(context, now()),
-            load_public_key(key.read_bytes()) if key else None,
-        )
+        with exits.given("--key"):
+            public = load_public_key(key.read_bytes()) if key else None
+        found = check(AccessLog(context.layout), expired_before(context, now()), public)
     if found.broken is not None:
         screen.warn(f"the access log was tampered with: {found.broken}")
-        raise typer.Exit(1)
+        raise typer.Exit(exits.Exit.FAILED)
     screen.say(f"{found.entries} entries verified")
 
 
@@ -72,8 +71,7 @@ def erase(home: Home = DEFAULT_HOME) -> None:
 
     with open_context(home) as context:
         before = set(receipts.newest_first(context.layout))
-        if not run.run_job(home, "retention", None):
-            raise typer.Exit(1)
+        exits.end(run.run_job(home, "retention", None))
         for path in sorted(set(receipts.newest_first(context.layout)) - before):
             views.receipt(receipts.read(context.layout, path.stem))
 
@@ -86,17 +84,18 @@ def receipt(
 ) -> None:
     """Show a receipt of erasure, and verify the chain of all receipts."""
     from pipeline.cli import screen, views
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.retained import receipts
 
     with open_context(home) as context:
         names = [path.stem for path in receipts.newest_first(context.layout)]
         if not names or (name is not None and name not in names):
-            raise PolicyError("there is no such receipt")
+            raise BadInput("there is no such receipt")
         views.receipt(receipts.read(context.layout, name or names[0]))
         broken = receipts.broken(context.layout)
         if broken:
-            raise PolicyError(f"receipts were changed or removed before: {', '.join(broken)}")
+            screen.warn(f"receipts were changed or removed before: {', '.join(broken)}")
+            raise typer.Exit(exits.Exit.FAILED)
         screen.say(f"{len(names)} receipts, the chain is complete")
 
 
@@ -198,7 +197,9 @@ def keys_storage(
 
     # A store between two keys opens nothing, its policy's signers included.
     with open_context(home, valid=False) as context:
-        changed = storage_key.change(context.layout, encryption.StorageKey.in_file(new))
+        with exits.given("the new key"):
+            key = encryption.StorageKey.in_file(new)
+        changed = storage_key.change(context.layout, key)
         audit.note_change(context, "the storage key was replaced")
         screen.say(f"{changed} files are encrypted under the new key")
         if encryption.given_elsewhere():

@@ -14,6 +14,7 @@ import dagster as dg
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.cli.exits import Exit, of_run
 from pipeline.cli.screen import console, say, warn
 from pipeline.cli.shared import dagster_home
 from pipeline.cli.views import reconciliation
@@ -25,19 +26,20 @@ ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What went wrong, by step or check, in the words of our own exceptions."""
+def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str]]:
+    """What went wrong, by step or check: the error's class and the words of our own exceptions."""
     for event in events:
         if event.event_type is dg.DagsterEventType.STEP_FAILURE:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
-            yield f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+            kind = (error.cls_name or "") if error else ""
+            yield kind, f"{event.step_key}: {error.message.strip() if error else 'failed'}"
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             outcome = event.asset_check_evaluation_data
             if not outcome.passed:
                 asset = outcome.asset_key.to_user_string()
-                yield f"{asset} {outcome.check_name}: {outcome.description}"
+                yield "", f"{asset} {outcome.check_name}: {outcome.description}"
 
 
 @contextmanager
@@ -59,9 +61,9 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 def run_job(
     home: Path, name: str, partition: str | None, assets: list[dg.AssetKey] | None = None
-) -> bool:
+) -> Exit:
     """Run one Dagster job of the code location, or some of its assets with their checks, with
-    progress; true if it succeeded. Waits while another one runs over the same data folder."""
+    progress. Waits while another one runs over the same data folder."""
     with instance(home) as found, FileLock(home / "running", mode=0o600):
         # Loaded now: Dagster and the policy files take a second, and the environment is set above.
         from assets.resources import store_from_environment
@@ -82,9 +84,12 @@ def run_job(
             )
             _follow(running, found, run_id, label, None if assets else len(job.graph.node_defs))
             result = running.result()
-    for failure in () if result.success else _failures(result.all_events):
+    if result.success:
+        return Exit.DONE
+    failures = list(_failures(result.all_events))
+    for _, failure in failures:
         warn(failure)
-    return result.success
+    return of_run(kind for kind, _ in failures)
 
 
 def _follow(
@@ -105,19 +110,20 @@ def _follow(
             progress.update(task, completed=len(ended), description=str(last))
 
 
-def run(home: Path, day: dt.date) -> bool:
-    """Run the pipeline for one delivery; true if its tables were published."""
+def run(home: Path, day: dt.date) -> Exit:
+    """Run the pipeline for one delivery; done if its tables were published."""
     say(f"run date {day}")
-    if not run_job(home, "nightly", str(day)):
+    code = run_job(home, "nightly", str(day))
+    if code is not Exit.DONE:
         warn("nothing was published; the tables of the last successful run are still in place")
-        return False
+        return code
     reconciliation(home, str(day))
-    return True
+    return Exit.DONE
 
 
-def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
+def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
     """Ingest the deliveries between two run dates that are not in the store, then run the pipeline
-    for the last of them; true if its tables were published."""
+    for the last of them; done if its tables were published."""
     from assets import lineage
     from pipeline.raw import deliveries
 
@@ -125,14 +131,15 @@ def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
         warn("there is no delivery between these dates")
-        return False
+        return Exit.BAD_INPUT
     new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
     for number, day in enumerate(new, 1):
         say(f"delivery of {day}, {number} of {len(new)}")
-        if not run_job(home, "nightly", str(day), [lineage.CANONICAL]):
+        code = run_job(home, "nightly", str(day), [lineage.CANONICAL])
+        if code is not Exit.DONE:
             warn(
                 f"{number - 1} deliveries were ingested; the tables of the last successful run are "
                 "still in place"
             )
-            return False
+            return code
     return run(home, found[-1])

@@ -82,14 +82,14 @@ def dagster_home(home: Path) -> Path:
 
 @contextmanager
 def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
-    """The context of a command; policy errors become a message and exit code 1.
+    """The context of a command; our own errors become a message and an exit code.
 
     Args:
         valid: the policy must be signed and current, as for everything but governance itself.
     """
     from pydantic import ValidationError
 
-    from pipeline.cli import screen
+    from pipeline.cli import exits, screen
     from pipeline.context import context_from_settings
     from pipeline.errors import EngineError, ErasureError, PolicyError
     from pipeline.governance.validity import require_valid_policy
@@ -101,7 +101,7 @@ def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
         yield context
     except (PolicyError, ErasureError, EngineError) as error:
         screen.warn(str(error))
-        raise typer.Exit(1) from None
+        raise typer.Exit(exits.of(error)) from None
     except ValidationError as error:
         screen.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
-        raise typer.Exit(1) from None
+        raise typer.Exit(exits.of(error)) from None

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cli.exits import Exit, of
 from pipeline.cli.screen import console, grid_of, page, say, warn
 from pipeline.errors import PolicyError
 from pipeline.storage.layout import Layout
@@ -52,32 +53,33 @@ def _suppressed(tables: list[dict[str, Any]]) -> dict[str, list[str]]:
     return found
 
 
-def table(context: Context, asked: AccessRequest, limit: int) -> bool:
-    """Print what the actor may read of one published table; false if that was refused."""
+def table(context: Context, asked: AccessRequest, limit: int) -> Exit:
+    """Print what the actor may read of one published table."""
     from pipeline.read import service
 
     try:
         found = service.read(context, asked, limit)
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     page(f"{asked.table} ({found.total:,} rows for {asked.actor}, {asked.purpose})", found.frame)
-    return True
+    return Exit.DONE
 
 
-def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> bool:
-    """Print every table that a role receives for a purpose; false if one was refused."""
+def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> Exit:
+    """Print every table that a role receives for a purpose."""
     from pipeline.access.authorize import AccessRequest
 
     registered = context.governance.purposes.get(purpose)
     if registered is None:
         warn("this purpose is not registered in governance.yaml")
-        return False
+        return Exit.BAD_INPUT
     tables = context.data_map.tables_of(registered.audience)
-    return all(table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    shown = (table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    return next((code for code in shown if code is not Exit.DONE), Exit.DONE)
 
 
-def demo(context: Context, limit: int) -> bool:
+def demo(context: Context, limit: int) -> Exit:
     """Print what the demo's analyst and manager may read."""
     from pipeline.demo import people
     from pipeline.policy.access import Role
@@ -88,29 +90,30 @@ def demo(context: Context, limit: int) -> bool:
         (Role.MANAGER, "one_to_one"),
         (Role.ANALYST, "training_quality"),
     ):
-        if not published(context, people.name(role), role, purpose, limit):
-            return False
+        code = published(context, people.name(role), role, purpose, limit)
+        if code is not Exit.DONE:
+            return code
     say(
         "hr_legal_detail is not shown: reading it requires named people, a purpose and a note, "
         "and raw records require a sign-off"
     )
     say(f"coaching report: {context.layout.current / coaching_page.PAGE}")
-    return True
+    return Exit.DONE
 
 
-def status(home: Path) -> bool:
-    """Print what is published now; false if nothing is."""
+def status(home: Path) -> Exit:
+    """Print what is published now."""
     try:
         found = manifest(Layout(home.absolute()))
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     say(
         f"published: run date {found['partition']}, released at {found['released_at']}, "
         f"run {found['run_id']}"
     )
     reconciliation(home, str(found["partition"]))
-    return True
+    return Exit.DONE
 
 
 # Measures of the risk report, and their headings.
@@ -130,8 +133,8 @@ RISKS = {
 }
 
 
-def risk(home: Path) -> bool:
-    """Print the risk report of what is published, and where its page is; false if nothing is."""
+def risk(home: Path) -> Exit:
+    """Print the risk report of what is published, and where its page is."""
     from pipeline.published import risk_report
 
     layout = Layout(home.absolute())
@@ -139,13 +142,13 @@ def risk(home: Path) -> bool:
         released = manifest(layout)
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     found = json.loads((layout.current / risk_report.NUMBERS).read_text("utf-8"))
     _aggregates(found["aggregates"], str(released["partition"]))
     for row in found["classes"]:
         _classes(row)
     say(f"risk report with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
-    return True
+    return Exit.DONE
 
 
 def _aggregates(rows: list[dict[str, Any]], run_date: str) -> None:
@@ -176,7 +179,7 @@ def _classes(row: dict[str, Any]) -> None:
     console.print(grid)
 
 
-def admission(home: Path, day: dt.date) -> bool:
+def admission(home: Path, day: dt.date) -> Exit:
     """Print whether a delivery would be accepted."""
     from pipeline.context import context_from_settings
     from pipeline.governance.validity import require_valid_policy
@@ -191,8 +194,8 @@ def admission(home: Path, day: dt.date) -> bool:
                 say(f"{file.path.name}: {file.source}, {file.size:,} bytes, all columns known")
     except (PolicyError, MalformedFile) as error:
         warn(str(error))
-        return False
-    return True
+        return of(error)
+    return Exit.DONE
 
 
 def plan(items: list[PlanItem]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from expectations.domains import require_domains
 from pipeline.access import approval
 from pipeline.access.suspension import require_not_suspended
 from pipeline.context import Context
@@ -18,9 +19,10 @@ def require_valid_policy(context: Context, today: dt.date) -> None:
     """Stop on a policy that nothing may run under.
 
     Raises:
-        PolicyError: a policy file contradicts another one, a rule or a live legal hold is past its
-            review, or legal and HR have not signed the files as they are.
+        PolicyError: a policy file contradicts another one, a column's rule is no domain, a rule or a
+            legal hold in force is past its review, or legal and HR have not signed the files as they are.
     """
+    require_domains(context.data_map)
     require_coverage(context.rules, context.data_map)
     require_matching(context.disclosure, context.data_map)
     governance_checks.require_lawful_basis(context.governance, context.data_map)

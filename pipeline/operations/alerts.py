@@ -1,13 +1,13 @@
-"""Word that a run failed: which job, partition, steps and checks, and never what they said.
+"""Alerts for failed runs: which job, partition, steps and checks, and never an exception's text.
 
-An exception's text is ours in most cases and free of values; in the others it is not, and nobody
-can tell them apart at two in the morning. So an alert names and links, and the reader looks it up.
+Most exceptions are the pipeline's own and free of values; others are not, and an alert cannot
+distinguish them. So an alert names and links, and the reader looks it up.
 
-    MILESTONES_ALERT_WEBHOOK  gets JSON by POST: `text`, as chat programs take it, and the same in
-                              parts
-    MILESTONES_ALERT_SMTP     smtp://host:port; mail goes to everybody whom governance.yaml names
-                              under escalation
-    MILESTONES_URL            where Dagster's UI is, for the link
+    MILESTONES_ALERT_WEBHOOK  receives JSON by POST: `text`, as chat programs expect it, and the
+                              same in parts
+    MILESTONES_ALERT_SMTP     smtp://host:port; mail goes to everybody under `escalation` in
+                              governance.yaml
+    MILESTONES_URL            the address of Dagster's UI, for the link
 """
 
 from __future__ import annotations
@@ -32,8 +32,13 @@ SECONDS = 20
 
 @dataclass(frozen=True)
 class Alert:
-    """A failed run. `failed` has step and kind of error, `checks` the blocking checks that did not
-    pass; both can be empty, when the run died or was ended from outside."""
+    """A failed run.
+
+    Attributes:
+        failed: steps with the kind of error; empty if the run died or was ended from outside.
+        checks: checks that did not pass.
+        link: to the run in Dagster's UI; None if its address is not set.
+    """
 
     job: str
     partition: str | None
@@ -48,15 +53,16 @@ class Alert:
         lines = [
             f"{self.job} failed{f' for {self.partition}' if self.partition else ''}: "
             f"{', '.join(what)}.",
-            "Nothing was published; the tables are those of the last good night."
-            if self.job == "nightly" else "One more run takes up what it left.",
+            "Nothing was published; the tables of the last successful run stay in place."
+            if self.job == "nightly"
+            else "The next run continues where it stopped.",
             f"Run {self.run_id}{f': {self.link}' if self.link else ''}",
-        ]  # fmt: skip
+        ]
         return "\n".join(lines)
 
 
 def _kind(error: object) -> str:
-    """The innermost error's class, which is no free text."""
+    """The class of the innermost error; unlike its text it cannot hold a value."""
     name = "Error"
     while error is not None:
         name = getattr(error, "cls_name", None) or name
@@ -80,24 +86,28 @@ def alert(run: dg.DagsterRun, events: Iterable[dg.EventLogEntry]) -> Alert:
     ui = settings().url
     link = f"{ui.rstrip('/')}/runs/{run.run_id}" if ui else None
     return Alert(
-        run.job_name, run.tags.get("dagster/partition"), run.run_id, tuple(failed), tuple(checks),
+        run.job_name,
+        run.tags.get("dagster/partition"),
+        run.run_id,
+        tuple(failed),
+        tuple(checks),
         link,
-    )  # fmt: skip
+    )
 
 
-def send(told: Alert, governance: Callable[[], Governance]) -> list[str]:
-    """Send an alert everywhere it is wanted; returns where it went.
+def send(failure: Alert, governance: Callable[[], Governance]) -> list[str]:
+    """Send an alert to every configured receiver; returns which received it.
 
     Args:
-        governance: asked for mail only, and last: a broken policy file must not silence the rest.
+        governance: loaded for mail only, and last: a broken policy file must not stop the rest.
 
     Raises:
-        OSError: a receiver did not take it; the sensor's next tick tries again.
+        OSError: a receiver cannot be reached; the sensor's next tick tries again.
     """
     sent = []
     given = settings()
     if given.alert_webhook is not None:
-        body = json.dumps({"text": told.text, **asdict(told)}).encode()
+        body = json.dumps({"text": failure.text, **asdict(failure)}).encode()
         request = urllib.request.Request(
             given.alert_webhook.get_secret_value(),
             body,
@@ -109,10 +119,10 @@ def send(told: Alert, governance: Callable[[], Governance]) -> list[str]:
     if given.alert_smtp is not None:
         server = given.alert_smtp.get_secret_value()
         place, policy, mail = urlsplit(server), governance(), EmailMessage()
-        mail["Subject"] = f"milestones: {told.job} failed"
+        mail["Subject"] = f"milestones: {failure.job} failed"
         mail["From"] = policy.controller.dpo
         mail["To"] = ", ".join(step.who for step in policy.escalation)
-        mail.set_content(told.text)
+        mail.set_content(failure.text)
         with smtplib.SMTP(place.hostname or "", place.port or 25, timeout=SECONDS) as connection:
             if place.username:
                 connection.starttls(context=ssl.create_default_context())

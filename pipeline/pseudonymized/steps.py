@@ -31,7 +31,7 @@ from pipeline.storage.engine import engine, joined_as_written
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import PARQUET
-from pipeline.storage.sql import identifier
+from pipeline.storage.sql import Sql, identifier
 from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
 
 
@@ -72,17 +72,17 @@ def pseudonymize(context: Context, audience: Audience) -> AudienceKey:
 
 def _periods_apart(
     connection: duckdb.DuckDBPyConnection, layout: Layout, audience: Audience, due: str,
-    periods: dict[str, str], out: Path,
+    periods: dict[str, Sql], out: Path,
 ) -> None:  # fmt: skip
     """Every period on some worker; none needs another."""
     with exchange(layout, f"pseudonymized-{audience.value}") as shared:
         for table in (REFERENCES, RESTRICTIONS):
-            shared.lend(connection, table)
+            shared.put(connection, table)
         for name, rows in periods.items():
-            shared.lend_stored(connection, name, rows)
+            shared.put_stored(connection, name, rows)
         cluster.each(_period_apart, [(shared, audience, due, name, out) for name in periods])
         for name in periods:
-            shared.take(connection, _made(name), unchanged_months.file(out, name), PARQUET)
+            shared.download(connection, _made(name), unchanged_months.file(out, name), PARQUET)
 
 
 def _made(period: str) -> str:
@@ -90,7 +90,7 @@ def _made(period: str) -> str:
 
 
 def _period_apart(shared: Exchange, audience: Audience, due: str, name: str, out: Path) -> None:
-    with shared.borrowed(REFERENCES, RESTRICTIONS, name) as connection:
+    with shared.open(REFERENCES, RESTRICTIONS, name) as connection:
         query = period_sql(identifier(name), audience, due)
         with joined_as_written(connection):
-            shared.give(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)
+            shared.upload(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)

@@ -18,6 +18,7 @@ from pipeline.keys.ring import AudienceKey
 from pipeline.pseudonymized.pseudonymize import before_sql, period_sql
 from pipeline.storage.engine import fingerprint
 from pipeline.storage.hashing import file_sha256
+from pipeline.storage.sql import Sql
 
 MARKS = "marks.json"
 
@@ -28,7 +29,7 @@ def file(folder: Path, period: str) -> Path:
 
 
 def marks(
-    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, Sql]
 ) -> dict[str, str]:
     """What each period would be made of now.
 
@@ -40,7 +41,7 @@ def marks(
     found = {}
     for name, rows in periods.items():
         made_of = fingerprint(connection, before_sql(rows, key.audience, due))
-        found[name] = key.mark(f"{how} {made_of}")
+        found[name] = key.keyed_hash(f"{how} {made_of}")
     return found
 
 

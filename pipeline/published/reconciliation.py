@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 import duckdb
 
 from pipeline.classified import run_snapshot
-from pipeline.classified.classify import SUPERSEDED
+from pipeline.classified.classify import good_rows
+from pipeline.classified.models import superseded_model
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import due_sql
@@ -124,7 +125,7 @@ def reconcile(
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
     total = count(connection, f"SELECT count(*) FROM {rows}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
-    superseded = count(connection, SUPERSEDED.format(rows=rows))
+    superseded = count(connection, superseded_model(good_rows(layout)))
     withheld = {
         p: _withheld(connection, classified(layout), p, due_sql(context.rules, data_map, until, p))
         for p in Audience

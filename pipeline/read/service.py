@@ -30,8 +30,8 @@ from pipeline.access.authorize import (
 )
 from pipeline.classified import reference_values
 from pipeline.context import Context
-from pipeline.errors import EngineError, PolicyError
-from pipeline.policy.detect import PATTERNS
+from pipeline.errors import EngineError, PolicyError, Unfinished
+from pipeline.policy.detect import looks_personal
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
 from pipeline.storage.engine import engine
@@ -152,7 +152,7 @@ def _granted(
     spec = context.data_map.published.get(request.table)
     members = staff.everyone(context.layout)
     member = members.get(request.actor)
-    signer = members.get(request.sign_off.leave.signer) if request.sign_off else None
+    signer = members.get(request.sign_off.authorization.signer) if request.sign_off else None
     # Whose records are the actor's own matters where single people can be read.
     single = {*context.access.own_reports, *context.access.detail}
     audience = spec.audience if spec and spec.audience in single else None
@@ -162,9 +162,9 @@ def _granted(
     grant = authorize(context, request, member, own_ref, signer, signer_ref, now)
     require_plain_note(context, request.note)
     if spec is None or not (context.layout.current / spec.file).exists():
-        raise PolicyError("nothing is published yet")
-    if grant.spends is not None:
-        sign_off.redeem(context.layout, grant.spends.leave, now)
+        raise Unfinished("nothing is published yet")
+    if grant.redeems is not None:
+        sign_off.redeem(context.layout, grant.redeems.authorization, now)
     return grant, own_ref
 
 
@@ -177,10 +177,9 @@ def require_plain_note(context: Context, note: str) -> None:
     """
     if not note:
         return
-    pattern = "|".join(f"(?:{one})" for one in PATTERNS.values())
     with engine(context.layout.work) as connection:
         ((found,),) = connection.execute(
-            "SELECT regexp_matches($note, $pattern)", {"note": note, "pattern": pattern}
+            f"SELECT {looks_personal('$note')}", {"note": note}
         ).fetchall()
         if not found and context.layout.reference_values.exists():
             reference_values.attach(connection, context.layout)

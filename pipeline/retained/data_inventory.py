@@ -45,6 +45,8 @@ class Place:
 
 
 PLACES = (
+    Place("format", ("format.json",), "the number of this data folder's format",
+          RECORDS, "kept as long as the folder; it names nobody"),
     Place("raw deliveries", ("landing/*",), "files as the sources delivered them",
           "storage.raw_deliveries", "the whole delivery is removed once the store has taken it in"),
     Place("quarantine", ("store/canonical/*.rejects.parquet",), "lines that could not be split",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.classified.classify import PERIOD, RECORD_KEY
+from pipeline.classified.models import PERIOD, RECORD_KEY
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, StorageRule

@@ -8,7 +8,7 @@ import duckdb
 
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.retention import StorageRule
 from pipeline.retained import housekeeping, past_retention
 from pipeline.retained.past_retention import PlanItem
@@ -24,10 +24,10 @@ def require_index(context: Context) -> None:
     """The classified store is the index of what is due, so it must know every delivery.
 
     Raises:
-        PolicyError: no night has classified the store as it is now.
+        Unfinished: no night has classified the store as it is now.
     """
     if run_snapshot.read(context.layout).deliveries != run_snapshot.deliveries(context.layout):
-        raise PolicyError(
+        raise Unfinished(
             "retention: the store has deliveries that no night has classified; run the night again"
         )
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import duckdb
 
-from expectations import boundaries
+from expectations.published import validate_and_seal
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.reference_values import write
 from pipeline.context import Context
@@ -178,7 +178,7 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, context: Context, o
         failed = [
             table
             for table, spec in data_map.published.items()
-            if spec.audience in changed and not boundaries.sealed(context, partition, table).passed
+            if spec.audience in changed and not validate_and_seal(context, partition, table).passed
         ]
         if failed:
             raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")

@@ -1,10 +1,12 @@
-"""One way to open DuckDB: bounded memory, UTC, spill inside the data folder, no network."""
+"""The one way to open DuckDB: bounded memory, UTC, spill inside the data folder, no network."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import duckdb
@@ -52,6 +54,7 @@ def engine(
     try:
         # Only a fixed name from the validated data map reaches this statement.
         connection.execute(f"SET TimeZone = {literal(zone)}")
+        load_macros(connection)
         yield connection
     except (
         duckdb.OutOfMemoryException,
@@ -68,6 +71,16 @@ def engine(
         connection.close()
 
 
+def load_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give a connection the text functions of macros.sql; they are its own and are not stored."""
+    connection.execute(_macros())
+
+
+@cache
+def _macros() -> str:
+    return (resources.files("pipeline.storage") / "macros.sql").read_text("utf-8")
+
+
 @contextmanager
 def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Joins hold in memory what is on their right, as the SQL has it. DuckDB takes it that a few of
@@ -80,7 +93,7 @@ def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    """The one number that a query gives; a sum over nothing is nought."""
+    """The one number that a query gives; a sum over nothing is zero."""
     ((number,),) = connection.sql(query).fetchall()
     return int(number or 0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pipeline.errors import PolicyError
+from pipeline.errors import Unfinished
 from pipeline.storage.layout import Layout
 
 MANIFEST = "release.json"
@@ -15,10 +15,10 @@ def manifest(layout: Layout) -> dict[str, object]:
     `sha256` per table and file, `made_from` per audience, `policy` and `erasure`.
 
     Raises:
-        PolicyError: nothing is published yet.
+        Unfinished: nothing is published yet.
     """
     path = layout.current / MANIFEST
     if not path.exists():
-        raise PolicyError("nothing is published yet")
+        raise Unfinished("nothing is published yet")
     found: dict[str, object] = json.loads(path.read_text("utf-8"))
     return found
