@@ -5,14 +5,15 @@ import datetime as dt
 import dagster as dg
 
 from assets import lineage, schemas
-from assets.common import OWNERS, POOL, RUN_DATES
+from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
 from pipeline.classified import population
 from pipeline.classified.reference_values import attach
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import classified
-from pipeline.storage.schema import CLASSIFIED
+
+LINEAGE = lineage.classified_lineage(DATA_MAP)
 
 
 @dg.asset(
@@ -25,8 +26,8 @@ from pipeline.storage.schema import CLASSIFIED
     tags={"personal_data": "raw"},
     pool=POOL,
     metadata={
-        "dagster/column_schema": schemas.classified(),
-        "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+        "dagster/column_schema": schemas.classified(DATA_MAP),
+        "dagster/column_lineage": LINEAGE,
     },
 )
 def milestones(store: Store) -> dg.MaterializeResult[None]:
@@ -47,7 +48,7 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
             "dagster/row_count": rows,
             "people": people,
             "records_on_sensitive_courses": sensitive,
-            "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+            "dagster/column_lineage": LINEAGE,
         }
     )
 

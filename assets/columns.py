@@ -50,6 +50,16 @@ CANONICAL = RECORD | {
     "raw": "The row as it was delivered, for rows in quarantine only, so that it can be corrected.",
     "file": "Name of the file that a row in quarantine came from; empty for a good row.",
 }
+# Columns of the HR roster, which the canonical store keeps as a relation of its own.
+ROSTER = {
+    "roster.learner_id": "Identifier of the employee, with its kind as prefix.",
+    "roster.name": "Full name of the employee.",
+    "roster.email": "E-mail address of the employee, in lower case; may be empty.",
+    "roster.manager_id": "Identifier of the employee's manager; may be empty.",
+    "roster.department": "Department of the employee; may be empty.",
+    "roster.country": "Country of the employee, two letters (ISO 3166-1 alpha-2); may be empty.",
+    "roster.left_on": "Date on which the employee left the company; may be empty.",
+}
 CLASSIFIED = RECORD | {
     "record_key": "Identifier of the record, the same for all its revisions (128-bit hash).",
     "deliveries": "Dates of the deliveries that hold a revision of the record.",

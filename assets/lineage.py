@@ -1,14 +1,16 @@
-"""Asset keys, and column lineage for the Dagster UI, made from the data map."""
+"""Asset keys, and column lineage for the Dagster UI, from the data map and the SQL that runs."""
 
 from __future__ import annotations
 
 import dagster as dg
 
+from pipeline.classified import models
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.disclosure import BANDS
 from pipeline.policy.fields import Audience
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns as audience_columns
 from pipeline.storage import schema
+from pipeline.storage.column_lineage import Columns
 
 CANONICAL = dg.AssetKey(["raw", "milestones"])
 CLASSIFIED = dg.AssetKey(["classified", "milestones"])
@@ -16,22 +18,7 @@ REFERENCE_VALUES = dg.AssetKey(["classified", "reference_values"])
 RELEASE = dg.AssetKey(["published", "release"])
 PLAN = dg.AssetKey(["retained", "deletion_plan"])
 ERASURE = dg.AssetKey(["retained", "erasure"])
-# The canonical record's names of the classified columns that were renamed or derived.
-CLASSIFIED_FROM: dict[str, tuple[str, ...]] = {
-    "person": ("learner_id",),
-    "manager": ("manager_id", "learner_id"),
-    "region": ("country", "region"),
-    "sensitivity": ("course_code", "course_title"),
-    "has_comment": ("has_comment",),
-}
-# And the other way: which classified column carries a canonical field.
-CARRIED_AS = {
-    "learner_id": "person",
-    "manager_id": "manager",
-    "country": "region",
-    "score_max": "score",
-    "free_text": "has_comment",
-}
+ROSTER_READER = "roster"  # the reader whose sources are rosters
 
 
 def source_key(source: str) -> dg.AssetKey:
@@ -46,50 +33,68 @@ def published_key(table: str) -> dg.AssetKey:
     return dg.AssetKey(["published", table])
 
 
-# Canonical columns that the readers make of fields of another name.
-READ_FROM: dict[str, tuple[str, ...]] = {
-    "record_type": ("record_type", "item_type"),
-    "score": ("score", "score_min", "score_max"),
-    "event_zone": ("event_at",),
-    "occurrence": ("assigned_at",),
-    "has_comment": ("free_text",),
+# The canonical store also has each delivery's roster, as a relation of its own; the columns of both
+# in the asset's schema.
+ROSTER = "roster."
+CANONICAL_COLUMNS = {
+    **schema.CANONICAL,
+    **{f"{ROSTER}{n}": kind for n, kind in schema.ROSTER.items() if n != "delivery_date"},
+}
+# Relations that the models read: the asset that has them, and what stands before their columns.
+UPSTREAM = {
+    "canonical": (CANONICAL, ""),
+    "roster": (CANONICAL, ROSTER),
+    "classified": (CLASSIFIED, ""),
+    **{f"pseudonymized_{one.value}": (pseudonymized_key(one), "") for one in Audience},
 }
 
 
 def canonical_lineage(data_map: DataMap) -> dg.TableColumnLineage:
-    """Canonical column to the delivered columns that feed it, over all sources."""
+    """Canonical and roster column to the delivered columns that feed it, over all sources."""
     return dg.TableColumnLineage(
-        {
-            column: [
-                dg.TableColumnDep(source_key(source), delivered)
-                for source, spec in data_map.sources.items()
-                for delivered, field in spec.fields.items()
-                if field.name in READ_FROM.get(column, (column,))
-            ]
-            for column in schema.CANONICAL
-        }
+        {column: _delivered(data_map, column) for column in CANONICAL_COLUMNS}
     )
 
 
-def classified_lineage(columns: dict[str, str]) -> dg.TableColumnLineage:
-    return dg.TableColumnLineage(
-        {
-            name: [dg.TableColumnDep(CANONICAL, o) for o in CLASSIFIED_FROM.get(name, (name,))]
-            for name in columns
-        }
-    )
+def _delivered(data_map: DataMap, column: str) -> list[dg.TableColumnDep]:
+    """The delivered columns that the readers make a canonical or a roster column of."""
+    bare = column.removeprefix(ROSTER)
+    names = schema.READ_FROM.get(bare, (bare,))
+    return [
+        dg.TableColumnDep(source_key(source), delivered)
+        for source, spec in data_map.sources.items()
+        if (spec.reader == ROSTER_READER) is (bare != column)
+        for delivered, field in spec.fields.items()
+        if field.name in names
+    ]
 
 
-def pseudonymized_lineage(audience: Audience) -> dg.TableColumnLineage:
+def model_lineage(columns: Columns) -> dg.TableColumnLineage:
+    """What the columns of a model are made of, in terms of assets.
+
+    Args:
+        columns: of pipeline/storage/column_lineage.py, made of relations of UPSTREAM.
+    """
     return dg.TableColumnLineage(
         {
             name: [
-                dg.TableColumnDep(CLASSIFIED, carried)
-                for carried in sorted({CARRIED_AS.get(o, o) for o in column.made_from})
+                dg.TableColumnDep(key, f"{before}{origin.column}")
+                for origin in sorted(column.made_from)
+                for key, before in [UPSTREAM[origin.relation]]
             ]
-            for name, column in TABLES[audience].items()
+            for name, column in columns.items()
         }
     )
+
+
+def classified_lineage(data_map: DataMap) -> dg.TableColumnLineage:
+    """Classified column to canonical and roster columns."""
+    return model_lineage(models.columns_from_sources(data_map))
+
+
+def pseudonymized_lineage(audience: Audience) -> dg.TableColumnLineage:
+    """An audience's column to classified columns."""
+    return model_lineage(audience_columns(audience))
 
 
 # Measures of the coaching tables: the pseudonymized columns that they count or average.
@@ -101,7 +106,7 @@ MEASURES = {
     "median_days": ("days",),
     **{f"share_{band}": ("score_band",) for band in BANDS},
     "category": ("course_code",),
-    # What rows of analysts are told by.
+    # Coarser forms of what the rows of analysts have.
     "event_period": ("event_month",),
     "detail": ("region", "department", "course_code", "event_month"),
 }

@@ -7,16 +7,18 @@ from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized import steps
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns
 from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
 
 
 def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
+    links = lineage.pseudonymized_lineage(audience)
+
     @dg.asset(
         key=lineage.pseudonymized_key(audience),
         description=f"Records for the audience {audience.value}, with pseudonyms of its own and "
-        f"only the columns it may see: {', '.join(TABLES[audience])}. The identifiers behind the "
+        f"only the columns it may see: {', '.join(columns(audience))}. The identifiers behind the "
         "pseudonyms are kept apart, in the vault.",
         group_name="pseudonymized",
         deps=[lineage.CLASSIFIED, lineage.REFERENCE_VALUES],
@@ -27,7 +29,7 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
         pool=POOL,
         metadata={
             "dagster/column_schema": schemas.pseudonymized(DATA_MAP, audience),
-            "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+            "dagster/column_lineage": links,
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
@@ -42,7 +44,7 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": rows,
                 "key_epoch": key.epoch,
-                "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+                "dagster/column_lineage": links,
             }
         )
 

@@ -12,7 +12,7 @@ from expectations.pseudonymized import columns as checked_columns
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.storage.schema import CANONICAL, CLASSIFIED
+from pipeline.storage.schema import CLASSIFIED
 
 AGGREGATE = "aggregate"  # class of a figure about a group
 
@@ -37,11 +37,12 @@ def source(data_map: DataMap, name: str) -> dg.TableSchema:
 
 
 def canonical(data_map: DataMap) -> dg.TableSchema:
-    return _schema(CANONICAL, columns.CANONICAL, lineage.canonical_lineage(data_map))
+    links = lineage.canonical_lineage(data_map)
+    return _schema(lineage.CANONICAL_COLUMNS, columns.CANONICAL | columns.ROSTER, links)
 
 
-def classified() -> dg.TableSchema:
-    return _schema(CLASSIFIED, columns.CLASSIFIED, lineage.classified_lineage(CLASSIFIED))
+def classified(data_map: DataMap) -> dg.TableSchema:
+    return _schema(CLASSIFIED, columns.CLASSIFIED, lineage.classified_lineage(data_map))
 
 
 def pseudonymized(data_map: DataMap, audience: Audience) -> dg.TableSchema:

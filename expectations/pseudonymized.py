@@ -14,7 +14,7 @@ from expectations.evidence import column_rules, table_evidence
 from pipeline.classified import reference_values
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns as model_columns
 from pipeline.storage import relations
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
@@ -29,7 +29,7 @@ def columns(data_map: DataMap, audience: Audience) -> list[CheckedColumn]:
     Raises:
         PolicyError: a column has no entry in data_map.yaml, or no domain.
     """
-    found = [described_column(data_map, name, audience.value) for name in TABLES[audience]]
+    found = [described_column(data_map, name, audience.value) for name in model_columns(audience)]
     return [replace(one, nullable=one.nullable or one.name in MAY_BE_EMPTY) for one in found]
 
 

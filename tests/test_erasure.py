@@ -88,7 +88,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = write_drop(estate.drop(), rows, people, statements)
         with (folder / "learning_history.csv").open("a") as stream:
             stream.write(f"{NUMBER},{NAME},only,three,too,many\r\n")  # cannot be split
-        result = estate.run()
+        result = estate.run_in_dagster()
         assert result.success, errors(result)
         backup.make(context(home), NOW)
         package = home / "vault" / "packages" / "20261120-x" / "package.json.enc"

@@ -182,7 +182,7 @@ def _leaks() -> Iterator[Any]:
             yield pytest.param(table, kind, marks=marks)
 
 
-@pytest.mark.parametrize(("table", "kind"), _leaks())
+@pytest.mark.parametrize(("table", "kind"), list(_leaks()))
 def test_a_leak_fails_the_run_and_publishes_nothing(
     published: Estate, monkeypatch: pytest.MonkeyPatch, table: str, kind: str
 ) -> None:

@@ -9,11 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.policy.data_map import DataMap
+from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.relations import subquery
+from pipeline.storage.schema import CANONICAL, ROSTER
 from pipeline.storage.sql import Sql, identifier, render
 from pipeline.subjects.denylist import entries_sql, grams_sql
 
 PACKAGE = "pipeline.classified"
+# The relations that the models start from, under the names that lineage gives them.
+SOURCES = {"canonical": CANONICAL, "roster": ROSTER}
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
@@ -141,3 +145,15 @@ def _standing(rows: Sql, every_row: Sql) -> Sql:
 def classified_model(current: Sql, resolution: Resolution) -> Sql:
     """The classified rows (CLASSIFIED) of the query `current`."""
     return render(PACKAGE, "classified.sql", current=current, **vars(resolution))
+
+
+def chain(data_map: DataMap) -> dict[str, Sql]:
+    """All models from SOURCES to the last one, `classified`, as the lineage reads them."""
+    rows, roster = Sql("canonical"), Sql("roster")
+    models = resolution_models(rows, roster, data_map)
+    return {**models, "classified": classified_model(current_model(rows, rows), resolution())}
+
+
+def columns_from_sources(data_map: DataMap) -> Columns:
+    """The classified columns in their order, made of columns of SOURCES."""
+    return models_lineage(chain(data_map), "classified", SOURCES)

@@ -2,10 +2,4 @@
 SELECT
     v.country,
     v.home_region
-FROM (
-    VALUES
-    {% for country, region in region_of.items() %}
-    ({{ country | literal }}, {{ region | literal }}){% if not loop.last %},{% endif %}
-
-    {% endfor %}
-) AS v (country, home_region)
+FROM (VALUES {{ region_of.items() | tuples }}) AS v (country, home_region)

@@ -16,8 +16,8 @@ from pipeline.classified.classify import good_rows
 from pipeline.classified.models import superseded_model
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
-from pipeline.policy.windows import due_sql
-from pipeline.pseudonymized.pseudonymize import filters
+from pipeline.policy.windows import Cutoffs, make_cutoffs
+from pipeline.pseudonymized.models import eligible
 from pipeline.published import equivalence_classes, publication_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
@@ -25,7 +25,7 @@ from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified, pseudonymized, records, rejects
-from pipeline.storage.sql import dates, identifier, literal
+from pipeline.storage.sql import dates, identifier
 from pipeline.subjects.restrictions import make_restrictions
 
 
@@ -60,16 +60,12 @@ def write_reconciliation(layout: Layout, partition: str, counts: list[TableCount
 
 
 def _withheld(
-    connection: duckdb.DuckDBPyConnection, rows: str, audience: Audience, due: str
+    connection: duckdb.DuckDBPyConnection, rows: str, audience: Audience, cutoffs: Cutoffs
 ) -> dict[str, int]:
-    """Classified rows that the audience may not see, by the first filter that withholds them."""
-    branches = " ".join(
-        f"WHEN NOT coalesce({test}, false) THEN {literal(reason)}"
-        for reason, test in filters(audience, due).items()
-    )
+    """Classified rows that the audience may not see, by the first reason for it."""
     found = connection.sql(
-        f"SELECT CASE {branches} END AS reason, count(*) FROM {rows} "
-        "GROUP BY reason HAVING reason IS NOT NULL ORDER BY reason"
+        f"SELECT withheld, count(*) FROM {eligible(rows, audience, cutoffs)} "
+        "WHERE withheld IS NOT NULL GROUP BY withheld ORDER BY withheld"
     ).fetchall()
     return {str(reason): int(rows) for reason, rows in found}
 
@@ -127,7 +123,12 @@ def reconcile(
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     superseded = count(connection, superseded_model(good_rows(layout)))
     withheld = {
-        p: _withheld(connection, classified(layout), p, due_sql(context.rules, data_map, until, p))
+        p: _withheld(
+            connection,
+            classified(layout),
+            p,
+            make_cutoffs(connection, f"cutoffs_{p.value}", context.rules, data_map, until, p),
+        )
         for p in Audience
     }
     tonight = publication_history.new_periods(layout, partition)

@@ -18,7 +18,14 @@ from pipeline.classified.models import PERIOD, RECORD_KEY
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, StorageRule
-from pipeline.policy.windows import cutoff, due_sql, kept_until, latest_due, record_cutoff
+from pipeline.policy.windows import (
+    cutoff,
+    kept_until,
+    latest_due,
+    make_cutoffs,
+    record_cutoff,
+    with_due,
+)
 from pipeline.raw import deliveries
 from pipeline.storage import relations
 from pipeline.storage.file_edit import FileEdit
@@ -83,11 +90,11 @@ def select_past_retention(
     connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
 ) -> None:
     """Make the table `due` of what is past its window, held or not."""
-    due = due_sql(context.rules, context.data_map, now)
+    cutoffs = make_cutoffs(connection, "cutoffs", context.rules, context.data_map, now)
     # Type by type: a month that holds none of a type is passed over by the statistics in its file.
     rows = " UNION ALL ".join(
-        f"FROM {parquet(months_past_retention(context, now, record), CLASSIFIED)} "
-        f"WHERE record_type = {literal(record)} AND {due}"
+        f"FROM {with_due(parquet(months_past_retention(context, now, record), CLASSIFIED), cutoffs)} "
+        f"WHERE record_type = {literal(record)} AND due"
         for record in RecordType
     )
     list_past_retention(connection, f"({rows})", legal_holds.held_sql(context.layout))

@@ -12,6 +12,7 @@ import re
 import shutil
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 
@@ -22,9 +23,13 @@ from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
-from pipeline.policy.windows import due_sql, published_until
+from pipeline.policy.windows import Cutoffs, make_cutoffs, published_until, with_due
 from pipeline.pseudonymized import unchanged_months
-from pipeline.pseudonymized.pseudonymize import filters, load_references, write_period
+from pipeline.pseudonymized.pseudonymize import (
+    eligible_rows,
+    load_references,
+    write_period,
+)
 from pipeline.published import gate, publication_history, risk, risk_report
 from pipeline.published.reconciliation import reconcile, write_reconciliation
 from pipeline.published.stage import stage_database
@@ -38,7 +43,7 @@ from pipeline.storage.files import atomic_build, fsync
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CLASSIFIED
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql, literal
 from pipeline.subjects.restrictions import make_restrictions
 
 
@@ -65,32 +70,43 @@ def _expired(
     """Months in which some row was to be published, and is not any more."""
     if then == until:
         return set()
-    before = due_sql(context.rules, context.data_map, then, audience)
-    after = due_sql(context.rules, context.data_map, until, audience)
+    rules, data_map = context.rules, context.data_map
+    before = make_cutoffs(connection, "cutoffs_before", rules, data_map, then, audience)
+    after = make_cutoffs(connection, "cutoffs_after", rules, data_map, until, audience)
+
+    def both(path: Path) -> str:
+        was = with_due(relations.parquet([path], CLASSIFIED), before, "was_due")
+        return with_due(was, after, "is_due")
+
     return {
         path.parent.name
         for record in RecordType
         for path in months_past_retention(context, until, record, audience)
         if count(
             connection,
-            f"SELECT count(*) FROM {relations.parquet([path], CLASSIFIED)} "
-            f"WHERE record_type = {literal(record)} AND ({after}) AND NOT ({before})",
+            f"SELECT count(*) FROM {both(path)} "
+            f"WHERE record_type = {literal(record)} AND is_due AND NOT was_due",
         )
     }
 
 
 def _remake(
-    connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience, due: str,
-    period: str, journal: Journal,
-) -> bool:  # fmt: skip
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    audience: Audience,
+    cutoffs: Cutoffs,
+    pseudonyms: Sql,
+    period: str,
+    journal: Journal,
+) -> bool:
     """Make one month of one audience again; true if that changed it."""
     layout = context.layout
     classified = relations.classified(layout, period)
     path = unchanged_months.file(layout.pseudonymized_for(audience), period)
     fresh = fresh_path(layout, path)
-    write_period(connection, classified, audience, due, fresh)
-    passing = " AND ".join(filters(audience, due).values())
-    expected = count(connection, f"SELECT count(*) FROM {classified} WHERE {passing}")
+    write_period(connection, classified, audience, cutoffs, pseudonyms, fresh)
+    eligible = eligible_rows(classified, audience, cutoffs)
+    expected = count(connection, f"SELECT count(*) FROM {eligible}")
     rows = count(connection, f"SELECT count(*) FROM {literal(fresh)}")
     if rows != expected:
         raise ErasureError(f"{audience.value}: a month made again does not hold the survivors")
@@ -122,11 +138,13 @@ def rebuild_pseudonymized(
         if not layout.references(audience).exists():
             # No night has come so far: there is nothing under a pseudonym.
             continue
-        due = due_sql(context.rules, context.data_map, until, audience)
-        load_references(connection, layout, audience)
+        cutoffs = make_cutoffs(
+            connection, "cutoffs", context.rules, context.data_map, until, audience
+        )
+        pseudonyms = load_references(connection, layout, audience)
         expired = _expired(connection, context, audience, made.until, until)
         for period in sorted(months | expired):
-            _remake(connection, context, audience, due, period, journal)
+            _remake(connection, context, audience, cutoffs, pseudonyms, period, journal)
     fresh = layout.work / "basis.fresh"
     fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
     swap(fresh, layout.classified / run_snapshot.NAME)

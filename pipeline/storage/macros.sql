@@ -60,3 +60,12 @@ CREATE OR REPLACE TEMP MACRO record_key_of(
     source, learner_id, course_code, record_type, occurrence
 ) AS
     md5_number(concat_ws(chr(31), source, learner_id, course_code, record_type, occurrence))::UUID;
+
+-- The first instant that a record is known by; NULL if it has none.
+CREATE OR REPLACE TEMP MACRO known_start(event_at, started_at, assigned_at) AS
+    coalesce(event_at, started_at, assigned_at);
+
+-- Is a window over? It started at `start`, or where that is NULL on the day of the delivery that
+-- first brought the record; what started before `instant`, or on `day` or before, is over.
+CREATE OR REPLACE TEMP MACRO is_over(start, first_seen, instant, day) AS
+    CASE WHEN start IS NOT NULL THEN start < instant ELSE first_seen <= day END;

@@ -7,6 +7,7 @@ it takes that.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -17,9 +18,14 @@ from pipeline.storage.schema import CANONICAL, CLASSIFIED, REJECTS, ROSTER
 from pipeline.storage.sql import Sql, identifier, literals, render
 
 
-def temp_table(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> Sql:
+def temp_table(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    query: str,
+    parameters: Mapping[str, object] | None = None,
+) -> Sql:
     """Make a temporary table of a query's rows; returns it as a relation."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {query}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {query}", parameters)
     return identifier(name)
 
 

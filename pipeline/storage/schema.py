@@ -71,6 +71,18 @@ CLASSIFIED = {
 }  # fmt: skip
 
 
+# Canonical and roster columns that the readers make of delivered fields of another name.
+READ_FROM: dict[str, tuple[str, ...]] = {
+    "record_type": ("record_type", "item_type"),
+    "score": ("score", "score_min", "score_max"),
+    "event_zone": ("event_at",),
+    "occurrence": ("assigned_at",),
+    "has_comment": ("free_text",),
+    "name": ("learner_name",),
+    "email": ("learner_email",),
+}
+
+
 REJECTS = {
     "file": "VARCHAR", "line": "BIGINT", "field": "VARCHAR", "rule": "VARCHAR", "raw": "VARCHAR",
 }  # fmt: skip
