@@ -15,7 +15,7 @@ class Unfinished(PolicyError):
     """Something that has to be run first, or again, is missing."""
 
 
-class SettingsError(PolicyError):
+class SettingsError(BadInput):
     """An environment variable has a wrong value; the text names the variable, never the value."""
 
 

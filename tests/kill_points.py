@@ -28,7 +28,7 @@ from typing import Any
 import duckdb
 
 from assets.resources import Store
-from expectations import boundaries
+from expectations import suite as suites
 from pipeline.published import gate
 from pipeline.retained import job, receipts, storage_key
 from pipeline.storage import encryption
@@ -43,8 +43,10 @@ from tests.opened import everything, relation, released, released_files
 
 EVERY, SITES = "every", "sites"
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link"}
-PRODUCT = tuple(str(PROJECT / folder) + "/" for folder in ("pipeline", "assets", "expectations"))
-Site = tuple[str, str]
+ROOT = f"{PROJECT}/"
+PRODUCT = tuple(f"{ROOT}{folder}/" for folder in ("pipeline", "assets", "expectations"))
+HELPERS = "pipeline/storage/files.py:"
+Site = tuple[str, ...]
 
 
 def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
@@ -72,11 +74,14 @@ def _frames() -> Iterator[FrameType]:
 
 
 def site(event: str) -> Site:
-    """Where in the product a change is made: the call and its line."""
-    for frame in _frames():
-        if frame.f_code.co_filename.startswith(PRODUCT):
-            return event, f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    return event, ""
+    """Where in the product a change is made: the call, its line, and the first line outside the
+    helpers of pipeline/storage/layout.py that leads to it."""
+    lines = [
+        f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
+        for frame in _frames()
+        if frame.f_code.co_filename.startswith(PRODUCT)
+    ]
+    return (event, *lines[:1], *[line for line in lines if not line.startswith(HELPERS)][:1])
 
 
 def changes(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -277,7 +282,7 @@ def main(name: str, template: Path, work: Path, points: str, moments: int, share
     tell, home, copies = work / "tell", work / "home", work / "copies"
     killed = deed(name, template)
     # What is killed here is what a verdict leads to, not the judging.
-    boundaries.judge = plain.quick  # type: ignore[attr-defined]
+    suites.judge = plain.quick
     do = partial(killed.do, home)
 
     def fresh() -> None:

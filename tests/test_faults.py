@@ -133,7 +133,7 @@ def _corrupt() -> Iterator[Any]:
             yield pytest.param(place, damage, marks=marks)
 
 
-@pytest.mark.parametrize(("place", "damage"), _corrupt())
+@pytest.mark.parametrize(("place", "damage"), list(_corrupt()))
 def test_a_corrupt_file_is_made_anew_by_the_next_night(
     published: Estate, place: str, damage: str
 ) -> None:

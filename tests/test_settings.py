@@ -98,6 +98,6 @@ def test_the_command_says_which_variable_is_wrong(tmp_path: Path) -> None:
         env={"MILESTONES_THREADS": "many"},
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("MILESTONES_THREADS: ")
     assert "many" not in done.stderr

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from pipeline.cli.exits import Exit, of_run
 from pipeline.cli.screen import console, say, warn
+from pipeline.cli.shared import dagster_home
 from pipeline.cli.views import reconciliation
-from pipeline.operations import instance as settings
-from pipeline.settings import settings as current_settings
-from pipeline.settings import use_home
+from pipeline.operations import instance as dagster_settings
+from pipeline.settings import settings, use_home
 from pipeline.storage.layout import Layout
+
+ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str]]:
@@ -45,13 +48,14 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     use_home(home)
-    instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    folder = dagster_home(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
     with ExitStack() as stack:
         # Two that make its database at once leave it with two versions.
         with Layout(home).locked():
-            settings.write(instance_home)
+            dagster_settings.write(folder)
             found = stack.enter_context(dg.DagsterInstance.get())
-            settings.limit_pool(found)
+            dagster_settings.limit_pool(found)
         yield found
 
 
@@ -60,32 +64,25 @@ def run_job(
 ) -> Exit:
     """Run one Dagster job of the code location, or some of its assets with their checks, with
     progress. Waits while another one runs over the same data folder."""
-    bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
-    with instance(home) as kept, FileLock(home / "running", mode=0o600):
+    with instance(home) as found, FileLock(home / "running", mode=0o600):
         # Loaded now: Dagster and the policy files take a second, and the environment is set above.
         from assets.resources import store_from_environment
         from pipeline.definitions import definitions
 
         job = definitions(store_from_environment()).resolve_job_def(name)
         run_id = str(uuid.uuid4())
-        with Progress(*bars, console=console) as progress, ThreadPoolExecutor(1) as worker:
-            told = f"{name} {partition}" if partition else name
-            task = progress.add_task(told, total=None if assets else len(job.graph.node_defs))
+        label = f"{name} {partition}" if partition else name
+        with ThreadPoolExecutor(1) as worker:
             running = worker.submit(
                 job.execute_in_process,
                 partition_key=partition,
-                instance=kept,
+                instance=found,
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=QUIET,
                 run_id=run_id,
                 asset_selection=assets,
             )
-            while not running.done():
-                wait([running], timeout=0.5)
-                ended = kept.all_logs(run_id, of_type=done)
-                last = ended[-1].step_key if ended else told
-                progress.update(task, completed=len(ended), description=str(last))
+            _follow(running, found, run_id, label, None if assets else len(job.graph.node_defs))
             result = running.result()
     if result.success:
         return Exit.DONE
@@ -95,35 +92,54 @@ def run_job(
     return of_run(kind for kind, _ in failures)
 
 
+def _follow(
+    running: Future[dg.ExecuteInProcessResult],
+    instance: dg.DagsterInstance,
+    run_id: str,
+    label: str,
+    steps: int | None,
+) -> None:
+    """Show the progress of a run until it has ended."""
+    bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*bars, console=console) as progress:
+        task = progress.add_task(label, total=steps)
+        while not running.done():
+            wait([running], timeout=0.5)
+            ended = instance.all_logs(run_id, of_type=ENDED)
+            last = ended[-1].step_key if ended else label
+            progress.update(task, completed=len(ended), description=str(last))
+
+
 def run(home: Path, day: dt.date) -> Exit:
-    """Run one night; done if it was published."""
-    say(f"night of {day}")
+    """Run the pipeline for one delivery; done if its tables were published."""
+    say(f"run date {day}")
     code = run_job(home, "nightly", str(day))
     if code is not Exit.DONE:
-        warn("nothing was published; the tables are those of the last good night")
+        warn("nothing was published; the tables of the last successful run are still in place")
         return code
     reconciliation(home, str(day))
     return Exit.DONE
 
 
 def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
-    """Take in what lies between two nights and is not in the store, then run the last night of it;
-    done if that was published."""
+    """Ingest the deliveries between two run dates that are not in the store, then run the pipeline
+    for the last of them; done if its tables were published."""
     from assets import lineage
     from pipeline.raw import deliveries
 
-    layout = Layout(home.absolute(), current_settings().landing)
+    layout = Layout(home.absolute(), settings().landing)
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
-        warn("no delivery lies between these nights")
+        warn("there is no delivery between these dates")
         return Exit.BAD_INPUT
     new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
     for number, day in enumerate(new, 1):
-        say(f"drop of {day}, {number} of {len(new)}")
+        say(f"delivery of {day}, {number} of {len(new)}")
         code = run_job(home, "nightly", str(day), [lineage.CANONICAL])
         if code is not Exit.DONE:
             warn(
-                f"{number - 1} deliveries were taken in; the tables are those of the last good night"
+                f"{number - 1} deliveries were ingested; the tables of the last successful run are "
+                "still in place"
             )
             return code
     return run(home, found[-1])

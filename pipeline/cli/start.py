@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 
-def init(folder: Annotated[Path, typer.Argument(help="Made if it does not exist.")]) -> None:
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder; created if it does not exist.")],
+) -> None:
     """Copy the default policy files and a workspace.yaml into a folder, to start from."""
     from pipeline.cli import screen
     from pipeline.policy.version import FILES

@@ -15,16 +15,17 @@ import uuid
 from pathlib import Path
 
 from pipeline.context import Context
-from pipeline.errors import PolicyError, Unfinished
+from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports
 from pipeline.storage.files import atomic_build, atomic_symlink, fsync
 from pipeline.storage.hashing import file_sha256, files_sha256
 from pipeline.storage.layout import Layout
+from pipeline.storage.manifest import MANIFEST as MANIFEST
+from pipeline.storage.manifest import manifest as manifest
 from pipeline.storage.relations import period_files
 
-MANIFEST = "release.json"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
 
 
@@ -211,16 +212,3 @@ def replace(layout: Layout, fresh: dict[str, Path]) -> None:
         (beside / MANIFEST).unlink()
         (beside / MANIFEST).write_text(json.dumps(told, indent=1), "utf-8")
     _turn_to(layout, target)
-
-
-def manifest(layout: Layout) -> dict[str, object]:
-    """What is published now.
-
-    Raises:
-        PolicyError: nothing is published yet.
-    """
-    path = layout.current / MANIFEST
-    if not path.exists():
-        raise Unfinished("nothing is published yet")
-    found: dict[str, object] = json.loads(path.read_text("utf-8"))
-    return found

@@ -11,7 +11,6 @@ from __future__ import annotations
 import duckdb
 import fsspec
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.parquet.encryption import create_decryption_properties, create_encryption_properties
@@ -34,6 +33,9 @@ def read(connection: duckdb.DuckDBPyConnection, key: bytes, url: str) -> str:
         EngineError: it does not exist, is not encrypted, was changed, is under another key, or
             its files have different columns.
     """
+    # Loaded here: it brings pandas, and most commands read no encrypted table.
+    import pyarrow.dataset as ds
+
     system, path = fsspec.core.url_to_fs(url)
     options = ds.ParquetFragmentScanOptions(decryption_properties=create_decryption_properties(key))
     try:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import polars as pl
-
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import (
     instant,
@@ -42,6 +40,9 @@ TEXT = (
 
 def columns(path: Path) -> list[str]:
     """Columns of the file's schema; nested fields are not part of the canonical schema."""
+    # Loaded here: most commands, and most deliveries, have no Parquet file.
+    import polars as pl
+
     try:
         return list(pl.read_parquet_schema(path))
     except (pl.exceptions.PolarsError, OSError):
