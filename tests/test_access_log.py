@@ -317,7 +317,7 @@ def test_reads_and_refusals_are_in_the_log(published: Estate) -> None:
     assert [one["decision"] for one in entries] == [
         "granted",
         "refused: hr_legal_detail is not for the purpose one_to_one",
-        "refused: the actor has not the role hr",
+        "refused: this actor does not have the role hr",
     ]
     assert entries[0]["rows"] == len(page.rows) == 5
     assert entries[0]["fields"] == list(page.columns)

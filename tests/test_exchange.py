@@ -132,7 +132,7 @@ def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_open
             assert body.endswith(encryption.ENCRYPTED_PARQUET)
             assert b"emp:" not in body
             copy.write_bytes(body)
-            with pytest.raises(EngineError, match="does not open"):
+            with pytest.raises(EngineError, match="cannot be opened"):
                 encryption.rows(connection, layout, copy)
 
 
@@ -216,7 +216,7 @@ def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) 
             ).fetchall() == [("emp:1",)]
             with exchange.exchange(layout, "another") as other:
                 assert other.key != one.key
-                with pytest.raises(EngineError, match="does not open"):
+                with pytest.raises(EngineError, match="cannot be opened"):
                     encrypted_parquet.read(connection, other.key, f"{one.folder}/person.parquet")
         assert not list(layout.work.glob("exchange*"))
 

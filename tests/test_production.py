@@ -134,7 +134,7 @@ def test_an_alert_says_what_failed_and_no_value(
     assert told["partition"] == str(NIGHT)
     assert told["failed"] == ["raw__milestones (RuntimeError)"]
     assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
-    assert "last good night" in told["text"]
+    assert "last successful run" in told["text"]
     (letter,) = letters.got
     assert letter.rcpt_tos == [
         "data-platform@example.com", "dpo@example.com", "legal@example.com"

@@ -112,7 +112,7 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     assert told["Staff directory"][0]["email"] == EMAIL
     assert all(row["learner_ref"] == mine for row in told["Under a pseudonym, for manager"])
     assert len(told["Under a pseudonym, for hr legal"]) == 4
-    assert told["Who looked, and why"][0]["table"] == "manager_extract"
+    assert told["Who read your records, and why"][0]["table"] == "manager_extract"
     page = text_of(past.home, folder / "package.html.enc")
     assert NAME in page
     assert page.count("<h2>") == len(told)
@@ -128,7 +128,7 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     assert taken[1].read_text() == text
     assert taken[1].stat().st_mode & 0o077 == 0
     for name in (done.name, "*", "../.."):
-        with pytest.raises(PolicyError, match=r"has a file of that name|no package of that"):
+        with pytest.raises(PolicyError, match=r"has a file of that name|no package for that"):
             access_package.take_out(stand.layout, name, out)
 
 

@@ -79,7 +79,7 @@ def test_a_key_from_elsewhere_is_not_the_pipelines_to_keep(
     estate.layout.storage_key.unlink()
     storage_key.change(estate.layout, StorageKey.read(NEW))
     assert not estate.layout.storage_key.exists()
-    with pytest.raises(PolicyError, match="not as it was written"):
+    with pytest.raises(PolicyError, match="was changed, or was encrypted with another key"):
         request_register.every(estate.layout)
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", NEW)
     assert request_register.every(estate.layout)
@@ -93,7 +93,7 @@ def test_a_copy_kept_elsewhere_follows_before_it_is_restored(
     shutil.move(inside.root, elsewhere.root)
     new, old = StorageKey.read(NEW), old_key(estate)
     storage_key.change(estate.layout, new)
-    with pytest.raises(PolicyError, match="not as it was written"):
+    with pytest.raises(PolicyError, match="was changed, or was encrypted with another key"):
         legal_holds.live(Layout(elsewhere.root, key_file=estate.layout.storage_key))
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", old)
     assert storage_key.change(elsewhere, new) == len(encrypted(elsewhere.root)) > 0

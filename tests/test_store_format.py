@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -16,17 +17,17 @@ from pipeline.retained.data_inventory import undeclared_files
 from pipeline.storage import store_format
 from pipeline.storage.layout import Layout
 from tests.company import company, write_drop
-from tests.conftest import NIGHT
-from tests.estate import NOW
 
 FILE = store_format.FILE
+DELIVERY = dt.date(2026, 11, 24)
+NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 
 
 def filled(home: Path) -> Context:
     """A data folder with one delivery in its store."""
-    write_drop(home / "landing" / str(NIGHT), *company())
+    write_drop(home / "landing" / str(DELIVERY), *company())
     context = Store(home=str(home)).context
-    ingest(context.layout, context.data_map, NIGHT)
+    ingest(context.layout, context.data_map, DELIVERY)
     return context
 
 

@@ -85,6 +85,35 @@ def _rows(context: Context, table: str) -> int:
         return count(connection, f"SELECT count(*) FROM released.{identifier(table)}")
 
 
+def _entries(
+    context: Context,
+    since: dt.datetime,
+    until: dt.datetime,
+    actor: str | None,
+    table: str | None,
+) -> list[dict[str, Any]]:
+    """Readings and refusals between two moments, by one actor or all, of one table or all."""
+    span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
+    return [
+        one
+        for one in audit.bodies(context.layout)
+        if one["decision"] != "changed"
+        and span[0] <= one["at"][:19] <= span[1]
+        and actor in (None, one["actor"])
+        and table in (None, one["table"])
+    ]
+
+
+def _fields(context: Context, shown: set[tuple[str, str]]) -> tuple[Field, ...]:
+    """The fields about single people among shown columns (table and name)."""
+    published = context.data_map.published
+    # An earlier policy may have published columns that today's does not have.
+    known = {(t, n) for t, n in shown if t in published and n in context.data_map.columns}
+    # Figures of k people are not about single people (recital 26); their tables are still named.
+    single = {(t, n) for t, n in known if published[t].k is None}
+    return tuple(_field(context, t, n) for t, n in sorted(single))
+
+
 def scope(
     context: Context,
     since: dt.datetime,
@@ -106,15 +135,7 @@ def scope(
         raise PolicyError("there is no published table of that name")
     if whole and (table is None or not context.layout.current.exists()):
         raise PolicyError("name the published table whose file was exposed")
-    span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
-    entries = [
-        one
-        for one in audit.bodies(context.layout)
-        if one["decision"] != "changed"
-        and span[0] <= one["at"][:19] <= span[1]
-        and actor in (None, one["actor"])
-        and table in (None, one["table"])
-    ]
+    entries = _entries(context, since, until, actor, table)
     granted = [one for one in entries if one["decision"] == "granted"]
     shown = {(one["table"], name) for one in granted for name in one["fields"]}
     refs = {ref for one in granted for ref in one["people"]}
@@ -124,15 +145,7 @@ def scope(
         shown |= {(table, name) for name in context.data_map.published[table].columns}
         refs |= _everybody(context, {table})
         rows += _rows(context, table)
-    # An earlier policy may have published columns that today's does not have.
-    known = {
-        (t, n)
-        for t, n in shown
-        if t in context.data_map.published and n in context.data_map.columns
-    }
-    # Figures of k people are not about single people (recital 26); their tables are still named.
-    single = {(t, n) for t, n in known if context.data_map.published[t].k is None}
-    fields = tuple(_field(context, t, n) for t, n in sorted(single))
+    fields = _fields(context, shown)
     return Scope(
         readings=len(granted),
         refused=len(entries) - len(granted),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from pipeline.errors import BadInput
 
@@ -60,6 +60,12 @@ class PolicyFile(Strict):
 
     format: ClassVar[int] = 1
     version: int
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _is_read(cls, found: object) -> object:
+        _require_format(found, cls.format)
+        return found
 
 
 Policy = TypeVar("Policy", bound=PolicyFile)

@@ -67,83 +67,99 @@ def _kept_until(context: Context, row: dict[str, Any]) -> str:
     return f"{last} ({rule})"
 
 
+Section = dict[str, Any]  # title, note and rows
+
+
+def _section(title: str, note: str, rows: list[dict[str, Any]]) -> Section:
+    return {"title": title, "note": note, "rows": rows}
+
+
 def collect(
     connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
-) -> list[dict[str, Any]]:
+) -> list[Section]:
     """Sections with title, note and rows, from the deliveries to the log."""
-    layout = context.layout
-    learner = subject.is_learner()
+    refs = references(connection, context.layout, subject)
+    return [
+        *_delivered(connection, context, subject),
+        *(_pseudonymized(connection, context, audience, ref) for audience, ref in refs.items()),
+        *_registered(context, subject, set(refs.values())),
+    ]
+
+
+def _delivered(
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
+) -> list[Section]:
+    """Records, quarantined rows and roster rows, as the sources delivered them."""
+    stored, learner = relations.records(context.layout), subject.is_learner()
     records = _rows(
         connection,
-        f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {relations.records(layout)} "
+        f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {stored} "
         f"WHERE {learner} AND problem IS NULL ORDER BY course_code, revised_at",
     )
-    records = [{"kept until": _kept_until(context, row), **row} for row in records]
-    sections = [
-        {
-            "title": "Learning records",
-            "note": "Every revision as the learning systems "
-            "delivered it, with the day until which it is kept.",
-            "rows": records,
-        },
-        {
-            "title": "Records that could not be read",
-            "note": "Set aside because they break a rule of the format.",
-            "rows": _rows(
-                connection,
-                "SELECT problem, raw, delivery_date "
-                f"FROM {relations.records(layout)} WHERE problem IS NOT NULL "
-                f"AND ({learner} OR {subject.mentioned('raw')})",
-            ),
-        },
-        {
-            "title": "Staff directory",
-            "note": "From the HR roster.",
-            "rows": _rows(
-                connection,
-                f"SELECT * EXCLUDE (manager_id) FROM "
-                f"{relations.roster_history(layout)} WHERE {learner} ORDER BY delivery_date",
-            ),
-        },
+    quarantined = _rows(
+        connection,
+        f"SELECT problem, raw, delivery_date FROM {stored} WHERE problem IS NOT NULL "
+        f"AND ({learner} OR {subject.mentioned('raw')})",
+    )
+    directory = _rows(
+        connection,
+        f"SELECT * EXCLUDE (manager_id) FROM {relations.roster_history(context.layout)} "
+        f"WHERE {learner} ORDER BY delivery_date",
+    )
+    return [
+        _section(
+            "Learning records",
+            "Every revision as the learning systems delivered it, with the day until which it is "
+            "kept.",
+            [{"kept until": _kept_until(context, row), **row} for row in records],
+        ),
+        _section(
+            "Records that could not be read",
+            "Set aside because they break a rule of the format.",
+            quarantined,
+        ),
+        _section("Staff directory", "From the HR roster.", directory),
     ]
-    refs = references(connection, layout, subject)
-    for audience, ref in refs.items():
-        tables = list(context.data_map.tables_of(audience))
-        sections.append(
-            {
-                "title": f"Under a pseudonym, for {audience.value.replace('_', ' ')}",
-                "note": f"Your pseudonym there is {ref}; the rows are used for {', '.join(tables)}."
-                + (" Only group figures are published." if audience is Audience.COACHING else ""),
-                "rows": _rows(
-                    connection,
-                    f"FROM {relations.pseudonymized(layout, audience)} "
-                    f"WHERE learner_ref = {literal(ref)}",
-                ),
-            }
-        )
-    mine = [r for r in request_register.every(layout) if r.identifier in subject.ids]
-    sections += [
-        {
-            "title": "Limits on use",
-            "note": "Restrictions and objections in force.",
-            "rows": [
-                {"audience": p, "kind": k}
-                for who, p, k in restrictions.entries(layout)
-                if who == subject.person
-            ],
-        },
-        {
-            "title": "Your requests",
-            "note": "",
-            "rows": [{"request": r.name, "state": r.state, "answer due": r.deadline} for r in mine],
-        },
-        {
-            "title": "Who read your records, and why",
-            "note": "Every query of single rows.",
-            "rows": audit.about(context, set(refs.values())),
-        },
+
+
+def _pseudonymized(
+    connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience, ref: str
+) -> Section:
+    """The person's rows for one audience."""
+    tables = ", ".join(context.data_map.tables_of(audience))
+    groups = " Only group figures are published." if audience is Audience.COACHING else ""
+    return _section(
+        f"Under a pseudonym, for {audience.value.replace('_', ' ')}",
+        f"Your pseudonym there is {ref}; the rows are used for {tables}.{groups}",
+        _rows(
+            connection,
+            f"FROM {relations.pseudonymized(context.layout, audience)} "
+            f"WHERE learner_ref = {literal(ref)}",
+        ),
+    )
+
+
+def _registered(context: Context, subject: Subject, refs: set[str]) -> list[Section]:
+    """Restrictions, requests and readings."""
+    limits = [
+        {"audience": audience, "kind": kind}
+        for who, audience, kind in restrictions.entries(context.layout)
+        if who == subject.person
     ]
-    return sections
+    requests = [
+        {"request": one.name, "state": one.state, "answer due": one.deadline}
+        for one in request_register.every(context.layout)
+        if one.identifier in subject.ids
+    ]
+    return [
+        _section("Limits on use", "Restrictions and objections in force.", limits),
+        _section("Your requests", "", requests),
+        _section(
+            "Who read your records, and why",
+            "Every query of single rows.",
+            audit.about(context, refs),
+        ),
+    ]
 
 
 def write(

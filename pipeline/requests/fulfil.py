@@ -160,7 +160,7 @@ def _corrected(details: dict[str, Any]) -> dict[str, Any]:
     if "status" in fields and fields["status"] not in STATUSES:
         raise PolicyError(f"status must be one of {', '.join(STATUSES)}")
     if "score" in fields and not 0 <= float(fields["score"]) <= 100:
-        raise PolicyError("score must be from 0 to 100")
+        raise PolicyError("score must be between 0 and 100")
     return fields
 
 

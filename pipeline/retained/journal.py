@@ -117,9 +117,10 @@ class Journal:
 
     def subject(self) -> tuple[Subject, str]:
         """The person, and the pattern of everything that means them, pseudonyms included."""
-        told = json.loads(encryption.read_text(self.layout, self.folder / SUBJECT) or "")
-        search_terms, refs = tuple(told["search_terms"]), tuple(told["refs"])
-        subject = Subject(told["person"], tuple(told["ids"]), search_terms, tuple(told["words"]))
+        kept = json.loads(encryption.read_text(self.layout, self.folder / SUBJECT) or "")
+        search_terms, refs = tuple(kept["search_terms"]), tuple(kept["refs"])
+        tokens = tuple(kept["name_tokens"])
+        subject = Subject(kept["person"], tuple(kept["ids"]), search_terms, tokens)
         return subject, alone(search_terms + refs)
 
     def edits(self) -> list[EditResult]:
