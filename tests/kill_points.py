@@ -28,7 +28,7 @@ from typing import Any
 import duckdb
 
 from assets.resources import Store
-from expectations import boundaries
+from expectations import suite as suites
 from pipeline.published import gate
 from pipeline.retained import job, receipts, storage_key
 from pipeline.storage import encryption
@@ -45,7 +45,7 @@ EVERY, SITES = "every", "sites"
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link"}
 ROOT = f"{PROJECT}/"
 PRODUCT = tuple(f"{ROOT}{folder}/" for folder in ("pipeline", "assets", "expectations"))
-HELPERS = "pipeline/storage/layout.py:"
+HELPERS = "pipeline/storage/files.py:"
 Site = tuple[str, ...]
 
 
@@ -282,7 +282,7 @@ def main(name: str, template: Path, work: Path, points: str, moments: int, share
     tell, home, copies = work / "tell", work / "home", work / "copies"
     killed = deed(name, template)
     # What is killed here is what a verdict leads to, not the judging.
-    boundaries.judge = plain.quick  # type: ignore[attr-defined]
+    suites.judge = plain.quick
     do = partial(killed.do, home)
 
     def fresh() -> None:

@@ -21,7 +21,7 @@ import pytest
 from pipeline.access import audit
 from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
-from pipeline.access.verify import Verdict, verify
+from pipeline.access.verify import LogVerification, verify
 from pipeline.errors import PolicyError
 from pipeline.policy.access import Role
 from pipeline.read import service
@@ -248,7 +248,7 @@ def test_a_log_in_postgres_proves_itself_in_the_same_way(
     log = AccessLog(Layout(tmp_path))
     for at, day in enumerate(DAYS):
         log.append(*(entry(20 * at + number) for number in range(20)), today=day)
-    assert verify(log, LONG_AGO) == Verdict(60, None)
+    assert verify(log, LONG_AGO) == LogVerification(60, None)
     assert not list(tmp_path.rglob("*.log"))
     tricks = {
         "UPDATE access_log SET line = overlay(line PLACING 'x' FROM 250) WHERE number = 7":
@@ -276,9 +276,9 @@ def test_a_log_in_postgres_proves_itself_in_the_same_way(
             assert verify(log, LONG_AGO).broken is None
     log.expire("2026-11-20")
     assert log.kept.days() == ["2026-11-21", "2026-11-23"]
-    assert verify(log, DAYS[1]) == Verdict(40, None)
+    assert verify(log, DAYS[1]) == LogVerification(40, None)
     log.append(entry(60), today=DAYS[2])
-    assert verify(log, DAYS[1]) == Verdict(41, None)
+    assert verify(log, DAYS[1]) == LogVerification(41, None)
 
 
 def test_nothing_is_read_while_the_log_is_out_of_reach(

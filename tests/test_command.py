@@ -165,8 +165,8 @@ def started(home: Path, step: str) -> bool:
 
 
 STAGES = (
-    "raw__canonical_milestones", "classified__classified_milestones", "classified__known_values",
-    "pseudonymized__milestones_for_hr_legal", "staged_for_hr_legal",
+    "raw__milestones", "classified__milestones", "classified__reference_values",
+    "pseudonymized__hr_legal", "staged_for_hr_legal",
     "published__hr_legal_detail_no_leak", "published__release",
 )  # fmt: skip
 

@@ -100,9 +100,11 @@ def test_thin_teams_give_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = {"records": ones, "complete": ones, "due": none, "on_time": none, "low": none}
     period = period_of(team, course, person.ravel(), counts, np.zeros(teams, int), np.array([0, 1]))
     rounds: list[int] = []
-    honest = pattern_module.told_cells
+    honest = pattern_module.published_cells
     monkeypatch.setattr(
-        pattern_module, "told_cells", lambda cross: rounds.append(cross.points) or honest(cross)
+        pattern_module,
+        "published_cells",
+        lambda cross: rounds.append(cross.points) or honest(cross),
     )
     pattern = protect(period, RULE)
     assert not pattern.teams.leaves.any()

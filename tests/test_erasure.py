@@ -167,24 +167,24 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Conte
     assert not data_inventory.undeclared_files(stand.layout)
 
 
-def skip_strokes(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
-    honest = job.strokes_of_person
-    monkeypatch.setattr(job, "strokes_of_person", lambda layout, subject: [
+def skip_edits(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    honest = job.edits_of_person
+    monkeypatch.setattr(job, "edits_of_person", lambda layout, subject: [
         one for one in honest(layout, subject) if of not in one.path.name
     ])  # fmt: skip
 
 
 LEFT_OUT = {
-    "records": ("reconcile", lambda m: skip_strokes(m, "records-corporate")),
-    "statements": ("reconcile", lambda m: skip_strokes(m, "records-xapi")),
-    "roster": ("roster", lambda m: skip_strokes(m, "roster-")),
-    "rejected lines": ("quarantine", lambda m: skip_strokes(m, "rejects")),
+    "records": ("reconcile", lambda m: skip_edits(m, "records-corporate")),
+    "statements": ("reconcile", lambda m: skip_edits(m, "records-xapi")),
+    "roster": ("roster", lambda m: skip_edits(m, "roster-")),
+    "rejected lines": ("quarantine", lambda m: skip_edits(m, "rejects")),
     "classified": (
-        "classified", lambda m: m.setattr(job, "classified_strokes_of_person", lambda *_: [])),
-    "census": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
+        "classified", lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: [])),
+    "population": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
     "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_remake", lambda *_: False)),
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
-    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "remake_known", lambda *_: None)),
+    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "rebuild_reference_values", lambda *_: None)),
     "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
     "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),  # noqa: E501
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),

@@ -11,8 +11,9 @@ import duckdb
 import pytest
 
 from assets import lineage
-from assets.published import staged_tables
-from expectations import boundaries
+from assets.published import tables as staged_tables
+from expectations import pseudonymized as pseudonymized_suite
+from expectations import published as published_suite
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.fields import Audience
@@ -92,7 +93,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
         file = folder / MAP.published[table].file
         with put_back(file):
             seed(folder, table, column, value)
-            verdict = boundaries.published(context(stage.home), str(NIGHT), table)
+            verdict = published_suite.validate(context(stage.home), str(NIGHT), table)
         assert len(value) < 5 or value not in repr(verdict)
         return [*verdict.broken, *verdict.missing]
 
@@ -101,7 +102,7 @@ def seeded(stage: Estate) -> Callable[[str, str, str], list[str]]:
 
 @pytest.mark.parametrize("table", MAP.published)
 def test_clean_tables_pass(stage: Estate, table: str) -> None:
-    assert boundaries.published(context(stage.home), str(NIGHT), table).passed
+    assert published_suite.validate(context(stage.home), str(NIGHT), table).passed
 
 
 # The detailed view may name a sensitive course by its code.
@@ -141,7 +142,7 @@ def test_unlisted_column(stage: Estate, table: str, column: str, kind: str) -> N
     with put_back(file):
         with altered(stage.home, file, table) as c:
             c.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
-        verdict = boundaries.published(context(stage.home), str(NIGHT), table)
+        verdict = published_suite.validate(context(stage.home), str(NIGHT), table)
     assert "schema.unlisted_columns" in verdict.broken
 
 
@@ -150,7 +151,7 @@ def test_unlisted_table(stage: Estate) -> None:
     with put_back(file):
         with duckdb.connect(str(file)) as c:
             c.execute("CREATE TABLE extra AS SELECT 1 AS one")
-        verdict = boundaries.published(context(stage.home), str(NIGHT), "coaching_team")
+        verdict = published_suite.validate(context(stage.home), str(NIGHT), "coaching_team")
     assert "database.unlisted_tables" in verdict.broken
 
 
@@ -218,7 +219,7 @@ def test_a_leak_into_pseudonymized_rows_is_found(published: Estate, audience: Au
         c.execute(f"CREATE TABLE t AS FROM '{rows}'")
         c.execute("UPDATE t SET course_code = $v WHERE rowid = 0", {"v": EMAIL})
         c.execute(f"COPY t TO '{rows}' (FORMAT parquet)")
-    verdict = boundaries.pseudonymized(published.layout, MAP, audience)
+    verdict = pseudonymized_suite.validate(published.layout, MAP, audience)
     assert "course_code.course" in verdict.broken
     assert "course_code.known_identifier" in verdict.broken
 

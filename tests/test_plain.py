@@ -108,7 +108,7 @@ def test_a_plain_night_stops_where_dagster_stops(
         assert "no room" in errors(really)
         assert set(plainly.steps) == started(really)
     with monkeypatch.context() as patch:
-        patch.setattr("assets.checks.boundaries.classified", lambda *_: plain.quick("c", ["a"], {}))
+        patch.setattr("assets.checks.classified.validate", lambda *_: plain.quick("c", ["a"], {}))
         plainly, really = ran(), result()
         assert failed_checks(plainly) == failed_checks(really) != []
         assert set(plainly.steps) == started(really)

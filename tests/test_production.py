@@ -132,7 +132,7 @@ def test_an_alert_says_what_failed_and_no_value(
     (told,) = hook.got
     assert told["job"] == "nightly"
     assert told["partition"] == str(NIGHT)
-    assert told["failed"] == ["raw__canonical_milestones (RuntimeError)"]
+    assert told["failed"] == ["raw__milestones (RuntimeError)"]
     assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
     assert "last good night" in told["text"]
     (letter,) = letters.got
@@ -163,7 +163,7 @@ def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: 
     run = estate.instance.get_run_by_id(result.run_id)
     assert run is not None
     sensed(estate, run, "alert_on_failure")
-    assert hook.got[0]["checks"] == ["raw/canonical_milestones canonical_schema"]
+    assert hook.got[0]["checks"] == ["raw/milestones canonical_schema"]
 
 
 def test_a_killed_run_is_told_of_too() -> None:

@@ -12,6 +12,7 @@ from pipeline.errors import PolicyError
 from pipeline.published import gate
 from pipeline.retained import backup, job, storage_key
 from pipeline.retained.journal import Journal
+from pipeline.settings import variable
 from pipeline.storage import encrypted_parquet as encrypted_tables
 from pipeline.storage import encryption
 from pipeline.storage.encryption import StorageKey
@@ -29,8 +30,8 @@ from tests.killed_rekey import NEW, encrypted, opens
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in encryption.SETTINGS:
-        monkeypatch.delenv(name, raising=False)
+    for name in ("storage_key", "storage_key_vault", "storage_key_file"):
+        monkeypatch.delenv(variable(name), raising=False)
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ class Review:
     until: str
     entries: int
     changes: int
-    lines: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
 
 
 def at_odd_hours(at: str, hours: Hours) -> bool:
@@ -148,7 +148,7 @@ def record(context: Context, found: Review, reviewer: str, finding: str, now: dt
     """
     if not finding.strip():
         raise PolicyError("a review needs a finding, if only 'nothing to follow up'")
-    if reviewer in {line.actor for line in found.lines}:
+    if reviewer in {line.actor for line in found.findings}:
         raise PolicyError("you cannot review your own readings")
     path = context.layout.governance / FOLDER / f"{now:%Y%m%dT%H%M%S}.json"
     replace_text(

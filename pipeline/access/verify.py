@@ -27,7 +27,7 @@ MANY = 100_000  # entries from which more processes pay off
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LogVerification:
     """What verification found.
 
     Attributes:
@@ -164,7 +164,7 @@ def _walks(
             line = log.kept.last(day)
             before = before if line is None else Entry.parse(line).end
         elif (segments and day > min(segments)) or day >= expired_before.isoformat():
-            raise _BrokenError(f"segment {day} is missing")
+            raise _BrokenError(f"segment {day}: is missing")
         else:
             before = _lines(walk)[-END - 1 : -1]
 
@@ -182,7 +182,9 @@ def _workers() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
 
 
-def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None = None) -> Verdict:
+def verify(
+    log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None = None
+) -> LogVerification:
     """Verify the whole log against its chain, its signatures and its anchor.
 
     Args:
@@ -193,7 +195,7 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
     try:
         segments = log.kept.days()
         if not segments and not log.anchor.exists():
-            return Verdict(0, None)
+            return LogVerification(0, None)
         pem = signing.public_bytes(key or log.public_key())
         anchor = _anchor(log, signing.load_public_key(pem))
         walks = list(_walks(log, segments, anchor, expired_before))
@@ -208,5 +210,5 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
                 if broken is not None:
                     raise _BrokenError(broken)
     except _BrokenError as broken:
-        return Verdict(entries, str(broken))
-    return Verdict(entries, None)
+        return LogVerification(entries, str(broken))
+    return LogVerification(entries, None)

@@ -48,11 +48,11 @@ def review(found: Review) -> None:
     for name in ("readings", "people", "raw", "odd hours", "refused"):
         grid.add_column(name, justify="right")
     grid.add_column("look at", overflow="fold")
-    for one in found.lines:
+    for one in found.findings:
         counts = (one.readings, one.people, one.raw, one.odd_hours, one.refused)
         grid.add_row(one.actor, one.role, *map(str, counts), "; ".join(one.signs) or "–")
     console.print(grid)
-    for one in found.lines:
+    for one in found.findings:
         mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
         console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
 

@@ -1,4 +1,4 @@
-"""May anything run under this policy today?"""
+"""Is the policy valid today, and may data be used under it?"""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pipeline.subjects import legal_holds
 
 
 def require_valid_policy(context: Context, today: dt.date) -> None:
-    """Stop on a policy that nothing may run under.
+    """Stop under a policy that is not valid today.
 
     Raises:
-        PolicyError: a policy file contradicts another one, a column's rule is no domain, a rule or a
-            legal hold in force is past its review, or legal and HR have not signed the files as they are.
+        PolicyError: a policy file contradicts another one, the rule of a column is not a domain, a
+            rule or a legal hold in force is past its review date, or legal and HR have not signed
+            the files as they are.
     """
     require_domains(context.data_map)
     require_coverage(context.rules, context.data_map)
@@ -33,7 +34,7 @@ def require_valid_policy(context: Context, today: dt.date) -> None:
 
 
 def require_lawful_use(context: Context, today: dt.date) -> None:
-    """Stop before personal data are used unlawfully. Deletions do not ask this: what may not be
+    """Stop before personal data is used unlawfully. Deletions do not require this: what may not be
     used must still be erased.
 
     Raises:

@@ -98,7 +98,7 @@ class Hours(Strict):
         return zone
 
 
-class Review(Strict):
+class ReviewRule(Strict):
     """How often the access log must be reviewed, and who answers for it."""
 
     every: Span
@@ -116,7 +116,7 @@ class AccessRules(PolicyFile):
     own_reports: tuple[Audience, ...]
     detail: dict[Audience, Detail]
     hours: Hours
-    review: Review
+    review: ReviewRule
 
 
 def require_consistent(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
