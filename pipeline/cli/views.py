@@ -117,13 +117,6 @@ def status(home: Path) -> Exit:
 
 
 # Measures of the risk report, and their headings.
-AGGREGATES = {
-    "figures": "figures",
-    "k": "k",
-    "l": "l",
-    "told": "published",
-    "withheld": "suppressed",
-}
 RISKS = {
     "prosecutor": "prosecutor",
     "journalist": "journalist",
@@ -157,7 +150,7 @@ def _aggregates(rows: list[dict[str, Any]], run_date: str) -> None:
 
     grid = grid_of(f"Coaching figures of all published periods, run date {run_date}")
     grid.add_column("table", no_wrap=True)
-    for heading in AGGREGATES.values():
+    for heading in ("figures", "k", "l", "published", "suppressed"):
         grid.add_column(heading, justify="right")
     for row in rows:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))

@@ -1,4 +1,4 @@
-"""A realistic, seeded demo: a company's landing folder, with the dirt that real exports have.
+"""A realistic, seeded demo: a company's landing folder, with the defects that real exports have.
 
 Team sizes follow a Zipf law, so that some teams stay under k; names carry accents and other
 scripts; comments hold planted identifiers; a later delivery brings late and corrected records; a
@@ -16,11 +16,45 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-FIRST = ["Zoë", "José", "Łukasz", "Søren", "Aoife", "Nguyễn", "Олена", "美咲", "Fatima", "Björn",
-         "Chloé", "Ivo", "Grace", "Deniz", "Priya", "Tomás", "Maja", "Owen"]  # fmt: skip
-LAST = ["Müller", "García", "Nowak", "Ó Briain", "Østergård", "Trần", "Шевченко", "佐藤",
-        "El Amrani", "Lindqvist", "Dubois", "Rossi", "Okafor", "Yılmaz", "Sharma", "Silva",
-        "Kovač"]  # fmt: skip
+FIRST = [
+    "Zoë",
+    "José",
+    "Łukasz",
+    "Søren",
+    "Aoife",
+    "Nguyễn",
+    "Олена",
+    "美咲",
+    "Fatima",
+    "Björn",
+    "Chloé",
+    "Ivo",
+    "Grace",
+    "Deniz",
+    "Priya",
+    "Tomás",
+    "Maja",
+    "Owen",
+]
+LAST = [
+    "Müller",
+    "García",
+    "Nowak",
+    "Ó Briain",
+    "Østergård",
+    "Trần",
+    "Шевченко",
+    "佐藤",
+    "El Amrani",
+    "Lindqvist",
+    "Dubois",
+    "Rossi",
+    "Okafor",
+    "Yılmaz",
+    "Sharma",
+    "Silva",
+    "Kovač",
+]
 DEPARTMENTS = ["Sales", "Engineering", "Support", "Finance", "Logistics", "Legal", "Research"]
 COUNTRIES = ["DE", "FR", "PL", "GB", "US", "IN", "JP"]
 COURSES = [
@@ -80,13 +114,20 @@ def history(
     scored = done & (rng.random(n) < 0.6)
     frame = pl.DataFrame(
         {
-            "Course Code": code, "Course Title": title, "Item Type": kind, "Status": status,
-            "_assigned": assigned, "_took": took, "_done": done, "_scored": scored,
+            "Course Code": code,
+            "Course Title": title,
+            "Item Type": kind,
+            "Status": status,
+            "_assigned": assigned,
+            "_took": took,
+            "_done": done,
+            "_scored": scored,
             "_score": np.clip(rng.normal(72, 18, n), 0, 100).round(1),
-            "_zone": rng.integers(0, 3, n), "_talks": rng.random(n) < 0.08,
+            "_zone": rng.integers(0, 3, n),
+            "_talks": rng.random(n) < 0.08,
             "Attempts": rng.integers(1, 4, n),
         }
-    )  # fmt: skip
+    )
     start = pl.lit(day) - pl.duration(days=pl.col("_assigned"))
     end = start + pl.duration(days=pl.min_horizontal("_took", pl.col("_assigned") - 1))
     instant = end.cast(pl.Datetime) + pl.duration(hours=9)
@@ -99,8 +140,16 @@ def history(
     )
     planted = pl.format("please ring {} ({}) about this", "Full Name", "Email")
     return pl.concat([who, frame], how="horizontal").select(
-        "Employee ID", "Full Name", "Email", "Manager ID", "Department",
-        pl.lit("HQ").alias("Location"), "Country", "Item Type", "Course Code", "Course Title",
+        "Employee ID",
+        "Full Name",
+        "Email",
+        "Manager ID",
+        "Department",
+        pl.lit("HQ").alias("Location"),
+        "Country",
+        "Item Type",
+        "Course Code",
+        "Course Title",
         start.dt.to_string("%Y-%m-%d").alias("Assigned Date"),
         start.dt.to_string("%Y-%m-%d").alias("Started Date"),
         pl.when("_done").then(zoned).alias("Completed Date"),
@@ -110,17 +159,21 @@ def history(
         pl.when("_scored").then(pl.lit("100")).alias("Max Score"),
         pl.col("Attempts").cast(pl.String),
         pl.when("_talks").then(planted).alias("Comments"),
-    )  # fmt: skip
+    )
 
 
 def with_defects(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with about one in two hundred broken in one of four ways."""
-    dirt = pl.Series("_dirt", np.where(rng.random(rows.height) < 0.005,
-                     rng.integers(1, 5, rows.height), 0))  # fmt: skip
-    broken = {1: ("Score", "n/a"), 2: ("Assigned Date", "1899-12-30"), 3: ("Status", "???"),
-              4: ("Employee ID", None)}  # fmt: skip
+    """The same rows, of which about one in two hundred has a defect of one of four kinds."""
+    chosen = rng.random(rows.height) < 0.005
+    defect = pl.Series("_defect", np.where(chosen, rng.integers(1, 5, rows.height), 0))
+    broken = {
+        1: ("Score", "n/a"),
+        2: ("Assigned Date", "1899-12-30"),
+        3: ("Status", "???"),
+        4: ("Employee ID", None),
+    }
     return rows.with_columns(
-        pl.when(dirt == kind).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
+        pl.when(defect == kind).then(pl.lit(value)).otherwise(pl.col(name)).alias(name)
         for kind, (name, value) in broken.items()
     )
 
@@ -168,9 +221,11 @@ def generate(
     share = size.records // 10
     again = first.head(share)
     corrected = first.slice(share, share).with_columns(
-        pl.when(pl.col("Status") == "In Progress").then(pl.lit("Completed"))
-        .otherwise(pl.col("Status")).alias("Status")
-    )  # fmt: skip
+        pl.when(pl.col("Status") == "In Progress")
+        .then(pl.lit("Completed"))
+        .otherwise(pl.col("Status"))
+        .alias("Status")
+    )
     late = history(rng, people, share, before)
     deliveries = {
         before: with_defects(rng, first),
@@ -179,7 +234,7 @@ def generate(
     for date, rows in deliveries.items():
         folder = landing / str(date)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        progress(f"drop of {date}")
+        progress(f"delivery of {date}")
         people.write_csv(folder / "hr_roster.csv")
         rows.write_csv(folder / "learning_history.csv")
         text = statements(rng, people, max(50, size.records // 20), date)

@@ -1,4 +1,4 @@
-"""The demo's staff: somebody for every role, and the signatures of its legal and HR.
+"""The demo's staff: one person in every role, and the signatures of its legal and HR.
 
 Only an empty staff list is filled, so that a real one is never added to.
 """
@@ -56,5 +56,7 @@ def assign_manager(context: Context) -> None:
         ).fetchall()
     actor = name(Role.MANAGER)
     if found and staff.find(context.layout, actor) is not None:
-        staff.put(context.layout, staff.Member(
-            actor=actor, roles=(Role.MANAGER,), person=str(found[0][0])))  # fmt: skip
+        staff.put(
+            context.layout,
+            staff.Member(actor=actor, roles=(Role.MANAGER,), person=str(found[0][0])),
+        )
