@@ -1,13 +1,23 @@
-"""SCHEMA_DOC"""
+"""Columns and DuckDB types of the stores' relations, and how their Parquet files are written.
+
+CANONICAL and ROSTER are what the readers make of a delivery, CLASSIFIED is what the classification
+makes of both, REJECTS are the lines that no reader could split. What the columns mean stands in
+assets/columns.py.
+"""
 
 from __future__ import annotations
 
 from pipeline.storage.sql import Sql
 
 STATUSES = (
-    "not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn",
-)  # fmt: skip
-
+    "not_started",
+    "in_progress",
+    "completed",
+    "passed",
+    "failed",
+    "waived",
+    "withdrawn",
+)
 
 RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
 
@@ -42,7 +52,7 @@ CANONICAL: dict[str, str] = {
 }
 
 
-# The store is read many times a night: LZ4 costs a fifth of zstd's time for half as much again.
+# The store is read many times a run: LZ4 costs a fifth of zstd's time for half as much again.
 PARQUET = "FORMAT parquet, COMPRESSION lz4_raw"
 
 
@@ -52,23 +62,44 @@ def namespaced(column: str) -> Sql:
 
 
 ROSTER = {
-    "learner_id": "VARCHAR", "name": "VARCHAR", "email": "VARCHAR", "manager_id": "VARCHAR",
-    "department": "VARCHAR", "country": "VARCHAR", "left_on": "DATE", "delivery_date": "DATE",
-}  # fmt: skip
+    "learner_id": "VARCHAR",
+    "name": "VARCHAR",
+    "email": "VARCHAR",
+    "manager_id": "VARCHAR",
+    "department": "VARCHAR",
+    "country": "VARCHAR",
+    "left_on": "DATE",
+    "delivery_date": "DATE",
+}
 
 
 # What classify.py writes. `record_key` names the record through all its revisions, `deliveries` are
 # those that hold one; with the dates they are all that retention needs to know.
 CLASSIFIED = {
-    "record_key": "UUID", "deliveries": "DATE[]", "first_seen": "DATE",
-    "left_on": "DATE", "on_roster": "BOOLEAN",
-    "person": "VARCHAR", "manager": "VARCHAR", "record_type": "VARCHAR", "source": "VARCHAR",
-    "region": "VARCHAR", "department": "VARCHAR", "course_code": "VARCHAR",
-    "course_title": "VARCHAR", "sensitivity": "VARCHAR", "assigned_at": "TIMESTAMP",
-    "started_at": "TIMESTAMP", "event_at": "TIMESTAMP", "due_at": "TIMESTAMP",
-    "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
+    "record_key": "UUID",
+    "deliveries": "DATE[]",
+    "first_seen": "DATE",
+    "left_on": "DATE",
+    "on_roster": "BOOLEAN",
+    "person": "VARCHAR",
+    "manager": "VARCHAR",
+    "record_type": "VARCHAR",
+    "source": "VARCHAR",
+    "region": "VARCHAR",
+    "department": "VARCHAR",
+    "course_code": "VARCHAR",
+    "course_title": "VARCHAR",
+    "sensitivity": "VARCHAR",
+    "assigned_at": "TIMESTAMP",
+    "started_at": "TIMESTAMP",
+    "event_at": "TIMESTAMP",
+    "due_at": "TIMESTAMP",
+    "event_zone": "VARCHAR",
+    "status": "VARCHAR",
+    "score": "DOUBLE",
+    "attempts": "INTEGER",
     "has_comment": "BOOLEAN",
-}  # fmt: skip
+}
 
 
 # Canonical and roster columns that the readers make of delivered fields of another name.
@@ -84,5 +115,9 @@ READ_FROM: dict[str, tuple[str, ...]] = {
 
 
 REJECTS = {
-    "file": "VARCHAR", "line": "BIGINT", "field": "VARCHAR", "rule": "VARCHAR", "raw": "VARCHAR",
-}  # fmt: skip
+    "file": "VARCHAR",
+    "line": "BIGINT",
+    "field": "VARCHAR",
+    "rule": "VARCHAR",
+    "raw": "VARCHAR",
+}
