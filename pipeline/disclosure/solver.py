@@ -1,4 +1,4 @@
-"""All tables that have the told figures, for a linear-programming solver (HiGHS)."""
+"""All tables that have the published figures, for a linear-programming solver (HiGHS)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Statements:
     """Figures of one measure as an attacker has them.
 
     Attributes:
-        members: one row a told total, one column a withheld cell; 1 where the cell is in it.
-        rest: what is left of each total after the told cells in it.
-        most: upper bound of every withheld cell.
+        members: one row a published total, one column a suppressed cell; 1 where the cell is in it.
+        rest: what is left of each total after the published cells in it.
+        most: upper bound of every suppressed cell.
     """
 
     members: csr_array
@@ -29,19 +29,19 @@ class Statements:
     most: Floats
 
     def has(self, table: Floats) -> bool:
-        """Do these values of the withheld cells have the told figures?"""
+        """Do these values of the suppressed cells have the published figures?"""
         fits = np.array_equal(self.members @ table, self.rest)
         return fits and bool(((table >= 0) & (table <= self.most)).all())
 
 
 class AuditError(RuntimeError):
-    """The told figures contradict one another: no table at all has them."""
+    """The published figures contradict one another: no table at all has them."""
 
 
 def alike(members: csr_array) -> tuple[csr_array, Ints]:
     """Cells that lie in the very same totals, as one column; and of every cell its column.
 
-    No total tells such cells apart, so any way of sharing a column's value out among them that
+    No total distinguishes such cells, so any way of sharing a column's value out among them that
     keeps to their bounds is a table, too. An organization has many more small cells than totals.
     """
     of_cell = csr_array(members.T)
@@ -56,27 +56,27 @@ def alike(members: csr_array) -> tuple[csr_array, Ints]:
 
 
 class Solver:
-    """All tables that have the told figures; one model, solved again from where it stands.
+    """All tables that have the published figures; one model, solved again from where it stands.
 
     Every column is split into what is sought, up to a cap, and the rest of it.
     """
 
-    def __init__(self, told: Statements) -> None:
-        rows, self._columns = told.members.shape
-        both = csr_array(hstack([told.members, told.members]))
+    def __init__(self, statements: Statements) -> None:
+        rows, self._columns = statements.members.shape
+        both = csr_array(hstack([statements.members, statements.members]))
         model = highspy.HighsLp()
         model.num_col_, model.num_row_ = 2 * self._columns, rows
         model.col_cost_ = np.zeros(2 * self._columns)
         model.col_lower_ = np.zeros(2 * self._columns)
-        model.col_upper_ = np.concatenate([np.zeros(self._columns), told.most])
-        model.row_lower_ = model.row_upper_ = told.rest
+        model.col_upper_ = np.concatenate([np.zeros(self._columns), statements.most])
+        model.row_lower_ = model.row_upper_ = statements.rest
         model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
         model.a_matrix_.start_ = both.indptr
         model.a_matrix_.index_ = both.indices
         model.a_matrix_.value_ = both.data
-        self._most = told.most
+        self._most = statements.most
         self._numbers = np.arange(2 * self._columns, dtype=np.int32)
-        self._nought = np.zeros(self._columns)
+        self._zero = np.zeros(self._columns)
         # The core class: its wrapper prints a banner on standard output.
         self._highs = _Highs()
         self._highs.setOptionValue("output_flag", False)
@@ -85,8 +85,8 @@ class Solver:
         self._highs.passModel(model)
 
     def farthest(self, cap: Floats, direction: Floats) -> Floats:
-        """A table that has the told figures and whose columns, as far as each is below its cap,
-        lie farthest in a direction.
+        """A table that has the published figures and whose columns, as far as each is below its
+        cap, lie farthest in a direction.
 
         Raises:
             AuditError: there is no such table.
@@ -95,25 +95,25 @@ class Solver:
         self._highs.changeColsBounds(
             count, self._numbers, np.zeros(count), np.concatenate([cap, self._most - cap])
         )
-        self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._nought]))
+        self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._zero]))
         self._highs.run()
         if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise AuditError("the told figures contradict one another")
+            raise AuditError("the published figures contradict one another")
         found = np.asarray(self._highs.getSolution().col_value, np.float64)
         return found[: self._columns] + found[self._columns :]
 
 
-def pinned(told: Statements) -> tuple[Floats, Floats]:
+def pinned(statements: Statements) -> tuple[Floats, Floats]:
     """Bounds that every cell keeps to in all tables, by arithmetic alone: what a total leaves when
     the others in it are as small, or as large, as they can be. Outer bounds, perhaps not tight."""
-    low, high = np.zeros(len(told.most)), told.most.copy()
-    entries = told.members.tocoo()
+    low, high = np.zeros(len(statements.most)), statements.most.copy()
+    entries = statements.members.tocoo()
     rows, columns = entries.coords
     for _ in range(ROUNDS):
-        least, most = told.members @ low, told.members @ high
+        least, most = statements.members @ low, statements.members @ high
         tighter_high, tighter_low = high.copy(), low.copy()
-        np.minimum.at(tighter_high, columns, (told.rest - least)[rows] + low[columns])
-        np.maximum.at(tighter_low, columns, (told.rest - most)[rows] + high[columns])
+        np.minimum.at(tighter_high, columns, (statements.rest - least)[rows] + low[columns])
+        np.maximum.at(tighter_low, columns, (statements.rest - most)[rows] + high[columns])
         if np.allclose(tighter_high, high) and np.allclose(tighter_low, low):
             break
         low, high = tighter_low, tighter_high
