@@ -1,16 +1,22 @@
 """Published: the tables staged per audience, and the release through the gate."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import dagster as dg
+import polars as pl
 
 from assets import lineage
 from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
-from pipeline.published.reconciliation import TableCount, reconcile, write_reconciliation
+from pipeline.published.reconciliation import (
+    published_rows,
+    reconcile,
+    suppressed_by_reason,
+    unbalanced,
+    write_reconciliation,
+)
 from pipeline.published.stage import stage_database
 from pipeline.retained import receipts
 from pipeline.storage.engine import engine
@@ -85,34 +91,17 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
 staged_tables = [_staged(audience) for audience in Audience]
 
 
-def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
-    """The reconciliation as the UI shows it, one row a published table."""
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "table": count.table,
-                    "in": count.received,
-                    "quarantined": count.quarantined,
-                    "superseded": count.superseded,
-                    "suppressed": sum(count.suppressed.values()),
-                    "published": count.published,
-                }
-            )
-            for count in counts
-        ]
-    )
+def _as_table(counts: pl.DataFrame) -> dg.TableMetadataValue:
+    """The reconciliation as the UI shows it, one row per published table."""
+    suppressed = pl.col("suppressed").list.eval(pl.element().struct.field("records")).list.sum()
+    shown = counts.select("table", "received", "quarantined", "superseded", suppressed, "published")
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dicts()])
 
 
-def _suppressed(counts: list[TableCount]) -> dg.TableMetadataValue:
-    """Why records were suppressed, one row a table and reason."""
+def _suppressed(counts: pl.DataFrame) -> dg.TableMetadataValue:
+    """Why records were suppressed, one row per table and reason."""
     return dg.MetadataValue.table(
-        [
-            dg.TableRecord({"table": count.table, "reason": reason, "records": n})
-            for count in counts
-            for reason, n in count.suppressed.items()
-            if n
-        ],
+        [dg.TableRecord(row) for row in suppressed_by_reason(counts).to_dicts()],
         dg.TableSchema(
             [
                 dg.TableColumn("table"),
@@ -124,24 +113,24 @@ def _suppressed(counts: list[TableCount]) -> dg.TableMetadataValue:
 
 
 def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
-    """The risk report as the UI shows and plots it over nights; the page is beside the tables."""
-    told: dict[str, dg.MetadataValue] = {
+    """The risk report as the UI shows and plots it over runs; the page is beside the tables."""
+    metadata: dict[str, dg.MetadataValue] = {
         "coaching risk": dg.MetadataValue.table(
             [
-                dg.TableRecord({n: "–" if v is None else v for n, v in asdict(one).items()})
-                for one in found.aggregates
+                dg.TableRecord({n: "–" if v is None else v for n, v in one.items()})
+                for one in found.aggregates.to_dicts()
             ]
         )
     }
-    for one in found.classes:
-        for name, value in asdict(one).items():
+    for one in found.classes.to_dicts():
+        for name, value in one.items():
             if isinstance(value, int | float):
-                told[f"{one.table}/{name}"] = (
+                metadata[f"{one['table']}/{name}"] = (
                     dg.MetadataValue.int(value)
                     if isinstance(value, int)
                     else dg.MetadataValue.float(value)
                 )
-    return told
+    return metadata
 
 
 @dg.asset(
@@ -166,18 +155,16 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         found = risk.measure(connection, store.context, partition, counts)
     write_reconciliation(layout, partition, counts)
     risk_report.write(found, store.disclosure, partition, layout.staged(partition))
-    torn = [count.table for count in counts if not count.holds]
-    if torn:
+    if odd := unbalanced(counts):
         raise dg.Failure(
-            description=f"records do not reconcile from raw to published: {', '.join(torn)}",
-            metadata={"reconciliation": [count.as_dict() for count in counts]},
+            description=f"records do not reconcile from raw to published: {', '.join(odd)}",
+            metadata={"reconciliation": counts.to_dicts()},
             allow_retries=False,
         )
-    rows = {count.table: count.published for count in counts}
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
-            publication_history.remember(connection, store.context, partition)
-        gate.release(store.context, partition, context.run.run_id, rows)
+            publication_history.record(connection, store.context, partition)
+        gate.release(store.context, partition, context.run.run_id, published_rows(counts))
     return dg.MaterializeResult(
         metadata={
             "reconciliation": _as_table(counts),

@@ -24,7 +24,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
 from pipeline.storage.schema import CANONICAL, CLASSIFIED, RECORD_TYPES, STATUSES, namespaced
-from pipeline.storage.sql import identifier, literal
+from pipeline.storage.sql import Sql, identifier, literal
 
 # Beyond this share of set-aside rows the export itself is broken, and publishing the rest would
 # tell a false story.
@@ -174,7 +174,7 @@ def published(context: Context, partition: str, table: str) -> Verdict:
             names.append(SMALL)
             if whole and not any(whole.values()):
                 rule = context.disclosure.classes[table]
-                found[SMALL] = equivalence_classes.too_small(connection, relation, rule)
+                found[SMALL] = equivalence_classes.too_small(connection, Sql(relation), rule)
         if table in tables:
             found |= table_evidence(
                 connection, relation, columns, types, layout, data_map, spec.audience, spec.k

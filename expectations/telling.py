@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import duckdb
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -16,7 +18,7 @@ from pipeline.policy.fields import Audience
 from pipeline.published import coaching, publication_history
 from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
-from pipeline.storage.sql import dates, identifier
+from pipeline.storage.sql import Sql, dates, identifier
 
 FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
 ATTACKED = "coaching_team_course"  # the finest table stands for all of them together
@@ -32,16 +34,16 @@ def evidence(
     """Rows told before that are missing, rows of a period that is not told tonight; and for the
     finest table what the attackers get. Makes the table `fresh`."""
     layout = context.layout
-    publication_history.carry_forward(connection, context)
+    carried = publication_history.carry_forward(connection, context)[table]
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
-        f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
+        f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"
     )
     new = publication_history.new_periods(layout, partition)
     found: Evidence = {
         "told.missing": count(
             connection,
-            f"SELECT count(*) FROM (FROM kept_{table} EXCEPT ALL SELECT * FROM {relation})",
+            f"SELECT count(*) FROM (FROM {carried} EXCEPT ALL SELECT * FROM {relation})",
         ),
         "told.changed": count(
             connection,
@@ -67,23 +69,26 @@ def attacks(
     Raises:
         AuditError: the staged figures contradict one another.
     """
-    coaching.make_rows(
-        connection, pseudonymized(context.layout, Audience.COACHING), context.disclosure,
-        f"coalesce({{period}} IN ({dates(new)}), false)",
-    )  # fmt: skip
+    days = [dt.date.fromisoformat(day) for day in new]
+    source = Sql(pseudonymized(context.layout, Audience.COACHING))
+    rows = coaching.make_rows(connection, source, context.disclosure, days)
     k = context.disclosure.rule(context.data_map).k
     exact = [table for table in coaching.CELL if table not in context.disclosure.coaching.noise]
     pieces = (
-        (period, figures(connection, period, day, exact), k)
-        for day in new
-        for period in [coaching.period_of(connection, day)]
+        (period, figures(connection, rows, period, day, exact), k)
+        for day in days
+        for period in [coaching.period_of(connection, rows, day)]
     )
-    size = count(connection, "SELECT count(*) FROM contribution")
+    size = count(connection, f"SELECT count(*) FROM {rows.contributions}")
     return dict(zip(new, cluster.results(attack, pieces, size), strict=True))
 
 
 def figures(
-    connection: duckdb.DuckDBPyConnection, period: Period, day: str, exact: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    rows: coaching.CoachingRows,
+    period: Period,
+    day: dt.date,
+    exact: list[str],
 ) -> Figures:
     """The staged figures of one period, as counts, over the period's cells.
 
@@ -102,7 +107,7 @@ def figures(
     values = {n: np.zeros(period.cells, np.int64) for n in ("records", "complete", "on_time")}
     for table in exact:
         key = coaching.KEY[table]
-        staged = _staged(connection, table, day)
+        staged = _staged(connection, rows, table, day)
         row = (
             _rows_of_cells([numbers[name] for name in key], [staged[name] for name in key])
             if key
@@ -149,16 +154,20 @@ def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
     return np.where(row[order][at] == cell, order[at], -1).astype(np.int64)
 
 
-def _staged(connection: duckdb.DuckDBPyConnection, table: str, day: str) -> dict[str, Ints]:
+def _staged(
+    connection: duckdb.DuckDBPyConnection, rows: coaching.CoachingRows, table: str, day: dt.date
+) -> dict[str, Ints]:
     """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
     of records in time."""
     named, numbers = "", ""
     for number in coaching.KEY[table]:
-        names = [name for name in coaching.NAMED[number][1] if name in coaching.CELL[table]]
+        relation, all_names = rows.names(number)
+        names = [name for name in all_names if name in coaching.CELL[table]]
         same = " AND ".join(
             f"s.{name} IS NOT DISTINCT FROM {number}_name.{name}" for name in ("period", *names)
         )
-        named += f" JOIN ({coaching.names_sql(number)}) AS {number}_name ON {same}"
+        distinct = f"SELECT DISTINCT period, {number}, {', '.join(all_names)} FROM {relation}"
+        named += f" JOIN ({distinct}) AS {number}_name ON {same}"
         numbers += f"{number}, "
     found = connection.execute(
         f"SELECT DISTINCT {numbers}records, round(completion_rate * records)::BIGINT AS complete, "

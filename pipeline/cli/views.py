@@ -29,7 +29,7 @@ def reconciliation(home: Path, night: str) -> None:
     grid = grid_of(f"From raw to published, night of {night} (records, all deliveries so far)")
     # Where a narrow screen has no room for both, a table's name gives way and not a figure.
     grid.add_column("table", overflow="ellipsis")
-    for name in ("in", "quarantined", "superseded", "suppressed", "published"):
+    for name in ("received", "quarantined", "superseded", "suppressed", "published"):
         grid.add_column(name, justify="right", no_wrap=True)
     told = json.loads(path.read_text("utf-8"))
     reasons: dict[str, str] = {}
@@ -45,8 +45,8 @@ def reconciliation(home: Path, night: str) -> None:
     console.print(grid)
     for why, tables in reasons.items():
         console.print(f"suppressed in {tables}: {why}", style="dim", highlight=False)
-    if all(row["holds"] for row in told):
-        say("in = quarantined + superseded + suppressed + published: holds for every table")
+    if all(row["balanced"] for row in told):
+        say("received = quarantined + superseded + suppressed + published for every table")
 
 
 def table(context: Context, ask: AccessRequest, limit: int) -> bool:
@@ -110,13 +110,14 @@ def risk(home: Path) -> bool:
         warn(str(error))
         return False
     found = json.loads((layout.current / risk_report.NUMBERS).read_text("utf-8"))
-    grid = grid_of(f"Coaching figures, all told periods, night of {told['partition']}")
+    grid = grid_of(f"Coaching figures, all published periods, run of {told['partition']}")
     grid.add_column("table", no_wrap=True)
-    for name in ("figures", "k", "l", "told", "withheld"):
+    for name in ("figures", "k", "l", "covered", "suppressed"):
         grid.add_column(name, justify="right")
     for row in found["aggregates"]:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
-        grid.add_row(row["table"], *counts, *map(plots.percent, (row["told"], row["withheld"])))
+        shares = map(plots.percent, (row["covered"], row["suppressed"]))
+        grid.add_row(row["table"], *counts, *shares)
     console.print(grid)
     for row in found["classes"]:
         grid = grid_of(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
@@ -124,7 +125,7 @@ def risk(home: Path) -> bool:
         grid.add_column("value", justify="right")
         for name in ("k", "l"):
             grid.add_row(name, "–" if row[name] is None else str(row[name]))
-        for name in ("prosecutor", "journalist", "marketer", "withheld", "loss"):
+        for name in ("prosecutor", "journalist", "marketer", "suppressed", "loss"):
             grid.add_row(name, plots.percent(row[name]))
         console.print(grid)
     say(f"the page with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
@@ -152,9 +153,9 @@ def admission(home: Path, day: dt.date) -> bool:
 def plan(lines: list[PlanItem]) -> None:
     """Print what a deletion would do."""
     if not lines:
-        say("nothing is past its window")
+        say("nothing is past retention")
         return
-    grid = grid_of("Past its window")
+    grid = grid_of("Past retention")
     for name in ("what", "rule", "where"):
         grid.add_column(name, overflow="fold")
     for name in ("due", "held"):
@@ -178,7 +179,8 @@ def receipt(told: dict[str, Any]) -> None:
     for what, n in told["removed_whole"].items():
         say(f"removed whole: {what}: {n:,}")
     left = sum(told["found_afterwards"].values())
-    say(f"asked afterwards, {len(told['found_afterwards'])} places: {left} left")
+    places = len(told["found_afterwards"])
+    say(f"verified in {places} places: {f'{left} left' if left else 'nothing left'}")
 
 
 def holds(found: list[Hold]) -> None:

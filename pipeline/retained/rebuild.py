@@ -26,7 +26,12 @@ from pipeline.policy.windows import due_sql, published_until
 from pipeline.pseudonymized import unchanged_months
 from pipeline.pseudonymized.pseudonymize import filters, load_references, write_period
 from pipeline.published import gate, publication_history, risk, risk_report
-from pipeline.published.reconciliation import reconcile, write_reconciliation
+from pipeline.published.reconciliation import (
+    published_rows,
+    reconcile,
+    unbalanced,
+    write_reconciliation,
+)
 from pipeline.published.stage import stage_database
 from pipeline.retained.journal import Journal
 from pipeline.retained.past_retention import months_past_retention
@@ -183,17 +188,15 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, context: Context, o
         if failed:
             raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")
         counts = reconcile(connection, context, partition)
-        torn = [one.table for one in counts if not one.holds]
-        if torn:
-            raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
+        if odd := unbalanced(counts):
+            raise ErasureError(f"the remaining records do not reconcile: {', '.join(odd)}")
         write_reconciliation(layout, partition, counts)
         found = risk.measure(connection, context, partition, counts)
         risk_report.write(found, context.disclosure, partition, layout.staged(partition))
-        rows = {one.table: one.published for one in counts}
         if Audience.COACHING in changed:
-            publication_history.remember(connection, context, partition)
+            publication_history.record(connection, context, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
-        gate.release(context, partition, uuid.uuid4().hex, rows, erasure=order)
+        gate.release(context, partition, uuid.uuid4().hex, published_rows(counts), erasure=order)
     gate.remove_old(layout)
 
 
