@@ -12,7 +12,7 @@ SELECT
             AS {{ ("share_" ~ band) | identifier }},
     {% endfor %}
     count(DISTINCT records.person) AS learners,
-    count(*) AS records,
+    count(records.person) AS records,
     avg(records.complete::DOUBLE) AS completion_rate,
     avg(records.on_time::DOUBLE) AS on_time_rate,
     round(median(records.days)) AS median_days
