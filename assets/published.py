@@ -1,16 +1,22 @@
 """Published: the tables staged per audience, and the release through the gate."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import dagster as dg
+import polars as pl
 
 from assets import lineage, schemas
 from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
-from pipeline.published.reconciliation import TableCount, reconcile, write_reconciliation
+from pipeline.published.reconciliation import (
+    published_rows,
+    reconcile,
+    suppressed_by_reason,
+    unbalanced,
+    write_reconciliation,
+)
 from pipeline.published.stage import stage_database
 from pipeline.retained import receipts
 from pipeline.storage.engine import engine
@@ -73,34 +79,17 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
 tables = [_staged(audience) for audience in Audience]
 
 
-def _as_table(counts: list[TableCount]) -> dg.TableMetadataValue:
-    """The reconciliation as the UI shows it, one row a published table."""
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "table": count.table,
-                    "in": count.received,
-                    "quarantined": count.quarantined,
-                    "superseded": count.superseded,
-                    "suppressed": sum(count.suppressed.values()),
-                    "published": count.published,
-                }
-            )
-            for count in counts
-        ]
-    )
+def _as_table(counts: pl.DataFrame) -> dg.TableMetadataValue:
+    """The reconciliation as the UI shows it, one row per published table."""
+    suppressed = pl.col("suppressed").list.eval(pl.element().struct.field("records")).list.sum()
+    shown = counts.select("table", "received", "quarantined", "superseded", suppressed, "published")
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dicts()])
 
 
-def _suppressed(counts: list[TableCount]) -> dg.TableMetadataValue:
-    """Why records were suppressed, one row a table and reason."""
+def _suppressed(counts: pl.DataFrame) -> dg.TableMetadataValue:
+    """Why records were suppressed, one row per table and reason."""
     return dg.MetadataValue.table(
-        [
-            dg.TableRecord({"table": count.table, "reason": reason, "records": n})
-            for count in counts
-            for reason, n in count.suppressed.items()
-            if n
-        ],
+        [dg.TableRecord(row) for row in suppressed_by_reason(counts).to_dicts()],
         dg.TableSchema(
             [
                 dg.TableColumn("table"),
@@ -115,26 +104,25 @@ def _risk_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
     """The risk report as the UI shows it and plots it over runs; the full page is next to the
     tables."""
     rows = [
-        dg.TableRecord({name: "–" if v is None else v for name, v in asdict(one).items()})
-        for one in found.aggregates
+        dg.TableRecord({name: "–" if v is None else v for name, v in one.items()})
+        for one in found.aggregates.to_dicts()
     ]
     metadata: dict[str, dg.MetadataValue] = {"coaching risk": dg.MetadataValue.table(rows)}
-    for one in found.classes:
-        for name, value in asdict(one).items():
+    for one in found.classes.to_dicts():
+        for name, value in one.items():
             if isinstance(value, int):
-                metadata[f"{one.table}/{name}"] = dg.MetadataValue.int(value)
+                metadata[f"{one['table']}/{name}"] = dg.MetadataValue.int(value)
             elif isinstance(value, float):
-                metadata[f"{one.table}/{name}"] = dg.MetadataValue.float(value)
+                metadata[f"{one['table']}/{name}"] = dg.MetadataValue.float(value)
     return metadata
 
 
-def _require_balanced(counts: list[TableCount]) -> None:
+def _require_balanced(counts: pl.DataFrame) -> None:
     """Fail the run, without retries, if records are missing between raw and published."""
-    unbalanced = [count.table for count in counts if not count.holds]
-    if unbalanced:
+    if odd := unbalanced(counts):
         raise dg.Failure(
-            description=f"records do not reconcile from raw to published: {', '.join(unbalanced)}",
-            metadata={"reconciliation": [count.as_dict() for count in counts]},
+            description=f"records do not reconcile from raw to published: {', '.join(odd)}",
+            metadata={"reconciliation": counts.to_dicts()},
             allow_retries=False,
         )
 
@@ -162,11 +150,10 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     write_reconciliation(layout, partition, counts)
     risk_report.write(found, store.disclosure, partition, layout.staged(partition))
     _require_balanced(counts)
-    rows = {count.table: count.published for count in counts}
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
-            publication_history.remember(connection, store.context, partition)
-        gate.release(store.context, partition, context.run.run_id, rows)
+            publication_history.record(connection, store.context, partition)
+        gate.release(store.context, partition, context.run.run_id, published_rows(counts))
     return dg.MaterializeResult(
         metadata={
             "reconciliation": _as_table(counts),

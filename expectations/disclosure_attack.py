@@ -6,6 +6,8 @@ table stands for all of them: the finest, since whatever they learn is about one
 
 from __future__ import annotations
 
+import datetime as dt
+
 import duckdb
 import numpy as np
 from scipy.sparse import csr_array, vstack
@@ -20,7 +22,7 @@ from pipeline.policy.fields import Audience
 from pipeline.published import coaching, publication_history
 from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
-from pipeline.storage.sql import dates, identifier
+from pipeline.storage.sql import Sql, identifier
 
 TABLE = "coaching_team_course"
 NARROWED, LEARNED = "attack.narrowed", "attack.learned"
@@ -52,25 +54,26 @@ def attacks(
     Raises:
         AuditError: the staged figures contradict one another.
     """
-    coaching.make_rows(
-        connection,
-        pseudonymized(context.layout, Audience.COACHING),
-        context.disclosure,
-        f"coalesce({{period}} IN ({dates(new)}), false)",
-    )
+    days = [dt.date.fromisoformat(day) for day in new]
+    source = Sql(pseudonymized(context.layout, Audience.COACHING))
+    rows = coaching.make_rows(connection, source, context.disclosure, days)
     k = context.disclosure.rule(context.data_map).k
     exact = [table for table in coaching.CELL if table not in context.disclosure.coaching.noise]
     pieces = (
-        (period, figures(connection, period, day, exact), k)
-        for day in new
-        for period in [coaching.period_of(connection, day)]
+        (period, figures(connection, rows, period, day, exact), k)
+        for day in days
+        for period in [coaching.period_of(connection, rows, day)]
     )
-    size = count(connection, "SELECT count(*) FROM contribution")
+    size = count(connection, f"SELECT count(*) FROM {rows.contributions}")
     return dict(zip(new, cluster.results(attack, pieces, size), strict=True))
 
 
 def figures(
-    connection: duckdb.DuckDBPyConnection, period: Period, day: str, exact: list[str]
+    connection: duckdb.DuckDBPyConnection,
+    rows: coaching.CoachingRows,
+    period: Period,
+    day: dt.date,
+    exact: list[str],
 ) -> Figures:
     """The staged figures of one period, as counts, over the period's cells.
 
@@ -82,7 +85,7 @@ def figures(
     cells = np.zeros(period.cells, bool)
     values = {name: np.zeros(period.cells, np.int64) for name in COUNTS}
     for table in exact:
-        staged = _staged(connection, table, day)
+        staged = _staged(connection, rows, table, day)
         row = _row_of_each_cell(period, table, staged)
         inside = np.flatnonzero(row >= 0)
         counts = _counts(staged, row[inside], due[inside])
@@ -145,16 +148,20 @@ def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
     return np.where(row[order][at] == cell, order[at], -1).astype(np.int64)
 
 
-def _staged(connection: duckdb.DuckDBPyConnection, table: str, day: str) -> dict[str, Ints]:
+def _staged(
+    connection: duckdb.DuckDBPyConnection, rows: coaching.CoachingRows, table: str, day: dt.date
+) -> dict[str, Ints]:
     """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
     of the records with a due date that were completed on time."""
     named, numbers = "", ""
     for number in coaching.KEY[table]:
-        names = [name for name in coaching.NAMED[number][1] if name in coaching.CELL[table]]
+        relation, all_names = rows.names(number)
+        names = [name for name in all_names if name in coaching.CELL[table]]
         same = " AND ".join(
             f"s.{name} IS NOT DISTINCT FROM {number}_name.{name}" for name in ("period", *names)
         )
-        named += f" JOIN ({coaching.names_sql(number)}) AS {number}_name ON {same}"
+        distinct = f"SELECT DISTINCT period, {number}, {', '.join(all_names)} FROM {relation}"
+        named += f" JOIN ({distinct}) AS {number}_name ON {same}"
         numbers += f"{number}, "
     found = connection.execute(
         f"SELECT DISTINCT {numbers}records, round(completion_rate * records)::BIGINT AS complete, "

@@ -25,7 +25,7 @@ from pipeline.published import equivalence_classes, gate
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
-from pipeline.storage.sql import identifier
+from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
 SMALL_CLASSES = "classes.too_small"
@@ -136,7 +136,7 @@ def _class_evidence(
     covered = OUTSIDE_CLASSES.union(equivalence_classes.GENERALIZED)
     rule = context.disclosure.classes[table]
     return {
-        SMALL_CLASSES: equivalence_classes.too_small(connection, relation, rule),
+        SMALL_CLASSES: equivalence_classes.too_small(connection, Sql(relation), rule),
         UNCOVERED_COLUMNS: len(set(context.data_map.published[table].columns) - covered),
     }
 

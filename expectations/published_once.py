@@ -32,16 +32,16 @@ def evidence(
     Args:
         relation: SQL, the staged table.
     """
-    publication_history.carry_forward(connection, context)
+    carried = publication_history.carry_forward(connection, context)[table]
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {NEW_ROWS} AS "
-        f"SELECT * FROM {relation} EXCEPT ALL FROM kept_{table}"
+        f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"
     )
     new = dates(publication_history.new_periods(context.layout, partition))
     return {
         MISSING: count(
             connection,
-            f"SELECT count(*) FROM (FROM kept_{table} EXCEPT ALL SELECT * FROM {relation})",
+            f"SELECT count(*) FROM (FROM {carried} EXCEPT ALL SELECT * FROM {relation})",
         ),
         CHANGED: count(
             connection,

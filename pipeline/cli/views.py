@@ -39,7 +39,7 @@ def reconciliation(home: Path, run_date: str) -> None:
     console.print(grid)
     for reasons, names in _suppressed(tables).items():
         console.print(f"suppressed in {', '.join(names)}: {reasons}", style="dim", highlight=False)
-    if all(row["holds"] for row in tables):
+    if all(row["balanced"] for row in tables):
         say("received = quarantined + superseded + suppressed + published, for every table")
 
 
@@ -154,7 +154,8 @@ def _aggregates(rows: list[dict[str, Any]], run_date: str) -> None:
         grid.add_column(heading, justify="right")
     for row in rows:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
-        grid.add_row(row["table"], *counts, *map(plots.percent, (row["told"], row["withheld"])))
+        shares = map(plots.percent, (row["covered"], row["suppressed"]))
+        grid.add_row(row["table"], *counts, *shares)
     console.print(grid)
 
 

@@ -1,9 +1,9 @@
-"""The audit: an attacker with all told figures and a linear-programming solver.
+"""The audit: an attacker with all published figures and a linear-programming solver.
 
-Independent of how the cells were chosen: it sees totals and told cells, and asks between which
-bounds everything that is not told must lie. Two attackers are tried (pipeline/disclosure/
-attack.py). The reader knows the figures only, and must not narrow the records of a withheld cell
-to fewer than k. The insider knows besides who took what, and must not learn of anything withheld
+Independent of how the cells were chosen: it sees totals and published cells, and asks between which
+bounds everything that is not published must lie. Two attackers are tried (pipeline/disclosure/
+attack.py). The reader only knows the figures, and must not narrow the records of a suppressed cell
+to fewer than k. The insider also knows who took what, and must not learn of anything suppressed
 how much of it was completed, or done in time.
 """
 
@@ -25,14 +25,14 @@ FEW = 4  # targets that a table must settle to seek many at once again
 
 
 class _Part:
-    """Tables that have the told figures and differ from a known one in some columns only.
+    """Tables that have the published figures and differ from a known one in some columns only.
 
     Attributes:
         targets: numbers of the targets that have a share in the columns.
     """
 
-    def __init__(self, told: Statements, over: Targets, table: Floats, columns: Ints) -> None:
-        self._told, self._table, self._columns = told, table[columns], columns
+    def __init__(self, statements: Statements, over: Targets, table: Floats, columns: Ints) -> None:
+        self._statements, self._table, self._columns = statements, table[columns], columns
         self.targets, self._over = over.among(columns)
         self._solver: Solver | None = None
 
@@ -61,9 +61,11 @@ class _Part:
         )
 
     def _new_solver(self) -> Solver:
-        members = csr_array(self._told.members[:, self._columns])
+        members = csr_array(self._statements.members[:, self._columns])
         members = csr_array(members[np.flatnonzero(np.diff(members.indptr))])
-        return Solver(Statements(members, members @ self._table, self._told.most[self._columns]))
+        return Solver(
+            Statements(members, members @ self._table, self._statements.most[self._columns])
+        )
 
 
 class _Search:
@@ -73,8 +75,8 @@ class _Search:
         low, high: of every target, over the tables seen so far.
     """
 
-    def __init__(self, told: Statements, over: Targets, wide: Floats, table: Floats) -> None:
-        self._told, self._over, self._table = told, over, table
+    def __init__(self, statements: Statements, over: Targets, wide: Floats, table: Floats) -> None:
+        self._statements, self._over, self._table = statements, over, table
         self._least, self._most = over.least(table), over.most(table)
         self.low, self.high, self._wide = self._least.copy(), self._most.copy(), wide
 
@@ -88,7 +90,7 @@ class _Search:
         Each target that is stuck in the end was looked at by itself: where these are all columns,
         its bounds are exact.
         """
-        part = _Part(self._told, self._over, self._table, columns)
+        part = _Part(self._statements, self._over, self._table, columns)
         targets = part.targets
         least, most = part.held()
         # The other columns hold what they hold in the known table.
@@ -102,8 +104,8 @@ class _Search:
             self.low[targets] = np.minimum(self.low[targets], least + low)
             self.high[targets] = np.maximum(self.high[targets], most + high)
 
-        # A vertex of the tables has no more columns that are not nought than there are totals, so
-        # it tells of few targets; with no more sought of each than matters, it tells of many.
+        # A vertex of the tables has no more columns that are not zero than there are totals, so
+        # it settles few targets; with no more sought of each than matters, it settles many.
         settled = FEW
         while settled >= FEW and len(rows := stuck()):
             see(rows, self._wide[targets])
@@ -116,8 +118,8 @@ class _Search:
 def _parts(members: csr_array, rng: np.random.Generator) -> list[Ints]:
     """All columns in parts, those of the same smallest total together, totals in any order.
 
-    Whatever a total of few columns tells of them is in one part, and totals of many columns run
-    through all parts, so that each part has tables of its own.
+    Whatever a total of few columns reveals about them is in one part, and totals of many columns
+    run through all parts, so that each part has tables of its own.
     """
     totals, columns = members.shape
     sizes = np.diff(members.indptr)
@@ -131,14 +133,15 @@ def _parts(members: csr_array, rng: np.random.Generator) -> list[Ints]:
 
 
 def bounds(
-    told: Statements, targets: csr_array, wide: Floats, table: Floats | None = None
+    statements: Statements, targets: csr_array, wide: Floats, table: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """Between which values every target must lie, as far as it matters.
 
     Args:
-        targets: one row a target, over the withheld cells; 1 where a cell is in it.
+        targets: one row a target, over the suppressed cells; 1 where a cell is in it.
         wide: a target whose bounds are known to be this far apart is not looked at further.
-        table: values of the withheld cells that should have the told figures, to start from; the
+        table: values of the suppressed cells that should have the published figures, to start from;
+            the
             solver looks for such a table where none is given, or this is none.
 
     Returns:
@@ -147,19 +150,19 @@ def bounds(
     Raises:
         AuditError: the figures contradict one another.
     """
-    members, column = alike(told.members)
+    members, column = alike(statements.members)
     columns = members.shape[1]
-    most = np.bincount(column, told.most, columns).astype(np.float64)
-    merged = Statements(members, told.rest, most)
-    if table is not None and told.has(table):
+    most = np.bincount(column, statements.most, columns).astype(np.float64)
+    merged = Statements(members, statements.rest, most)
+    if table is not None and statements.has(table):
         known = np.bincount(column, table, columns).astype(np.float64)
     else:
         known = Solver(merged).farthest(np.zeros(columns), np.zeros(columns))
-    over = Targets.of(targets, column, told.most, columns)
-    # What arithmetic pins down, or a total tells by itself, needs no solver.
+    over = Targets.of(targets, column, statements.most, columns)
+    # What arithmetic pins down, or a total reveals by itself, needs no solver.
     low, high = pinned(merged)
     settled = over.most(high) - over.least(low) < EXACT
-    settled |= published_as_such(told.members, targets)
+    settled |= published_as_such(statements.members, targets)
     search = _Search(merged, over, np.where(settled, 0.0, wide), known)
     order = np.random.default_rng(0)
     tries = (_parts(members, order) for _ in range(TRIES if columns > PART else 0))
@@ -170,16 +173,16 @@ def bounds(
     return search.low, search.high
 
 
-def system(members: csr_array, in_cells: Bools, values: Ints, totals: Ints) -> tuple[
-    csr_array, Floats
-]:  # fmt: skip
-    """Members and rests over the withheld cells.
+def system(
+    members: csr_array, in_cells: Bools, values: Ints, totals: Ints
+) -> tuple[csr_array, Floats]:
+    """Members and rests over the suppressed cells.
 
     Args:
-        members: one row a told total, over all cells.
-        in_cells: cells that are told.
-        values: the told cells' values (of others nothing is read).
-        totals: the told totals' values.
+        members: one row a published total, over all cells.
+        in_cells: cells that are published.
+        values: the published cells' values (of others nothing is read).
+        totals: the published totals' values.
     """
     known = members @ np.where(in_cells, values, 0)
     return csr_array(members[:, np.flatnonzero(~in_cells)]), (totals - known).astype(np.float64)

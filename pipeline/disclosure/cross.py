@@ -1,9 +1,9 @@
-"""Which (team, course) cells are told, given the told totals: complementary suppression.
+"""Which (team, course) cells are published, given the published totals: complementary suppression.
 
-A cell that may not be told is withheld, and with it the cheapest others, so that every cut of the
-withheld cells has k people (pipeline/disclosure/cuts.py). Any told cell has k people by itself,
-so withholding one mends every cut that it lies across: what is looked for is the cheapest set
-that joins what thin cuts part. Cost: the records withheld.
+A cell that may not be published is suppressed, and with it the cheapest others, so that every cut
+of the suppressed cells has k people (pipeline/disclosure/cuts.py). Any published cell has k people
+by itself, so suppressing one repairs every cut that it lies across: what is looked for is the
+cheapest set that joins what thin cuts part. Cost: the records suppressed.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Cross:
     heads: Ints
     people: Ints
     cost: Ints
-    harmless: Bools  # as a figure, told or worked out
-    may_be_told: Bools  # harmless, and of a team with a name
+    harmless: Bools  # as a figure, published or worked out
+    may_be_published: Bools  # harmless, and of a team with a name
     rule: DisclosureRule
 
     @classmethod
@@ -40,12 +40,20 @@ class Cross:
         """Number the blocks that cells lie in: teams' first, then courses'."""
         tails = np.unique(team_block[period.team], return_inverse=True)[1].astype(np.int64)
         heads = np.unique(course_block[period.course], return_inverse=True)[1].astype(np.int64)
-        told = tally(period, np.arange(period.cells), period.cells)
+        cells = tally(period, np.arange(period.cells), period.cells)
         points = int(tails.max(initial=-1)) + 1
-        fine = told.may_be_told(rule, scores=False)
-        return cls(period, points + int(heads.max(initial=-1)) + 1, tails, heads + points,
-                   told.people, told.records, fine,
-                   fine & period.teams.leaf_named[period.team], rule)  # fmt: skip
+        fine = cells.may_be_published(rule, scores=False)
+        return cls(
+            period,
+            points + int(heads.max(initial=-1)) + 1,
+            tails,
+            heads + points,
+            cells.people,
+            cells.records,
+            fine,
+            fine & period.teams.leaf_named[period.team],
+            rule,
+        )
 
     @cached_property
     def harmless_near(self) -> list[list[tuple[int, int]]]:
@@ -63,7 +71,7 @@ class Cross:
         people = np.bincount(period.cell[of > 0], minlength=period.cells)
         solid = unknown & self.harmless & (people >= self.rule.k)
         weights = shared_weights(period.cell[mine], period.person[mine], period.cells, solid)
-        # A cell of k people that may not be told for another reason must not stand alone.
+        # A cell of k people that may not be published for another reason must not stand alone.
         alone = unknown & ~self.harmless & (people >= self.rule.k)
         return np.where(alone, np.minimum(weights, self.rule.k / 2), weights)
 
@@ -75,14 +83,14 @@ class Cross:
             self.points, self.tails[edges], self.heads[edges], weights[edges], self.rule.k
         )
 
-    def unsafe(self, told: Bools) -> list[Bools]:
+    def unsafe(self, published: Bools) -> list[Bools]:
         """Thin cuts of what the totals leave open: of the cells themselves, and of each outcome
-        after what its bounds (nought and all) give away."""
-        found = self.thin(~told) or self.bad_rests(~told)
+        after what its bounds (zero and all) give away."""
+        found = self.thin(~published) or self.bad_rests(~published)
         if found:
             return found
-        for pinned, adverse, of in self.given_away(told):
-            found = self.thin(~told & ~pinned, of) or [
+        for pinned, adverse, of in self.given_away(published):
+            found = self.thin(~published & ~pinned, of) or [
                 np.isin(np.arange(self.points), [self.tails[at]])
                 for at in np.flatnonzero(pinned & adverse)
             ]
@@ -91,24 +99,29 @@ class Cross:
         return []
 
     def bad_rests(self, unknown: Bools) -> list[Bools]:
-        """Totals whose rest, less the cells told of it, may not be told."""
+        """Totals whose rest, less the cells published of it, may not be published."""
         found = []
         for ends in (self.tails, self.heads):
             rests = tally(self.period, np.where(unknown, ends, -1), self.points)
-            bad = (rests.people > 0) & ~rests.may_be_told(self.rule, scores=False)
+            bad = (rests.people > 0) & ~rests.may_be_published(self.rule, scores=False)
             found += [np.arange(self.points) == at for at in np.flatnonzero(bad)]
         return found
 
-    def given_away(self, told: Bools) -> list[tuple[Bools, Bools, Ints]]:
-        """Of each outcome: withheld cells whose count is pinned to nought or to all, cells of
-        which that would tell something adverse, and the records that the outcome is of."""
+    def given_away(self, published: Bools) -> list[tuple[Bools, Bools, Ints]]:
+        """Of each outcome: suppressed cells whose count is pinned to zero or to all, cells of
+        which that would reveal something adverse, and the records that the outcome is of."""
         period = self.period
         found = []
         for counts, of in ((period.complete, period.records), (period.on_time, period.due)):
             value, most = period.per_cell(counts), period.per_cell(of)
-            edges = np.flatnonzero(~told)
-            free = cycles(self.points, self.tails[edges], self.heads[edges],
-                          (value < most)[edges], (value > 0)[edges])  # fmt: skip
+            edges = np.flatnonzero(~published)
+            free = cycles(
+                self.points,
+                self.tails[edges],
+                self.heads[edges],
+                (value < most)[edges],
+                (value > 0)[edges],
+            )
             pinned = np.zeros(period.cells, bool)
             pinned[edges[~free]] = True
             # A bridge is left to the cut test; what is known for its bound is known.
@@ -118,56 +131,57 @@ class Cross:
 
 
 def published_cells(cross: Cross) -> tuple[Bools, list[Bools]]:
-    """Choose the cells that are told.
+    """Choose the cells that are published.
 
     Returns:
-        A mask over the cells, and the thin cuts that withholding cells alone cannot mend.
+        A mask over the cells, and the thin cuts that suppressing cells alone cannot repair.
     """
-    told = cross.may_be_told.copy()
+    published = cross.may_be_published.copy()
     added: list[int] = []
     while True:
-        broken = cross.unsafe(told)
+        broken = cross.unsafe(published)
         if not broken:
             break
-        withheld: list[int] = []
+        suppressed: list[int] = []
         for side in broken:
             # A side that a path of this round has come to is looked at again in the next one.
-            if (side[cross.tails[withheld]] | side[cross.heads[withheld]]).any():
+            if (side[cross.tails[suppressed]] | side[cross.heads[suppressed]]).any():
                 continue
-            path = _cheapest_path(cross, told, side)
+            path = _cheapest_path(cross, published, side)
             if path is None:
-                if not withheld:
-                    return told, broken
+                if not suppressed:
+                    return published, broken
                 break
-            told[path] = False
-            withheld += path
-        added += withheld
+            published[path] = False
+            suppressed += path
+        added += suppressed
     for at in sorted(added, key=lambda one: -cross.cost[one]):
-        if _needed_beside(cross, told, at):
+        if _needed_beside(cross, published, at):
             continue
-        told[at] = True
-        if cross.unsafe(told):
-            told[at] = False
-    return told, []
+        published[at] = True
+        if cross.unsafe(published):
+            published[at] = False
+    return published, []
 
 
-def _needed_beside(cross: Cross, told: Bools, at: int) -> bool:
-    """Would the withheld cells beside a withheld cell, at one of its ends, have fewer than k people
-    without it? Seldom the only reason to withhold it, and often enough to spare the cut test."""
+def _needed_beside(cross: Cross, published: Bools, at: int) -> bool:
+    """Would the suppressed cells next to a suppressed cell, at one of its ends, have fewer than k
+    people without it? Seldom the only reason to suppress it, and often enough to spare the cut
+    test."""
     for ends in (cross.tails, cross.heads):
-        beside = ~told & (ends == ends[at])
+        beside = ~published & (ends == ends[at])
         beside[at] = False
         if beside.any() and cross.people[beside].sum() < cross.rule.k:
             return True
     return False
 
 
-def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
+def _cheapest_path(cross: Cross, published: Bools, side: Bools) -> list[int] | None:
     """Told cells of the least cost whose loss joins the cut's side to the rest of its component:
-    a way that may lead through withheld cells elsewhere for nothing."""
-    unknown = np.flatnonzero(~told)
+    a way that may lead through suppressed cells elsewhere for nothing."""
+    unknown = np.flatnonzero(~published)
     rest = np.zeros(cross.points, bool)
-    # Points that the withheld cells reach from the side, without the side itself.
+    # Points that the suppressed cells reach from the side, without the side itself.
     touching = side[cross.tails[unknown]] | side[cross.heads[unknown]]
     rest[cross.tails[unknown[touching]]] = True
     rest[cross.heads[unknown[touching]]] = True
@@ -185,11 +199,11 @@ def _cheapest_path(cross: Cross, told: Bools, side: Bools) -> list[int] | None:
             path = []
             while point in came:
                 point, edge = came[point]
-                if told[edge]:
+                if published[edge]:
                     path.append(edge)
             return path or None
         for other, edge in near[point]:
-            total = cost + (float(cross.cost[edge]) if told[edge] else 0.0)
+            total = cost + (float(cross.cost[edge]) if published[edge] else 0.0)
             if total < best[other]:
                 best[other] = total
                 came[other] = (point, edge)

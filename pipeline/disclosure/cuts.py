@@ -1,9 +1,9 @@
 """Can a figure on fewer than k people be worked out of totals? The cut test.
 
-Take the told totals of teams (and what is left of departments) as points on one side, those of
-courses on the other, and every cell that is not told as an edge between its team's point and its
-course's. What can be worked out by adding and subtracting totals is exactly what lies across the
-cuts of this graph (the rows of its incidence matrix span the cut space; Gusfield, A graph
+Take the published totals of teams (and what is left of departments) as points on one side, those of
+courses on the other, and every cell that is not published as an edge between its team's point and
+its course's. What can be worked out by adding and subtracting totals is exactly what lies across
+the cuts of this graph (the rows of its incidence matrix span the cut space; Gusfield, A graph
 theoretic approach to statistical data security, SIAM J. Comput. 17, 1988). So no figure on fewer
 than k people can be worked out, by whatever combination and by somebody who knows who took which
 course, if every cut has k people.
@@ -34,9 +34,7 @@ def components(points: int, tails: Ints, heads: Ints) -> Ints:
     return label
 
 
-def neighbours(
-    points: int, tails: Ints, heads: Ints, edges: Ints
-) -> list[list[tuple[int, int]]]:  # fmt: skip
+def neighbours(points: int, tails: Ints, heads: Ints, edges: Ints) -> list[list[tuple[int, int]]]:
     """Of every point, its neighbours over these edges, each with its edge; in the edges' order."""
     near: list[list[tuple[int, int]]] = [[] for _ in range(points)]
     ends = zip(edges.tolist(), tails[edges].tolist(), heads[edges].tolist(), strict=True)
@@ -46,9 +44,7 @@ def neighbours(
     return near
 
 
-def _merged(
-    tails: Ints, heads: Ints, weights: Floats, points: int
-) -> tuple[Ints, Ints, Floats]:  # fmt: skip
+def _merged(tails: Ints, heads: Ints, weights: Floats, points: int) -> tuple[Ints, Ints, Floats]:
     """Edges without loops, parallel ones summed."""
     apart = tails != heads
     low, high = np.minimum(tails, heads)[apart], np.maximum(tails, heads)[apart]
@@ -111,8 +107,8 @@ def _connected_enough(points: int, t: Ints, h: Ints, w: Floats, limit: float) ->
     queue: list[tuple[float, int]] = [(0.0, point) for point in range(points) if near[point]]
     heapq.heapify(queue)
     while queue:
-        told, point = heapq.heappop(queue)
-        if done[point] or -told < reach[point]:
+        weight, point = heapq.heappop(queue)
+        if done[point] or -weight < reach[point]:
             continue
         done[point] = True
         for other, edge in near[point]:

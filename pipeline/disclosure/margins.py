@@ -1,10 +1,10 @@
-"""Which totals of one dimension are told: nothing that can be subtracted may cover too few.
+"""Which totals of one dimension are published: nothing that can be subtracted may cover too few.
 
-In a tree, all that can be worked out by adding and subtracting is what is left of a told node
-after its told descendants: its rest. So every rest must itself be a figure that may be told. A
-rest that may not be told takes in a sibling: complementary suppression (Willenborg & de Waal,
-Elements of Statistical Disclosure Control, 2001, ch. 4). Every told sibling covers k people, so
-the cheapest one that mends the rest is enough.
+In a tree, all that can be worked out by adding and subtracting is what is left of a published node
+after its published descendants: its rest. So every rest must itself be a figure that may be
+    published. A rest that may not be published takes in a sibling: complementary suppression
+    (Willenborg & de Waal, Elements of Statistical Disclosure Control, 2001, ch. 4). Every published
+    sibling covers k people, so the cheapest one that mends the rest is enough.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.policy.disclosure import DisclosureRule
 
 @dataclass(frozen=True)
 class Margins:
-    """What of one dimension is told: root, groups, leaves."""
+    """What of one dimension is published: root, groups, leaves."""
 
     root: bool
     groups: Bools
@@ -27,53 +27,65 @@ class Margins:
 
 
 class _Rests:
-    """The cells that are left of every told node after its told descendants."""
+    """The cells that are left of every published node after its published descendants."""
 
     def __init__(
-        self, period: Period, tree: Tree, leaf: Ints, rule: DisclosureRule, *, group_scores: bool,
+        self,
+        period: Period,
+        tree: Tree,
+        leaf: Ints,
+        rule: DisclosureRule,
+        *,
+        group_scores: bool,
         leaf_scores: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.period, self.tree, self.leaf, self.rule = period, tree, leaf, rule
         self.leaf_scores = leaf_scores
         self.of_leaf = tally(period, leaf, len(tree.group))
         self.of_group = tally(period, tree.group[leaf], len(tree.group_named))
-        self.leaves = tree.leaf_named & self.of_leaf.may_be_told(rule, scores=leaf_scores)
-        self.groups = tree.group_named & self.of_group.may_be_told(rule, scores=group_scores)
+        self.leaves = tree.leaf_named & self.of_leaf.may_be_published(rule, scores=leaf_scores)
+        self.groups = tree.group_named & self.of_group.may_be_published(rule, scores=group_scores)
 
     def block(self) -> Ints:
-        """Of every leaf: itself if told, else its group if told, else the root."""
+        """Of every leaf: itself if published, else its group if published, else the root."""
         return blocks(self.tree, Margins(True, self.groups, self.leaves))
 
     def bad(self) -> tuple[Ints, Tally]:
-        """Blocks whose rest may not be told: groups, or the root as number 0."""
+        """Blocks whose rest may not be published: groups, or the root as number 0."""
         leaves, groups = len(self.tree.group), len(self.tree.group_named)
-        told = tally(self.period, self.block()[self.leaf], leaves + groups + 1)
-        broken = (told.people > 0) & ~told.may_be_told(self.rule, scores=self.leaf_scores)
-        return np.flatnonzero(broken[leaves:]), told
+        rests = tally(self.period, self.block()[self.leaf], leaves + groups + 1)
+        broken = (rests.people > 0) & ~rests.may_be_published(self.rule, scores=self.leaf_scores)
+        return np.flatnonzero(broken[leaves:]), rests
 
 
-def blocks(tree: Tree, told: Margins) -> Ints:
-    """Of every leaf the block it counts in: its own number if it is told, else that of its group
-    (behind the leaves), else that of the root (behind the groups)."""
+def blocks(tree: Tree, published: Margins) -> Ints:
+    """Of every leaf the block it counts in: its own number if it is published, else that of its
+    group (behind the leaves), else that of the root (behind the groups)."""
     leaves, groups = len(tree.group), len(tree.group_named)
-    rest = np.where(told.groups[tree.group], leaves + tree.group, leaves + groups)
-    return np.where(told.leaves, np.arange(leaves), rest).astype(np.int64)
+    rest = np.where(published.groups[tree.group], leaves + tree.group, leaves + groups)
+    return np.where(published.leaves, np.arange(leaves), rest).astype(np.int64)
 
 
 def margins(
-    period: Period, tree: Tree, leaf: Ints, rule: DisclosureRule, shut: Margins, *,
-    group_scores: bool, leaf_scores: bool,
-) -> Margins:  # fmt: skip
-    """Choose what of one dimension is told.
+    period: Period,
+    tree: Tree,
+    leaf: Ints,
+    rule: DisclosureRule,
+    shut: Margins,
+    *,
+    group_scores: bool,
+    leaf_scores: bool,
+) -> Margins:
+    """Choose what of one dimension is published.
 
     Args:
         leaf: each cell's leaf.
-        shut: groups and leaves that must not be told for another reason.
-        group_scores, leaf_scores: score bands are told of groups, of leaves.
+        shut: groups and leaves that must not be published for another reason.
+        group_scores, leaf_scores: score bands are published for groups, for leaves.
     """
     rests = _Rests(period, tree, leaf, rule, group_scores=group_scores, leaf_scores=leaf_scores)
     everything = tally(period, np.zeros(period.cells, np.int64), 1)
-    if not everything.may_be_told(rule, scores=group_scores)[0]:
+    if not everything.may_be_published(rule, scores=group_scores)[0]:
         return Margins(False, np.zeros_like(rests.groups), np.zeros_like(rests.leaves))
     rests.leaves &= ~shut.leaves
     rests.groups &= ~shut.groups
@@ -109,8 +121,8 @@ def _mend(rests: _Rests, group: int | None) -> None:
         trial = np.full(len(tree.group), -1, np.int64)
         trial[closed] = 0
         trial[one] = 0
-        told = tally(rests.period, trial[rests.leaf], 1)
-        if told.may_be_told(rests.rule, scores=rests.leaf_scores)[0]:
+        merged = tally(rests.period, trial[rests.leaf], 1)
+        if merged.may_be_published(rests.rule, scores=rests.leaf_scores)[0]:
             rests.leaves[one] = False
             return
     rests.leaves[open_leaves[0]] = False

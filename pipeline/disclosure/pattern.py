@@ -1,4 +1,4 @@
-"""What is told of one period: totals first, then cells, until nothing can be worked out."""
+"""What is published of one period: totals first, then cells, until nothing can be worked out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.policy.disclosure import DisclosureRule
 
 @dataclass(frozen=True)
 class Pattern:
-    """What of one period is told; `cells` over the period's (team, course) cells."""
+    """What of one period is published; `cells` over the period's (team, course) cells."""
 
     teams: Margins
     courses: Margins
@@ -32,43 +32,69 @@ def _nothing(period: Period) -> Pattern:
 
 
 def cross_of(period: Period, teams: Margins, courses: Margins, rule: DisclosureRule) -> Cross:
-    """The graph of cells between the blocks that the told totals make."""
+    """The graph of cells between the blocks that the published totals make."""
     return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
 
 
 def protect(period: Period, rule: DisclosureRule, *, exact: bool = True) -> Pattern:
-    """Choose what is told of one period.
+    """Choose what is published of one period.
 
     Totals are kept before cells. Where no cell is left to mend thin cuts, the total of the fewest
-    records beside each gives way, and all is chosen anew; a period of which not even the
-    company's total is safe is not told. Score bands are told of courses,
+    records beside each gives way, and everything is chosen again; a period of which not even the
+    company's total is safe is not published. Score bands are published for courses,
     categories and the company; of teams and departments they are not, so they need no test across.
 
     Args:
-        exact: look for the cheapest cells to withhold where the period is small enough.
+        exact: look for the cheapest cells to suppress where the period is small enough.
     """
     shut_teams, shut_courses = _none(period.teams), _none(period.courses)
     while True:
-        teams = margins(period, period.teams, period.team, rule, shut_teams,
-                        group_scores=False, leaf_scores=False)  # fmt: skip
-        courses = margins(period, period.courses, period.course, rule, shut_courses,
-                          group_scores=True, leaf_scores=True)  # fmt: skip
+        teams = margins(
+            period,
+            period.teams,
+            period.team,
+            rule,
+            shut_teams,
+            group_scores=False,
+            leaf_scores=False,
+        )
+        courses = margins(
+            period,
+            period.courses,
+            period.course,
+            rule,
+            shut_courses,
+            group_scores=True,
+            leaf_scores=True,
+        )
         if not (teams.root and courses.root):
             return _nothing(period)
         cross = cross_of(period, teams, courses, rule)
         cells, broken = published_cells(cross)
         if not broken:
-            if exact and (cells != cross.may_be_told).any():
+            if exact and (cells != cross.may_be_published).any():
                 best = optimum(cross)
                 cells = cells if best is None else best
             return Pattern(teams, courses, cells)
         cheapest: list[_Way] = []
         for side in broken:
             across = np.flatnonzero(~cells & (side[cross.tails] != side[cross.heads]))
-            ways = _ways(period.teams, teams, shut_teams, period.team[across], period.team,
-                         side[cross.tails[across]])  # fmt: skip
-            ways += _ways(period.courses, courses, shut_courses, period.course[across],
-                          period.course, side[cross.heads[across]])  # fmt: skip
+            ways = _ways(
+                period.teams,
+                teams,
+                shut_teams,
+                period.team[across],
+                period.team,
+                side[cross.tails[across]],
+            )
+            ways += _ways(
+                period.courses,
+                courses,
+                shut_courses,
+                period.course[across],
+                period.course,
+                side[cross.heads[across]],
+            )
             cheapest += sorted(ways, key=_Way.order)[:1]
         if not cheapest:
             if shut_teams.leaves.all() and shut_courses.leaves.all():
@@ -101,11 +127,11 @@ class _Way:
 
 
 def _ways(
-    tree: Tree, told: Margins, shut: Margins, ends: Ints, of_cell: Ints, on_side: Bools
+    tree: Tree, published: Margins, shut: Margins, ends: Ints, of_cell: Ints, on_side: Bools
 ) -> list[_Way]:
-    """How the blocks of some leaves can take in more: a told leaf by losing its own total, what
-    is left of a group by its smallest told leaf, what is left of the whole by a leaf of an untold
-    group or by a group and its smallest leaf."""
+    """How the blocks of some leaves can take in more: a published leaf by losing its own total,
+    what is left of a group by its smallest published leaf, what is left of the whole by a leaf of
+    an unpublished group or by a group and its smallest leaf."""
     size = np.bincount(of_cell, minlength=len(tree.group))
 
     def smallest(leaves: Bools, group: int = -1) -> list[_Way]:
@@ -120,17 +146,17 @@ def _ways(
     for end in np.unique(ends):
         group = int(tree.group[end])
         alone = np.arange(len(tree.group)) == end
-        if told.leaves[end]:
+        if published.leaves[end]:
             own = bool(on_side[ends == end].any())
             ways += [replace(way, own=own) for way in smallest(alone)]
-        elif told.groups[group]:
-            inside = told.leaves & (tree.group == group)
+        elif published.groups[group]:
+            inside = published.leaves & (tree.group == group)
             ways += smallest(inside) or smallest(alone, group)
         else:
-            loose = told.leaves & ~told.groups[tree.group]
+            loose = published.leaves & ~published.groups[tree.group]
             ways += smallest(loose) or [
                 way
-                for other in np.flatnonzero(told.groups)
+                for other in np.flatnonzero(published.groups)
                 for way in smallest(tree.group == other, int(other))
             ]
     return ways

@@ -1,4 +1,4 @@
-"""One period's records as a table of teams by courses, told by who contributed what.
+"""One period's records as a table of teams by courses, with who contributed what.
 
 The finest cells are (team, course); teams roll up to departments and the company, courses to
 categories and all courses. People are counted, never rows: a cell knows its contributors.
@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tree:
-    """A dimension: leaves under groups under one root. An unnamed node is never told."""
+    """A dimension: leaves under groups under one root. An unnamed node is never published."""
 
     group: Ints
     leaf_named: Bools
@@ -68,8 +68,8 @@ class Tally:
     not_low: Ints
     top: Ints
 
-    def may_be_told(self, rule: DisclosureRule, *, scores: bool) -> Bools:
-        """Which groups' figures may be told; `scores`: score bands are among them."""
+    def may_be_published(self, rule: DisclosureRule, *, scores: bool) -> Bools:
+        """Which groups' figures may be published; `scores`: score bands are among them."""
         fine = (
             (self.people >= rule.k)
             & ((self.dated == 0) | (self.dated >= rule.k))

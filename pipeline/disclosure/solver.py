@@ -1,5 +1,5 @@
 """The one way to HiGHS: all tables that have the published figures, and the cheapest set to
-withhold."""
+suppress."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Statements:
     """Figures of one measure as an attacker has them.
 
     Attributes:
-        members: one row a told total, one column a withheld cell; 1 where the cell is in it.
-        rest: what is left of each total after the told cells in it.
-        most: upper bound of every withheld cell.
+        members: one row a published total, one column a suppressed cell; 1 where the cell is in it.
+        rest: what is left of each total after the published cells in it.
+        most: upper bound of every suppressed cell.
     """
 
     members: csr_array
@@ -29,19 +29,19 @@ class Statements:
     most: Floats
 
     def has(self, table: Floats) -> bool:
-        """Do these values of the withheld cells have the told figures?"""
+        """Do these values of the suppressed cells have the published figures?"""
         fits = np.array_equal(self.members @ table, self.rest)
         return fits and bool(((table >= 0) & (table <= self.most)).all())
 
 
 class AuditError(RuntimeError):
-    """The told figures contradict one another: no table at all has them."""
+    """The published figures contradict one another: no table at all has them."""
 
 
 def alike(members: csr_array) -> tuple[csr_array, Ints]:
     """Cells that lie in the very same totals, as one column; and of every cell its column.
 
-    No total tells such cells apart, so any way of sharing a column's value out among them that
+    No total distinguishes such cells, so any way of sharing a column's value out among them that
     keeps to their bounds is a table, too. An organization has many more small cells than totals.
     """
     of_cell = csr_array(members.T)
@@ -100,27 +100,27 @@ def cheapest(cost: Floats, demands: list[Bools]) -> Bools | None:
 
 
 class Solver:
-    """All tables that have the told figures; one model, solved again from where it stands.
+    """All tables that have the published figures; one model, solved again from where it stands.
 
     Every column is split into what is sought, up to a cap, and the rest of it.
     """
 
-    def __init__(self, told: Statements) -> None:
-        self._columns = told.members.shape[1]
-        both = csr_array(hstack([told.members, told.members]))
-        model = _model(both, np.concatenate([np.zeros(self._columns), told.most]))
-        model.row_lower_ = model.row_upper_ = told.rest
-        self._most = told.most
+    def __init__(self, statements: Statements) -> None:
+        self._columns = statements.members.shape[1]
+        both = csr_array(hstack([statements.members, statements.members]))
+        model = _model(both, np.concatenate([np.zeros(self._columns), statements.most]))
+        model.row_lower_ = model.row_upper_ = statements.rest
+        self._most = statements.most
         self._numbers = np.arange(2 * self._columns, dtype=np.int32)
-        self._nought = np.zeros(self._columns)
+        self._zero = np.zeros(self._columns)
         self._highs = Quiet()
         # It would look for totals that follow from others, which takes longer than solving.
         self._highs.setOptionValue("presolve", "off")
         self._highs.passModel(model)
 
     def farthest(self, cap: Floats, direction: Floats) -> Floats:
-        """A table that has the told figures and whose columns, as far as each is below its cap,
-        lie farthest in a direction.
+        """A table that has the published figures and whose columns, as far as each is below its
+        cap, lie farthest in a direction.
 
         Raises:
             AuditError: there is no such table.
@@ -129,25 +129,25 @@ class Solver:
         self._highs.changeColsBounds(
             count, self._numbers, np.zeros(count), np.concatenate([cap, self._most - cap])
         )
-        self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._nought]))
+        self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._zero]))
         self._highs.solve()
         if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise AuditError("the told figures contradict one another")
+            raise AuditError("the published figures contradict one another")
         found = np.asarray(self._highs.getSolution().col_value, np.float64)
         return found[: self._columns] + found[self._columns :]
 
 
-def pinned(told: Statements) -> tuple[Floats, Floats]:
+def pinned(statements: Statements) -> tuple[Floats, Floats]:
     """Bounds that every cell keeps to in all tables, by arithmetic alone: what a total leaves when
     the others in it are as small, or as large, as they can be. Outer bounds, perhaps not tight."""
-    low, high = np.zeros(len(told.most)), told.most.copy()
-    entries = told.members.tocoo()
+    low, high = np.zeros(len(statements.most)), statements.most.copy()
+    entries = statements.members.tocoo()
     rows, columns = entries.coords
     for _ in range(ROUNDS):
-        least, most = told.members @ low, told.members @ high
+        least, most = statements.members @ low, statements.members @ high
         tighter_high, tighter_low = high.copy(), low.copy()
-        np.minimum.at(tighter_high, columns, (told.rest - least)[rows] + low[columns])
-        np.maximum.at(tighter_low, columns, (told.rest - most)[rows] + high[columns])
+        np.minimum.at(tighter_high, columns, (statements.rest - least)[rows] + low[columns])
+        np.maximum.at(tighter_low, columns, (statements.rest - most)[rows] + high[columns])
         if np.allclose(tighter_high, high) and np.allclose(tighter_low, low):
             break
         low, high = tighter_low, tighter_high

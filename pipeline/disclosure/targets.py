@@ -1,4 +1,4 @@
-"""What the attackers are after: sums of withheld cells, over columns of cells that are alike."""
+"""What the attackers are after: sums of suppressed cells, over columns of cells that are alike."""
 
 from __future__ import annotations
 
@@ -27,16 +27,17 @@ class Targets:
 
     @classmethod
     def of(cls, targets: csr_array, column: Ints, most: Floats, columns: int) -> Targets:
-        sums = csr_array(
-            (most, (np.arange(len(most)), column)), shape=(len(most), columns)
-        )  # fmt: skip
+        sums = csr_array((most, (np.arange(len(most)), column)), shape=(len(most), columns))
         shares = csr_array(targets @ sums).tocoo()
         whole = np.bincount(column, most, columns)
         held = whole[shares.coords[1]]
         return cls(
-            targets.shape[0], shares.coords[0].astype(np.int64), shares.coords[1].astype(np.int64),
-            shares.data, held - shares.data,
-        )  # fmt: skip
+            targets.shape[0],
+            shares.coords[0].astype(np.int64),
+            shares.coords[1].astype(np.int64),
+            shares.data,
+            held - shares.data,
+        )
 
     def least(self, low: Floats) -> Floats:
         """Of every target, the least it holds when its columns hold `low`: what the other cells
@@ -51,15 +52,18 @@ class Targets:
 
     def among(self, columns: Ints) -> tuple[Ints, Targets]:
         """The targets that have a share in some columns, and that share of them; targets and
-        columns numbered anew, in this order."""
+        columns numbered again, in this order."""
         place = np.full(max(self.column.max(initial=-1), columns.max(initial=-1)) + 1, -1)
         place[columns] = np.arange(len(columns))
         entries = np.flatnonzero(place[self.column] >= 0)
         numbers, target = np.unique(self.target[entries], return_inverse=True)
         return numbers, Targets(
-            len(numbers), target.astype(np.int64), place[self.column[entries]],
-            self.share[entries], self.others[entries],
-        )  # fmt: skip
+            len(numbers),
+            target.astype(np.int64),
+            place[self.column[entries]],
+            self.share[entries],
+            self.others[entries],
+        )
 
 
 def published_as_such(members: csr_array, targets: csr_array) -> Bools:

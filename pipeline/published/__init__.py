@@ -1,0 +1,1 @@
+PACKAGE = "pipeline.published"  # where the .sql files of this stage are

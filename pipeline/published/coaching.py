@@ -1,13 +1,14 @@
-"""Coaching tables: each period told once, and only what cannot be turned back into people.
+"""Coaching tables: each period is published once, and only what cannot identify people.
 
-Tables are levels of one cube, teams by courses. Which of its figures are told is chosen for all
-of them together (pipeline/disclosure/pattern.py), since an attacker has them all.
+Tables are levels of one cube, teams by courses. Which of its figures are published is chosen for
+all tables together (pipeline/disclosure/pattern.py), since an attacker has them all.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import tee
 
 import duckdb
@@ -18,10 +19,12 @@ from pipeline.compute import cluster
 from pipeline.disclosure.pattern import Pattern, protect
 from pipeline.disclosure.period import Bools, Ints, Period, Tree
 from pipeline.policy.disclosure import BANDS, DisclosureRule, DisclosureRules
+from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
+from pipeline.storage.sql import Sql, identifiers, render, same_values
 
-# Each coaching table's cell beside the period. None of them is a level of both dimensions but the
-# finest, so that the cells between totals are a graph (pipeline/disclosure/cuts.py).
+# Each coaching table's cell besides the period. Only the finest is a level of both dimensions, so
+# that the cells between totals form a graph (pipeline/disclosure/cuts.py).
 CELL: dict[str, tuple[str, ...]] = {
     "coaching_period": (),
     "coaching_department": ("department",),
@@ -30,7 +33,7 @@ CELL: dict[str, tuple[str, ...]] = {
     "coaching_course": ("category", "course_code"),
     "coaching_team_course": ("department", "team_ref", "course_code"),
 }
-# The numbers (`make_rows`) by which a table's cells are known within a period.
+# The numbers (`CoachingRows`) by which a table's cells are known within a period.
 KEY: dict[str, tuple[str, ...]] = {
     "coaching_period": (),
     "coaching_department": ("department_number",),
@@ -39,133 +42,194 @@ KEY: dict[str, tuple[str, ...]] = {
     "coaching_course": ("course",),
     "coaching_team_course": ("team", "course"),
 }
-# Of every number: the table that names it, and its names.
-NAMED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "team": ("team_name", ("department", "team_ref")),
-    "department_number": ("team_name", ("department",)),
-    "course": ("course_name", ("category", "course_code")),
-    "category_number": ("course_name", ("category",)),
-}
-BAND_TYPE = f"ENUM {BANDS}"
-# Score bands are told of courses only: told of teams as well, the two could be crossed.
+DUE = Sql("coaching_due")  # the view that `CoachingRows` is made from
+# What a contribution counts, besides whose it is.
+COUNTED = ("person", "records", "complete", "due", "on_time", "low")
+# Score bands are published for courses only: with those of teams they could be crossed.
 WITH_BANDS = ("coaching_period", "coaching_category", "coaching_course")
 
 
-def make_rows(
-    connection: duckdb.DuckDBPyConnection, rows: str, rules: DisclosureRules, told: str
-) -> None:
-    """Make of the pseudonymized rows of the periods that are to be told:
+@dataclass(frozen=True)
+class CoachingRows:
+    """The rows of the periods that are published now, as temporary tables.
 
-    - `team_name`: one row a (period, team): department, team_ref and their numbers, which are
-      consecutive in each period: department_number, team;
-    - `course_name`: one row a (period, course): category, course_code, category_number, course;
-    - `coaching_row`: the rows, with those numbers and the person's in place of all names;
-    - `contribution`: one row a (period, team, course, person), numbers and counts only.
+    Attributes:
+        periods: their first days, oldest first; each has a row.
+        teams: one row per (period, team): department, team_ref, department_number, team.
+        courses: one row per (period, course): category, course_code, category_number, course.
+        rows: the rows, with those numbers and the person's in place of names: period, team,
+            department_number, course, category_number, person, complete, on_time, days,
+            score_band.
+        contributions: one row per (period, team, course, person): records, complete, due,
+            on_time, low, all of them counts of records.
+    """
+
+    periods: tuple[dt.date, ...]
+    teams: Sql
+    courses: Sql
+    rows: Sql
+    contributions: Sql
+
+    @classmethod
+    def of(cls, periods: Iterable[dt.date]) -> CoachingRows:
+        """The relations under the names that a run gives them."""
+        names = ("coaching_teams", "coaching_courses", "coaching_rows", "coaching_contributions")
+        return cls(tuple(sorted(periods)), *map(Sql, names))
+
+    def names(self, number: str) -> tuple[Sql, tuple[str, ...]]:
+        """The relation that names one of the numbers in KEY, and the columns of its names."""
+        return {
+            "team": (self.teams, ("department", "team_ref")),
+            "department_number": (self.teams, ("department",)),
+            "course": (self.courses, ("category", "course_code")),
+            "category_number": (self.courses, ("category",)),
+        }[number]
+
+
+def row_models(rows: Sql, rules: DisclosureRules, found: CoachingRows) -> dict[Sql, Sql]:
+    """The relations of `found` and the SQL of each, over the ones before it.
 
     Args:
-        rows: SQL, coaching's pseudonymized rows.
-        told: SQL test over `period`: is it to be told now?
+        rows: coaching's pseudonymized rows.
+        found: the periods that are published now, and the relations' names.
     """
-    period = f"date_trunc('{rules.coaching.period}', period)::DATE"
-    due = f"period IS NOT NULL AND {told.format(period=period)}"
-    connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE team_name AS
-      SELECT *,
-        dense_rank() OVER (PARTITION BY period ORDER BY department, team_ref) - 1 AS team,
-        dense_rank() OVER (PARTITION BY period ORDER BY department) - 1 AS department_number
-      FROM (SELECT DISTINCT {period} AS period, department, team_ref FROM {rows} WHERE {due});
-    CREATE OR REPLACE TEMP TABLE course_name AS
-      SELECT *,
-        dense_rank() OVER (PARTITION BY period ORDER BY category, course_code) - 1 AS course,
-        dense_rank() OVER (PARTITION BY period ORDER BY category) - 1 AS category_number
-      FROM (SELECT *, {rules.category_sql("course_code")} AS category FROM (
-        SELECT DISTINCT {period} AS period, course_code FROM {rows} WHERE {due}));
-    CREATE OR REPLACE TEMP TABLE coaching_row AS
-      SELECT t.period, {", ".join(f"{name}::INTEGER AS {name}" for name in (*NAMED, "person"))},
-        complete, on_time, days, score_band::{BAND_TYPE} AS score_band
-      FROM (SELECT * REPLACE ({period} AS period) FROM {rows} WHERE {due}) r
-      JOIN team_name t ON r.period = t.period AND r.team_ref IS NOT DISTINCT FROM t.team_ref
-        AND r.department IS NOT DISTINCT FROM t.department
-      JOIN course_name c ON r.period = c.period AND r.course_code IS NOT DISTINCT FROM c.course_code
-      JOIN (SELECT learner_ref, row_number() OVER (ORDER BY learner_ref) - 1 AS person
-            FROM (SELECT DISTINCT learner_ref FROM {rows} WHERE {due})) USING (learner_ref);
-    CREATE OR REPLACE TEMP TABLE contribution AS
-      SELECT period, team, course, person,
-        count(*) AS records, count(*) FILTER (complete) AS complete, count(on_time) AS due,
-        count(*) FILTER (on_time) AS on_time, count(*) FILTER (score_band = 'low') AS low
-      FROM coaching_row GROUP BY ALL
-    """)
+    return {
+        DUE: render(
+            PACKAGE,
+            "coaching_due.sql",
+            rows=rows,
+            unit=rules.coaching.period,
+            periods=found.periods,
+        ),
+        found.teams: render(PACKAGE, "coaching_teams.sql", due=DUE),
+        found.courses: render(
+            PACKAGE,
+            "coaching_courses.sql",
+            due=DUE,
+            category_of_course=Sql(rules.category_sql("course_code")),
+        ),
+        found.rows: render(
+            PACKAGE,
+            "coaching_rows.sql",
+            due=DUE,
+            teams=found.teams,
+            courses=found.courses,
+            bands=BANDS,
+        ),
+        found.contributions: render(PACKAGE, "coaching_contributions.sql", rows=found.rows),
+    }
 
 
-def period_of(connection: duckdb.DuckDBPyConnection, period: object) -> Period:
-    """One period of `contribution` as arrays; teams and courses numbered as there."""
-    found = _ints(connection, "SELECT * EXCLUDE (period) FROM contribution WHERE period = $period "
-                  "ORDER BY team, course, person", period)  # fmt: skip
+def make_rows(
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sql,
+    rules: DisclosureRules,
+    periods: Iterable[dt.date],
+) -> CoachingRows:
+    """Make the temporary tables of the rows that are published now.
 
-    def tree(table: str, leaf: str, group: str, leaf_name: str, group_name: str) -> Tree:
-        of = _ints(
-            connection,
-            f"SELECT DISTINCT {leaf} AS leaf, {group} AS grp, ({leaf_name} IS NOT NULL)::INT "
-            f"AS leaf_named, ({group_name} IS NOT NULL)::INT AS group_named "
-            f"FROM {table} WHERE period = $period ORDER BY leaf",
-            period,
-        )
-        assert (of["leaf"] == np.arange(len(of["leaf"]))).all()
-        groups, first = np.unique(of["grp"], return_index=True)
-        assert (groups == np.arange(len(groups))).all()
-        return Tree(of["grp"], of["leaf_named"] > 0, of["group_named"][first] > 0)
+    Args:
+        rows: coaching's pseudonymized rows.
+        periods: first days of the periods to publish; rows of others are left out.
+    """
+    found = CoachingRows.of(periods)
+    for name, query in row_models(rows, rules, found).items():
+        # What is stored of the rows has numbers in place of names.
+        kind = "VIEW" if name == DUE else "TABLE"
+        connection.execute(f"CREATE OR REPLACE TEMP {kind} {name} AS {query}")
+    return found
 
+
+def period_of(connection: duckdb.DuckDBPyConnection, rows: CoachingRows, period: dt.date) -> Period:
+    """The contributions of one period as arrays; teams and courses are numbered as in `rows`."""
+    found = _ints(
+        connection,
+        f"SELECT * EXCLUDE (period) FROM {rows.contributions} WHERE period = $period "
+        "ORDER BY team, course, person",
+        period,
+    )
     team, course = found["team"], found["course"]
     starts = np.ones(len(team), bool)
     starts[1:] = (team[1:] != team[:-1]) | (course[1:] != course[:-1])
     return Period(
-        tree("team_name", "team", "department_number", "team_ref", "department"),
-        tree("course_name", "course", "category_number", "course_code", "category"),
-        team[starts], course[starts], np.cumsum(starts) - 1,
-        *(found[name] for name in ("person", "records", "complete", "due", "on_time", "low")),
-    )  # fmt: skip
+        teams=_tree(connection, rows, period, "team", "department_number"),
+        courses=_tree(connection, rows, period, "course", "category_number"),
+        team=team[starts],
+        course=course[starts],
+        cell=np.cumsum(starts) - 1,
+        **{name: found[name] for name in COUNTED},
+    )
 
 
-def _ints(
-    connection: duckdb.DuckDBPyConnection, query: str, period: object
-) -> dict[str, Ints]:  # fmt: skip
-    """A query's columns, all of whole numbers."""
+def _tree(
+    connection: duckdb.DuckDBPyConnection,
+    rows: CoachingRows,
+    period: dt.date,
+    leaf: str,
+    group: str,
+) -> Tree:
+    """One dimension of a period: the group of every leaf, and which of them have a name."""
+    relation, names = rows.names(leaf)
+    found = _ints(
+        connection,
+        f"SELECT DISTINCT {leaf} AS leaf, {group} AS grp, ({names[-1]} IS NOT NULL)::INT "
+        f"AS leaf_named, ({names[0]} IS NOT NULL)::INT AS group_named "
+        f"FROM {relation} WHERE period = $period ORDER BY leaf",
+        period,
+    )
+    assert (found["leaf"] == np.arange(len(found["leaf"]))).all()
+    groups, first = np.unique(found["grp"], return_index=True)
+    assert (groups == np.arange(len(groups))).all()
+    return Tree(found["grp"], found["leaf_named"] > 0, found["group_named"][first] > 0)
+
+
+def _ints(connection: duckdb.DuckDBPyConnection, query: str, period: dt.date) -> dict[str, Ints]:
+    """The columns of a query over one period, all of whole numbers."""
     found = connection.execute(query, {"period": period}).fetchnumpy()
     return {name: np.asarray(column, np.int64) for name, column in found.items()}
 
 
-def choose(connection: duckdb.DuckDBPyConnection, rule: DisclosureRule) -> None:
-    """Choose what is told of every period in `contribution`; makes `chosen_<table>` of the
-    columns period and the table's KEY."""
-    for table, key in KEY.items():
-        columns = "".join(f", {name}" for name in key)
+def choose_cells(
+    connection: duckdb.DuckDBPyConnection, rows: CoachingRows, rule: DisclosureRule
+) -> dict[str, Sql]:
+    """Choose the cells that are published of every period.
+
+    Returns:
+        Coaching table to a temporary table of its chosen cells: period and the table's KEY.
+    """
+    chosen = {table: Sql(f"{table}_cells") for table in KEY}
+    for table, cells in chosen.items():
+        key = identifiers(("period", *KEY[table]))
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE chosen_{table} AS "
-            f"SELECT period{columns} FROM coaching_row LIMIT 0"
+            f"CREATE OR REPLACE TEMP TABLE {cells} AS SELECT {key} FROM {rows.rows} LIMIT 0"
         )
-    found = periods(connection)
-    tables, again = tee(period_of(connection, period) for period in found)
-    size = count(connection, "SELECT count(*) FROM contribution")
-    patterns = cluster.results(protect, ((one, rule) for one in tables), size)
-    for period, of, pattern in zip(found, again, patterns, strict=True):
-        for table, numbers in _chosen(of, pattern).items():
-            key = ("period", *KEY[table])
-            days = [period] * len(numbers[0])
-            chosen = pa.table(dict(zip(key, [days, *numbers], strict=False)))
-            connection.register("chosen_numbers", chosen)
-            connection.execute(f"INSERT INTO chosen_{table} FROM chosen_numbers")
-            connection.unregister("chosen_numbers")
+    pieces, again = tee(period_of(connection, rows, period) for period in rows.periods)
+    size = count(connection, f"SELECT count(*) FROM {rows.contributions}")
+    patterns = cluster.results(protect, ((one, rule) for one in pieces), size)
+    for period, piece, pattern in zip(rows.periods, again, patterns, strict=True):
+        for table, numbers in _chosen(piece, pattern).items():
+            _insert(connection, chosen[table], KEY[table], period, numbers)
+    return chosen
 
 
-def periods(connection: duckdb.DuckDBPyConnection) -> list[dt.date]:
-    """The periods that `make_rows` found rows of."""
-    found = connection.sql("SELECT DISTINCT period FROM team_name ORDER BY 1").fetchall()
-    return [period for (period,) in found]
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    cells: Sql,
+    key: tuple[str, ...],
+    period: dt.date,
+    numbers: list[Ints],
+) -> None:
+    """Add the chosen cells of one period; a table without a key has one number of no meaning."""
+    columns = dict(zip(key, numbers, strict=False))
+    chosen = pa.table({"period": [period] * len(numbers[0]), **columns})
+    connection.register("chosen", chosen)
+    connection.execute(f"INSERT INTO {cells} FROM chosen")
+    connection.unregister("chosen")
 
 
 def _chosen(period: Period, pattern: Pattern) -> dict[str, list[Ints]]:
-    """Of every table the numbers of the chosen cells, in the order of its KEY; of the whole
-    company one number of no meaning, or none."""
+    """The numbers of every table's chosen cells, in the order of its KEY; for the whole company
+    one number of no meaning, or none."""
     cells = np.flatnonzero(pattern.cells)
 
     def single(mask: Bools) -> list[Ints]:
@@ -181,48 +245,42 @@ def _chosen(period: Period, pattern: Pattern) -> dict[str, list[Ints]]:
     }
 
 
-def make_figures(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
-    """Make `figures_<table>` of each: the chosen figures under the table's KEY. One period after
-    the other, so that medians and distinct people of one only are in memory."""
-    found = periods(connection)
-    for table in tables:
-        made = f"figures_{table}"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {made} AS {_figures_sql(table, 'NULL')} LIMIT 0"
-        )
-        for period in found:
-            figures = _figures_sql(table, f"DATE '{period}'")
-            connection.execute(f"INSERT INTO {made} {figures}")
+def make_figures(
+    connection: duckdb.DuckDBPyConnection, rows: CoachingRows, chosen: Mapping[str, Sql]
+) -> dict[str, Sql]:
+    """Compute the figures of the chosen cells, one period after the other, so that the medians and
+    distinct people of only one are in memory.
 
+    Args:
+        chosen: coaching table to its chosen cells.
 
-def _figures_sql(table: str, period: str) -> str:
-    """SQL: the chosen figures of one table and period, from `coaching_row`.
-
-    Measures: learners (distinct people), records, completion_rate and on_time_rate (0..1, the
-    latter over records with a due date), median_days from assignment to completion (whole days),
-    and of courses the share of records in each score band.
+    Returns:
+        Coaching table to a temporary table of its figures, under the table's KEY.
     """
-    key = ", ".join(("period", *KEY[table]))
-    bands = "".join(
-        f", (count(*) FILTER (score_band = '{band}') / count(*))::DOUBLE AS share_{band}"
-        for band in (BANDS if table in WITH_BANDS else ())
+    figures = {table: Sql(f"{table}_figures") for table in chosen}
+    for table, made in figures.items():
+        empty = figures_sql(table, rows, chosen[table], None)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {made} AS {empty}")
+        for period in rows.periods:
+            query = figures_sql(table, rows, chosen[table], period)
+            connection.execute(f"INSERT INTO {made} {query}")
+    return figures
+
+
+def figures_sql(table: str, rows: CoachingRows, cells: Sql, period: dt.date | None) -> Sql:
+    """The figures of one table's chosen cells in one period; without a period none."""
+    return render(
+        PACKAGE,
+        "coaching_figures.sql",
+        rows=rows.rows,
+        cells=cells,
+        key=("period", *KEY[table]),
+        same_cell=same_values("records", cells, ("period", *KEY[table])),
+        bands=BANDS if table in WITH_BANDS else (),
+        period=period,
     )
-    return f"""
-    SELECT {key}, count(DISTINCT person) AS learners, count(*) AS records,
-      avg(complete::DOUBLE) AS completion_rate, avg(on_time::DOUBLE) AS on_time_rate,
-      round(median(days)) AS median_days{bands}
-    FROM coaching_row SEMI JOIN chosen_{table} USING ({key}) WHERE period = {period}
-    GROUP BY {key}"""
 
 
-def named_sql(table: str) -> str:
-    """SQL: `figures_<table>` under their names instead of their numbers."""
-    return f"SELECT * FROM figures_{table}" + "".join(
-        f" JOIN ({names_sql(number)}) USING (period, {number})" for number in KEY[table]
-    )
-
-
-def names_sql(number: str) -> str:
-    """SQL: period, number and names of one of the NAMED numbers."""
-    table, names = NAMED[number]
-    return f"SELECT DISTINCT period, {number}, {', '.join(names)} FROM {table}"
+def named_sql(table: str, rows: CoachingRows, figures: Sql) -> Sql:
+    """The figures of a table under names instead of numbers."""
+    return render(PACKAGE, f"{table}.sql", figures=figures, teams=rows.teams, courses=rows.courses)

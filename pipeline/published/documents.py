@@ -1,6 +1,6 @@
-"""Documents made from the policy in force, so that they cannot say anything else than the run does.
+"""Documents generated from the policy in force, so that they always say what the run does.
 
-Markdown for who edits and compares, HTML for who reads; they leave with every release.
+Markdown to edit and compare, HTML to read; both are published with every release.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pipeline.policy.access import Role, RoleRule
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience, Treatment
 from pipeline.policy.governance_checks import mechanism
+from pipeline.published import PACKAGE
 
 FOLDER = "documents"
 STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;
@@ -36,16 +37,23 @@ PAGE = """<!doctype html>
 
 # Fields by the names that people have for them.
 PLAIN = {
-    "event_at": "date of completion", "assigned_at": "date of assignment", "due_at": "due date",
-    "started_at": "date of start", "free_text": "comments", "left_on": "date of leaving",
-    "score_max": "highest possible score", "score_min": "lowest possible score",
-    "learner_email": "e-mail address", "learner_name": "name", "attempts": "number of attempts",
-}  # fmt: skip
+    "event_at": "completion date",
+    "assigned_at": "assignment date",
+    "due_at": "due date",
+    "started_at": "start date",
+    "free_text": "comments",
+    "left_on": "leaving date",
+    "score_max": "highest possible score",
+    "score_min": "lowest possible score",
+    "learner_email": "e-mail address",
+    "learner_name": "name",
+    "attempts": "number of attempts",
+}
 TECHNICAL = {"-", "record_id", "record_type", "item_type", "first_name", "last_name"}
 
 
 def words(text: str) -> str:
-    """A name of ours as people write it."""
+    """A technical name as people write it."""
     return str(text).replace("_", " ")
 
 
@@ -55,7 +63,7 @@ def cell(text: str) -> str:
 
 
 def span(text: str) -> str:
-    """A window in words: P1Y6M is 1 year and 6 months."""
+    """A duration in words: P1Y6M is 1 year and 6 months."""
     Duration.parse(text)
     units = {"Y": "year", "M": "month", "W": "week", "D": "day"}
     parts = [
@@ -65,8 +73,8 @@ def span(text: str) -> str:
     return " and ".join(parts)
 
 
-class _Told:
-    """What templates may ask of the policy."""
+class _Policy:
+    """What templates can look up in the policy."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -75,7 +83,7 @@ class _Told:
         return list(self._context.data_map.tables_of(audience))
 
     def fields(self, audience: Audience) -> list[str]:
-        """What of a record the audience's tables are made of, and how it is treated."""
+        """The fields that the audience's tables are made from, and how each is treated."""
         data_map = self._context.data_map
         names = {
             origin
@@ -83,10 +91,10 @@ class _Told:
             for column in data_map.published[table].columns
             for origin in data_map.columns[column].made_from
         }
-        told = {name: data_map.treatment_of(name, audience) for name in sorted(names)}
+        treatments = {name: data_map.treatment_of(name, audience) for name in sorted(names)}
         return [
             words(name) + ("" if how in (Treatment.KEEP, Treatment.DROP) else f" ({how.value}d)")
-            for name, how in told.items()
+            for name, how in treatments.items()
         ]
 
     def roles(self, purpose: str) -> list[str]:
@@ -97,7 +105,7 @@ class _Told:
         return self._context.access.roles.get(Role(role), RoleRule()).receives
 
     def hidden(self, role: str) -> list[str]:
-        """Fields of the sources that do not come through to the role's rows of single people."""
+        """Source fields that the role does not see in its rows about individual people."""
         single = set(self.receives(role)) & set(self._context.access.own_reports)
         hidden = {
             field.name
@@ -115,11 +123,13 @@ class _Told:
             if audience in one.audiences
         ]
 
-    def kept(self, audience: Audience) -> str:
+    def retention(self, audience: Audience) -> str:
+        """How long the audience's tables show a record."""
         rules = self._context.rules.tables
         return ", ".join(sorted({span(rules[table].window) for table in self.tables(audience)}))
 
-    def way(self, region: str, country: str) -> str | None:
+    def transfer(self, region: str, country: str) -> str | None:
+        """What allows data about a region's people to go to a country; None if nothing does."""
         return mechanism(self._context.governance, self._context.data_map, region, country)
 
 
@@ -128,7 +138,7 @@ def _templates() -> dict[str, Template]:
     # Values come from signed files and go to Markdown; HTML in them is shown, not obeyed.
     environment = Environment(autoescape=False, undefined=StrictUndefined)
     environment.filters |= {"words": words, "cell": cell, "span": span}
-    folder = files("pipeline.published") / "templates"
+    folder = files(PACKAGE) / "templates"
     return {
         path.name.removesuffix(".md"): environment.from_string(path.read_text("utf-8"))
         for path in folder.iterdir()
@@ -136,18 +146,20 @@ def _templates() -> dict[str, Template]:
     }
 
 
-def made(context: Context, today: dt.date) -> dict[str, str]:
+def rendered(context: Context, today: dt.date) -> dict[str, str]:
     """Every document's name and Markdown."""
-    told = _Told(context)
-    asked = {n: getattr(told, n) for n in dir(told) if not n.startswith("_")}
-    return {
-        name: template.render(
-            g=context.governance, m=context.data_map, r=context.rules, a=context.access, today=today,
-            version=context.version[:12],
-            countries=sorted({one.country for one in context.governance.recipients}), **asked,
-        )
-        for name, template in _templates().items()
-    }  # fmt: skip
+    policy = _Policy(context)
+    values = {name: getattr(policy, name) for name in dir(policy) if not name.startswith("_")}
+    values |= {
+        "g": context.governance,
+        "m": context.data_map,
+        "r": context.rules,
+        "a": context.access,
+        "today": today,
+        "version": context.version[:12],
+        "countries": sorted({one.country for one in context.governance.recipients}),
+    }
+    return {name: template.render(values) for name, template in _templates().items()}
 
 
 def page(markdown: str) -> str:
@@ -161,7 +173,7 @@ def write(context: Context, folder: Path, today: dt.date) -> list[Path]:
     """Write all documents; returns the pages."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pages = []
-    for name, markdown in made(context, today).items():
+    for name, markdown in rendered(context, today).items():
         (folder / f"{name}.md").write_text(markdown, "utf-8")
         (folder / f"{name}.html").write_text(page(markdown), "utf-8")
         pages.append(folder / f"{name}.html")

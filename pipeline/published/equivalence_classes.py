@@ -1,11 +1,12 @@
-"""Row-level tables: every row stands in a class of at least k people who look the same.
+"""Row-level tables: every row is in a class of at least k people who look the same.
 
-A class is all rows that share their quasi-identifiers, as told (Samarati & Sweeney 1998; people
-are counted, never rows). Rows of classes that are too small, or of which too few people had
-anything but an adverse outcome (l-diversity for one sensitive value), are made coarser together
-by the next step of the policy's chain; what is too small after the last is withheld. Local
-recoding: a row loses only what its own class has to lose. The chain is one order, so of two
-nights' tellings of a row the finer implies the coarser one: they cannot be intersected.
+A class is all rows that share their quasi-identifiers, as published (Samarati & Sweeney 1998;
+people are counted, never rows). Rows of classes that are too small, or in which too few people had
+anything but an adverse outcome (l-diversity for one sensitive value), are generalized together by
+the next step of the policy's chain; what is still too small after the last step is suppressed.
+Local recoding: a row loses only what its own class has to lose. The chain has one order, so if two
+runs publish a row differently, the finer version implies the coarser one: they cannot be
+intersected.
 
 Not covered: an attacker who knows several rows of one person, which share a pseudonym.
 """
@@ -15,16 +16,19 @@ from __future__ import annotations
 import duckdb
 
 from pipeline.policy.disclosure import ClassRule, DisclosureRules, Generalization
+from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql, render, same_values
 
 FULL = "full"  # the detail of a row that has lost nothing
-# What a class is known by: what rows bring, and what is told of it.
+# What distinguishes classes: as the pseudonymized rows have it, and as it is published.
 QUASI_IDENTIFIERS = ("record_type", "source", "region", "department", "course_code", "event_month")
-GENERALIZED = ("record_type", "source", "region", "department", "category", "course_code", "event_period",
-        "detail")  # fmt: skip
+GENERALIZED = (
+    *("record_type", "source", "region", "department"),
+    *("category", "course_code", "event_period", "detail"),
+)
+COLUMNS = ("learner_ref", *GENERALIZED, "status", "score_band")
 LEFT_OUT = {"region", "department", "category", "course_code", "event_period"}  # may be empty
-ADVERSE = "(status = 'failed' OR score_band = 'low')"
 # How much of one of the four quasi-identifiers a row has lost after a step.
 LOST: dict[Generalization, tuple[str, float]] = {
     Generalization.QUARTER: ("date", 1 / 3),
@@ -38,7 +42,7 @@ LOST: dict[Generalization, tuple[str, float]] = {
 
 
 def detail(rule: ClassRule, steps: int) -> str:
-    """The name of a detail: of the last step taken."""
+    """The name of a level of detail: that of the last step taken."""
     return rule.generalize[steps - 1].value if steps else FULL
 
 
@@ -53,112 +57,128 @@ def loss_of(rule: ClassRule) -> dict[str, float]:
     return found
 
 
-def _coarse(rules: DisclosureRules, taken: set[Generalization], name: str) -> dict[str, str]:
-    """SQL: what is told of a class after some steps."""
-    unit = next(
-        (step.value for step in (Generalization.YEAR, Generalization.QUARTER) if step in taken),
-        "month",
+def generalized_step_sql(
+    combinations: Sql, rules: DisclosureRules, rule: ClassRule, steps: int
+) -> Sql:
+    """Combinations of quasi-identifiers, what is published of each after some steps of the chain,
+    and the class that each is then in."""
+    taken = set(rule.generalize[:steps])
+    coarse = (step for step in (Generalization.YEAR, Generalization.QUARTER) if step in taken)
+    unit = next(coarse, None)
+    return render(
+        PACKAGE,
+        "generalized.sql",
+        combinations=combinations,
+        has_region=Generalization.REGION not in taken,
+        has_department=Generalization.DEPARTMENT not in taken,
+        has_category=Generalization.COURSE not in taken,
+        has_course=not taken & {Generalization.CATEGORY, Generalization.COURSE},
+        has_date=Generalization.DATE not in taken,
+        unit=unit.value if unit else "month",
+        category_of_course=Sql(rules.category_sql("course_code")),
+        detail=detail(rule, steps),
     )
-    no_course = "NULL::VARCHAR"
-    return {
-        "record_type": "record_type",
-        "source": "source",
-        "region": "NULL::VARCHAR" if Generalization.REGION in taken else "region",
-        "department": "NULL::VARCHAR" if Generalization.DEPARTMENT in taken else "department",
-        "category": no_course if Generalization.COURSE in taken else rules.category_sql("course_code"),
-        "course_code": no_course if taken & {Generalization.CATEGORY, Generalization.COURSE} else "course_code",
-        "event_period": "NULL::DATE" if Generalization.DATE in taken
-        else f"date_trunc('{unit}', event_month)::DATE",
-        "detail": literal(name),
-    }  # fmt: skip
 
 
 def choose_generalization(
-    connection: duckdb.DuckDBPyConnection, rows: str, rules: DisclosureRules, rule: ClassRule
-) -> None:
-    """Make `class_of`: what rows bring to what is told of them (as `told_<name>`).
+    connection: duckdb.DuckDBPyConnection, rows: Sql, rules: DisclosureRules, rule: ClassRule
+) -> Sql:
+    """Choose, for every combination of quasi-identifiers, the first steps after which its class is
+    large enough. Combinations for which no step is enough are left out.
 
     Args:
-        rows: SQL, a purpose's pseudonymized rows with BROUGHT, learner_ref, status, score_band.
+        rows: an audience's pseudonymized rows: QUASI_IDENTIFIERS, learner_ref, status, score_band.
+
+    Returns:
+        A temporary table: QUASI_IDENTIFIERS, and generalized_<name> for each name in GENERALIZED.
     """
-    _number(connection, "unplaced", "combination", QUASI_IDENTIFIERS, rows)
-    made = False
-    for steps in range(len(rule.generalize) + 1):
-        coarse = _coarse(rules, set(rule.generalize[:steps]), detail(rule, steps))
-        told = ", ".join(f"{sql} AS told_{name}" for name, sql in coarse.items())
-        key = ", ".join(f"told_{name}" for name in coarse)
-        into = "INSERT INTO class_of" if made else "CREATE OR REPLACE TEMP TABLE class_of AS"
-        connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE coarse AS
-          SELECT *, dense_rank() OVER (ORDER BY {key}) AS class
-          FROM (SELECT *, {told} FROM combination);
-        CREATE OR REPLACE TEMP TABLE enough AS
-          SELECT class FROM (SELECT class, person, bool_or(fine) AS fine
-            FROM unplaced JOIN coarse USING (number) GROUP BY ALL)
-          GROUP BY class HAVING {_enough(rule)};
-        {into} SELECT {", ".join(QUASI_IDENTIFIERS)}, {key} FROM coarse SEMI JOIN enough USING (class);
-        DELETE FROM combination WHERE number IN
-          (SELECT number FROM coarse SEMI JOIN enough USING (class));
-        CREATE OR REPLACE TEMP TABLE unplaced AS FROM unplaced SEMI JOIN combination USING (number);
-        """)
-        made = True
+    chosen = Sql("chosen_generalization")
+    combinations, people = _numbered(connection, QUASI_IDENTIFIERS, rows)
+    columns = ", ".join((*QUASI_IDENTIFIERS, *(f"generalized_{name}" for name in GENERALIZED)))
+    empty = generalized_step_sql(combinations, rules, rule, 0)
     connection.execute(
-        "DROP TABLE combination; DROP TABLE unplaced; DROP TABLE coarse; DROP TABLE enough"
+        f"CREATE OR REPLACE TEMP TABLE {chosen} AS SELECT {columns} FROM ({empty}) LIMIT 0"
+    )
+    for steps in range(len(rule.generalize) + 1):
+        query = generalized_step_sql(combinations, rules, rule, steps)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE generalized AS {query}")
+        large = _large_classes(people, Sql("generalized"), rule)
+        connection.execute(f"""
+        CREATE OR REPLACE TEMP TABLE placed AS FROM generalized SEMI JOIN ({large}) USING (class);
+        INSERT INTO {chosen} SELECT {columns} FROM placed;
+        DELETE FROM {combinations} WHERE number IN (SELECT number FROM placed);
+        CREATE OR REPLACE TEMP TABLE {people} AS
+            FROM {people} SEMI JOIN {combinations} USING (number);
+        """)
+    for table in (combinations, people, "generalized", "placed"):
+        connection.execute(f"DROP TABLE {table}")
+    return chosen
+
+
+def _large_classes(people: Sql, generalized: Sql, rule: ClassRule) -> Sql:
+    """The classes that may be published."""
+    return render(
+        PACKAGE,
+        "large_classes.sql",
+        people=people,
+        generalized=generalized,
+        k=rule.k,
+        minimum_not_adverse=rule.minimum_not_adverse,
     )
 
 
-def _number(
-    connection: duckdb.DuckDBPyConnection, people: str, names: str, key: tuple[str, ...], rows: str
-) -> None:
-    """Make of rows two tables, so that people are counted by numbers and not by long texts:
+def combinations_sql(key: tuple[str, ...], rows: Sql) -> Sql:
+    """The combinations of the key's values, numbered."""
+    return render(PACKAGE, "combinations.sql", key=key, rows=rows)
 
-    - `<names>`: number, and each of the `key`'s combinations;
-    - `<people>`: one row a (number, person); fine: had the person anything but an adverse outcome?
 
-    People are 64-bit hashes: two that fall together make a class seem smaller, never larger.
+def _numbered(
+    connection: duckdb.DuckDBPyConnection, key: tuple[str, ...], rows: Sql
+) -> tuple[Sql, Sql]:
+    """Count people by numbers and not by long texts.
+
+    Returns:
+        Two temporary tables: the combinations of the key's values (number, key), and one row per
+        combination and person (number, person, not_adverse).
     """
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM n.{name}" for name in key)
-    connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE {names} AS SELECT row_number() OVER ()::INTEGER AS number, *
-      FROM (SELECT DISTINCT {", ".join(key)} FROM {rows});
-    CREATE OR REPLACE TEMP TABLE {people} AS
-      SELECT number, hash(r.learner_ref) AS person,
-        bool_or(NOT coalesce({ADVERSE}, false)) AS fine
-      FROM {rows} r JOIN {names} n ON {same} GROUP BY ALL
-    """)
-
-
-def _enough(rule: ClassRule) -> str:
-    """SQL: may a class be told, over one row a person?"""
-    return f"count(*) >= {rule.k} AND count(*) FILTER (fine) >= {rule.minimum_not_adverse}"
-
-
-def generalized_sql(rows: str) -> str:
-    """SQL: the rows whose class has enough people, as they are told of it."""
-    told = ", ".join(f"c.told_{name} AS {name}" for name in GENERALIZED)
-    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in QUASI_IDENTIFIERS)
-    return (
-        f"SELECT r.learner_ref, r.status, r.score_band, {told} "
-        f"FROM {rows} r JOIN class_of c ON {same}"
+    combinations, people = Sql("combinations"), Sql("people_by_combination")
+    query = combinations_sql(key, rows)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {combinations} AS {query}")
+    query = render(
+        PACKAGE,
+        "people_by_combination.sql",
+        rows=rows,
+        combinations=combinations,
+        same_combination=same_values("originals", "combinations", key),
     )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {people} AS {query}")
+    return combinations, people
 
 
-def suppressed_sql(rows: str, table: str) -> str:
-    """SQL: how many rows each person has in the store beyond those in the table, in all."""
-    return (
-        "SELECT coalesce(sum(greatest(mine - coalesce(told, 0), 0)), 0) FROM "
-        f"(SELECT learner_ref, count(*) AS mine FROM {rows} GROUP BY 1) LEFT JOIN "
-        f"(SELECT learner_ref, count(*) AS told FROM {table} GROUP BY 1) USING (learner_ref)"
+def generalized_sql(rows: Sql, classes: Sql, columns: tuple[str, ...] = COLUMNS) -> Sql:
+    """The rows whose class is large enough, generalized.
+
+    Args:
+        classes: what `choose_generalization` has returned.
+    """
+    return render(PACKAGE, "analytics_milestones.sql", rows=rows, classes=classes, columns=columns)
+
+
+def suppressed_sql(rows: Sql, table: Sql) -> Sql:
+    """How many rows people have in the store beyond those in the published table, in total."""
+    return render(PACKAGE, "suppressed_rows.sql", rows=rows, table=table)
+
+
+def too_small(connection: duckdb.DuckDBPyConnection, table: Sql, rule: ClassRule) -> int:
+    """How many classes of a published table are too small, counted from the table itself."""
+    classes, people = _numbered(connection, GENERALIZED, table)
+    small = render(
+        PACKAGE,
+        "small_classes.sql",
+        people=people,
+        k=rule.k,
+        minimum_not_adverse=rule.minimum_not_adverse,
     )
-
-
-def too_small(connection: duckdb.DuckDBPyConnection, table: str, rule: ClassRule) -> int:
-    """Classes of a table that may not be told, counted from the table itself."""
-    _number(connection, "seated", "class", GENERALIZED, table)
-    found = count(
-        connection,
-        "SELECT count(*) FROM "
-        f"(SELECT number FROM seated GROUP BY number HAVING NOT ({_enough(rule)}))",
-    )
-    connection.execute("DROP TABLE seated; DROP TABLE class")
+    found = count(connection, f"SELECT count(*) FROM ({small})")
+    connection.execute(f"DROP TABLE {classes}; DROP TABLE {people}")
     return found

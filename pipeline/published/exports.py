@@ -1,11 +1,11 @@
-"""What each role receives as files of its own, so that no SQL in them reaches any further.
+"""What each role receives as files of its own, so that no SQL in them can reach any further.
 
-exports/<role>/<database>.duckdb      the published file itself, under one more name
+exports/<role>/<database>.duckdb      the published file itself, as a hard link
 exports/<role>/coaching.html          the coaching figures as a page to read
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
-                                      night resolved; for managers on the staff list only
+                                      run resolved; only for managers on the staff list
 
-They are part of a release: written before it leaves, gone with it.
+They are part of a release: written before it is published and removed with it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FOLDER = "exports"
 
 
 def _databases(context: Context, audience: Audience) -> dict[str, list[str]]:
-    """Database to its tables, of one audience."""
+    """An audience's databases, and the tables of each."""
     found: dict[str, list[str]] = {}
     for table, spec in context.data_map.tables_of(audience).items():
         found.setdefault(spec.database, []).append(table)
@@ -39,7 +39,7 @@ def _databases(context: Context, audience: Audience) -> dict[str, list[str]]:
 def _managers(
     connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience
 ) -> set[str]:
-    """Pseudonyms of the managers on the staff list who are known to the night."""
+    """Pseudonyms of the managers on the staff list who have records."""
     people = [one.person for one in staff.everyone(context.layout).values() if one.person]
     path = context.layout.references(audience)
     if not people or not path.exists():
@@ -53,7 +53,7 @@ def _managers(
 
 
 def _own_reports(context: Context, staged: Path, audience: Audience, folder: Path) -> None:
-    """One file a manager, with their own reports and nothing of anybody else's."""
+    """One file per manager, with their own reports only."""
     with engine(context.layout.work) as connection:
         managers = _managers(connection, context, audience)
         for tables in _databases(context, audience).values():
@@ -70,7 +70,7 @@ def _own_reports(context: Context, staged: Path, audience: Audience, folder: Pat
 
 
 def names(context: Context, audience: Audience) -> list[str]:
-    """What a role that receives an audience gets, as files."""
+    """The files that a role receives for an audience."""
     files = [f"{database}.duckdb" for database in _databases(context, audience)]
     return [*files, coaching_page.PAGE] if audience is Audience.COACHING else files
 
@@ -87,12 +87,12 @@ def write(context: Context, staged: Path, partition: str) -> None:
                 _own_reports(context, staged, audience, folder)
                 continue
             for name in names(context, audience):
-                # One more name for the same bytes: nothing is copied, nothing can differ.
+                # A hard link: nothing is copied, so nothing can differ.
                 os.link(staged / name, folder / name)
 
 
 def withdraw(context: Context, ref: str | None) -> None:
-    """Remove a manager's file at once, when the role is taken away."""
+    """Remove a manager's file at once, when the role is revoked."""
     if ref is not None:
         for path in (context.layout.current / FOLDER).glob(f"*/{ref}.duckdb"):
             path.unlink()

@@ -1,8 +1,8 @@
-"""The one way out: staged tables become the published release, all together or not at all.
+"""The release gate: staged tables become the published release, all together or not at all.
 
-A table may pass only with a fresh seal: the SHA-256 of its database, written by the
-blocking checks after they passed. So neither a file changed after its checks nor a release
-started by hand without them gets out.
+A table passes only with a valid seal: the SHA-256 of its database, written by the blocking checks
+after they passed. So a file that was changed after its checks cannot be published, and neither can
+a release that was started by hand without them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pipeline.storage.manifest import MANIFEST as MANIFEST
 from pipeline.storage.manifest import manifest as manifest
 from pipeline.storage.relations import period_files
 
+CHANGED = "release gate: {name} is not the file that was released; run the pipeline again"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
 
 
@@ -42,8 +43,8 @@ def _seal(folder: Path, table: str) -> Path:
 def seal(layout: Layout, data_map: DataMap, partition: str, table: str) -> None:
     """Record that the checks of one table passed on this very file."""
     folder = layout.staged(partition)
-    told = files_sha256(files(folder, data_map.published[table].file))
-    _seal(folder, table).write_text(told, "utf-8")
+    digest = files_sha256(files(folder, data_map.published[table].file))
+    _seal(folder, table).write_text(digest, "utf-8")
 
 
 def break_seal(layout: Layout, partition: str, table: str) -> None:
@@ -61,8 +62,8 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
     expected = {spec.file for spec in data_map.published.values()}
     found = {path.name for kind in TABLES for path in folder.glob(kind)}
     if found != expected:
-        raise PolicyError(f"release gate: staged files are not those of the data map: "
-                          f"{', '.join(sorted(found ^ expected))}")  # fmt: skip
+        odd = ", ".join(sorted(found ^ expected))
+        raise PolicyError(f"release gate: staged files and data map differ in {odd}")
     digests = {name: files_sha256(files(folder, name)) for name in expected}
     unsealed = [
         table
@@ -71,16 +72,18 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
         or _seal(folder, table).read_text("utf-8") != digests[spec.file]
     ]
     if unsealed:
-        raise PolicyError(f"release gate: not checked, or changed since: {', '.join(unsealed)}")
+        raise PolicyError(
+            f"release gate: not checked, or changed after the check: {', '.join(unsealed)}"
+        )
 
 
 def release(
     context: Context, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
 ) -> Path:
-    """Publish the staged tables: move them beside the old release, then turn one link.
+    """Publish the staged tables: move them beside the old release, then switch one link.
 
-    A reader sees the old release or the new one. The old one is removed after the turn; who has
-    it open keeps reading it.
+    A reader sees the old release or the new one. The old one is removed after the switch; whoever
+    has it open can go on reading it.
 
     Returns:
         The release's folder.
@@ -116,24 +119,24 @@ def release(
         # The same run again, after it was killed here: the folder that readers have stays.
         target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
     staged.rename(target)
-    _turn_to(layout, target)
+    _switch_to(layout, target)
     # A pilot's files show rows of the release before this one.
     shutil.rmtree(layout.pilot, ignore_errors=True)
     return target
 
 
-def _turn_to(layout: Layout, target: Path) -> None:
-    """Let readers have this release from now on; the one before it goes."""
+def _switch_to(layout: Layout, target: Path) -> None:
+    """Make this the current release, and remove the one before it."""
     atomic_symlink(layout.current, target)
     fsync(layout.releases)
     remove_old(layout)
 
 
 def remove_old(layout: Layout) -> None:
-    """Remove every release but the current one; who has it open keeps reading it."""
-    kept = layout.current.resolve()
+    """Remove every release but the current one; whoever has one open can go on reading it."""
+    current = layout.current.resolve()
     for old in layout.releases.iterdir():
-        if old.name != layout.current.name and old != kept:
+        if old.name != layout.current.name and old != current:
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             else:
@@ -151,9 +154,9 @@ def unchanged(layout: Layout, name: str) -> bool:
     Raises:
         PolicyError: nothing is published yet.
     """
-    told = manifest(layout)["sha256"]
-    assert isinstance(told, dict)
-    released = {one: sha for one, sha in told.items() if f"{one}/".startswith(f"{name}/")}
+    hashes = manifest(layout)["sha256"]
+    assert isinstance(hashes, dict)
+    released = {one: sha for one, sha in hashes.items() if f"{one}/".startswith(f"{name}/")}
     found = {
         path.relative_to(layout.current).as_posix(): file_sha256(path)
         for path in files(layout.current, name)
@@ -163,9 +166,9 @@ def unchanged(layout: Layout, name: str) -> bool:
 
 
 def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
-    """Bring databases that are not staged anew, and their seals, over from the current release.
+    """Take databases that are not staged again, and their seals, over from the current release.
 
-    Their checks passed on these very bytes; the manifest's hash proves that they are the same.
+    Their checks passed on these very bytes, as the manifest's hashes prove.
 
     Raises:
         PolicyError: a published file is not the one that was released.
@@ -175,9 +178,9 @@ def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
         if (folder / database).exists():
             continue
         if not unchanged(layout, database):
-            raise PolicyError(f"release gate: {database} is not what was released; run a night")
+            raise PolicyError(CHANGED.format(name=database))
         for path in files(layout.current, database):
-            # One more name for the same bytes: the old release is removed and never written to.
+            # A hard link: the old release is removed and never written to.
             to = folder / path.relative_to(layout.current)
             to.parent.mkdir(exist_ok=True, mode=0o700)
             os.link(path, to)
@@ -187,28 +190,28 @@ def carry_over(layout: Layout, data_map: DataMap, partition: str) -> None:
 
 
 def replace(layout: Layout, fresh: dict[str, Path]) -> None:
-    """Publish the current release once more, with other bytes that hold the same rows, such as
-    those under another storage key.
+    """Publish the current release again with other bytes for the same rows, such as after a change
+    of the storage key.
 
     Args:
         fresh: files to move in, by their names in the manifest.
 
     Raises:
-        PolicyError: nothing is published, or one of the files is not what was released.
+        PolicyError: nothing is published, or one of the files is not the one that was released.
     """
-    told = manifest(layout)
-    hashes = told["sha256"]
+    contents = manifest(layout)
+    hashes = contents["sha256"]
     assert isinstance(hashes, dict)
     for name, path in fresh.items():
         if not unchanged(layout, name):
-            raise PolicyError(f"release gate: {name} is not what was released; run a night")
+            raise PolicyError(CHANGED.format(name=name))
         hashes[name] = file_sha256(path)
-    target = layout.releases / f"{told['partition']}-{uuid.uuid4().hex[:8]}"
+    target = layout.releases / f"{contents['partition']}-{uuid.uuid4().hex[:8]}"
     with atomic_build(target, layout.work) as beside:
-        # More names for the same bytes; those that change get bytes of their own.
+        # Hard links; only the files that change get new bytes.
         shutil.copytree(layout.current.resolve(), beside, copy_function=os.link)
         for name, path in fresh.items():
             os.replace(path, beside / name)
         (beside / MANIFEST).unlink()
-        (beside / MANIFEST).write_text(json.dumps(told, indent=1), "utf-8")
-    _turn_to(layout, target)
+        (beside / MANIFEST).write_text(json.dumps(contents, indent=1), "utf-8")
+    _switch_to(layout, target)

@@ -1,12 +1,13 @@
 """Differential privacy for a coaching table, on top of suppression: off unless policy asks for it.
 
-What is made private is a person's part in one table's figures of one period (user level; Dwork &
-Roth 2014, ch. 2-3): at most `max_records_per_person` of a person's records count, and integer Laplace noise of
-OpenDP is added to every count, from which shares are then computed. Which cells are told is chosen
-from the data (pipeline/disclosure/pattern.py) and is not covered by epsilon. Each period is told
-once, so its noise is drawn once and cannot be averaged away.
+It protects a person's part in one table's figures of one period (user level; Dwork & Roth 2014,
+ch. 2-3): at most `max_records_per_person` of a person's records count, and integer Laplace noise
+of OpenDP is added to every count, from which shares are then computed. Which cells are published
+is chosen from the data (pipeline/disclosure/pattern.py) and is not covered by epsilon. Each period
+is published once, so its noise is drawn once and cannot be averaged away.
 
-The ledger, `store/publication_history/ledger.json`, holds what every period of every table has spent.
+The ledger, `store/publication_history/ledger.json`, lists what every period of every table has
+spent.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import pyarrow as pa
 from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import BANDS, Coaching, Noise
 from pipeline.policy.duration import Duration
+from pipeline.published import PACKAGE
+from pipeline.storage.sql import Sql, render
 
 LEDGER = "ledger.json"
 # Counts of a figure. A record adds one to each of the first four at most and to one band; a person
@@ -39,7 +42,7 @@ class Spent:
     `epsilon` is what OpenDP proves for the mechanism, not what policy asked for.
     """
 
-    night: str
+    partition: str
     table: str
     period: str
     epsilon: float
@@ -90,64 +93,78 @@ def mechanism(noise: Noise, sensitivity: int) -> tuple[Any, float]:
 
 
 def add_noise(
-    connection: duckdb.DuckDBPyConnection, table: str, key: tuple[str, ...], noise: Noise, k: int,
-    night: str,
-) -> list[Spent]:  # fmt: skip
-    """Make `figures_<table>`, the chosen figures of one table with noise, from `coaching_row` and
-    `chosen_<table>`.
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sql,
+    cells: Sql,
+    table: str,
+    key: tuple[str, ...],
+    noise: Noise,
+    k: int,
+) -> Sql:
+    """Compute the figures of one table's chosen cells, with noise.
 
     Args:
+        rows: `coaching.CoachingRows.rows`.
+        cells: the table's chosen cells: period and the key.
         key: numbers by which the table's cells are known within a period.
+        k: no figure says that it covers fewer people.
 
     Returns:
-        What each period cost.
+        A temporary table of the figures, under period and the key.
+
+    Raises:
+        PolicyError: OpenDP is not installed.
     """
-    cell = ", ".join(("period", *key))
-    bands = ", ".join(f"count(*) FILTER (score_band = '{band}') AS {band}" for band in BANDS)
-    # Every chosen cell has a row, also one of which no record counts.
-    counted: pa.Table = connection.sql(f"""
-    WITH counting AS (SELECT * FROM coaching_row QUALIFY row_number() OVER (
-        PARTITION BY period, person ORDER BY hash(course, days, score_band)
-      ) <= {noise.max_records_per_person}),
-    counts AS (SELECT {cell}, count(*) AS records, count(*) FILTER (complete) AS complete,
-        count(on_time) AS due, count(*) FILTER (on_time) AS on_time,
-        count(DISTINCT person) AS learners, {bands} FROM counting GROUP BY ALL)
-    SELECT {cell}, {", ".join(f"coalesce({name}, 0) AS {name}" for name in (*COUNTS, *BANDS))}
-    FROM chosen_{table} LEFT JOIN counts USING ({cell})
-    """).to_arrow_table()  # fmt: skip
-    made, epsilon = mechanism(noise, (PER_RECORD + 1) * noise.max_records_per_person)
+    cell, figures = ("period", *key), Sql(f"{table}_figures")
+    counts = connection.sql(
+        render(
+            PACKAGE,
+            "noise_counts.sql",
+            rows=rows,
+            cells=cells,
+            key=cell,
+            max_records_per_person=noise.max_records_per_person,
+        )
+    ).to_arrow_table()
+    connection.register("noisy_counts", _with_noise(counts, noise))
+    query = render(
+        PACKAGE, "noisy_figures.sql", counts=Sql("noisy_counts"), rows=rows, key=cell, k=k
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {figures} AS {query}")
+    connection.unregister("noisy_counts")
+    return figures
+
+
+def _with_noise(counts: pa.Table, noise: Noise) -> pa.Table:
+    """The counts with noise, drawn for all of them at once."""
     names = (*COUNTS, *BANDS)
-    exact = np.concatenate([counted[name].to_numpy() for name in names]).astype(int)
-    drawn = np.array(made(exact.tolist()) if len(exact) else [], np.int64)
-    parts = dict(zip(names, np.split(drawn, len(names)), strict=True))
-    for name in names:
-        at = counted.schema.get_field_index(name)
-        counted = counted.set_column(at, name, pa.array(parts[name]))
-    connection.register("drawn", counted)
+    measurement, _ = mechanism(noise, sensitivity(noise))
+    exact = np.concatenate([counts[name].to_numpy() for name in names]).astype(int)
+    drawn = np.array(measurement(exact.tolist()) if len(exact) else [], np.int64)
+    for name, values in zip(names, np.split(drawn, len(names)), strict=True):
+        counts = counts.set_column(counts.schema.get_field_index(name), name, pa.array(values))
+    return counts
 
-    def share(part: str, whole: str) -> str:
-        return f"least(greatest({part} / greatest({whole}, 1), 0), 1)::DOUBLE"
 
-    shares = ", ".join(f"{share(band, 'records')} AS share_{band}" for band in BANDS)
-    everyone = "(SELECT count(DISTINCT person) FROM coaching_row)"
-    every = "(SELECT count(*) FROM coaching_row)"
-    connection.execute(f"""
-    CREATE OR REPLACE TEMP TABLE figures_{table} AS SELECT {cell},
-      least(greatest(learners, {k}), {everyone}) AS learners,
-      least(greatest(records, {k}), {every}) AS records,
-      {share("complete", "records")} AS completion_rate, {share("on_time", "due")} AS on_time_rate,
-      NULL::DOUBLE AS median_days, {shares} FROM drawn
-    """)
-    connection.unregister("drawn")
-    periods = connection.sql(f"SELECT DISTINCT period FROM figures_{table} ORDER BY 1").fetchall()
+def sensitivity(noise: Noise) -> int:
+    """By how much one person can change all counts of a period together."""
+    return (PER_RECORD + 1) * noise.max_records_per_person
+
+
+def spent_on(
+    connection: duckdb.DuckDBPyConnection, figures: Sql, table: str, noise: Noise, partition: str
+) -> list[Spent]:
+    """What the periods of one table's figures have cost, one entry per period."""
+    _, epsilon = mechanism(noise, sensitivity(noise))
+    periods = connection.sql(f"SELECT DISTINCT period FROM {figures} ORDER BY period").fetchall()
     return [
         Spent(
-            night,
-            table,
-            str(period),
-            epsilon,
-            noise.max_records_per_person,
-            "OpenDP make_laplace, integers",
+            partition=partition,
+            table=table,
+            period=str(period),
+            epsilon=epsilon,
+            max_records_per_person=noise.max_records_per_person,
+            mechanism="OpenDP make_laplace, integers",
         )
         for (period,) in periods
     ]

@@ -1,14 +1,15 @@
-"""What coaching was told, remembered: every period's figures are told once and stay as they were.
+"""The publication history of the coaching tables: every period's figures are published once and
+then carried forward as they are.
 
-So no two nights can be subtracted from each other, whoever joined, left, was corrected or erased
-between them; and when a period's records are erased, its figures stay (aggregate, then erase:
-they passed the disclosure rules, so they tell of nobody; GDPR recital 26). Remembered is what was
-published and nothing else.
+So no two releases can be subtracted from each other, whoever joined, left, was corrected or erased
+in between; and when a period's records are erased, its figures stay (aggregate, then erase: they
+passed the disclosure rules, so they identify nobody; GDPR recital 26). The history contains what
+was published and nothing else.
 
 The folder:
     <table>.parquet  the published rows of one coaching table
     ledger.json      what noise on the figures has cost (pipeline/published/noise.py)
-    periods.json     period to the night that told it; a period stays here when its rows go
+    periods.json     period to the run that published it; a period stays here when its rows go
 """
 
 from __future__ import annotations
@@ -20,45 +21,70 @@ import duckdb
 
 from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
-from pipeline.policy.disclosure import DisclosureRules
+from pipeline.keys.ring import KeyRing
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import Coaching
 from pipeline.policy.fields import Audience
-from pipeline.policy.retention import Action, RecordType, StorageRule
+from pipeline.policy.retention import Action, RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import cutoff
-from pipeline.published import noise
+from pipeline.published import PACKAGE, noise
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage import encryption
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import parquet
 from pipeline.storage.schema import PARQUET
-from pipeline.storage.sql import dates, identifier, literal
+from pipeline.storage.sql import Sql, identifier, identifiers, literal, render
 
 PERIODS = "periods.json"
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
 
 def periods(layout: Layout) -> dict[str, str]:
-    """Period (its first day) to the night that told it; never to be told again."""
+    """Period (its first day) to the run that published it; never to be published again."""
     path = layout.publication_history / PERIODS
     found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     return found
 
 
-def to_publish(layout: Layout, rules: DisclosureRules) -> str:
-    """SQL test over `{period}`: closed, and not told so far."""
+def periods_to_publish(
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sql,
+    layout: Layout,
+    rules: Coaching,
+    last_expired: dt.date,
+) -> list[dt.date]:
+    """First days of the periods that are closed, not published so far and not past retention.
+
+    Args:
+        rows: coaching's pseudonymized rows.
+        last_expired: as `last_expired_day` returns it.
+    """
     deliveries = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
     if not deliveries:
-        return "false"
-    before = rules.coaching.closed_before(dt.date.fromisoformat(max(deliveries)))
-    known = dates(periods(layout))
-    return f"({{period}} < DATE '{before}' AND coalesce({{period}} NOT IN ({known}), true))"
+        return []
+    closed_before = rules.closed_before(dt.date.fromisoformat(max(deliveries)))
+    published = periods(layout)
+    found = connection.sql(
+        f"SELECT DISTINCT date_trunc({literal(rules.period)}, period)::DATE AS period "
+        f"FROM {rows} WHERE period IS NOT NULL ORDER BY period"
+    ).fetchall()
+    return [
+        period
+        for (period,) in found
+        if last_expired < period < closed_before and str(period) not in published
+    ]
 
 
-def last_expired_day(context: Context) -> dt.date:
-    """Figures of periods that begin on this day or before are told no longer: past the window of
-    aggregates, or of records that are to go without leaving any."""
-    rules, until = context.rules, run_snapshot.read(context.layout).until
+def last_expired_day(rules: RetentionRules, until: dt.datetime) -> dt.date:
+    """Figures of periods that begin on this day or before are not published any more: they are past
+    the retention of aggregates, or of records that must not leave any aggregates behind.
+
+    Args:
+        until: the instant up to which the release is good.
+    """
     windows = [rules.storage[StorageRule.AGGREGATES].duration] + [
         rules.records[one].duration
         for one in COUNTED_RECORDS
@@ -67,96 +93,114 @@ def last_expired_day(context: Context) -> dt.date:
     return max(cutoff(rules, None, until, window).day for window in windows)
 
 
-def carry_forward(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Make `kept_<table>`, the remembered rows that are told again tonight as they were.
+def carry_forward(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Sql]:
+    """The published rows that are carried forward into the next release as they are.
 
-    Left out: periods that begin on the day `last_gone` or before, courses that count as sensitive
-    by now, and teams of a manager whom no record names any more. A team's pseudonym follows its
-    manager into a new key epoch.
+    Left out: periods past retention, courses that count as sensitive by now, and teams of a manager
+    whom no record names any more. A team's pseudonym follows its manager into a new key epoch.
+
+    Returns:
+        Coaching table to a temporary table of its rows, with the table's published columns.
     """
-    layout, data_map, gone = context.layout, context.data_map, last_expired_day(context)
-    population.load(connection, layout)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE living_ref AS "
-        "SELECT person, ref FROM "
-        f"{encryption.rows(connection, layout, layout.references(Audience.COACHING))} "
-        f"SEMI JOIN {population.PEOPLE} USING (person);"
-        "CREATE OR REPLACE TEMP TABLE team_now AS SELECT ref AS old, ref AS now FROM living_ref"
+    layout, data_map = context.layout, context.data_map
+    last_expired = last_expired_day(context.rules, run_snapshot.read(layout).until)
+    teams = _team_pseudonyms(connection, layout, context.ring)
+    carried = {table: Sql(f"{table}_carried_forward") for table in CELL}
+    for table, relation in carried.items():
+        query = _carried_sql(layout, data_map, table, teams, last_expired)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {query}")
+    return carried
+
+
+def _carried_sql(
+    layout: Layout, data_map: DataMap, table: str, teams: Sql, last_expired: dt.date
+) -> Sql:
+    """One table's published rows that are carried forward."""
+    columns = data_map.published[table].columns
+    path = layout.publication_history / f"{table}.parquet"
+    types = {name: data_map.columns[name].type for name in columns}
+    history = Sql(parquet([path] if path.exists() else [], types))
+    if "team_ref" in CELL[table]:
+        others = tuple(name for name in columns if name != "team_ref")
+        current = render(PACKAGE, "team_history.sql", history=history, teams=teams, columns=others)
+        history = Sql(f"({current})")
+    return render(
+        PACKAGE,
+        "carried_forward.sql",
+        columns=columns,
+        history=history,
+        by_course="course_code" in CELL[table],
+        last_expired=last_expired,
+        sensitive_codes=sorted(data_map.course_sensitivity.codes),
+        sensitive_patterns=tuple(data_map.course_sensitivity.patterns.values()),
     )
-    for key in context.ring.former(Audience.COACHING):
+
+
+def _team_pseudonyms(connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing) -> Sql:
+    """A temporary table of every pseudonym, former or current, under which a living team can have
+    been published: former_ref, current_ref."""
+    population.load(connection, layout)
+    living, teams = Sql("living_references"), Sql("team_pseudonyms")
+    query = render(
+        PACKAGE,
+        "living_references.sql",
+        refs=Sql(encryption.rows(connection, layout, layout.references(Audience.COACHING))),
+        people=Sql(population.PEOPLE),
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {living} AS {query}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {teams} AS "
+        f"SELECT ref AS former_ref, ref AS current_ref FROM {living}"
+    )
+    for key in ring.former(Audience.COACHING):
         connection.execute(
-            f"INSERT INTO team_now SELECT {key.hmac_sql('person')}, ref FROM living_ref",
+            f"INSERT INTO {teams} SELECT {key.hmac_sql('person')}, ref FROM {living}",
             key.parameters(),
         )
-    codes = ", ".join(map(literal, sorted(data_map.course_sensitivity.codes))) or "NULL"
-    patterns = map(literal, data_map.course_sensitivity.patterns.values())
-    sensitive = " OR ".join(
-        [f"course_code IN ({codes})", *(f"regexp_matches(course_code, {p})" for p in patterns)]
-    )
-    for table, cell in CELL.items():
-        columns = ", ".join(data_map.published[table].columns)
-        path = layout.publication_history / f"{table}.parquet"
-        if path.exists():
-            now = "* REPLACE (now AS team_ref)" if "team_ref" in cell else "*"
-            join = "JOIN team_now ON team_ref = old" if "team_ref" in cell else ""
-            test = f"NOT coalesce({sensitive}, false)" if "course_code" in cell else "true"
-            query = (
-                f"SELECT {columns} FROM (SELECT {now} FROM {literal(path)} {join} "
-                f"WHERE period > DATE '{gone}' AND {test})"
-            )
-        else:
-            kinds = ", ".join(
-                f"NULL::{data_map.columns[c].type} AS {c}"
-                for c in data_map.published[table].columns
-            )
-            query = f"SELECT {kinds} WHERE false"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE kept_{table} AS {query}")
+    connection.execute(f"DROP TABLE {living}")
+    return teams
 
 
-def remember(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> None:
-    """Remember what is about to be published: the staged coaching tables and their periods.
+def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> None:
+    """Add what is about to be published: the staged coaching tables and their new periods.
 
-    Comes before the release, never after it: what was once published must be known to the next
-    night even if this one is cut off in between.
+    Comes before the release, never after it: what has been published must be known to the next
+    run even if this one is interrupted in between.
     """
     layout = context.layout
     folder = layout.staged(partition)
     with atomic_build(layout.publication_history, layout.work) as beside:
         beside.mkdir(mode=0o700)
-        known = dict(periods(layout))
         for table in CELL:
-            with attached(connection, context, folder, table, "telling"):
+            with attached(connection, context, folder, table, "staged"):
                 connection.execute(
-                    f"COPY (FROM telling.{identifier(table)} ORDER BY ALL) "
+                    f"COPY (FROM staged.{identifier(table)} ORDER BY ALL) "
                     f"TO {literal(beside / f'{table}.parquet')} ({PARQUET})"
                 )
-        staged = noise.read_ledger(folder)
-        noise.write_ledger(beside, staged or noise.read_ledger(layout.publication_history))
-        for period in new_periods(layout, partition):
-            known.setdefault(period, partition)
-        (beside / PERIODS).write_text(json.dumps(known, indent=1, sort_keys=True), "utf-8")
+        ledger = noise.read_ledger(folder) or noise.read_ledger(layout.publication_history)
+        noise.write_ledger(beside, ledger)
+        published = dict.fromkeys(new_periods(layout, partition), partition) | periods(layout)
+        (beside / PERIODS).write_text(json.dumps(published, indent=1, sort_keys=True), "utf-8")
 
 
 def new_periods(layout: Layout, partition: str) -> list[str]:
-    """Periods that the staged tables tell for the first time, those included of which nothing
-    can be told."""
+    """Periods that the staged tables publish for the first time, including those of which every
+    figure is suppressed."""
     path = layout.staged(partition) / PERIODS
     found: list[str] = json.loads(path.read_text("utf-8")) if path.exists() else []
     return found
 
 
 def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
-    """Remembered rows that are not to be told any more, or not under this name."""
-    layout = context.layout
-    carry_forward(connection, context)
+    """How many rows of the history must not be published any more, or not under this pseudonym."""
     found = 0
-    for table in CELL:
-        path = layout.publication_history / f"{table}.parquet"
+    for table, carried in carry_forward(connection, context).items():
+        path = context.layout.publication_history / f"{table}.parquet"
         if path.exists():
-            columns = ", ".join(context.data_map.published[table].columns)
+            columns = identifiers(context.data_map.published[table].columns)
             found += count(
                 connection,
                 f"SELECT count(*) FROM (SELECT {columns} FROM {literal(path)} "
-                f"EXCEPT ALL FROM kept_{table})",
+                f"EXCEPT ALL FROM {carried})",
             )
     return found

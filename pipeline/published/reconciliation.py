@@ -1,4 +1,4 @@
-"""Counts from raw to published: in = quarantined + superseded + suppressed + published.
+"""Counts from raw to published: received = quarantined + superseded + suppressed + published.
 
 Every term is counted by itself from the stored data, none is a difference of others, so the
 equation can fail, and then the run does.
@@ -6,159 +6,212 @@ equation can fail, and then the run does.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from dataclasses import asdict, dataclass, field
 
 import duckdb
+import polars as pl
 
 from pipeline.classified import run_snapshot
 from pipeline.classified.classify import good_rows
 from pipeline.classified.models import superseded_model
 from pipeline.context import Context
+from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized.models import eligible
-from pipeline.published import equivalence_classes, publication_history
+from pipeline.published import PACKAGE, equivalence_classes, publication_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified, pseudonymized, records, rejects
-from pipeline.storage.sql import dates, identifier
+from pipeline.storage.sql import Sql, identifier, literals, render, same_values
 from pipeline.subjects.restrictions import make_restrictions
 
-
-@dataclass(frozen=True)
-class TableCount:
-    """One table's way from raw to published, in records.
-
-    `suppressed` is by reason: withheld by policy (sensitive course, message, no manager), of a
-    period that was told before or is still open, or in a cell that could give people away.
-    """
-
-    table: str
-    received: int
-    quarantined: int
-    superseded: int
-    suppressed: dict[str, int] = field(default_factory=dict)
-    published: int = 0
-
-    @property
-    def holds(self) -> bool:
-        told = self.quarantined + self.superseded + sum(self.suppressed.values()) + self.published
-        return told == self.received
-
-    def as_dict(self) -> dict[str, object]:
-        return {**asdict(self), "holds": self.holds}
-
-
-def write_reconciliation(layout: Layout, partition: str, counts: list[TableCount]) -> None:
-    """Store a night's counts."""
-    with atomic_build(layout.reconciliation / f"{partition}.json", layout.work) as beside:
-        beside.write_text(json.dumps([one.as_dict() for one in counts], indent=1), "utf-8")
-
-
-def _withheld(
-    connection: duckdb.DuckDBPyConnection, rows: str, audience: Audience, cutoffs: Cutoffs
-) -> dict[str, int]:
-    """Classified rows that the audience may not see, by the first reason for it."""
-    found = connection.sql(
-        f"SELECT withheld, count(*) FROM {eligible(rows, audience, cutoffs)} "
-        "WHERE withheld IS NOT NULL GROUP BY withheld ORDER BY withheld"
-    ).fetchall()
-    return {str(reason): int(rows) for reason, rows in found}
-
-
-def _among(context: Context, days: list[str]) -> str:
-    """SQL test of a coaching row: is its period one of these? Of none, no row is read for it."""
-    return "false" if not days else f"coalesce({_period(context)} IN ({dates(days)}), false)"
-
-
-def _period(context: Context) -> str:
-    return f"date_trunc('{context.disclosure.coaching.period}', period)::DATE"
-
-
-def _untold(
-    connection: duckdb.DuckDBPyConnection, context: Context, tonight: list[str]
-) -> dict[str, int]:
-    """Coaching's rows of periods that are not told tonight, in no table, by reason."""
-    before = [
-        known for known in publication_history.periods(context.layout) if known not in tonight
-    ]
-    tests = {
-        "no date": "period IS NULL",
-        "period told before": _among(context, before),
-        "period not closed yet": f"period IS NOT NULL AND NOT {_among(context, before + tonight)}",
-    }
-    counted = ", ".join(f"count(*) FILTER ({test})" for test in tests.values())
-    rows = pseudonymized(context.layout, Audience.COACHING)
-    (found,) = connection.sql(f"SELECT {counted} FROM {rows}").fetchall()
-    return dict(zip(tests, map(int, found), strict=True))
-
-
-def _by_cell(context: Context, table: str, test: str, join: str, other: str) -> str:
-    """SQL after FROM: coaching's rows that pass a test, joined to a table's cells."""
-    same = " AND ".join(
-        f"r.{name} IS NOT DISTINCT FROM t.{name}" for name in ("period", *CELL[table])
-    )
-    return (
-        f"(SELECT * REPLACE ({_period(context)} AS period), "
-        f"{context.disclosure.category_sql('course_code')} AS category "
-        f"FROM {pseudonymized(context.layout, Audience.COACHING)} WHERE {test}) r "
-        f"{join} JOIN {other} t ON {same}"
-    )
+# Why records are suppressed, besides by the filters of pipeline/pseudonymized/pseudonymize.py.
+NO_DATE = "no date"
+LATE = "arrived after its period was published"
+STILL_OPEN = "period still open"
+IDENTIFYING = "could identify people"
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "table": pl.String,
+    "received": pl.Int64,
+    "quarantined": pl.Int64,
+    "superseded": pl.Int64,
+    "suppressed": pl.List(pl.Struct({"reason": pl.String, "records": pl.Int64})),
+    "published": pl.Int64,
+}
 
 
 def reconcile(
     connection: duckdb.DuckDBPyConnection, context: Context, partition: str
-) -> list[TableCount]:
-    """Count every staged table's way, over all deliveries in the store."""
-    layout, data_map = context.layout, context.data_map
-    make_restrictions(connection, context)
-    until = run_snapshot.read(layout).until
+) -> pl.DataFrame:
+    """Count every staged table's way from raw to published, over all deliveries in the store.
+
+    Returns:
+        One row per table, in records: table, received, quarantined, superseded, suppressed (a list
+        of reason and records), published; and balanced: is every received record accounted for?
+    """
+    store = _store_counts(connection, context.layout)
+    suppressed = _suppressed_by_audience(connection, context, partition)
+    rows = []
+    for table, spec in context.data_map.published.items():
+        published, identifying = _table_counts(connection, context, partition, table)
+        reasons = suppressed[spec.audience] | identifying
+        listed = [{"reason": reason, "records": n} for reason, n in reasons.items()]
+        rows.append({"table": table, **store, "suppressed": listed, "published": published})
+    accounted = (
+        pl.col("quarantined")
+        + pl.col("superseded")
+        + pl.col("suppressed").list.eval(pl.element().struct.field("records")).list.sum()
+        + pl.col("published")
+    )
+    return pl.DataFrame(rows, SCHEMA).with_columns(balanced=accounted == pl.col("received"))
+
+
+def unbalanced(counts: pl.DataFrame) -> list[str]:
+    """The tables that lost or gained records on the way."""
+    return counts.filter(~pl.col("balanced"))["table"].to_list()
+
+
+def published_rows(counts: pl.DataFrame) -> dict[str, int]:
+    """Table to its published records."""
+    return dict(counts.select("table", "published").iter_rows())
+
+
+def suppressed_by_reason(counts: pl.DataFrame) -> pl.DataFrame:
+    """Why records were suppressed: table, reason, records; without reasons that suppressed none."""
+    listed = counts.select("table", "suppressed").explode("suppressed").unnest("suppressed")
+    return listed.filter(pl.col("records") > 0)
+
+
+def write_reconciliation(layout: Layout, partition: str, counts: pl.DataFrame) -> None:
+    """Store a run's counts as JSON: a list of tables, with suppressed as reason to records."""
+    rows = [
+        {**row, "suppressed": {one["reason"]: one["records"] for one in row["suppressed"]}}
+        for row in counts.iter_rows(named=True)
+    ]
+    with atomic_build(layout.reconciliation / f"{partition}.json", layout.work) as beside:
+        beside.write_text(json.dumps(rows, indent=1), "utf-8")
+
+
+def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict[str, int]:
+    """What is the same for every table: received, quarantined and superseded records."""
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
-    total = count(connection, f"SELECT count(*) FROM {rows}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
-    superseded = count(connection, superseded_model(good_rows(layout)))
-    withheld = {
-        p: _withheld(
-            connection,
-            classified(layout),
-            p,
-            make_cutoffs(connection, f"cutoffs_{p.value}", context.rules, data_map, until, p),
-        )
-        for p in Audience
+    return {
+        "received": count(connection, f"SELECT count(*) FROM {rows}") + lines,
+        "quarantined": bad + lines,
+        "superseded": count(connection, superseded_model(good_rows(layout))),
     }
-    tonight = publication_history.new_periods(layout, partition)
-    withheld[Audience.COACHING] |= _untold(connection, context, tonight)
-    counts = []
-    for table, spec in data_map.published.items():
-        suppressed = dict(withheld[spec.audience])
-        with attached(connection, context, layout.staged(partition), table, "counted"):
-            relation = f"counted.{identifier(table)}"
-            what = f"count(*) FROM {relation}"
-            if spec.audience is Audience.ANALYTICS:
-                suppressed["could give people away"] = count(
-                    connection,
-                    equivalence_classes.suppressed_sql(
-                        pseudonymized(layout, spec.audience), relation
-                    ),
-                )
-            if spec.audience is Audience.COACHING:
-                by_cell = _by_cell(context, table, _among(context, tonight), "ANTI", relation)
-                suppressed["could give people away"] = count(
-                    connection, f"SELECT count(*) FROM {by_cell}"
-                )
-                cells = f"{relation} WHERE period IN ({dates(tonight)})"
-                what = f"sum(records) FROM {cells}"
-                if table in context.disclosure.coaching.noise:
-                    # Its figures say another number than that of the records.
-                    by_cell = _by_cell(context, table, "true", "SEMI", f"(FROM {cells})")
-                    what = f"count(*) FROM {by_cell}"
-            published = count(connection, f"SELECT {what}")
-        counts.append(
-            TableCount(table, total + lines, bad + lines, superseded, suppressed, published)
+
+
+def _suppressed_by_audience(
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str
+) -> dict[Audience, dict[str, int]]:
+    """Records that none of an audience's tables gets, by reason."""
+    make_restrictions(connection, context)
+    until = run_snapshot.read(context.layout).until
+    suppressed = {
+        audience: _filtered_out(
+            connection,
+            Sql(classified(context.layout)),
+            audience,
+            make_cutoffs(
+                connection,
+                f"cutoffs_{audience.value}",
+                context.rules,
+                context.data_map,
+                until,
+                audience,
+            ),
         )
-    return counts
+        for audience in Audience
+    }
+    suppressed[Audience.COACHING] |= _unpublished_periods(
+        connection,
+        context.layout,
+        context.disclosure.coaching.period,
+        _days(publication_history.new_periods(context.layout, partition)),
+    )
+    return suppressed
+
+
+def _filtered_out(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, audience: Audience, cutoffs: Cutoffs
+) -> dict[str, int]:
+    """Classified rows that the audience does not get, by the first reason for it."""
+    query = render(PACKAGE, "suppressed_by_reason.sql", rows=eligible(rows, audience, cutoffs))
+    return dict(connection.sql(query).fetchall())
+
+
+def _unpublished_periods(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, unit: str, new: list[dt.date]
+) -> dict[str, int]:
+    """Coaching's rows of periods that are not published now and so in none of its tables."""
+    published = [day for day in _days(publication_history.periods(layout)) if day not in new]
+    query = render(
+        PACKAGE,
+        "unpublished_periods.sql",
+        rows=Sql(pseudonymized(layout, Audience.COACHING)),
+        unit=unit,
+        published=published,
+        new=new,
+    )
+    ((no_date, late, still_open),) = connection.sql(query).fetchall()
+    return {NO_DATE: no_date, LATE: late, STILL_OPEN: still_open}
+
+
+def _table_counts(
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str
+) -> tuple[int, dict[str, int]]:
+    """Records published in one staged table, and those suppressed because they could identify
+    people."""
+    layout, spec = context.layout, context.data_map.published[table]
+    rows = Sql(pseudonymized(layout, spec.audience))
+    with attached(connection, context, layout.staged(partition), table, "staged"):
+        relation = Sql(f"staged.{identifier(table)}")
+        if spec.audience is Audience.COACHING:
+            new = _days(publication_history.new_periods(layout, partition))
+            return _coaching_counts(connection, context.disclosure, table, rows, relation, new)
+        published = count(connection, f"SELECT count(*) FROM {relation}")
+        if spec.audience is not Audience.ANALYTICS:
+            return published, {}
+        suppressed = count(connection, equivalence_classes.suppressed_sql(rows, relation))
+        return published, {IDENTIFYING: suppressed}
+
+
+def _coaching_counts(
+    connection: duckdb.DuckDBPyConnection,
+    rules: DisclosureRules,
+    table: str,
+    rows: Sql,
+    relation: Sql,
+    new: list[dt.date],
+) -> tuple[int, dict[str, int]]:
+    """The same for the new periods of one coaching table."""
+
+    query = render(
+        PACKAGE,
+        "records_by_cell.sql",
+        rows=rows,
+        unit=rules.coaching.period,
+        category_of_course=Sql(rules.category_sql("course_code")),
+        new=new,
+        table=relation,
+        same_cell=same_values("records", "cells", ("period", *CELL[table])),
+    )
+    ((published, suppressed),) = connection.sql(query).fetchall()
+    if table not in rules.coaching.noise:
+        # The published figures themselves say how many records they cover.
+        cells = f"{relation} WHERE period IN ({literals(new)})"
+        published = count(connection, f"SELECT sum(records) FROM {cells}")
+    return published, {IDENTIFYING: suppressed}
+
+
+def _days(texts: list[str] | dict[str, str]) -> list[dt.date]:
+    """Days from their ISO texts."""
+    return [dt.date.fromisoformat(text) for text in texts]

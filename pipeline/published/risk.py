@@ -1,193 +1,218 @@
-"""How safe, and how much told: numbers about a staged release, without values.
+"""How safe a staged release is, and how much it publishes: numbers only, without values.
 
 Re-identification risks follow El Emam, Guide to the De-Identification of Personal Health
 Information (2013), ch. 16-17, with people in place of rows:
-    prosecutor  the attacker knows that the target is in the table: 1 / people of the class
-    journalist  knows not: 1 / people of the population who could stand in that class
-    marketer    wants to link as many as possible: expected share of rows linked rightly
-The population is everybody of the store who may be in the table, by region and department.
+    prosecutor  the attacker knows that the target is in the table: 1 / people in the class
+    journalist  does not know it: 1 / people in the population who could be in that class
+    marketer    wants to link as many as possible: expected share of rows linked correctly
+The population is everybody in the store who may be in the table, by region and department.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import duckdb
+import polars as pl
 
 from pipeline.context import Context
-from pipeline.policy.data_map import Published
 from pipeline.policy.disclosure import ClassRule, Generalization
 from pipeline.policy.fields import Audience
-from pipeline.published import equivalence_classes
-from pipeline.published.reconciliation import TableCount
+from pipeline.published import PACKAGE, equivalence_classes
+from pipeline.published.reconciliation import IDENTIFYING, suppressed_by_reason
 from pipeline.published.tables import attached
 from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
-from pipeline.storage.sql import identifier, literal
+from pipeline.storage.sql import Sql, identifier, render
 
-# Upper ends of the bands in which class sizes are told; the last is open.
+# Upper ends of the bands in which class sizes are reported; the last band is open.
 BANDS = (4, 9, 19, 49, 99)
 BAND_NAMES = ("1–4", "5–9", "10–19", "20–49", "50–99", "100 and more")
-
-
-@dataclass(frozen=True)
-class AggregateRisk:
-    """One coaching table, all told periods.
-
-    Attributes:
-        k: people behind the smallest figure; None without a figure.
-        l: outcomes (complete, incomplete) that the least diverse figure has.
-        told: share of the records told of the company that this table tells as well.
-        withheld: share of the records of tonight's new periods that stayed out; None without one.
-    """
-
-    table: str
-    figures: int
-    k: int | None
-    l: int | None  # noqa: E741 - the name of the measure
-    told: float | None
-    withheld: float | None
-
-
-@dataclass(frozen=True)
-class ClassRisk:
-    """One row-level table told in classes.
-
-    Attributes:
-        k, l: people, and distinct outcomes (status, score band), of the class that has fewest.
-        prosecutor, journalist: the highest risk of a row; prosecutor_mean: the mean one.
-        marketer: expected share of rows linked rightly.
-        withheld: share of rows that never reached k.
-        loss: share of the quasi-identifiers' detail that was taken away; withheld rows lose all.
-        by_detail: rows by how coarse they are told. by_size: rows by people of their class.
-    """
-
-    table: str
-    rows: int
-    people: int
-    classes: int
-    k: int | None
-    l: int | None  # noqa: E741
-    prosecutor: float
-    prosecutor_mean: float
-    journalist: float
-    marketer: float
-    withheld: float
-    loss: float
-    by_detail: dict[str, int]
-    by_size: dict[str, int]
+CLASS_COLUMNS = (
+    *("table", "rows", "people", "classes", "k", "l"),
+    *("prosecutor", "prosecutor_mean", "journalist", "marketer", "suppressed", "loss"),
+)
 
 
 @dataclass(frozen=True)
 class Risk:
-    """A release's risk report."""
+    """A release's risk report.
 
-    aggregates: tuple[AggregateRisk, ...]
-    classes: tuple[ClassRisk, ...]
+    Attributes:
+        aggregates: one row per coaching table, over all published periods:
+            figures     how many there are
+            k           people behind the smallest figure; None without a figure
+            l           outcomes (complete, incomplete) of the least diverse figure
+            covered     share of the records in the company's published totals that this table
+                        breaks down
+            suppressed  share of the records of new periods that stayed out; None without a new one
+        classes: one row per row-level table in classes:
+            rows, people, classes       how many there are
+            k, l                        people, and distinct outcomes (status, score band), of the
+                                        class that has fewest
+            prosecutor, journalist      the highest risk of a row; prosecutor_mean: the mean one
+            marketer                    expected share of rows linked correctly
+            suppressed                  share of rows that never reached k
+            loss                        share of the quasi-identifiers' detail that was taken away;
+                                        suppressed rows lose all of it
+        by_detail: table, detail, rows: by how much was generalized.
+        by_size: table, people, rows: by how many people share a row's class.
+    """
+
+    aggregates: pl.DataFrame
+    classes: pl.DataFrame
+    by_detail: pl.DataFrame
+    by_size: pl.DataFrame
 
 
-def _aggregate(
-    connection: duckdb.DuckDBPyConnection, table: str, counted: TableCount
-) -> AggregateRisk:
-    figures, least, outcomes, records, company = connection.sql(
-        "SELECT count(*), min(learners), "
-        "min(1 + (completion_rate > 0 AND completion_rate < 1)::INT), "
-        "coalesce(sum(records), 0), (SELECT coalesce(sum(records), 0) FROM staged.coaching_period) "
-        f"FROM staged.{identifier(table)}"
-    ).fetchall()[0]
-    away = counted.suppressed["could give people away"]
-    tonight = counted.published + away
-    return AggregateRisk(
-        table, figures, least, outcomes, int(records) / int(company) if company else None,
-        away / tonight if tonight else None,
-    )  # fmt: skip
+def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """A share, and None of nothing."""
+    return pl.when(whole > 0).then(part / whole)
 
 
-def _population(connection: duckdb.DuckDBPyConnection, rows: str, rule: ClassRule) -> str:
-    """SQL over `class`: the people who could stand in it. Makes `population`."""
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE population AS SELECT region, department, "
-        "grouping(region) AS any_region, grouping(department) AS any_department, "
-        "count(DISTINCT learner_ref) AS everyone "
-        # A person has many rows; of few columns few of them are distinct.
-        f"FROM (SELECT DISTINCT region, department, learner_ref FROM {rows}) "
-        "GROUP BY GROUPING SETS ((region, department), (region), (department), ())"
-    )
+def _aggregate(connection: duckdb.DuckDBPyConnection, table: str, relation: Sql) -> pl.DataFrame:
+    """One coaching table of the attached `staged`: table, figures, k, l, covered."""
+    company = Sql("staged.coaching_period")
+    query = render(PACKAGE, "coaching_risk.sql", table=relation, company=company)
+    found: pl.DataFrame = connection.sql(query).pl()
+    return found.select(pl.lit(table).alias("table"), pl.all())
 
-    def gone(step: Generalization) -> str:
-        at = rule.generalize.index(step) if step in rule.generalize else len(rule.generalize)
-        names = ", ".join(literal(one.value) for one in rule.generalize[at:]) or "NULL"
-        return f"coalesce(c.detail IN ({names}), false)"
 
-    return (
-        "SELECT c.*, p.everyone FROM class c JOIN population p ON "
-        f"p.any_region = {gone(Generalization.REGION)}::INT AND "
-        f"p.any_department = {gone(Generalization.DEPARTMENT)}::INT AND "
-        "c.region IS NOT DISTINCT FROM p.region AND "
-        "c.department IS NOT DISTINCT FROM p.department"
-    )
+def _without(rule: ClassRule, step: Generalization) -> list[str]:
+    """The details in which a quasi-identifier is left out by this step."""
+    at = rule.generalize.index(step) if step in rule.generalize else len(rule.generalize)
+    return [one.value for one in rule.generalize[at:]]
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """One table's part of `Risk.classes`, still without suppressed and loss, and its details."""
+
+    risk: pl.DataFrame
+    by_detail: pl.DataFrame
+    by_size: pl.DataFrame
 
 
 def _classes(
-    connection: duckdb.DuckDBPyConnection, context: Context, table: str, spec: Published,
-    counted: TableCount,
-) -> ClassRisk:  # fmt: skip
-    rule, staged = context.disclosure.classes[table], f"staged.{identifier(table)}"
-    key = ", ".join(equivalence_classes.GENERALIZED)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE class AS SELECT {key}, count(*) AS size, "
-        "count(DISTINCT learner_ref) AS people, count(DISTINCT (status, score_band)) AS outcomes "
-        f"FROM {staged} GROUP BY ALL"
+    connection: duckdb.DuckDBPyConnection, rule: ClassRule, table: str, relation: Sql, rows: Sql
+) -> _Classes:
+    """Measure one row-level table.
+
+    Args:
+        relation: the staged table.
+        rows: the audience's pseudonymized rows, which are the population.
+    """
+    classes, everyone = Sql("staged_classes"), Sql("people_by_place")
+    query = render(PACKAGE, "classes.sql", table=relation, key=equivalence_classes.GENERALIZED)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {classes} AS {query}")
+    query = render(PACKAGE, "people_by_place.sql", rows=rows)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {everyone} AS {query}")
+    query = render(
+        PACKAGE,
+        "class_risk.sql",
+        classes=classes,
+        everyone=everyone,
+        without_region=_without(rule, Generalization.REGION),
+        without_department=_without(rule, Generalization.DEPARTMENT),
     )
-    whole = _population(connection, pseudonymized(context.layout, spec.audience), rule)
-    number, rows, k, outcomes, worst, mean, journalist, marketer = connection.sql(
-        "SELECT count(*), coalesce(sum(size), 0), min(people), min(outcomes), "
-        "coalesce(max(1 / people), 0), coalesce(sum(size / people) / sum(size), 0), "
-        "coalesce(max(1 / everyone), 0), coalesce(sum(size / everyone) / sum(size), 0) "
-        f"FROM ({whole})"
-    ).fetchall()[0]
-    lost = equivalence_classes.loss_of(rule)
-    by_detail = dict.fromkeys(lost, 0) | dict(
-        connection.sql("SELECT detail, sum(size)::BIGINT FROM class GROUP BY 1").fetchall()
+    people = count(connection, f"SELECT count(DISTINCT learner_ref) FROM {relation}")
+    risk = connection.sql(query).pl().with_columns(table=pl.lit(table), people=pl.lit(people))
+    found = _Classes(
+        risk,
+        _by_detail(connection, rule, table, classes),
+        _by_size(connection, table, classes),
     )
-    band = " ".join(f"WHEN people <= {top} THEN {at}" for at, top in enumerate(BANDS))
-    by_size = dict(
-        connection.sql(
-            f"SELECT CASE {band} ELSE {len(BANDS)} END, sum(size)::BIGINT FROM class GROUP BY 1"
-        ).fetchall()
+    connection.execute(f"DROP TABLE {classes}; DROP TABLE {everyone}")
+    return found
+
+
+def _by_detail(
+    connection: duckdb.DuckDBPyConnection, rule: ClassRule, table: str, classes: Sql
+) -> pl.DataFrame:
+    """table, detail, rows: every detail of the rule, in the order of its steps."""
+    details = pl.DataFrame({"detail": list(equivalence_classes.loss_of(rule))})
+    query = f"SELECT detail, sum(size)::BIGINT AS rows FROM {classes} GROUP BY detail"
+    found = details.join(connection.sql(query).pl(), on="detail", how="left", maintain_order="left")
+    return found.select(pl.lit(table).alias("table"), "detail", pl.col("rows").fill_null(0))
+
+
+def _by_size(connection: duckdb.DuckDBPyConnection, table: str, classes: Sql) -> pl.DataFrame:
+    """table, people, rows: every band of class sizes, smallest first."""
+    bands = pl.DataFrame({"band": range(len(BAND_NAMES)), "people": BAND_NAMES})
+    query = render(PACKAGE, "classes_by_size.sql", classes=classes, bands=BANDS)
+    sizes = connection.sql(query).pl().cast({"band": pl.Int64})
+    found = bands.join(sizes, on="band", how="left", maintain_order="left")
+    return found.select(pl.lit(table).alias("table"), "people", pl.col("rows").fill_null(0))
+
+
+def _with_losses(found: _Classes, rule: ClassRule, suppressed: int) -> _Classes:
+    """Adds the shares of rows suppressed and of detail lost.
+
+    Args:
+        suppressed: rows of the table that could identify people.
+    """
+    lost = pl.col("detail").replace_strict(
+        equivalence_classes.loss_of(rule), return_dtype=pl.Float64
     )
-    withheld = counted.suppressed["could give people away"]
-    everything = int(rows) + withheld
-    lost_rows = sum(lost[name] * rows for name, rows in by_detail.items()) + withheld
-    return ClassRisk(
-        table, int(rows), count(connection, f"SELECT count(DISTINCT learner_ref) FROM {staged}"),
-        number, k, outcomes, float(worst), float(mean), float(journalist), float(marketer),
-        withheld / everything if everything else 0.0,
-        lost_rows / everything if everything else 0.0,
-        by_detail, {name: by_size.get(at, 0) for at, name in enumerate(BAND_NAMES)},
-    )  # fmt: skip
+    rows_lost = found.by_detail.select((pl.col("rows") * lost).sum()).item() + suppressed
+    everything = pl.col("rows") + suppressed
+    shares = found.risk.with_columns(
+        suppressed=_share(pl.lit(suppressed), everything).fill_null(0.0),
+        loss=_share(pl.lit(rows_lost), everything).fill_null(0.0),
+    )
+    return replace(found, risk=shares.select(CLASS_COLUMNS))
 
 
 def measure(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     partition: str,
-    counts: list[TableCount],
+    counts: pl.DataFrame,
 ) -> Risk:
-    """Measure tonight's staged tables.
+    """Measure the staged tables of a run.
 
     Args:
-        counts: their reconciliation.
+        counts: their reconciliation, as `reconciliation.reconcile` returns it.
     """
-    counted = {one.table: one for one in counts}
-    aggregates: list[AggregateRisk] = []
-    told: list[ClassRisk] = []
+    aggregates: list[pl.DataFrame] = []
+    classes: list[_Classes] = []
+    identifying = suppressed_by_reason(counts).filter(pl.col("reason") == IDENTIFYING)
+    suppressed = dict(identifying.select("table", "records").iter_rows())
     for table, spec in context.data_map.published.items():
         if spec.audience not in (Audience.COACHING, Audience.ANALYTICS):
             continue
+        relation = Sql(f"staged.{identifier(table)}")
         with attached(connection, context, context.layout.staged(partition), table, "staged"):
             if spec.audience is Audience.COACHING:
-                aggregates.append(_aggregate(connection, table, counted[table]))
+                aggregates.append(_aggregate(connection, table, relation))
             else:
-                told.append(_classes(connection, context, table, spec, counted[table]))
-    return Risk(tuple(aggregates), tuple(told))
+                rule = context.disclosure.classes[table]
+                rows = Sql(pseudonymized(context.layout, spec.audience))
+                found = _classes(connection, rule, table, relation, rows)
+                classes.append(_with_losses(found, rule, suppressed.get(table, 0)))
+    return Risk(
+        aggregates=_coverage(pl.concat(aggregates), counts, suppressed),
+        classes=pl.concat(one.risk for one in classes),
+        by_detail=pl.concat(one.by_detail for one in classes),
+        by_size=pl.concat(one.by_size for one in classes),
+    )
+
+
+def _coverage(
+    aggregates: pl.DataFrame, counts: pl.DataFrame, suppressed: dict[str, int]
+) -> pl.DataFrame:
+    """`Risk.aggregates`.
+
+    Args:
+        suppressed: table to its records that could identify people.
+    """
+    stayed_out = pl.col("table").replace_strict(suppressed, default=0, return_dtype=pl.Int64)
+    published = counts.select("table", "published")
+    return aggregates.join(published, on="table", maintain_order="left").select(
+        "table",
+        "figures",
+        "k",
+        "l",
+        "covered",
+        suppressed=_share(stayed_out, pl.col("published") + stayed_out),
+    )

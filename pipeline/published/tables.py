@@ -1,7 +1,7 @@
-"""How a published table lies in a folder, and the one way of opening it there.
+"""How a published table is stored in a folder, and the one way to open it there.
 
 An audience's tables are one DuckDB file; where data_map.yaml says `encrypted`, the audience has one
-table, and it is a folder of encrypted Parquet files (pipeline/storage/encryption.py), one a
+table, and it is a folder of encrypted Parquet files (pipeline/storage/encryption.py), one per
 month of the pseudonymized rows, that DuckDB reads in place.
 """
 
@@ -20,11 +20,11 @@ from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier, literal
 
-ORIGINS = "_origins.json"  # readers of a folder of Parquet leave out what begins so
+ORIGINS = "_origins.json"  # readers of a Parquet folder ignore files that start with an underscore
 
 
 def _require_whole(folder: Path) -> None:
-    """Encryption shows that a file was changed, and not that one is missing.
+    """Encryption reveals that a file was changed, but not that one is missing.
 
     Raises:
         EngineError: the months in the folder are not those that were made.
@@ -32,15 +32,15 @@ def _require_whole(folder: Path) -> None:
     path = folder / ORIGINS
     made = set(json.loads(path.read_text("utf-8"))) if path.exists() else set()
     if not made or {file.name for file in folder.glob("*.parquet")} != made:
-        raise EngineError(f"encrypted table {folder.stem}: some months are missing, or too many")
+        raise EngineError(f"encrypted table {folder.stem}: there are months missing, or too many")
 
 
 @contextmanager
 def attached(
     connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, table: str, name: str
 ) -> Iterator[None]:
-    """Have the file of a published table open for reading during the block: its tables are found
-    as `{name}.{table}`.
+    """Open the file of a published table for reading during the block: its tables are
+    `{name}.{table}`.
 
     Raises:
         EngineError: it is not there, or not as it was made.
@@ -63,7 +63,7 @@ def attached(
 
 @contextmanager
 def opened(context: Context, folder: Path, table: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection of its own to a published table, which is found as `released.{table}`."""
+    """A separate connection to a published table, as `released.{table}`."""
     with (
         engine(context.layout.work) as connection,
         attached(connection, context, folder, table, "released"),

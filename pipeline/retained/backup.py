@@ -1,9 +1,9 @@
 """Backups, and how erased people stay erased through them.
 
-A backup is a copy of what cannot be made again: the canonical store, what coaching was told, and
-the vault's cases, which stay encrypted. Key ring, storage key and derived tables are not in it: the
-first so that destroyed keys stay destroyed, the second since it would open the cases, the others
-because a night makes them.
+A backup is a copy of what cannot be rebuilt: the canonical store, the publication history, and
+the vault's cases, which stay encrypted. It does not contain the key ring, so that destroyed keys
+stay destroyed, nor the storage key, which would decrypt the cases, nor derived tables, which the
+next run rebuilds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from pathlib import Path
+
+import duckdb
 
 from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
@@ -27,7 +29,7 @@ CASES = (legal_holds.FILE, restrictions.FILE, restrictions.CONSENTS, tombstones.
 
 
 def copies(layout: Layout) -> list[Layout]:
-    """The backups in the data folder, each as a layout of its own."""
+    """The backups in the data folder, each as its own layout."""
     return [Layout(path) for path in sorted(layout.backups.glob("*")) if path.is_dir()]
 
 
@@ -51,24 +53,24 @@ def make(context: Context, now: dt.datetime) -> Path:
 
 
 def restore(context: Context, source: Path) -> int:
-    """Bring a backup's canonical store back, erased people taken out before anyone can read it.
+    """Restore a backup's canonical store; erased people are removed before anyone can read it.
 
-    Tombstones of the living vault and of the backup are replayed on the copy, beside the store.
-    Quarantined rows as delivered, which a hash cannot search, are emptied if anybody was erased
-    since. The derived stores are made by the next night, and nothing is erased by rule before it.
+    Tombstones of the current vault and of the backup are replayed on the copy, beside the store.
+    Quarantined rows as delivered, which a hash cannot search, are cleared if anybody was erased
+    since. The next run rebuilds the derived stores; nothing is erased by rule before it.
 
     Args:
-        source: a backup's folder, wherever it was kept.
+        source: a backup's folder, wherever it was stored.
 
     Returns:
-        Rows that the replay took out.
+        Rows that the replay removed.
 
     Raises:
-        PolicyError: no backup there, or one of another format.
+        PolicyError: there is no backup in the folder, or one of another format.
     """
     layout, old = context.layout, Layout(source, key_file=context.layout.storage_key)
     if not old.canonical.exists():
-        raise PolicyError("restore: the folder holds no backup")
+        raise PolicyError("restore: there is no backup in this folder")
     store_format.require_backup(old.root)
     with layout.locked():
         run_snapshot.outdate(layout)
@@ -82,14 +84,20 @@ def restore(context: Context, source: Path) -> int:
             files = [p for p in sorted(beside.glob("*/*/*.parquet")) if ".rejects." not in p.name]
             gone = tombstones.refuse(connection, layout, context.ring, known | then, files)
             if known - then:
-                for path in files:
-                    if path.name.startswith("records"):
-                        apply_edit(connection, layout, FileEdit(
-                            path, set_null_where={"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
-                        ))  # fmt: skip
-                for path in beside.glob("*/*/*.rejects.parquet"):
-                    path.unlink()
+                _clear_quarantine(connection, layout, beside, files)
         if old.publication_history.exists() and not layout.publication_history.exists():
             with atomic_build(layout.publication_history, layout.work) as fresh:
                 shutil.copytree(old.publication_history, fresh)
     return gone
+
+
+def _clear_quarantine(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, folder: Path, files: list[Path]
+) -> None:
+    """Clear rows as delivered, and remove lines that could not be split."""
+    clear = {"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
+    for path in files:
+        if path.name.startswith("records"):
+            apply_edit(connection, layout, FileEdit(path, set_null_where=clear))
+    for path in folder.glob("*/*/*.rejects.parquet"):
+        path.unlink()

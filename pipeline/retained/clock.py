@@ -1,8 +1,8 @@
-"""Is the machine's clock one to erase by? A wrong one erases what is not due, or shows what is.
+"""Can the machine's clock be trusted for erasure? A wrong one erases too early, or too late.
 
-The store is asked what it has seen: the last night, the last entry of the access log, the last
-receipt. A clock that stands before them was set back; one that stands long after them jumped, or
-nothing ran for weeks, which only people can tell apart.
+It is compared with what the store has seen: the last run, the last entry of the access log, the
+last receipt. A clock before those was set back; one long after them jumped, or nothing ran for
+weeks, and only people know which.
 """
 
 from __future__ import annotations
@@ -34,17 +34,19 @@ def require_sane(layout: Layout, now: dt.datetime) -> None:
     """Stop before anything is read or erased by a wrong clock.
 
     Raises:
-        PolicyError: with the day that the store has seen last. Whoever has looked at the clock says
-            so for a day: MILESTONES_CLOCK_IS_RIGHT=<that day>.
+        PolicyError: with the last day that the store has seen. Whoever has checked the clock can
+            confirm it for one day: MILESTONES_CLOCK_IS_RIGHT=<that day>.
     """
     today = now.astimezone(dt.UTC).date()
     last = max(_seen(layout), default=None)
     if last is None or settings().clock_is_right == today:
         return
     if today < last - BACK:
-        raise PolicyError(f"the clock says {today}, but the store has seen {last}: set it right")
+        raise PolicyError(
+            f"the clock says {today}, but the store already has data of {last}: correct the clock"
+        )
     if today > last + AHEAD:
         raise PolicyError(
-            f"the clock says {today}, and nothing has run since {last}: if both are so, set "
+            f"the clock says {today}, but nothing has run since {last}: if both are correct, set "
             f"{CONFIRMED}={today} and run again"
         )

@@ -1,7 +1,7 @@
 """Dagster's own storage: runs, events, schedules and compute logs, in SQLite or PostgreSQL.
 
-Nothing the pipeline emits holds a value; this is the net below: runs that name a person all the
-same are deleted, old runs are pruned by their own rule, and the freed bytes are overwritten.
+Nothing the pipeline emits contains a value; this is the safety net: runs that name a person all the
+same are deleted, old runs are removed by their own rule, and the freed bytes are overwritten.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DagsterStorage:
     """One Dagster instance's storage.
 
     Attributes:
-        instance: gives runs, events and logs, in files or in PostgreSQL.
+        instance: provides runs, events and logs, in files or in PostgreSQL.
     """
 
     instance: dg.DagsterInstance
@@ -41,7 +41,7 @@ class DagsterStorage:
 
     @property
     def postgres(self) -> str | None:
-        """SQLAlchemy URL where the instance lies in PostgreSQL."""
+        """SQLAlchemy URL if the instance is in PostgreSQL."""
         url: str | None = getattr(self.instance.event_log_storage, "postgres_url", None)
         return url
 
@@ -92,7 +92,7 @@ class DagsterStorage:
         return len(run_ids)
 
     def _compact(self) -> None:
-        """Write the databases anew, so that deleted rows are in no free page and no journal."""
+        """Rewrite the databases, so that deleted rows are in no free page and no journal."""
         for path in self.root.rglob("*.db"):
             with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
                 connection.execute("PRAGMA secure_delete = ON")
@@ -112,6 +112,6 @@ class DagsterStorage:
 
 
 def _tables(connection: sa.Connection) -> list[str]:
-    """Quoted names of all tables that the connection's own schemas hold."""
+    """Quoted names of all tables in the connection's own schemas."""
     quote = connection.dialect.identifier_preparer.quote
     return [quote(name) for name in sa.inspect(connection).get_table_names()]

@@ -1,7 +1,8 @@
-"""The one declared list of every place where data lies (GDPR Art. 30(1); Art. 5(2)).
+"""The data inventory: one declared list of every place where data is stored (GDPR Art. 30(1);
+Art. 5(2)).
 
-Erasure works through this list and its verification walks the data folder: a file that no place
-claims is a finding, so that a store which somebody adds and forgets to declare cannot go by.
+Erasure works through this list, and its verification walks the data folder: a file that no entry
+declares is a finding, so that a store which somebody adds and forgets to declare is noticed.
 """
 
 from __future__ import annotations
@@ -16,23 +17,24 @@ from pathlib import Path
 from pipeline.storage.layout import Layout
 
 RECORDS = "records.*"
+UNDECLARED = "undeclared files"
 
 
 @dataclass(frozen=True)
-class Place:
-    """One place.
+class InventoryEntry:
+    """One place where data is stored.
 
     Attributes:
         name: as plans and receipts call it.
-        patterns: paths below the data folder; `*` stops at no slash.
-        holds: what lies there.
+        patterns: paths below the data folder; `*` also matches slashes.
+        contents: what is stored there.
         rule: section and name in retention_rules.yaml.
-        erased_by: what happens there when something is due.
+        erased_by: what happens there when something is past retention.
     """
 
     name: str
     patterns: tuple[str, ...]
-    holds: str
+    contents: str
     rule: str
     erased_by: str
 
@@ -40,96 +42,242 @@ class Place:
     def _matcher(self) -> re.Pattern[str]:
         return re.compile("|".join(translate(pattern) for pattern in self.patterns))
 
-    def claims(self, relative: str) -> bool:
+    def declares(self, relative: str) -> bool:
+        """Does the entry cover this path below the data folder?"""
         return bool(self._matcher.match(relative))
 
 
-PLACES = (
-    Place("format", ("format.json",), "the number of this data folder's format",
-          RECORDS, "kept as long as the folder; it names nobody"),
-    Place("raw deliveries", ("landing/*",), "files as the sources delivered them",
-          "storage.raw_deliveries", "the whole delivery is removed once the store has taken it in"),
-    Place("quarantine", ("store/canonical/*.rejects.parquet",), "lines that could not be split",
-          "storage.quarantine", "the file is rewritten without them"),
-    Place("roster", ("store/canonical/*/roster-*.parquet",), "names, addresses, managers",
-          "storage.roster", "the file is rewritten without superseded and old rows"),
-    Place("canonical records", ("store/canonical/*/records-*.parquet",
-                                "store/canonical/*/delivery.json"),
-          "typed records; quarantined rows as delivered", RECORDS,
-          "the drop's files are rewritten without the due rows"),
-    Place("classified", ("store/classified/*",), "the record that holds of every milestone; "
-          "whom the rows name, counted", RECORDS, "the touched months are rewritten, and counted"),
-    Place("pseudonymized", ("store/pseudonymized/*",), "rows per purpose under pseudonyms",
-          "tables.*", "the touched months are made anew"),
-    Place("told figures", ("store/publication_history/*",),
-          "what coaching was told, so that it is told once", "storage.aggregates",
-          "old periods, and teams of managers who are gone, are dropped"),
-    Place("reconciliation", ("store/reconciliation/*.json",), "counts per night",
-          "storage.reconciliation", "old files are removed"),
-    Place("identity vault", ("vault/identities-*.parquet", "vault/reference_values.parquet"),
-          "who is behind a pseudonym; the deny-list", RECORDS,
-          "entries of people without a record are dropped, last of all"),
-    Place("key ring", ("vault/keyring.json",), "keys per purpose and epoch",
-          "storage.key_epochs", "retired epochs are destroyed"),
-    Place("storage key", ("vault/storage.key",), "opens what is encrypted in this list",
-          "storage.key_epochs", "kept as long as the store"),
-    Place("cases", ("vault/holds.json.enc", "vault/restrictions.json.enc", "vault/consents.json.enc"),
-          "legal holds, restrictions, objections, consents",
-          "storage.requests", "ended with their case"),
-    Place("staff", ("vault/staff.json.enc",), "who works with the data, in which roles",
-          "storage.staff", "entries of erased people are dropped; the others with their role"),
-    Place("used sign-offs", ("vault/signed-off/*",), "which sign-off was used up",
-          "logs.access_log", "removed once expired, by the next one used"),
-    Place("demo keys", ("vault/demo-keys/*",), "what the demo's staff sign with",
-          "storage.staff", "a real company has none; its people keep their keys"),
-    Place("approvals", ("governance/*",), "policies as they were signed, and by whom",
-          "storage.approvals", "old ones are removed whole"),
-    Place("tombstones", ("vault/tombstones.json.enc",), "keyed hashes of erased people",
-          "storage.tombstones", "old ones are dropped"),
-    Place("requests", ("vault/requests/*.json.enc",), "requests of data subjects and their states",
-          "storage.requests", "identifiers at completion, the record after its window"),
-    Place("packages", ("vault/packages/*",), "answers to access requests",
-          "storage.packages", "old ones are removed"),
-    Place("work lists", ("vault/erasures/*",), "what an erasure under way has to do",
-          RECORDS, "removed at completion"),
-    Place("access log", ("vault/access/*",), "who opened individual rows, and why",
-          "logs.access_log", "old segments, of a day each, are removed whole"),
-    Place("access log's key", ("vault/access-key.*",), "signs entries; verifies them",
-          "logs.access_log", "kept as long as the log"),
-    Place("releases", ("releases/*",), "published tables, one file per audience",
-          "tables.*", "survivors are written to a fresh file, the old one is removed"),
-    Place("pilots", ("pilot/*",), "files of a pilot group, made under a changed policy",
-          "tables.*", "removed whole with every release"),
-    Place("receipts", ("receipts/*.json",), "proofs of erasure; counts and hashes",
-          "storage.receipts", "old ones are removed"),
-    Place("backups", ("backups/*",), "copies of store and vault", "storage.backups",
-          "erased like the store itself; whole ones are removed after the window"),
-    Place("work", ("work/*", "lock*", "running"),
-          "files under construction, spill, staged tables", RECORDS,
-          "emptied before every verification"),
-    Place("Dagster", ("dagster/*",), "runs, events, schedules, compute logs",
-          "storage.dagster_runs", "old runs, and runs that name the person, are deleted"),
-)  # fmt: skip
+INVENTORY = (
+    InventoryEntry(
+        "format",
+        ("format.json",),
+        "the number of this data folder's format",
+        RECORDS,
+        "stored as long as the folder; it names nobody",
+    ),
+    InventoryEntry(
+        "raw deliveries",
+        ("landing/*",),
+        "files as the sources delivered them",
+        "storage.raw_deliveries",
+        "the whole delivery is removed once it has been ingested",
+    ),
+    InventoryEntry(
+        "quarantine",
+        ("store/canonical/*.rejects.parquet",),
+        "lines that could not be split into fields",
+        "storage.quarantine",
+        "the file is rewritten without them",
+    ),
+    InventoryEntry(
+        "roster",
+        ("store/canonical/*/roster-*.parquet",),
+        "names, addresses, managers",
+        "storage.roster",
+        "the file is rewritten without superseded and old rows",
+    ),
+    InventoryEntry(
+        "canonical records",
+        ("store/canonical/*/records-*.parquet", "store/canonical/*/delivery.json"),
+        "typed records; quarantined rows as delivered",
+        RECORDS,
+        "the delivery's files are rewritten without the rows past retention",
+    ),
+    InventoryEntry(
+        "classified",
+        ("store/classified/*",),
+        "the current record of every milestone; counts of the people named",
+        RECORDS,
+        "the months affected are rewritten and counted again",
+    ),
+    InventoryEntry(
+        "pseudonymized",
+        ("store/pseudonymized/*",),
+        "rows per audience under pseudonyms",
+        "tables.*",
+        "the months affected are rebuilt",
+    ),
+    InventoryEntry(
+        "publication history",
+        ("store/publication_history/*",),
+        "coaching figures as published, so that each is published once",
+        "storage.aggregates",
+        "old periods, and teams of managers without a record, are removed",
+    ),
+    InventoryEntry(
+        "reconciliation",
+        ("store/reconciliation/*.json",),
+        "counts per run",
+        "storage.reconciliation",
+        "old files are removed",
+    ),
+    InventoryEntry(
+        "identity vault",
+        ("vault/identities-*.parquet", "vault/reference_values.parquet"),
+        "who is behind each pseudonym; the denylist",
+        RECORDS,
+        "entries of people without a record are removed, last of all",
+    ),
+    InventoryEntry(
+        "key ring",
+        ("vault/keyring.json",),
+        "keys per audience and epoch",
+        "storage.key_epochs",
+        "retired epochs are destroyed",
+    ),
+    InventoryEntry(
+        "storage key",
+        ("vault/storage.key",),
+        "decrypts what is encrypted in this list",
+        "storage.key_epochs",
+        "stored as long as the data",
+    ),
+    InventoryEntry(
+        "cases",
+        ("vault/holds.json.enc", "vault/restrictions.json.enc", "vault/consents.json.enc"),
+        "legal holds, restrictions, objections, consents",
+        "storage.requests",
+        "removed when the case ends",
+    ),
+    InventoryEntry(
+        "staff",
+        ("vault/staff.json.enc",),
+        "who works with the data, in which roles",
+        "storage.staff",
+        "entries of erased people are removed; the others with their role",
+    ),
+    InventoryEntry(
+        "used sign-offs",
+        ("vault/signed-off/*",),
+        "which sign-offs were used",
+        "logs.access_log",
+        "removed once expired, when the next one is used",
+    ),
+    InventoryEntry(
+        "demo keys",
+        ("vault/demo-keys/*",),
+        "what the demo's staff sign with",
+        "storage.staff",
+        "only in the demo; elsewhere people keep their own keys",
+    ),
+    InventoryEntry(
+        "approvals",
+        ("governance/*",),
+        "policies as they were signed, and by whom",
+        "storage.approvals",
+        "old ones are removed whole",
+    ),
+    InventoryEntry(
+        "tombstones",
+        ("vault/tombstones.json.enc",),
+        "keyed hashes of erased people",
+        "storage.tombstones",
+        "old ones are removed",
+    ),
+    InventoryEntry(
+        "requests",
+        ("vault/requests/*.json.enc",),
+        "requests of data subjects and their states",
+        "storage.requests",
+        "identifiers at completion, the record when it is past retention",
+    ),
+    InventoryEntry(
+        "packages",
+        ("vault/packages/*",),
+        "answers to access requests",
+        "storage.packages",
+        "old ones are removed",
+    ),
+    InventoryEntry(
+        "work lists",
+        ("vault/erasures/*",),
+        "what an erasure under way has to do",
+        RECORDS,
+        "removed at completion",
+    ),
+    InventoryEntry(
+        "access log",
+        ("vault/access/*",),
+        "who opened individual rows, and why",
+        "logs.access_log",
+        "old segments, one per day, are removed whole",
+    ),
+    InventoryEntry(
+        "access log key",
+        ("vault/access-key.*",),
+        "signs and verifies entries",
+        "logs.access_log",
+        "stored as long as the log",
+    ),
+    InventoryEntry(
+        "releases",
+        ("releases/*",),
+        "published tables, one file per audience",
+        "tables.*",
+        "the remaining rows are written to a new file, the old one is removed",
+    ),
+    InventoryEntry(
+        "pilots",
+        ("pilot/*",),
+        "files of a pilot group, made under a changed policy",
+        "tables.*",
+        "removed whole with every release",
+    ),
+    InventoryEntry(
+        "receipts",
+        ("receipts/*.json",),
+        "proofs of erasure; counts and hashes",
+        "storage.receipts",
+        "old ones are removed",
+    ),
+    InventoryEntry(
+        "backups",
+        ("backups/*",),
+        "copies of store and vault",
+        "storage.backups",
+        "erased like the store itself; whole ones are removed when past retention",
+    ),
+    InventoryEntry(
+        "work",
+        ("work/*", "lock*", "running"),
+        "files under construction, spill, staged tables",
+        RECORDS,
+        "emptied before every verification",
+    ),
+    InventoryEntry(
+        "Dagster",
+        ("dagster/*",),
+        "runs, events, schedules, compute logs",
+        "storage.dagster_runs",
+        "old runs, and runs that name the person, are deleted",
+    ),
+)
 # Great Expectations keeps its results in memory: its context is ephemeral and writes no file.
 
 
-def place_of(relative: str) -> Place | None:
-    """The place that claims a path below the data folder; the first one on the list."""
-    return next((place for place in PLACES if place.claims(relative)), None)
+def entry_of(relative: str) -> InventoryEntry | None:
+    """The entry that declares a path below the data folder; the first one in the list."""
+    return next((entry for entry in INVENTORY if entry.declares(relative)), None)
+
+
+def entry_name(relative: str) -> str:
+    """The name of the entry that declares a path, as plans, receipts and messages use it."""
+    entry = entry_of(relative)
+    return entry.name if entry else UNDECLARED
 
 
 def files(layout: Layout) -> Iterator[tuple[str, Path]]:
-    """Every file below the data folder, with its path as places name it."""
+    """Every file below the data folder, with its path as the inventory's patterns have it."""
     for path in sorted(layout.root.rglob("*")):
         if path.is_file() and not path.is_symlink():
             yield path.relative_to(layout.root).as_posix(), path
 
 
 def undeclared_files(layout: Layout) -> list[str]:
-    """Folders of files that no place claims; file names could be personal and stay inside."""
+    """Folders of files that no entry declares; file names could be personal and are not shown."""
     found = {
         (Path(relative).parts[0] if "/" in relative else "(data folder)", Path(relative).suffix)
         for relative, _ in files(layout)
-        if place_of(relative) is None
+        if entry_of(relative) is None
     }
     return sorted(f"{folder} (*{suffix or 'no suffix'})" for folder, suffix in found)

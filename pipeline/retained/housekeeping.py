@@ -1,4 +1,4 @@
-"""Places whose things grow old as wholes: files, entries of lists, releases of keys."""
+"""What is removed as a whole when it is past retention: files, list entries, key epochs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.policy.windows import cutoff
 from pipeline.retained.past_retention import PlanItem, last_day
 from pipeline.subjects import request_register, tombstones
 
-# Files and folders that carry the day they were made in front of their name.
+# Files and folders whose names start with the day they were made.
 DATED = {
     "store/reconciliation/*.json": StorageRule.RECONCILIATION,
     "receipts/*.json": StorageRule.RECEIPTS,
@@ -34,78 +34,85 @@ def _made_on(path: Path) -> dt.date | None:
 
 
 def old_paths(context: Context, now: dt.datetime) -> Iterator[tuple[StorageRule, Path]]:
-    """Whole files and folders past their window."""
+    """Whole files and folders past retention."""
     for pattern, storage_rule in DATED.items():
-        last = last_day(context, storage_rule, now)
+        last = last_day(context.rules, storage_rule, now)
         for path in sorted(context.layout.root.glob(pattern)):
             made = _made_on(path)
             if made is not None and made <= last:
                 yield storage_rule, path
-    last = last_day(context, StorageRule.REQUESTS, now)
+    last = last_day(context.rules, StorageRule.REQUESTS, now)
     for request in request_register.every(context.layout):
         if request.closed_on and request.closed_on <= last:
             yield StorageRule.REQUESTS, request_register.path(context.layout, request.name)
 
 
 def _tombstones(context: Context, now: dt.datetime) -> tuple[list[dict[str, str]], int]:
-    """Those that stay, and how many are past their window."""
-    last = last_day(context, StorageRule.TOMBSTONES, now)
-    told = tombstones.entries(context.layout)
-    kept = [one for one in told if dt.date.fromisoformat(one["made_on"]) > last]
-    return kept, len(told) - len(kept)
+    """Those that stay, and how many are past retention."""
+    last = last_day(context.rules, StorageRule.TOMBSTONES, now)
+    entries = tombstones.entries(context.layout)
+    staying = [one for one in entries if dt.date.fromisoformat(one["made_on"]) > last]
+    return staying, len(entries) - len(staying)
 
 
 def expired_before(context: Context, now: dt.datetime) -> dt.date:
-    """Segments of the access log of earlier days are past their window."""
+    """Segments of the access log from before this day are past retention."""
     rule = context.rules.logs[Log.ACCESS_LOG]
     return cutoff(context.rules, None, now, rule.duration).day + dt.timedelta(days=1)
 
 
 def _segments(context: Context, now: dt.datetime) -> list[str]:
-    """Segments of the access log past their window."""
+    """Segments of the access log past retention."""
     first = expired_before(context, now).isoformat()
-    return [last_day for last_day in AccessLog(context.layout).kept.days() if last_day < first]
+    return [day for day in AccessLog(context.layout).kept.days() if day < first]
 
 
-def lines(context: Context, now: dt.datetime) -> list[PlanItem]:
-    """Plan lines of everything that grows old as a whole."""
+def items(context: Context, now: dt.datetime) -> Iterator[PlanItem]:
+    """Plan items of everything that is removed as a whole."""
     found: dict[StorageRule, int] = {}
-    for storage_rule, _ in old_paths(context, now):
-        found[storage_rule] = found.get(storage_rule, 0) + 1
-    told = [
-        PlanItem(storage_rule.replace("_", " "), "old ones, whole", f"storage.{storage_rule}", n, 0,
-             ", ".join(p for p, k in DATED.items() if k is storage_rule) or "vault/requests")
-        for storage_rule, n in found.items()
-    ]  # fmt: skip
+    for rule, _ in old_paths(context, now):
+        found[rule] = found.get(rule, 0) + 1
+    for rule, n in found.items():
+        where = ", ".join(p for p, of in DATED.items() if of is rule) or "vault/requests"
+        yield _item(rule.replace("_", " "), "old ones, whole", f"storage.{rule}", n, where)
     _, gone = _tombstones(context, now)
     if gone:
-        told.append(PlanItem("tombstones", "old entries", f"storage.{StorageRule.TOMBSTONES}", gone, 0,
-                         f"vault/{tombstones.FILE}"))  # fmt: skip
+        rule, where = StorageRule.TOMBSTONES, f"vault/{tombstones.FILE}"
+        yield _item("tombstones", "old entries", f"storage.{rule}", gone, where)
     if segments := _segments(context, now):
-        told.append(PlanItem("access log", "old segments, whole", f"logs.{Log.ACCESS_LOG}",
-                         len(segments), 0, "vault/access"))  # fmt: skip
-    old = context.ring.retired(last_day(context, StorageRule.KEY_EPOCHS, now))
-    if old:
-        told.append(PlanItem("key ring", "retired epochs", f"storage.{StorageRule.KEY_EPOCHS}", len(old), 0,
-                         ", ".join(f"epoch {epoch}" for epoch in old)))  # fmt: skip
-    return told
+        rule_name = f"logs.{Log.ACCESS_LOG}"
+        yield _item("access log", "old segments", rule_name, len(segments), "vault/access")
+    if old := _retired_epochs(context, now):
+        where = ", ".join(f"epoch {epoch}" for epoch in old)
+        rule_name = f"storage.{StorageRule.KEY_EPOCHS}"
+        yield _item("key ring", "retired epochs", rule_name, len(old), where)
+
+
+def _item(place: str, what: str, rule: str, due: int, where: str) -> PlanItem:
+    """A plan item of which nothing is held."""
+    return PlanItem(place, what, rule, due, 0, where)
+
+
+def _retired_epochs(context: Context, now: dt.datetime) -> list[int]:
+    """Epochs whose keys are past retention."""
+    return list(context.ring.retired(last_day(context.rules, StorageRule.KEY_EPOCHS, now)))
 
 
 def clear(context: Context, now: dt.datetime, note: Callable[[str, str, int], None]) -> None:
-    """Remove what is past its window; every removal is noted before it is done."""
+    """Remove what is past retention; every removal is noted before it is done."""
     for storage_rule, path in list(old_paths(context, now)):
         note(f"storage.{storage_rule}", path.name, 1)
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
-    kept, gone = _tombstones(context, now)
+    staying, gone = _tombstones(context, now)
     if gone:
         note(f"storage.{StorageRule.TOMBSTONES}", tombstones.FILE, gone)
-        tombstones.write(context.layout, kept)
+        tombstones.write(context.layout, staying)
     for segment in _segments(context, now):
         note(f"logs.{Log.ACCESS_LOG}", segment, 1)
         AccessLog(context.layout).expire(segment)
-    for epoch in context.ring.retired(last_day(context, StorageRule.KEY_EPOCHS, now)):
+    for epoch in _retired_epochs(context, now):
         note(f"storage.{StorageRule.KEY_EPOCHS}", f"epoch {epoch}", 1)
         context.ring.destroy(epoch)

@@ -1,14 +1,15 @@
-"""Deletion: plan → look at holds and rules again → erase → verify → receipt.
+"""Erasure: plan → check holds and rules again → erase → verify → receipt.
 
-Every step can be cut off by a crash; one more run finds the journal and reaches the same end.
-Each file is swapped only after its proof is on disk, so a receipt never says more than was done,
-and it is written only after the stores themselves were asked.
+Every step can be interrupted by a crash; the next run finds the journal and reaches the same end.
+Each file is swapped only after its proof is on disk, so a receipt never claims more than was done,
+and it is written only after the stores themselves were searched.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pipeline.access import staff
 from pipeline.classified import population
 from pipeline.context import Context
 from pipeline.errors import ErasureError
-from pipeline.raw import deliveries as landing
+from pipeline.raw import deliveries as raw
 from pipeline.retained import backup, housekeeping, past_retention, plan, rebuild, receipts, verify
 from pipeline.retained.journal import PERSON, RETENTION, ErasureJob, Journal, fresh_name, pending
 from pipeline.retained.past_retention import PlanItem
@@ -28,45 +29,35 @@ from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.file_edit import EditResult, FileEdit, apply_edit
 from pipeline.storage.files import fsync
+from pipeline.storage.layout import Layout
+from pipeline.storage.sql import Sql
 from pipeline.subjects import legal_holds, request_register, restrictions, tombstones
 from pipeline.subjects.identity import Subject, find, references
 
 
 def dry_run(context: Context, now: dt.datetime) -> list[PlanItem]:
-    """What a deletion at `now` would do. Changes nothing."""
+    """What an erasure at `now` would do. Changes nothing."""
     with engine(context.layout.work) as connection:
-        return plan.by_rule(connection, context, now)
+        return plan.by_rule(connection, context, now).items
 
 
-def _open(connection: duckdb.DuckDBPyConnection, context: Context, order: ErasureJob) -> Journal:
-    """Store the work list and then the order; from here on the deed will be done."""
-    journal = Journal(context.layout, order.name)
+def _open(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, job: ErasureJob, records: Sql
+) -> Journal:
+    """Store the work list and then the job; from here on the erasure will be executed."""
+    journal = Journal(layout, job.name)
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listed = "SELECT record_key, deliveries, period FROM due WHERE NOT held"
-    encryption.write_table(connection, context.layout, listed, journal.work_list)
+    listed = f"SELECT record_key, deliveries, period FROM {records} WHERE NOT held"
+    encryption.write_table(connection, layout, listed, journal.work_list)
     fsync(journal.folder)
-    journal.open(order)
+    journal.open(job)
     return journal
 
 
-def _edits_of(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    order: ErasureJob,
-    subject: Subject | None,
-) -> list[FileEdit]:
-    if subject is None:
-        return past_retention.edits(connection, context, order.now)
-    return edits_of_person(context.layout, subject)
-
-
 def _apply(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    journal: Journal,
-    edits: list[FileEdit],
+    connection: duckdb.DuckDBPyConnection, layout: Layout, journal: Journal, edits: list[FileEdit]
 ) -> None:
-    layout = context.layout
+    """Apply file edits, each recorded in the journal before it takes effect."""
 
     def before_swap(done: EditResult, fresh: Path) -> None:
         population.change(connection, layout, layout.root / done.file, fresh)
@@ -76,186 +67,251 @@ def _apply(
         apply_edit(connection, layout, edit, before_swap)
 
 
-def _select_again(
+def _erase_stores(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
-    order: ErasureJob,
+    journal: Journal,
     subject: Subject | None,
 ) -> None:
-    """Just before the deed: the rules and holds of this moment over the rows of this moment.
+    """Erase from the canonical, classified and pseudonymized stores.
 
-    The classified rows go last of a record, so until they are gone they tell what is due.
+    The rules and holds of this moment apply to the rows of this moment. The classified rows of a
+    record go last, so until they are gone they show what there is to erase.
     """
+    layout, now = context.layout, journal.job().now
     if subject is None:
-        past_retention.select_past_retention(connection, context, order.now)
+        records = past_retention.select_past_retention(connection, context, now)
     else:
-        plan.of_person(connection, context, subject)
-
-
-def _erase_stores(
-    connection: duckdb.DuckDBPyConnection, context: Context, order: ErasureJob, journal: Journal,
-    subject: Subject | None,
-) -> None:  # fmt: skip
-    layout = context.layout
-    _select_again(connection, context, order, subject)
+        records = plan.of_person(connection, context, subject).records
     population.take(connection, layout)
-    _apply(connection, context, journal, _edits_of(connection, context, order, subject))
     if subject is None:
-        gone = "record_key IN (SELECT record_key FROM due WHERE NOT held)"
-        touched = rebuild.months(connection, "SELECT DISTINCT period FROM due WHERE NOT held")
-        edits = rebuild.classified_edits(context, touched, gone)
+        edits = past_retention.edits(connection, context, records, now)
+        classified = rebuild.classified_edits(connection, layout, records)
     else:
-        edits = classified_edits_of_person(layout, subject)
-    _apply(connection, context, journal, edits)
+        edits = edits_of_person(layout, subject)
+        classified = classified_edits_of_person(layout, subject)
+    _apply(connection, layout, journal, edits)
+    _apply(connection, layout, journal, classified)
     population.sum_up(connection)
-    _apply(connection, context, journal, rebuild.small_departments(connection, context))
+    small = rebuild.small_departments(
+        connection, layout, Sql(population.PEOPLE), context.data_map.least_people
+    )
+    _apply(connection, layout, journal, small)
     population.put(connection, layout)
+    months = _months_affected(connection, layout, journal)
+    rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
+
+
+def _months_affected(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, journal: Journal
+) -> set[str]:
+    """Folders of the months that the work list names or an edit has changed."""
     work_list = encryption.rows(connection, layout, journal.work_list)
-    listed = f"SELECT DISTINCT period FROM {work_list}"
-    months = rebuild.months(connection, listed) | {
+    return rebuild.months(connection, f"SELECT DISTINCT period FROM {work_list}") | {
         done.file.split("/")[2]
         for done in journal.edits()
         if done.file.startswith("store/classified/")
     }
-    rebuild.rebuild_pseudonymized(connection, context, months, order.now, journal)
 
 
-def _publish(connection: duckdb.DuckDBPyConnection, context: Context, order: ErasureJob) -> None:
-    """The released tables without what went, through the gate."""
+def _publish(connection: duckdb.DuckDBPyConnection, context: Context, erasure: str) -> None:
+    """Publish the tables without what was erased, through the gate."""
     rebuild.rebuild_reference_values(connection, context)
-    rebuild.publish_survivors(connection, context, order.name)
+    rebuild.publish_survivors(connection, context, erasure)
 
 
-def _raw_deliveries(
-    context: Context, order: ErasureJob, journal: Journal, subject: Subject | None
-) -> None:
-    """Remove raw deliveries: those past their window, or those that name the person.
+def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None) -> None:
+    """Remove raw deliveries: those past retention, or those that name the person.
 
     Raises:
-        ErasureError: a delivery that names the person was never ingested; nothing else holds it.
+        ErasureError: a delivery that names the person was never ingested, so its contents are
+            nowhere else.
     """
     layout = context.layout
     if subject is None:
-        deliveries, _ = past_retention.raw_deliveries(context, order.now)
+        found, _ = past_retention.raw_deliveries(layout, context.rules, journal.job().now)
     else:
-        deliveries = landing.deliveries_naming(layout, subject.free_text)
-    unread = [d for d in deliveries if not landing.is_ingested(layout, d)]
+        found = raw.deliveries_naming(layout, subject.free_text)
+    unread = [delivery for delivery in found if not raw.is_ingested(layout, delivery)]
     if unread:
         raise ErasureError(
-            "raw deliveries: never ingested, run them first: " + ", ".join(map(str, unread))
+            "raw deliveries: never ingested, run the pipeline for them first: "
+            + ", ".join(map(str, unread))
         )
-    # A removal that was cut off can have left files that do not name the person.
-    begun = {
-        delivery
-        for delivery in landing.deliveries(layout)
-        if str(delivery) in journal.noted("raw deliveries")
-    }
-    for delivery in sorted({*deliveries, *begun}):
+    # A removal that was interrupted can have left files that do not name the person.
+    noted = journal.noted("raw deliveries")
+    begun = {delivery for delivery in raw.deliveries(layout) if str(delivery) in noted}
+    for delivery in sorted({*found, *begun}):
         journal.note("raw deliveries", str(delivery))
-        landing.remove(layout, delivery)
+        raw.remove(layout, delivery)
+
+
+def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None:
+    """Erase a person from the registers, and leave a tombstone."""
+    tombstones.add(context, subject.ids, today)
+    restrictions.release(context.layout, subject.person)
+    restrictions.withdraw(context.layout, subject.person)
+    request_register.forget(context.layout, subject.ids)
+    staff.forget(context.layout, subject.ids)
+
+
+def _erase_runs(
+    context: Context, journal: Journal, runs: RunStorage, subject: Subject | None, pattern: str
+) -> None:
+    """Delete old Dagster runs, and those that name the person."""
+    pruned = runs.prune(past_retention.runs_before(context.rules, journal.job().now))
+    journal.note("Dagster runs", "past retention", pruned)
+    if subject is not None:
+        journal.note("Dagster runs", "naming the person", runs.forget(pattern))
+
+
+@dataclass
+class _Stopwatch:
+    """How long the parts of an erasure take, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    last: float = field(default_factory=time.perf_counter)
+
+    def lap(self, part: str) -> None:
+        """Everything since the last lap was this part."""
+        now = time.perf_counter()
+        self.seconds[part], self.last = now - self.last, now
+
+
+def _erase(
+    context: Context,
+    journal: Journal,
+    runs: RunStorage | None,
+    clock: dt.datetime,
+    watch: _Stopwatch,
+) -> tuple[Subject | None, str]:
+    """Erase everything that the job is about; returns the person and the pattern of everything that
+    refers to them, for the erasure of a person."""
+    layout, job = context.layout, journal.job()
+    subject, pattern = journal.subject() if job.identifier is not None else (None, "")
+    with engine(layout.work) as connection:
+        if subject is not None:
+            _erase_registers(context, subject, clock.date())
+        _erase_stores(connection, context, journal, subject)
+        if subject is not None:
+            for copy in backup.copies(layout):
+                _apply(connection, layout, journal, edits_of_person(copy, subject))
+        watch.lap("stores")
+        _publish(connection, context, job.name)
+        watch.lap("release")
+        rebuild.forget_identities(connection, layout)
+    _raw_deliveries(context, journal, subject)
+    if subject is None:
+        housekeeping.clear(context, job.now, journal.note)
+    if runs is not None:
+        _erase_runs(context, journal, runs, subject, pattern)
+    if subject is not None:
+        rebuild.forget_packages(layout, pattern)
+    rebuild.empty_work(layout)
+    return subject, pattern
 
 
 def _execute(
     context: Context, journal: Journal, runs: RunStorage | None, clock: dt.datetime
 ) -> dict[str, Any]:
-    layout, order = context.layout, journal.order()
-    if receipts.path(layout, order.name).exists():
+    """Erase, verify and write the receipt.
+
+    Raises:
+        ErasureError: something is left; the erasure stays open and the next run continues it.
+    """
+    layout, job = context.layout, journal.job()
+    if receipts.path(layout, job.name).exists():
         # Killed between receipt and closing: everything was done and verified.
         journal.close()
-        return receipts.read(layout, order.name)
-    seconds = {}
-    start = time.perf_counter()
+        return receipts.read(layout, job.name)
+    watch = _Stopwatch()
+    subject, pattern = _erase(context, journal, runs, clock, watch)
     with engine(layout.work) as connection:
-        subject, pattern = None, ""
-        if order.identifier is not None:
-            subject, pattern = journal.subject()
-            tombstones.add(context, subject.ids, clock.date())
-            restrictions.release(layout, subject.person)
-            restrictions.withdraw(layout, subject.person)
-            request_register.forget(layout, subject.ids)
-            staff.forget(layout, subject.ids)
-        _erase_stores(connection, context, order, journal, subject)
-        if subject is not None:
-            for copy in backup.copies(layout):
-                _apply(connection, context, journal, edits_of_person(copy, subject))
-        seconds["stores"] = time.perf_counter() - start
-        _publish(connection, context, order)
-        seconds["release"] = time.perf_counter() - start - seconds["stores"]
-        rebuild.forget_identities(connection, context)
-        _raw_deliveries(context, order, journal, subject)
-        if subject is None:
-            housekeeping.clear(context, order.now, journal.note)
-        if runs is not None:
-            pruned = runs.prune(past_retention.runs_before(context, order.now))
-            journal.note("Dagster runs", "past their window", pruned)
-            if subject is not None:
-                journal.note("Dagster runs", "naming the person", runs.forget(pattern))
-        if subject is not None:
-            rebuild.forget_packages(layout, pattern)
-    rebuild.empty_work(layout)
-    with engine(layout.work) as connection:
-        left = verify.require_gone(connection, context, order, journal, subject, pattern, runs)
-    seconds["verification and rest"] = time.perf_counter() - start - sum(seconds.values())
-    receipts.write(layout, order.name, receipts.contents(order, journal, left, seconds))
+        left = verify.require_gone(connection, context, journal, subject, pattern, runs)
+    watch.lap("verification and rest")
+    contents = receipts.contents(job, journal, left, watch.seconds)
+    receipts.write(layout, job.name, contents)
     journal.close()
-    return receipts.read(layout, order.name)
+    return receipts.read(layout, job.name)
 
 
 def resume(context: Context, runs: RunStorage | None, clock: dt.datetime) -> list[dict[str, Any]]:
-    """Finish every erasure that was cut off; returns their receipts."""
-    cut_off = pending(context.layout)
-    if cut_off:
+    """Finish every erasure that was interrupted; returns their receipts."""
+    interrupted = pending(context.layout)
+    if interrupted:
         population.forget(context.layout)
-    return [_execute(context, one, runs, clock) for one in cut_off]
+    return [_execute(context, one, runs, clock) for one in interrupted]
+
+
+def _new_job(
+    context: Context,
+    kind: str,
+    now: dt.datetime,
+    items: list[PlanItem],
+    identifier: str | None = None,
+    request: str | None = None,
+) -> ErasureJob:
+    """A job under a fresh name."""
+    return ErasureJob(
+        name=fresh_name(),
+        kind=kind,
+        as_of=now.isoformat(),
+        rules_sha256=context.rules_sha256,
+        identifier=identifier,
+        request=request,
+        plan=[vars(item) for item in items],
+    )
 
 
 def retain(
     context: Context, now: dt.datetime, runs: RunStorage | None = None
 ) -> list[dict[str, Any]]:
-    """The scheduled deletion: finish what was cut off, then erase what is past its window.
+    """The scheduled erasure: finish what was interrupted, then erase what is past retention.
 
     Returns:
-        Receipts, the last one this run's own.
+        Receipts, this run's own last.
 
     Raises:
-        PolicyError: a stale hold, or a store that no night has classified.
-        ErasureError: something is left; the order stays open and the next run goes on.
+        PolicyError: a hold is overdue for review, or the store is not classified yet.
+        ErasureError: something is left; the erasure stays open and the next run continues it.
     """
     with context.layout.locked():
         legal_holds.require_reviewed(context.layout, now.date())
         done = resume(context, runs, now)
         with engine(context.layout.work) as connection:
-            lines = plan.by_rule(connection, context, now)
-            order = ErasureJob(fresh_name(), RETENTION, now.isoformat(), context.rules_sha256, None,
-                          None, [vars(line) for line in lines])  # fmt: skip
-            journal = _open(connection, context, order)
+            found = plan.by_rule(connection, context, now)
+            job = _new_job(context, RETENTION, now, found.items)
+            journal = _open(connection, context.layout, job, found.records)
         return [*done, _execute(context, journal, runs, now)]
 
 
 def erase_person(
-    context: Context, identifier: str | None, request: str | None, now: dt.datetime,
+    context: Context,
+    identifier: str | None,
+    request: str | None,
+    now: dt.datetime,
     runs: RunStorage | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Erase everything of one person (GDPR Art. 17); the vault's entry goes last.
 
     Raises:
-        PolicyError: a hold keeps some of it.
+        PolicyError: a hold applies to some of it.
         ErasureError: as `retain`.
     """
-    with context.layout.locked():
+    layout = context.layout
+    with layout.locked():
         resume(context, runs, now)
-        done = receipts.of_request(context.layout, request) if request else None
+        done = receipts.of_request(layout, request) if request else None
         if done:
-            # This very request was cut off, and has been finished by this run or another.
+            # This very request was interrupted, and has been finished by this run or another.
             return done
         if identifier is None:
-            raise ErasureError("the request's person was forgotten, and no receipt tells of it")
-        with engine(context.layout.work) as connection:
-            subject = find(connection, context.layout, identifier)
-            lines = plan.of_person(connection, context, subject)
-            order = ErasureJob(fresh_name(), PERSON, now.isoformat(), context.rules_sha256,
-                          identifier, request, [vars(line) for line in lines])  # fmt: skip
-            folder = Journal(context.layout, order.name)
-            folder.keep_subject(subject, references(connection, context.layout, subject))
-            journal = _open(connection, context, order)
+            raise ErasureError("the request's person is already erased, but there is no receipt")
+        with engine(layout.work) as connection:
+            subject = find(connection, layout, identifier)
+            found = plan.of_person(connection, context, subject)
+            job = _new_job(context, PERSON, now, found.items, identifier, request)
+            refs = references(connection, layout, subject)
+            Journal(layout, job.name).keep_subject(subject, refs)
+            journal = _open(connection, layout, job, found.records)
         return _execute(context, journal, runs, now)

@@ -1,8 +1,8 @@
-"""What is due: the temporary tables and the edits of a deletion by rule.
+"""What is past retention: the records, and the file edits that erase them.
 
 The classified store is the index: each of its rows names the record through all its revisions
-(`record_key`) and the deliveries that hold one. So only months that can be due are read, and only deliveries
-that hold something due are rewritten.
+(`record_key`) and the deliveries that contain one. So only months that can have something past
+retention are read, and only deliveries that contain some of it are rewritten.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import duckdb
 from pipeline.classified.models import PERIOD, RECORD_KEY
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
-from pipeline.policy.retention import RecordType, StorageRule
+from pipeline.policy.retention import RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import (
     cutoff,
     kept_until,
@@ -29,15 +29,21 @@ from pipeline.policy.windows import (
 from pipeline.raw import deliveries
 from pipeline.storage import relations
 from pipeline.storage.file_edit import FileEdit
+from pipeline.storage.layout import Layout
 from pipeline.storage.relations import parquet
 from pipeline.storage.schema import CLASSIFIED
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql, literal, literals
 from pipeline.subjects import legal_holds
 
 
 @dataclass(frozen=True)
 class PlanItem:
-    """One line of a plan: how much of what is due, by which rule, and where it lies."""
+    """One line of a plan: what is due for erasure, how much of it, by which rule, and where.
+
+    Attributes:
+        place: as the data inventory calls it.
+        due: how many are past retention. held: how many of those stay, by a hold or otherwise.
+    """
 
     place: str
     what: str
@@ -48,19 +54,19 @@ class PlanItem:
 
     @property
     def by_record(self) -> bool:
-        """Does the line count records, each once, and not stored rows or files?"""
+        """Does the item count records, each once, and not stored rows or files?"""
         return self.rule.startswith(("records.", "overrides."))
 
 
-def last_day(context: Context, storage_rule: StorageRule, now: dt.datetime) -> dt.date:
-    """What was made on this day or before is past its window."""
-    return cutoff(context.rules, None, now, context.rules.storage[storage_rule].duration).day
+def last_day(rules: RetentionRules, storage_rule: StorageRule, now: dt.datetime) -> dt.date:
+    """What was made on this day or before is past retention."""
+    return cutoff(rules, None, now, rules.storage[storage_rule].duration).day
 
 
 def months_past_retention(
     context: Context, now: dt.datetime, record: RecordType, audience: Audience | None = None
 ) -> list[Path]:
-    """Files of the classified store that can hold a record of the type past its window, oldest
+    """Files of the classified store that can contain a record of the type past retention, oldest
     first."""
     horizon = latest_due(context.rules, context.data_map, now, record, audience)
     return [
@@ -71,49 +77,58 @@ def months_past_retention(
     ]
 
 
-def runs_before(context: Context, now: dt.datetime) -> dt.datetime:
-    """Dagster runs that were made before this aware instant are past their window."""
-    rule = context.rules.storage[StorageRule.DAGSTER_RUNS]
-    return cutoff(context.rules, None, now, rule.duration).instant.replace(tzinfo=dt.UTC)
+def runs_before(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
+    """Dagster runs that were made before this aware instant are past retention."""
+    rule = rules.storage[StorageRule.DAGSTER_RUNS]
+    return cutoff(rules, None, now, rule.duration).instant.replace(tzinfo=dt.UTC)
 
 
-def list_past_retention(connection: duckdb.DuckDBPyConnection, rows: str, held: str) -> None:
-    """Make the table `due` of classified rows: record_key, deliveries, period, record_type, region,
-    person, held."""
+def list_records(connection: duckdb.DuckDBPyConnection, rows: str, held: str) -> Sql:
+    """List classified rows for erasure.
+
+    Args:
+        rows: SQL, the rows.
+        held: SQL test of a row: must it stay?
+
+    Returns:
+        A temporary table: record_key, deliveries, period, record_type, region, person, held.
+    """
+    records = Sql("records_to_erase")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE due AS SELECT record_key, deliveries, {PERIOD} AS period, "
-        f"record_type, region, person, ({held}) AS held FROM {rows}"
+        f"CREATE OR REPLACE TEMP TABLE {records} AS SELECT record_key, deliveries, "
+        f"{PERIOD} AS period, record_type, region, person, ({held}) AS held FROM {rows}"
     )
+    return records
 
 
 def select_past_retention(
     connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
-) -> None:
-    """Make the table `due` of what is past its window, held or not."""
+) -> Sql:
+    """The records past retention, held or not; a temporary table as `list_records` makes it."""
     cutoffs = make_cutoffs(connection, "cutoffs", context.rules, context.data_map, now)
-    # Type by type: a month that holds none of a type is passed over by the statistics in its file.
+    # Type by type: a month without a type is skipped by the statistics in its file.
     rows = " UNION ALL ".join(
         f"FROM {with_due(parquet(months_past_retention(context, now, record), CLASSIFIED), cutoffs)} "
         f"WHERE record_type = {literal(record)} AND due"
         for record in RecordType
     )
-    list_past_retention(connection, f"({rows})", legal_holds.held_sql(context.layout))
+    return list_records(connection, f"({rows})", legal_holds.held_sql(context.layout))
 
 
-def record_lines(
-    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
+def record_items(
+    connection: duckdb.DuckDBPyConnection, rules: RetentionRules, records: Sql, now: dt.datetime
 ) -> Iterator[PlanItem]:
-    """Plan lines of `due`, per record type and region."""
+    """Plan items of the records past retention, per record type and region."""
     groups = connection.sql(
         "SELECT record_type, region, count(*) FILTER (NOT held), count(*) FILTER (held), "
         "count(DISTINCT person), list_sort(list_distinct(flatten(list(deliveries)))), "
-        "min(period), max(period) FROM due GROUP BY ALL ORDER BY ALL"
+        f"min(period), max(period) FROM {records} GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     for kind, region, due, held, people, found, first, last in groups:
         record = RecordType(kind)
-        rule = context.rules.records[record]
-        at = record_cutoff(context.rules, record, region, now, rule.duration)
-        _, name = kept_until(context.rules, record, region, rule.duration, at.day)
+        rule = rules.records[record]
+        at = record_cutoff(rules, record, region, now, rule.duration)
+        _, name = kept_until(rules, record, region, rule.duration, at.day)
         yield PlanItem(
             "canonical records",
             f"{kind}, {region or 'no region'}, {people} people, {rule.action}",
@@ -130,56 +145,83 @@ def _several(names: list[str]) -> str:
     return f"{len(names)} deliveries, {names[0]} to {names[-1]}"
 
 
-def raw_deliveries(context: Context, now: dt.datetime) -> tuple[list[dt.date], list[dt.date]]:
-    """Delivered deliveries past their window: those that the store has taken in, and those that it
-    has not, which are kept and told, since nothing else holds what they brought."""
-    last = last_day(context, StorageRule.RAW_DELIVERIES, now)
-    old = [delivery for delivery in deliveries.deliveries(context.layout) if delivery <= last]
-    taken = [d for d in old if deliveries.is_ingested(context.layout, d)]
-    return taken, [delivery for delivery in old if delivery not in taken]
+def raw_deliveries(
+    layout: Layout, rules: RetentionRules, now: dt.datetime
+) -> tuple[list[dt.date], list[dt.date]]:
+    """Raw deliveries past retention: those that were ingested, and those that were not, which stay
+    and are reported, since what they contain is nowhere else."""
+    last = last_day(rules, StorageRule.RAW_DELIVERIES, now)
+    old = [delivery for delivery in deliveries.deliveries(layout) if delivery <= last]
+    ingested = [delivery for delivery in old if deliveries.is_ingested(layout, delivery)]
+    return ingested, [delivery for delivery in old if delivery not in ingested]
 
 
 def canonical_edits(
-    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    rules: RetentionRules,
+    records: Sql,
+    now: dt.datetime,
 ) -> list[FileEdit]:
-    """What is to leave the canonical store, file by file; asks `due`."""
-    layout = context.layout
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE leaving_records AS "
-        "SELECT DISTINCT record_key FROM due WHERE NOT held"
-    )
-    touched = {
-        str(delivery)
-        for (delivery,) in connection.sql(
-            "SELECT DISTINCT unnest(deliveries) FROM due WHERE NOT held"
-        ).fetchall()
-    }
-    quarantined = last_day(context, StorageRule.QUARANTINE, now)
-    # A voiding statement goes together with what it voids, or that would come back to life.
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE void AS SELECT DISTINCT source, record_id "
-        f"FROM {relations.records(layout)} WHERE status = 'voided' AND problem IS NULL "
-        f"AND record_id IS NOT NULL AND delivery_date <= DATE '{quarantined}'"
-    )
-    voiding = {str(s) for (s,) in connection.sql("SELECT DISTINCT source FROM void").fetchall()}
-    edits, files = [], relations.files(layout, "records")
-    bad = {*_holding(connection, _until(files, quarantined), "problem IS NOT NULL")}
+    """What has to leave the canonical records, file by file.
+
+    The edits read temporary tables of the connection.
+
+    Args:
+        records: the records past retention, as `select_past_retention` returns them.
+    """
+    last = last_day(rules, StorageRule.QUARANTINE, now)
+    files = relations.files(layout, "records")
+    gone, touched = _records_to_erase(connection, records)
+    void, voiding = _voided(connection, layout, last)
+    bad = {*_with_rows(connection, _until(files, last), "problem IS NOT NULL")}
+    edits = []
     for path in files:
         delivery = path.parent.parent.name
-        gone = []
-        # Corrections lie apart, under the date of the delivery that they correct.
+        tests = []
+        # Corrections are stored apart, under the date of the delivery that they correct.
         if delivery in touched or not deliveries.DATED.fullmatch(delivery):
-            gone.append(f"problem IS NULL AND {RECORD_KEY} IN (FROM leaving_records)")
+            tests.append(f"problem IS NULL AND {RECORD_KEY} IN (FROM {gone})")
         if path in bad:
-            gone.append("problem IS NOT NULL")
+            tests.append("problem IS NOT NULL")
         if path.stem.removeprefix("records-").rsplit("-", 1)[0] in voiding:
-            gone.append(
-                "problem IS NULL AND (source, record_id) IN (SELECT (source, record_id) FROM void)"
-            )
-        if gone:
-            edits.append(FileEdit(path, " OR ".join(f"({test})" for test in gone)))
-    rejects = _until(relations.reject_files(layout), quarantined)
-    return edits + [FileEdit(path, "true") for path in _holding(connection, rejects, "true")]
+            voided = f"(source, record_id) IN (SELECT (source, record_id) FROM {void})"
+            tests.append(f"problem IS NULL AND {voided}")
+        if tests:
+            edits.append(FileEdit(path, " OR ".join(f"({test})" for test in tests)))
+    rejects = _until(relations.reject_files(layout), last)
+    return edits + [FileEdit(path, "true") for path in _with_rows(connection, rejects, "true")]
+
+
+def _records_to_erase(connection: duckdb.DuckDBPyConnection, records: Sql) -> tuple[Sql, set[str]]:
+    """A temporary table of the keys (record_key) of records that no hold keeps, and the deliveries
+    that contain them."""
+    gone = Sql("record_keys_to_erase")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {gone} AS "
+        f"SELECT DISTINCT record_key FROM {records} WHERE NOT held"
+    )
+    found = connection.sql(
+        f"SELECT DISTINCT unnest(deliveries) FROM {records} WHERE NOT held"
+    ).fetchall()
+    return gone, {str(delivery) for (delivery,) in found}
+
+
+def _voided(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, last: dt.date
+) -> tuple[Sql, set[str]]:
+    """What was voided up to a day: a temporary table (source, record_id), and its sources.
+
+    A voiding statement goes together with what it voids, or that would count again.
+    """
+    void = Sql("voided_records")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {void} AS SELECT DISTINCT source, record_id "
+        f"FROM {relations.records(layout)} WHERE status = 'voided' AND problem IS NULL "
+        f"AND record_id IS NOT NULL AND delivery_date <= DATE '{last}'"
+    )
+    found = connection.sql(f"SELECT DISTINCT source FROM {void}").fetchall()
+    return void, {str(source) for (source,) in found}
 
 
 def _until(files: list[Path], last: dt.date) -> list[Path]:
@@ -192,8 +234,8 @@ def _until(files: list[Path], last: dt.date) -> list[Path]:
     ]
 
 
-def _holding(connection: duckdb.DuckDBPyConnection, files: list[Path], test: str) -> list[Path]:
-    """Those that hold a row that passes the test. Of years of deliveries most hold none any more, which
+def _with_rows(connection: duckdb.DuckDBPyConnection, files: list[Path], test: str) -> list[Path]:
+    """Those with a row that passes the test. Of years of deliveries most have none any more, which
     one query over all of them finds sooner than one for each."""
     if not files:
         return []
@@ -204,34 +246,33 @@ def _holding(connection: duckdb.DuckDBPyConnection, files: list[Path], test: str
 
 
 def roster_edits(
-    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
+    connection: duckdb.DuckDBPyConnection, layout: Layout, rules: RetentionRules, now: dt.datetime
 ) -> list[FileEdit]:
-    """Superseded roster rows, and rows past the roster's own window; none of held people."""
-    layout = context.layout
-    history, whole = (
-        last_day(context, StorageRule.ROSTER_HISTORY, now),
-        last_day(context, StorageRule.ROSTER, now),
-    )
+    """Superseded roster rows, and rows past the roster's own retention, except those of people on
+    hold. The edits read a temporary table of the connection."""
+    history = last_day(rules, StorageRule.ROSTER_HISTORY, now)
+    whole = last_day(rules, StorageRule.ROSTER, now)
+    latest = Sql("latest_roster_rows")
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE latest AS SELECT learner_id, max(delivery_date) AS newest "
+        f"CREATE OR REPLACE TEMP TABLE {latest} AS SELECT learner_id, max(delivery_date) AS newest "
         f"FROM {relations.roster_history(layout)} GROUP BY ALL"
     )
-    people = {p for hold in legal_holds.live(layout) for p in hold.people}
-    kept = ", ".join(literal(p) for p in sorted(people)) or "NULL"
+    people = literals(sorted({p for hold in legal_holds.live(layout) for p in hold.people}))
     gone = (
-        f"coalesce(learner_id NOT IN ({kept}), true) AND (delivery_date <= DATE '{whole}' OR "
+        f"coalesce(learner_id NOT IN ({people}), true) AND (delivery_date <= DATE '{whole}' OR "
         f"(delivery_date <= DATE '{history}' AND (learner_id, delivery_date) NOT IN "
-        "(SELECT (learner_id, newest) FROM latest)))"
+        f"(SELECT (learner_id, newest) FROM {latest})))"
     )
     old = _until(relations.files(layout, "roster"), max(history, whole))
-    return [FileEdit(path, gone) for path in _holding(connection, old, gone)]
+    return [FileEdit(path, gone) for path in _with_rows(connection, old, gone)]
 
 
 def edits(
-    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
+    connection: duckdb.DuckDBPyConnection, context: Context, records: Sql, now: dt.datetime
 ) -> list[FileEdit]:
-    """Everything that is to leave the canonical store; asks `due`."""
+    """Everything that has to leave the canonical store; arguments as `canonical_edits`."""
+    layout, rules = context.layout, context.rules
     return [
-        *canonical_edits(connection, context, now),
-        *roster_edits(connection, context, now),
+        *canonical_edits(connection, layout, rules, records, now),
+        *roster_edits(connection, layout, rules, now),
     ]

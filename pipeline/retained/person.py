@@ -1,4 +1,4 @@
-"""One person's rows, and what names them in other people's: what is to happen to each file."""
+"""One person's rows, and mentions of them in other people's: the edit of each file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
     learner, named = subject.is_learner(), subject.named("manager_id")
     texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
     texts["raw"] = subject.named_in("raw")
+    mine = f"{learner} OR {subject.mentioned('course_code')}"
     records = [
-        FileEdit(path, f"{learner} OR {subject.mentioned('course_code')}",
-               {"manager_id": named, **texts})
+        FileEdit(path, mine, {"manager_id": named, **texts})
         for path in relations.files(layout, "records")
-    ]  # fmt: skip
+    ]
     rosters = [
         FileEdit(path, learner, {"manager_id": named, "department": texts["department"]})
         for path in relations.files(layout, "roster")
@@ -29,10 +29,10 @@ def edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
 
 def classified_edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
     """The same for the classified store, where the person has one identifier."""
-    gone = f"person = {literal(subject.person)}"
-    blank = {
+    mine = f"person = {literal(subject.person)}"
+    mentions = {
         "manager": subject.named("manager"),
         "department": subject.mentioned("department"),
         "course_title": subject.mentioned("course_title"),
     }
-    return [FileEdit(path, gone, blank) for path in relations.period_files(layout.classified)]
+    return [FileEdit(path, mine, mentions) for path in relations.period_files(layout.classified)]

@@ -1,86 +1,139 @@
-"""The plan: what is due, by which rule, and where it lies. Reading it changes nothing."""
+"""The plan: what is due for erasure, by which rule, and where. Reading it changes nothing."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import duckdb
 
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError, Unfinished
-from pipeline.policy.retention import StorageRule
+from pipeline.policy.retention import RetentionRules, StorageRule
 from pipeline.retained import housekeeping, past_retention
 from pipeline.retained.past_retention import PlanItem
 from pipeline.storage import relations
 from pipeline.storage.engine import count
-from pipeline.storage.file_edit import affected
-from pipeline.storage.sql import literal
+from pipeline.storage.file_edit import FileEdit, affected
+from pipeline.storage.layout import Layout
+from pipeline.storage.sql import Sql, literal
 from pipeline.subjects import legal_holds
 from pipeline.subjects.identity import Subject
 
 
-def require_index(context: Context) -> None:
-    """The classified store is the index of what is due, so it must know every delivery.
+@dataclass(frozen=True)
+class Plan:
+    """What an erasure would do.
+
+    Attributes:
+        items: the plan, as people read it.
+        records: a temporary table of the records to erase, as `past_retention.list_records` makes
+            it.
+    """
+
+    items: list[PlanItem]
+    records: Sql
+
+
+def require_index(layout: Layout) -> None:
+    """The classified store is the index of what to erase, so it must know every delivery.
 
     Raises:
-        Unfinished: no night has classified the store as it is now.
+        Unfinished: no run has classified the store as it is now.
     """
-    if run_snapshot.read(context.layout).deliveries != run_snapshot.deliveries(context.layout):
+    if run_snapshot.read(layout).deliveries != run_snapshot.deliveries(layout):
         raise Unfinished(
-            "retention: the store has deliveries that no night has classified; run the night again"
+            "retention: some deliveries in the store are not classified yet; run the pipeline first"
         )
 
 
-def by_rule(
-    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
-) -> list[PlanItem]:
-    """Everything past its window, held or not; leaves the table `due` for the deed."""
-    require_index(context)
-    past_retention.select_past_retention(connection, context, now)
-    lines = list(past_retention.record_lines(connection, context, now))
-    for place, what, rule, edits in (
-        ("canonical records", "stored rows in all: every revision of the records above, "
-         "quarantined and voided rows", f"storage.{StorageRule.QUARANTINE}",
-         past_retention.canonical_edits(connection, context, now)),
-        ("roster", "superseded and old rows", f"storage.{StorageRule.ROSTER_HISTORY}",
-         past_retention.roster_edits(connection, context, now)),
-    ):  # fmt: skip
-        rows = [gone for gone in (affected(connection, s)[1] for s in edits) if gone]
-        if rows:
-            lines.append(PlanItem(place, what, rule, sum(rows), 0, f"{len(rows)} files"))
-    taken, missing = past_retention.raw_deliveries(context, now)
-    rule = f"storage.{StorageRule.RAW_DELIVERIES}"
-    if taken:
-        where = ", ".join(map(str, taken))
-        lines.append(PlanItem("raw deliveries", "delivered deliveries", rule, len(taken), 0, where))
-    if missing:
-        where = ", ".join(map(str, missing))
-        what = "never taken in, so kept: run their nights"
-        lines.append(PlanItem("raw deliveries", what, rule, 0, len(missing), where))
-    return lines + housekeeping.lines(context, now)
-
-
-def of_person(
-    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
-) -> list[PlanItem]:
-    """Everything of one person; leaves the table `due`.
+def by_rule(connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime) -> Plan:
+    """Everything past retention, held or not.
 
     Raises:
-        PolicyError: a legal hold or a restriction keeps some of it, by name.
+        PolicyError: as `require_index`.
     """
-    require_index(context)
-    mine = f"{relations.classified(context.layout)} WHERE person = {literal(subject.person)}"
-    for hold in legal_holds.live(context.layout):
+    layout, rules = context.layout, context.rules
+    require_index(layout)
+    records = past_retention.select_past_retention(connection, context, now)
+    items = [
+        *past_retention.record_items(connection, rules, records, now),
+        *_rows(
+            connection,
+            "canonical records",
+            "stored rows in total: all revisions of the records above, quarantined and voided rows",
+            StorageRule.QUARANTINE,
+            past_retention.canonical_edits(connection, layout, rules, records, now),
+        ),
+        *_rows(
+            connection,
+            "roster",
+            "superseded and old rows",
+            StorageRule.ROSTER_HISTORY,
+            past_retention.roster_edits(connection, layout, rules, now),
+        ),
+        *_raw_deliveries(layout, rules, now),
+        *housekeeping.items(context, now),
+    ]
+    return Plan(items, records)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection,
+    place: str,
+    what: str,
+    rule: StorageRule,
+    edits: list[FileEdit],
+) -> Iterator[PlanItem]:
+    """How many stored rows some edits would delete, if any."""
+    rows = [gone for gone in (affected(connection, edit)[1] for edit in edits) if gone]
+    if rows:
+        yield PlanItem(place, what, f"storage.{rule}", sum(rows), 0, f"{len(rows)} files")
+
+
+def _raw_deliveries(layout: Layout, rules: RetentionRules, now: dt.datetime) -> Iterator[PlanItem]:
+    """Raw deliveries past retention; those that were never ingested count as held."""
+    ingested, missing = past_retention.raw_deliveries(layout, rules, now)
+    rule = f"storage.{StorageRule.RAW_DELIVERIES}"
+    if ingested:
+        where = ", ".join(map(str, ingested))
+        yield PlanItem("raw deliveries", "ingested deliveries", rule, len(ingested), 0, where)
+    if missing:
+        where = ", ".join(map(str, missing))
+        what = "never ingested, so not erased: run the pipeline for these dates"
+        yield PlanItem("raw deliveries", what, rule, 0, len(missing), where)
+
+
+def of_person(connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject) -> Plan:
+    """Everything of one person.
+
+    Raises:
+        PolicyError: as `require_index`; or a legal hold applies to some of it, by name.
+    """
+    layout = context.layout
+    require_index(layout)
+    mine = f"{relations.classified(layout)} WHERE person = {literal(subject.person)}"
+    for hold in legal_holds.live(layout):
         if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
-            raise PolicyError(f"erasure: the legal hold {hold.name} keeps records of this person")
-    past_retention.list_past_retention(connection, mine, "false")
+            raise PolicyError(
+                f"erasure: the legal hold {hold.name} applies to records of this person"
+            )
+    records = past_retention.list_records(connection, mine, "false")
     groups = connection.sql(
-        "SELECT record_type, region, count(*), min(period), max(period) FROM due "
+        f"SELECT record_type, region, count(*), min(period), max(period) FROM {records} "
         "GROUP BY ALL ORDER BY ALL"
     ).fetchall()
-    return [
-        PlanItem("canonical records", f"{kind}, {region or 'no region'}, 1 person, erase",
-             "GDPR Art. 17", n, 0, f"months {first:%Y-%m} to {last:%Y-%m}")
+    items = [
+        PlanItem(
+            "canonical records",
+            f"{kind}, {region or 'no region'}, 1 person, erase",
+            "GDPR Art. 17",
+            n,
+            0,
+            f"months {first:%Y-%m} to {last:%Y-%m}",
+        )
         for kind, region, n, first, last in groups
-    ]  # fmt: skip
+    ]
+    return Plan(items, records)

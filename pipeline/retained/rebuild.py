@@ -1,8 +1,8 @@
-"""After records are gone: everything that was made from them, made again where it is touched.
+"""After records are erased: rebuilding what was made from them, where it is affected.
 
-Only touched months of the classified and pseudonymized stores are rewritten, only audiences that
-lost something are staged again, and they leave through the same gate, with the same checks, as
-on any night. What is left equals what a night over the survivors would make.
+Only the months affected are rewritten in the classified and pseudonymized stores, only audiences
+that lost something are staged again, and they pass through the same gate, with the same checks, as
+in any run. The result equals what a run over the remaining records would make.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ from pipeline.pseudonymized.pseudonymize import (
     write_period,
 )
 from pipeline.published import gate, publication_history, risk, risk_report
-from pipeline.published.reconciliation import reconcile, write_reconciliation
+from pipeline.published.reconciliation import (
+    published_rows,
+    reconcile,
+    unbalanced,
+    write_reconciliation,
+)
 from pipeline.published.stage import stage_database
 from pipeline.retained.journal import Journal
 from pipeline.retained.past_retention import months_past_retention
@@ -47,27 +52,37 @@ from pipeline.storage.sql import Sql, literal
 from pipeline.subjects.restrictions import make_restrictions
 
 
-def small_departments(connection: duckdb.DuckDBPyConnection, context: Context) -> list[FileEdit]:
-    """Departments that fell below k people are departments no more, in no month; asks the census
-    on the connection."""
+def small_departments(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, people: Sql, least_people: int
+) -> list[FileEdit]:
+    """Edits that clear departments which fell below the minimum number of people, in all months.
+    They read a temporary table of the connection.
+
+    Args:
+        people: the population counts: person and department.
+    """
+    small = Sql("small_departments")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE fallen AS SELECT department FROM {population.PEOPLE} "
+        f"CREATE OR REPLACE TEMP TABLE {small} AS SELECT department FROM {people} "
         "WHERE department IS NOT NULL GROUP BY department "
-        f"HAVING count(DISTINCT person) < {context.data_map.least_people}"
+        f"HAVING count(DISTINCT person) < {least_people}"
     )
-    if not count(connection, "SELECT count(*) FROM fallen"):
+    if not count(connection, f"SELECT count(*) FROM {small}"):
         return []
     return [
-        FileEdit(path, set_null_where={"department": "department IN (FROM fallen)"})
-        for path in relations.period_files(context.layout.classified)
+        FileEdit(path, set_null_where={"department": f"department IN (FROM {small})"})
+        for path in relations.period_files(layout.classified)
     ]
 
 
 def _expired(
-    connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience,
-    then: dt.datetime, until: dt.datetime,
-) -> set[str]:  # fmt: skip
-    """Months in which some row was to be published, and is not any more."""
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    audience: Audience,
+    then: dt.datetime,
+    until: dt.datetime,
+) -> set[str]:
+    """Months with a row that could be published at `then`, and cannot any more at `until`."""
     if then == until:
         return set()
     rules, data_map = context.rules, context.data_map
@@ -90,17 +105,24 @@ def _expired(
     }
 
 
-def _remake(
+def _rebuild_month(
     connection: duckdb.DuckDBPyConnection,
-    context: Context,
+    layout: Layout,
     audience: Audience,
     cutoffs: Cutoffs,
     pseudonyms: Sql,
     period: str,
     journal: Journal,
 ) -> bool:
-    """Make one month of one audience again; true if that changed it."""
-    layout = context.layout
+    """Rebuild one month of one audience; true if that changed it.
+
+    Args:
+        cutoffs: as of when the rows may be published last.
+        pseudonyms: relation of the audience's pseudonyms.
+
+    Raises:
+        ErasureError: the rebuilt month is not what is left of it.
+    """
     classified = relations.classified(layout, period)
     path = unchanged_months.file(layout.pseudonymized_for(audience), period)
     fresh = fresh_path(layout, path)
@@ -109,26 +131,31 @@ def _remake(
     expected = count(connection, f"SELECT count(*) FROM {eligible}")
     rows = count(connection, f"SELECT count(*) FROM {literal(fresh)}")
     if rows != expected:
-        raise ErasureError(f"{audience.value}: a month made again does not hold the survivors")
+        raise ErasureError(
+            f"{audience.value}: a rebuilt month does not contain all remaining records"
+        )
     old = file_sha256(path) if path.exists() else ""
     # What came by an exchange has the same rows in other pages.
     if old and (old == file_sha256(fresh) or same_rows(connection, path, fresh)):
         fresh.unlink()
         return False
     before = count(connection, f"SELECT count(*) FROM {literal(path)}") if old else 0
-    journal.record_edit(EditResult(path.relative_to(layout.root).as_posix(), before, rows, 0, old,
-                            file_sha256(fresh)))  # fmt: skip
+    name = path.relative_to(layout.root).as_posix()
+    journal.record_edit(EditResult(name, before, rows, 0, old, file_sha256(fresh)))
     swap(fresh, path)
     return True
 
 
 def rebuild_pseudonymized(
-    connection: duckdb.DuckDBPyConnection, context: Context, months: set[str], now: dt.datetime,
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    months: set[str],
+    now: dt.datetime,
     journal: Journal,
-) -> None:  # fmt: skip
-    """Make the touched months of every audience again, then move the store's moment to `now`.
+) -> None:
+    """Rebuild the months affected for every audience, then move the run snapshot to `now`.
 
-    What the last night did not publish, because it would soon be due, is in none of these months.
+    What the last run did not publish, because it was about to pass retention, is in none of them.
     """
     layout = context.layout
     make_restrictions(connection, context)
@@ -136,7 +163,7 @@ def rebuild_pseudonymized(
     until = made.until if now <= made.until else published_until(context.rules, now)
     for audience in Audience:
         if not layout.references(audience).exists():
-            # No night has come so far: there is nothing under a pseudonym.
+            # There has been no run so far: nothing is pseudonymized.
             continue
         cutoffs = make_cutoffs(
             connection, "cutoffs", context.rules, context.data_map, until, audience
@@ -144,15 +171,14 @@ def rebuild_pseudonymized(
         pseudonyms = load_references(connection, layout, audience)
         expired = _expired(connection, context, audience, made.until, until)
         for period in sorted(months | expired):
-            _remake(connection, context, audience, cutoffs, pseudonyms, period, journal)
-    fresh = layout.work / "basis.fresh"
+            _rebuild_month(connection, layout, audience, cutoffs, pseudonyms, period, journal)
+    fresh = layout.work / "run_snapshot.fresh"
     fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
     swap(fresh, layout.classified / run_snapshot.NAME)
 
 
-def forget_identities(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Drop the vault's entries of people that no classified row names any more."""
-    layout = context.layout
+def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Remove the vault's entries of people whom no classified row names any more."""
     population.load(connection, layout)
     unnamed = f"ANTI JOIN {population.PEOPLE} USING (person)"
     for audience in Audience:
@@ -168,15 +194,20 @@ def forget_identities(connection: duckdb.DuckDBPyConnection, context: Context) -
 
 
 def rebuild_reference_values(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Make the leak checks' comparison file again; its deny-list names people."""
+    """Rebuild the reference values of the leak checks; their denylist names people."""
     layout = context.layout
     with atomic_build(layout.reference_values, layout.work) as beside:
         write(connection, context, beside)
     fsync(layout.vault)
 
 
-def publish_survivors(connection: duckdb.DuckDBPyConnection, context: Context, order: str) -> None:
-    """Release the survivors through the gate; audiences that lost nothing keep their very file.
+def publish_survivors(
+    connection: duckdb.DuckDBPyConnection, context: Context, erasure: str
+) -> None:
+    """Release what is left through the gate; audiences that lost nothing keep their file.
+
+    Args:
+        erasure: name of the erasure job.
 
     Raises:
         ErasureError: a check failed or the counts do not reconcile; the old release stays.
@@ -185,7 +216,7 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, context: Context, o
     if not (layout.current / gate.MANIFEST).exists():
         return
     current, changed = gate.manifest(layout), changed_audiences(connection, context)
-    if changed and current.get("erasure") != order:
+    if changed and current.get("erasure") != erasure:
         partition = str(current["partition"])
         shutil.rmtree(layout.staged(partition), ignore_errors=True)
         layout.staged(partition).mkdir(parents=True, mode=0o700)
@@ -199,25 +230,23 @@ def publish_survivors(connection: duckdb.DuckDBPyConnection, context: Context, o
             if spec.audience in changed and not validate_and_seal(context, partition, table).passed
         ]
         if failed:
-            raise ErasureError(f"checks failed on the survivors of {', '.join(failed)}")
+            raise ErasureError(f"checks failed on the remaining records of {', '.join(failed)}")
         counts = reconcile(connection, context, partition)
-        torn = [one.table for one in counts if not one.holds]
-        if torn:
-            raise ErasureError(f"survivors do not reconcile: {', '.join(torn)}")
+        if odd := unbalanced(counts):
+            raise ErasureError(f"the remaining records do not reconcile: {', '.join(odd)}")
         write_reconciliation(layout, partition, counts)
         found = risk.measure(connection, context, partition, counts)
         risk_report.write(found, context.disclosure, partition, layout.staged(partition))
-        rows = {one.table: one.published for one in counts}
         if Audience.COACHING in changed:
-            publication_history.remember(connection, context, partition)
+            publication_history.record(connection, context, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
-        gate.release(context, partition, uuid.uuid4().hex, rows, erasure=order)
+        gate.release(context, partition, uuid.uuid4().hex, published_rows(counts), erasure=erasure)
     gate.remove_old(layout)
 
 
 def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -> set[Audience]:
-    """Purposes of which the release shows something that is not to be shown any more: made from
-    other pseudonymized rows, or, for coaching, told of a period or a team that is gone."""
+    """Audiences whose released tables show something that they must not show any more: they were
+    made from other pseudonymized rows or, for coaching, contain a period or team that is gone."""
     layout = context.layout
     made_from = gate.manifest(layout).get("made_from", {})
     assert isinstance(made_from, dict)
@@ -232,7 +261,7 @@ def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -
 
 
 def empty_work(layout: Layout) -> None:
-    """Nothing under construction outlives an erasure: staged tables, spill, fresh files."""
+    """Remove everything under construction: staged tables, spill, fresh files."""
     for path in layout.work.glob("*"):
         if path.is_dir():
             shutil.rmtree(path)
@@ -247,12 +276,20 @@ def months(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     return {f"period={month}" for (month,) in connection.sql(query).fetchall()}
 
 
-def classified_edits(context: Context, touched: set[str], gone: str) -> list[FileEdit]:
-    """The files of some months, with the rows that go."""
+def classified_edits(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, records: Sql
+) -> list[FileEdit]:
+    """Edits of the classified months that delete the records to erase. They read `records`.
+
+    Args:
+        records: as `past_retention.list_records` makes it.
+    """
+    gone = f"record_key IN (SELECT record_key FROM {records} WHERE NOT held)"
+    affected = months(connection, f"SELECT DISTINCT period FROM {records} WHERE NOT held")
     return [
         FileEdit(path, gone)
-        for path in relations.period_files(context.layout.classified)
-        if path.parent.name in touched
+        for path in relations.period_files(layout.classified)
+        if path.parent.name in affected
     ]
 
 

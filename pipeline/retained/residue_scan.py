@@ -1,7 +1,7 @@
-"""Looking for one person in every place, after the erasure and apart from it.
+"""Scanning the whole data inventory for one person, after the erasure and independently of it.
 
 Every file below the data folder is read as bytes, and every store that compresses or is encrypted
-is opened and asked column by column: bytes of such data prove presence, never absence.
+is opened and searched column by column: bytes of such data can prove presence, never absence.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.raw.deliveries import hits_in
-from pipeline.retained.data_inventory import files, place_of
+from pipeline.retained.data_inventory import entry_name, files
 from pipeline.storage import encryption
 from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import Layout
@@ -28,7 +28,7 @@ def _texts(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
 
 
 def rows_with(connection: duckdb.DuckDBPyConnection, relation: str, pattern: str) -> int:
-    """Rows of which some text column matches."""
+    """Rows in which any text column matches."""
     columns = _texts(connection, relation)
     if not columns:
         return 0
@@ -46,7 +46,7 @@ def bytes_with(path: Path, pattern: re.Pattern[bytes]) -> int:
 
 
 def text_with(layout: Layout, path: Path, pattern: re.Pattern[bytes]) -> int:
-    """Hits in what a file says: an encrypted text is opened."""
+    """Hits in the contents of a file; an encrypted text is decrypted."""
     if path.suffix == encryption.TEXT:
         return len(pattern.findall((encryption.read_text(layout, path) or "").encode()))
     return bytes_with(path, pattern)
@@ -60,12 +60,13 @@ def _inside(layout: Layout, path: Path, pattern: str) -> int:
             return rows_with(connection, rows, pattern)
     if path.suffix == ".duckdb":
         with engine(layout.work) as connection:
-            connection.execute(f"ATTACH {literal(path)} AS swept (READ_ONLY)")
+            connection.execute(f"ATTACH {literal(path)} AS scanned (READ_ONLY)")
             tables = connection.sql(
-                "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'swept'"
+                "SELECT schema_name, table_name FROM duckdb_tables() "
+                "WHERE database_name = 'scanned'"
             ).fetchall()
             return sum(
-                rows_with(connection, f"swept.{identifier(s)}.{identifier(t)}", pattern)
+                rows_with(connection, f"scanned.{identifier(s)}.{identifier(t)}", pattern)
                 for s, t in tables
             )
     return 0
@@ -74,24 +75,24 @@ def _inside(layout: Layout, path: Path, pattern: str) -> int:
 def scan(
     layout: Layout, subject: Subject, pattern: str, leave_out: Path | None = None
 ) -> dict[str, int]:
-    """Hits by place; a place without a hit is not named.
+    """Hits per entry of the data inventory; entries without a hit are left out.
 
     Args:
-        pattern: everything that means the person, pseudonyms included. The access log alone may
-            keep pseudonyms: it proves who saw what, and without the vault's entry they lead to
+        pattern: everything that refers to the person, including pseudonyms. Only the access log may
+            contain pseudonyms: it proves who saw what, and without the vault's entry they lead to
             nobody.
-        leave_out: the folder of the work list that the search itself is made from.
+        leave_out: the folder of the work list that the scan itself is made from.
     """
     found: Counter[str] = Counter()
     for relative, path in files(layout):
         if leave_out is not None and path.is_relative_to(leave_out):
             continue
-        place = place_of(relative)
-        meant = subject.pattern if place and place.name == "access log" else pattern
+        entry = entry_name(relative)
+        meant = subject.pattern if entry == "access log" else pattern
         compiled = re.compile(meant.encode())
-        # A file name is data, too.
+        # A file name is data as well.
         named = bool(compiled.search(relative.encode()))
         hits = text_with(layout, path, compiled) + _inside(layout, path, meant) + named
         if hits:
-            found[place.name if place else "not on the list"] += hits
+            found[entry] += hits
     return dict(found)

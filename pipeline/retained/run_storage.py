@@ -1,4 +1,4 @@
-"""What an erasure asks of the place where runs lie, so that it need not load Dagster."""
+"""What an erasure needs of the storage of runs, so that it does not have to load Dagster."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class RunStorage(Protocol):
-    """Where runs, events and logs of the pipeline lie (pipeline/retained/dagster_storage.py)."""
+    """Where the pipeline's runs, events and logs are stored (dagster_storage.py)."""
 
     def prune(self, before: dt.datetime) -> int: ...
     def forget(self, pattern: str) -> int: ...

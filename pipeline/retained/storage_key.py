@@ -1,9 +1,9 @@
-"""A store under another storage key: because the old one was seen, or is as old as it may get
+"""Changing the storage key: because the old one was exposed, or has reached its maximum age
 (NIST SP 800-57 part 1, 5.3).
 
-Every file tells by itself which of the two keys it is under: it opens under one of them only. So a
-change that was cut off is run again and goes on, and until it is through neither key opens
-everything: nights, doors and erasures stop.
+Each file opens under only one of the two keys. So a change that was interrupted can be run again
+and continues; until it is complete neither key opens everything, and runs, reading and erasures
+stop.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import duckdb
 
 from pipeline.errors import EngineError, PolicyError
 from pipeline.published import gate
-from pipeline.retained.data_inventory import files, place_of
+from pipeline.retained.data_inventory import entry_name, files
 from pipeline.retained.journal import pending
 from pipeline.retained.rebuild import empty_work
 from pipeline.storage import encryption
@@ -27,25 +27,25 @@ from pipeline.storage.layout import Layout
 
 
 def change(layout: Layout, new: StorageKey) -> int:
-    """Put everything in the data folder that is encrypted under another key, which the data folder
-    keeps from then on, unless keys come from elsewhere.
+    """Encrypt everything in the data folder that is encrypted under another key, which is stored in
+    the data folder from then on, unless keys come from elsewhere.
 
-    Tables are compared row by row before they are swapped in; the release leaves through the gate,
-    with the hashes of its new files. Months of the HR/legal detail are made anew by the next night,
-    since their marks are under the old key.
+    Tables are compared row by row before they are swapped in; the release passes through the gate,
+    with the hashes of its new files. The next run rebuilds the months of the HR/legal detail, since
+    their keyed hashes are under the old key.
 
     Returns:
         How many files this run has changed.
 
     Raises:
-        PolicyError: it is the key in use, an erasure is under way, a released file is not what was
-            released, or some files open under neither key; no file was changed. Or something was
-            written under the old key meanwhile: run it again.
+        PolicyError: it is the key in use, an erasure is under way, a released file is not the one
+            that was released, or some files open under neither key; no file was changed. Or
+            something was written under the old key in the meantime: run it again.
     """
     with layout.locked():
         old = encryption.key(layout)
         if old == new:
-            raise PolicyError("storage key: this is the one in use")
+            raise PolicyError("storage key: this key is already in use")
         if pending(layout):
             raise PolicyError("storage key: an erasure is under way; finish it first")
         empty_work(layout)
@@ -55,11 +55,12 @@ def change(layout: Layout, new: StorageKey) -> int:
             waiting = _under(connection, layout, old, new)
             released = [path for path in waiting if path.is_relative_to(layout.releases)]
             if released:
-                gate.replace(layout, {
-                    path.relative_to(layout.current.resolve()).as_posix():
-                        _table(connection, layout, path, old, new)
+                current = layout.current.resolve()
+                fresh = {
+                    path.relative_to(current).as_posix(): _table(connection, layout, path, old, new)
                     for path in released
-                })  # fmt: skip
+                }
+                gate.replace(layout, fresh)
             for path in waiting:
                 if path.suffix == encryption.TEXT:
                     text = old.unseal(path.name, path.read_bytes())
@@ -67,7 +68,9 @@ def change(layout: Layout, new: StorageKey) -> int:
                 elif path not in released:
                     swap(_table(connection, layout, path, old, new), path)
             if _under(connection, layout, old, new):
-                raise PolicyError("storage key: something was written meanwhile; run it again")
+                raise PolicyError(
+                    "storage key: something was written in the meantime; run the command again"
+                )
         if not encryption.given_elsewhere():
             encryption.keep(layout, new)
     return len(waiting)
@@ -76,7 +79,7 @@ def change(layout: Layout, new: StorageKey) -> int:
 def _under(
     connection: duckdb.DuckDBPyConnection, layout: Layout, old: StorageKey, new: StorageKey
 ) -> list[Path]:
-    """What is under the old key.
+    """The files that are under the old key.
 
     Raises:
         PolicyError: some files are under neither.
@@ -89,11 +92,10 @@ def _under(
             if _opens(connection, old, path):
                 found.append(path)
             elif not _opens(connection, new, path):
-                place = place_of(relative)
-                lost[place.name if place else "not on the list"] += 1
+                lost[entry_name(relative)] += 1
     if lost:
-        told = ", ".join(f"{place} {n}" for place, n in sorted(lost.items()))
-        raise PolicyError(f"storage key: neither key opens some files: {told}")
+        listed = ", ".join(f"{name} {n}" for name, n in sorted(lost.items()))
+        raise PolicyError(f"storage key: some files open under neither key: {listed}")
     return found
 
 
@@ -109,13 +111,16 @@ def _opens(connection: duckdb.DuckDBPyConnection, key: StorageKey, path: Path) -
 
 
 def _table(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, old: StorageKey,
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    path: Path,
+    old: StorageKey,
     new: StorageKey,
-) -> Path:  # fmt: skip
-    """The same table under the new key, on the disk, beside.
+) -> Path:
+    """Write the same table under the new key to a fresh file.
 
     Raises:
-        PolicyError: it reads otherwise.
+        PolicyError: its rows differ.
     """
     fresh, rows = fresh_path(layout, path), f"FROM {old.rows(connection, path)}"
     connection.execute("SET preserve_insertion_order = true")
@@ -124,6 +129,6 @@ def _table(
         connection, rows
     ):
         fresh.unlink()
-        raise PolicyError("storage key: a table under the new key reads otherwise; not swapped in")
+        raise PolicyError("storage key: a table differs under the new key; it was not swapped in")
     fsync(fresh)
     return fresh

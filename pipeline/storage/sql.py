@@ -81,6 +81,16 @@ def identifiers(names: Iterable[str]) -> Sql:
     return Sql(", ".join(map(identifier, names)))
 
 
+def same_values(one: str, other: str, names: Iterable[str]) -> Sql:
+    """Do the rows of two relations have the same values in these columns? NULL is like NULL."""
+    return Sql(
+        " AND ".join(
+            f"{one}.{identifier(name)} IS NOT DISTINCT FROM {other}.{identifier(name)}"
+            for name in names
+        )
+    )
+
+
 FILTERS = {
     "literal": literal,
     "literals": literals,

@@ -1,6 +1,6 @@
 """The coaching tables as one page for coaches, managers and HR: self-contained, printable.
 
-Made of the staged coaching tables and of nothing else, so that it tells no more than they do.
+Made from the staged coaching tables and nothing else, so it cannot reveal more than they do.
 """
 
 from __future__ import annotations
@@ -25,15 +25,19 @@ from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier
 
 PAGE = "coaching.html"
-MOST = 40  # teams, courses and departments of one figure; the tables have them all
-GRID = 12  # teams and courses of the grid
+MOST = 40  # teams, courses and departments in one chart; the tables have them all
+GRID = 12  # teams and courses in the grid
 BANDS = {
-    "80 and more": "share_high", "50 to 79": "share_mid", "under 50": "share_low",
+    "80 and more": "share_high",
+    "50 to 79": "share_mid",
+    "under 50": "share_low",
     "no score": "share_unscored",
-}  # fmt: skip
-# What a policy may leave out of the tables, and the page then does not tell.
-MEASURES = ("learners", "records", "completion_rate", "on_time_rate", "median_days",
-            *BANDS.values())  # fmt: skip
+}
+# Columns that a policy may leave out of the tables; the page then does without them.
+MEASURES = (
+    *("learners", "records", "completion_rate", "on_time_rate", "median_days"),
+    *BANDS.values(),
+)
 Row = dict[str, object]
 
 
@@ -43,8 +47,8 @@ class Section:
 
     Attributes:
         rows: the biggest groups, at most `MOST`.
-        groups: how many groups the month tells of.
-        covered: share of the company's records of that month that the groups add up to.
+        groups: how many groups are published for the month.
+        covered: share of the company's records for that month that the groups add up to.
     """
 
     month: str
@@ -59,7 +63,7 @@ def month(period: object) -> str:
 
 
 def short(reference: object) -> str:
-    """A pseudonym as people can compare it."""
+    """A pseudonym, short enough to compare by eye."""
     return f"{str(reference)[:13]}…"
 
 
@@ -70,29 +74,29 @@ def team_name(row: Row) -> str:
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
     found = connection.sql(query)
-    told = (dict(zip(found.columns, row, strict=True)) for row in found.fetchall())
-    return [dict.fromkeys(MEASURES) | row for row in told]
+    rows = (dict(zip(found.columns, row, strict=True)) for row in found.fetchall())
+    return [dict.fromkeys(MEASURES) | row for row in rows]
 
 
 def _section(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> Section | None:
-    """A table's newest month; None if it tells of none, or is not published."""
+    """A table's newest month; None if it has none, or is not published."""
     if table not in context.data_map.published:
         return None
-    told = f"told.{identifier(table)}"
-    newest = f"period = (SELECT max(period) FROM {told})"
+    staged = f"staged.{identifier(table)}"
+    newest = f"period = (SELECT max(period) FROM {staged})"
     order = ", ".join(["learners DESC", *CELL[table]])
-    rows = _ask(connection, f"FROM {told} WHERE {newest} ORDER BY {order} LIMIT {MOST}")
+    rows = _ask(connection, f"FROM {staged} WHERE {newest} ORDER BY {order} LIMIT {MOST}")
     if not rows:
         return None
     ((groups, records),) = connection.sql(
-        f"SELECT count(*), sum(records) FROM {told} WHERE {newest}"
+        f"SELECT count(*), sum(records) FROM {staged} WHERE {newest}"
     ).fetchall()
     covered = None
     if (
         "coaching_period" in context.data_map.published
         and table not in context.disclosure.coaching.noise
     ):
-        whole = connection.sql(f"SELECT sum(records) FROM told.coaching_period WHERE {newest}")
+        whole = connection.sql(f"SELECT sum(records) FROM staged.coaching_period WHERE {newest}")
         ((everything,),) = whole.fetchall()
         covered = min(records / everything, 1.0) if everything else None
     return Section(month(rows[0]["period"]), tuple(rows), int(groups), covered)
@@ -103,9 +107,12 @@ def _completion(section: Section, name: Callable[[Row], str], about: str) -> Mar
     if not rows:
         return None
     return bars(
-        [name(row) for row in rows], [float(str(row["completion_rate"])) for row in rows],
-        "complete, share of records", shares=True, about=f"{about}, {section.month}",
-    )  # fmt: skip
+        [name(row) for row in rows],
+        [float(str(row["completion_rate"])) for row in rows],
+        "complete, share of records",
+        shares=True,
+        about=f"{about}, {section.month}",
+    )
 
 
 def _bands(section: Section, name: str, about: str) -> Markup | None:
@@ -123,7 +130,7 @@ def _trend(
 ) -> tuple[list[Row], Markup | None]:
     if "coaching_period" not in context.data_map.published:
         return [], None
-    rows = _ask(connection, "FROM told.coaching_period ORDER BY period")
+    rows = _ask(connection, "FROM staged.coaching_period ORDER BY period")
     if not rows:
         return [], None
     series: dict[str, list[float | None]] = {
@@ -134,18 +141,21 @@ def _trend(
 
 
 def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, object] | None:
-    """The biggest teams by the biggest courses, where a cell can be withheld."""
+    """The biggest teams by the biggest courses; a cell can be suppressed."""
     if "coaching_team_course" not in context.data_map.published:
         return None
-    told = "told.coaching_team_course"
-    newest = f"period = (SELECT max(period) FROM {told})"
-    rows = _ask(connection, f"FROM {told} WHERE {newest}")
+    staged = "staged.coaching_team_course"
+    newest = f"period = (SELECT max(period) FROM {staged})"
+    rows = _ask(connection, f"FROM {staged} WHERE {newest}")
     if not rows:
         return None
 
     def biggest(names: str) -> list[Row]:
-        return _ask(connection, f"SELECT {names} FROM {told} WHERE {newest} GROUP BY ALL "
-                    f"ORDER BY sum(records) DESC, {names} LIMIT {GRID}")  # fmt: skip
+        return _ask(
+            connection,
+            f"SELECT {names} FROM {staged} WHERE {newest} GROUP BY ALL "
+            f"ORDER BY sum(records) DESC, {names} LIMIT {GRID}",
+        )
 
     return {
         "month": month(rows[0]["period"]),
@@ -170,7 +180,7 @@ def _template() -> Template:
 
 
 def page(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> str:
-    """The page as HTML. The coaching tables are attached as `told`."""
+    """The page as HTML. The coaching tables are attached as `staged`."""
     found = {
         name: _section(connection, context, f"coaching_{name}")
         for name in ("department", "team", "category", "course")
@@ -188,17 +198,23 @@ def page(connection: duckdb.DuckDBPyConnection, context: Context, partition: str
             column = "course_code" if name == "course" else name
             plots[name] = _bands(one, column, f"Score bands per {name}")
     return _template().render(
-        partition=partition, months=months, plots=plots, grid=_grid(connection, context), most=MOST,
+        partition=partition,
+        months=months,
+        plots=plots,
+        grid=_grid(connection, context),
+        most=MOST,
         k=max(spec.k or 0 for spec in context.data_map.tables_of(Audience.COACHING).values()),
-        contact=context.governance.controller.dpo, noise=context.disclosure.coaching.noise, **found,
-    )  # fmt: skip
+        contact=context.governance.controller.dpo,
+        noise=context.disclosure.coaching.noise,
+        **found,
+    )
 
 
 def write(context: Context, folder: Path, partition: str) -> None:
-    """Put the page beside the staged tables, with which it leaves."""
+    """Put the page beside the staged tables, with which it is published."""
     table = next(iter(context.data_map.tables_of(Audience.COACHING)))
     with (
         engine(context.layout.work) as connection,
-        attached(connection, context, folder, table, "told"),
+        attached(connection, context, folder, table, "staged"),
     ):
         (folder / PAGE).write_text(page(connection, context, partition), "utf-8")

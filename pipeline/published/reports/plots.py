@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, GREY = "#2a5d9f", "#b8bec6"
-# From dark to light, so that they differ in print and to whoever sees no colours.
+# From dark to light, so that they differ in print and to people who are colour-blind.
 SHADES = ("#1b3f6e", "#2a5d9f", "#8fb3dc", "#dbe4ee")
 ORANGE = "#a84a12"
 WIDTH, ROW = 5.2, 0.36  # inches; narrow, so that its text can be read on a phone
@@ -22,7 +22,7 @@ LETTER = 0.075  # inches at nine points
 
 
 def shortened(name: str) -> str:
-    """A name's end, where it is too long for an axis; what tells addresses apart is there."""
+    """The end of a name that is too long for an axis: that is where addresses differ."""
     return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
 
 
@@ -40,10 +40,10 @@ def _drawing(
     """Axes to draw on; the SVG is in the list afterwards.
 
     Args:
-        height: of the whole, as `top` and `bottom` around the axes in inches.
-        names: at the left of the axes. Letters are counted: to measure them is to draw all twice.
+        height: of the whole in inches, like `top` and `bottom` around the axes.
+        names: to the left of the axes. Letters are counted; measuring them means drawing twice.
     """
-    # It loads slowly, and most commands draw nothing.
+    # matplotlib loads slowly, and most commands draw nothing.
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -65,8 +65,9 @@ def _drawing(
     drawn.append(svg[svg.index("<svg") :])
 
 
-def _labelled(svg: str, about: str, told: list[str]) -> Markup:
-    label = Markup.escape(f"{about}: " + "; ".join(told))
+def _labelled(svg: str, about: str, values: list[str]) -> Markup:
+    """The SVG with a label that screen readers read aloud."""
+    label = Markup.escape(f"{about}: " + "; ".join(values))
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
 
 
@@ -97,40 +98,59 @@ def lines(names: list[str], series: dict[str, list[float | None]], about: str) -
         for (name, values), colour, style in zip(
             series.items(), (SHADES[0], ORANGE), ("-", "--"), strict=False
         ):
-            axes.plot(at, [float("nan") if v is None else v for v in values], style,
-                      color=colour, marker="o", markersize=4)  # fmt: skip
+            points = [float("nan") if v is None else v for v in values]
+            axes.plot(at, points, style, color=colour, marker="o", markersize=4)
             last = next((n for n in reversed(at) if values[n] is not None), None)
             if last is not None:
-                axes.annotate(name, (last, values[last] or 0), xytext=(8, -3),
-                              textcoords="offset points", fontsize=9, color=colour)  # fmt: skip
+                axes.annotate(
+                    name,
+                    (last, values[last] or 0),
+                    xytext=(8, -3),
+                    textcoords="offset points",
+                    fontsize=9,
+                    color=colour,
+                )
         axes.set_xticks(at, names, rotation=45, ha="right")
         axes.set_xlim(-0.3, len(names) - 1 + max(1.2, len(names) * 0.2))
         axes.set_ylim(0, 1.05)
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
         axes.grid(axis="y", color=GREY, alpha=0.4)
-    return _labelled(drawn[0], about, [
+    spoken = [
         f"{name} " + ", ".join(f"{n} {percent(v)}" for n, v in zip(names, values, strict=True))
         for name, values in series.items()
-    ])  # fmt: skip
+    ]
+    return _labelled(drawn[0], about, spoken)
 
 
 def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Markup:
-    """Bars of shares that add up to the whole, one part beside the other."""
+    """Bars of shares that add up to the whole, one part next to the other."""
     with _drawing(ROW * len(names) + 1.2, names, top=0.6, bottom=0.4) as (axes, drawn):
         left = [0.0] * len(names)
         for (part, values), shade in zip(parts.items(), SHADES, strict=False):
-            drawn_bars = axes.barh(range(len(names)), values, left=left, color=shade, label=part,
-                                   height=0.65, edgecolor="white")  # fmt: skip
-            axes.bar_label(drawn_bars, [percent(v) if v >= 0.08 else "" for v in values],
-                           label_type="center", fontsize=8,
-                           color="white" if shade in SHADES[:2] else "black")  # fmt: skip
+            drawn_bars = axes.barh(
+                range(len(names)),
+                values,
+                left=left,
+                color=shade,
+                label=part,
+                height=0.65,
+                edgecolor="white",
+            )
+            axes.bar_label(
+                drawn_bars,
+                [percent(v) if v >= 0.08 else "" for v in values],
+                label_type="center",
+                fontsize=8,
+                color="white" if shade in SHADES[:2] else "black",
+            )
             left = [a + b for a, b in zip(left, values, strict=True)]
         axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
-    return _labelled(drawn[0], about, [
+    spoken = [
         f"{name} " + ", ".join(f"{part} {percent(values[n])}" for part, values in parts.items())
         for n, name in enumerate(names)
-    ])  # fmt: skip
+    ]
+    return _labelled(drawn[0], about, spoken)

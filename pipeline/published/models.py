@@ -1,0 +1,68 @@
+"""The queries of the published tables, which lie beside this module as .sql files."""
+
+from __future__ import annotations
+
+from pipeline.policy.data_map import DataMap, Published
+from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.fields import Audience
+from pipeline.published import PACKAGE, coaching, equivalence_classes
+from pipeline.storage.sql import Sql, identifiers, render
+
+SOURCE = Sql("pseudonymized")  # what `lineage_models` calls an audience's pseudonymized rows
+
+
+def row_level_sql(table: str, spec: Published, rows: Sql) -> Sql:
+    """The rows of a published table that has one row per record."""
+    dated = any(name.endswith("_at") for name in spec.columns)
+    return render(PACKAGE, f"{table}.sql", rows=rows, columns=spec.columns, dated=dated)
+
+
+def coaching_sql(spec: Published, new: Sql, carried_forward: Sql) -> Sql:
+    """The rows of a coaching table: figures carried forward, and those published now.
+
+    Args:
+        new: as `coaching.named_sql` returns it.
+    """
+    return render(
+        PACKAGE,
+        "coaching_table.sql",
+        columns=spec.columns,
+        new=new,
+        carried_forward=carried_forward,
+    )
+
+
+def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dict[str, Sql]:
+    """The queries that make a published table of pseudonymized rows (SOURCE), by name.
+
+    Each reads those before it; the last one is the table's own. Coaching figures that are carried
+    forward are left out: they were made by the same queries, in an earlier run.
+    """
+    spec = data_map.published[table]
+    if spec.audience is Audience.COACHING:
+        return _coaching_models(rules, table, spec)
+    if spec.audience is Audience.ANALYTICS:
+        return _analytics_models(rules, table, spec)
+    return {table: row_level_sql(table, spec, SOURCE)}
+
+
+def _coaching_models(rules: DisclosureRules, table: str, spec: Published) -> dict[str, Sql]:
+    rows = coaching.CoachingRows.of(())
+    models = {str(name): query for name, query in coaching.row_models(SOURCE, rules, rows).items()}
+    # Which cells are chosen decides about rows and not about the columns' values.
+    models["figures"] = coaching.figures_sql(table, rows, rows.rows, None)
+    named = coaching.named_sql(table, rows, Sql("figures"))
+    return models | {table: Sql(f"SELECT {identifiers(spec.columns)} FROM ({named})")}
+
+
+def _analytics_models(rules: DisclosureRules, table: str, spec: Published) -> dict[str, Sql]:
+    rule = rules.classes[table]
+    combinations, generalized = Sql("combinations"), Sql("generalized")
+    return {
+        combinations: equivalence_classes.combinations_sql(
+            equivalence_classes.QUASI_IDENTIFIERS, SOURCE
+        ),
+        # Without any step taken, every column is still made of what it generalizes.
+        generalized: equivalence_classes.generalized_step_sql(combinations, rules, rule, 0),
+        table: equivalence_classes.generalized_sql(SOURCE, generalized, spec.columns),
+    }
