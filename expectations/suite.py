@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from expectations.evidence import Evidence
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,9 @@ def judge(suite: str, declared: Iterable[str], evidence: Evidence) -> SuiteResul
     Deny by default: a count that is missing (the table lacked the column) fails the suite, and
     so does a count that nobody declared.
     """
+    # Loaded here: only checks need it.
+    import polars as pl
+
     rules = list(declared)
     # One row a rule: the number of expectations, and with it the time, does not grow with them.
     counts = pl.DataFrame(

@@ -91,12 +91,6 @@ class Settings(BaseSettings):
         description="Object storage between a run and the cluster's workers, any fsspec URL; "
         "default the shared data folder.",
     )
-    broker: SecretStr | None = Field(
-        None, description="Celery broker, for running steps on other machines."
-    )
-    broker_results: SecretStr | None = Field(
-        None, description="Celery result backend; default `rpc://`."
-    )
     clock_is_right: dt.date | None = Field(
         None,
         description="Confirms today's date, YYYY-MM-DD, after nothing has run for weeks and "
