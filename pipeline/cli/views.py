@@ -121,7 +121,7 @@ RISKS = {
     "prosecutor": "prosecutor",
     "journalist": "journalist",
     "marketer": "marketer",
-    "withheld": "suppressed",
+    "suppressed": "suppressed",
     "loss": "loss",
 }
 
