@@ -108,9 +108,10 @@ def select_past_retention(
     cutoffs = make_cutoffs(connection, "cutoffs", context.rules, context.data_map, now)
     # Type by type: a month without a type is skipped by the statistics in its file.
     rows = " UNION ALL ".join(
-        f"FROM {with_due(parquet(months_past_retention(context, now, record), CLASSIFIED), cutoffs)} "
+        f"FROM {with_due(parquet(months, CLASSIFIED), cutoffs)} "
         f"WHERE record_type = {literal(record)} AND due"
         for record in RecordType
+        for months in [months_past_retention(context, now, record)]
     )
     return list_records(connection, f"({rows})", legal_holds.held_sql(context.layout))
 
