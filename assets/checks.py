@@ -1,84 +1,78 @@
 """Blocking asset checks at every boundary. A failed one stops the run before the gate."""
 
-import datetime as dt
-from collections.abc import Callable
-
 import dagster as dg
 
 from assets import lineage
 from assets.common import DATA_MAP, run_date
 from assets.resources import Store
-from expectations import boundaries
-from expectations.suite import Verdict
+from expectations import canonical, classified, pseudonymized, published
+from expectations.suite import SuiteResult
 from pipeline.policy.fields import Audience
 
+Context = dg.AssetCheckExecutionContext
 
-def result(verdict: Verdict) -> dg.AssetCheckResult:
-    """A verdict as Dagster shows it: rules and counts."""
+
+def as_check_result(found: SuiteResult) -> dg.AssetCheckResult:
+    """A suite's result as Dagster shows it: rules and counts."""
     return dg.AssetCheckResult(
-        passed=verdict.passed,
+        passed=found.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         description="every rule held"
-        if verdict.passed
-        else "broken: " + ", ".join([*verdict.broken, *verdict.missing]),
+        if found.passed
+        else "broken: " + ", ".join([*found.broken, *found.missing]),
         metadata={
-            "suite": verdict.suite,
-            "expectations": verdict.expected,
-            "broken_rules": verdict.broken,
-            "missing_evidence": verdict.missing,
+            "suite": found.suite,
+            "expectations": found.expected,
+            "broken_rules": found.broken,
+            "missing_evidence": found.missing,
         },
     )
 
 
-def _check(
-    asset: dg.AssetKey, name: str, judge: Callable[[Store, str], Verdict], about: str
-) -> dg.AssetChecksDefinition:
-    @dg.asset_check(asset=asset, name=name, blocking=True, description=about)
-    def check(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
-        return result(judge(store, str(run_date(context))))
+@dg.asset_check(asset=lineage.CANONICAL, blocking=True)
+def canonical_schema(context: Context, store: Store) -> dg.AssetCheckResult:
+    """The delivery's rows keep to the canonical schema, vocabularies and scales."""
+    return as_check_result(canonical.validate(store.layout, store.data_map, run_date(context)))
+
+
+@dg.asset_check(asset=lineage.CLASSIFIED, blocking=True)
+def everything_classified(store: Store) -> dg.AssetCheckResult:
+    """Every row has a person, and every sensitive course is tagged."""
+    return as_check_result(classified.validate(store.layout, store.data_map))
+
+
+def _no_identifier(audience: Audience) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lineage.pseudonymized_key(audience),
+        name="no_identifier",
+        blocking=True,
+        description=f"Only the columns, pseudonyms and courses that {audience.value} may see.",
+    )
+    def check(store: Store) -> dg.AssetCheckResult:
+        return as_check_result(pseudonymized.validate(store.layout, store.data_map, audience))
 
     return check
 
 
-def _sealing(table: str) -> Callable[[Store, str], Verdict]:
-    return lambda store, partition: boundaries.sealed(store.context, partition, table)
+def _no_leak(table: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=lineage.published_key(table),
+        name="no_leak",
+        blocking=True,
+        description="Every value lies in its domain, no identifier from the reference values, no "
+        "unlisted column, no group below its minimum. Only a table that passes can be released.",
+    )
+    def check(context: Context, store: Store) -> dg.AssetCheckResult:
+        return as_check_result(
+            published.validate_and_seal(store.context, str(run_date(context)), table)
+        )
 
-
-def _purpose(audience: Audience) -> Callable[[Store, str], Verdict]:
-    return lambda store, _: boundaries.pseudonymized(store.layout, store.data_map, audience)
+    return check
 
 
 checks = [
-    _check(
-        lineage.CANONICAL,
-        "canonical_schema",
-        lambda store, run_date: boundaries.canonical(
-            store.layout, store.data_map, dt.date.fromisoformat(run_date)
-        ),
-        "The drop's rows keep to the canonical schema, vocabularies and scales.",
-    ),
-    _check(
-        lineage.CLASSIFIED,
-        "everything_classified",
-        lambda store, _: boundaries.classified(store.layout, store.data_map),
-        "Every row has a person, every sensitive course is tagged.",
-    ),
-    *(
-        _check(
-            lineage.pseudonymized_key(audience),
-            "no_identifier",
-            _purpose(audience),
-            f"Only the columns, pseudonyms and courses that {audience.value} may see.",
-        )
-        for audience in Audience
-    ),
-    *(
-        _check(
-            lineage.published_key(table),
-            "no_leak",
-            _sealing(table),
-            "Every value in its closed domain, no known identifier, no unlisted column, k people.",
-        )
-        for table in DATA_MAP.published
-    ),
+    canonical_schema,
+    everything_classified,
+    *(_no_identifier(audience) for audience in Audience),
+    *(_no_leak(table) for table in DATA_MAP.published),
 ]

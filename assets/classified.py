@@ -1,17 +1,19 @@
-"""Classified: who it is, how sensitive the course is, which record holds."""
+"""Classified: the person resolved, the course's sensitivity tagged, one current record each."""
 
 import datetime as dt
 
 import dagster as dg
 
-from assets import lineage
-from assets.common import OWNERS, POOL, RUN_DATES
+from assets import lineage, schemas
+from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
-from pipeline.classified import population, reference_values
+from pipeline.classified import population
+from pipeline.classified.reference_values import attach
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import classified
-from pipeline.storage.schema import CLASSIFIED
+
+LINEAGE = lineage.classified_lineage(DATA_MAP)
 
 
 @dg.asset(
@@ -24,17 +26,16 @@ from pipeline.storage.schema import CLASSIFIED
     tags={"personal_data": "raw"},
     pool=POOL,
     metadata={
-        "dagster/column_schema": lineage.typed_schema(
-            CLASSIFIED, lineage.classified_lineage(CLASSIFIED)
-        ),
-        "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+        "dagster/column_schema": schemas.classified(DATA_MAP),
+        "dagster/column_lineage": LINEAGE,
     },
 )
-def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
-    """The record that holds of every enrolment, exam and message, over all deliveries so far.
+def milestones(store: Store) -> dg.MaterializeResult[None]:
+    """The current record of every enrolment, exam and message, over all deliveries so far.
 
-    People are resolved through the roster, sensitive courses tagged, revisions superseded. The
-    result depends on the set of deliveries only, so repeated and late deliveries change nothing else.
+    People are resolved through the HR roster, sensitive courses are tagged, and the latest revision
+    of each record supersedes the others. The result depends only on which deliveries there are, so
+    a repeated or late delivery changes nothing else.
     """
     layout = store.layout
     classify(store.context, dt.datetime.now(dt.UTC))
@@ -47,7 +48,7 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
             "dagster/row_count": rows,
             "people": people,
             "records_on_sensitive_courses": sensitive,
-            "dagster/column_lineage": lineage.classified_lineage(CLASSIFIED),
+            "dagster/column_lineage": LINEAGE,
         }
     )
 
@@ -62,19 +63,20 @@ def classified_milestones(store: Store) -> dg.MaterializeResult[None]:
     tags={"personal_data": "raw"},
     pool=POOL,
 )
-def known_values(store: Store) -> dg.MaterializeResult[None]:
-    """What the leak checks compare with: known courses, departments, and the deny-list.
+def reference_values(store: Store) -> dg.MaterializeResult[None]:
+    """What the checks compare published values with: courses, titles, departments, and a denylist
+    of people's names and identifiers.
 
-    Lies in the vault, since the deny-list is made of raw identifiers.
+    It is kept encrypted in the vault, since the denylist is made from raw identifiers.
     """
     layout = store.layout
     list_reference_values(store.context)
     with engine(layout.work) as connection:
-        reference_values.attach(connection, layout)
-        ((courses, sensitive, denied),) = connection.sql(
+        attach(connection, layout)
+        ((courses, sensitive, entries),) = connection.sql(
             "SELECT (SELECT count(*) FROM reference.course), (SELECT count(sensitivity) FROM "
             "reference.course), (SELECT count(*) FROM reference.denylist)"
         ).fetchall()
     return dg.MaterializeResult(
-        metadata={"courses": courses, "sensitive_courses": sensitive, "deny_list": denied}
+        metadata={"courses": courses, "sensitive_courses": sensitive, "denylist_entries": entries}
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dagster as dg
 import psycopg2
 
-from assets.resources import store_from_environment
+from assets.resources import Store, store_from_environment
 from pipeline.operations import instance
+from pipeline.settings import settings
 
 # The day's delivery is complete when the day ends where the company is.
 RUN_DATES = dg.DailyPartitionsDefinition(
-    start_date=os.environ.get("MILESTONES_FIRST_RUN_DATE", "2026-01-01"),
+    start_date=settings().first_run_date.isoformat(),
     timezone="Europe/Berlin",
     end_offset=1,
 )
@@ -23,8 +23,17 @@ OWNERS = ["team:learning-data"]
 POOL = instance.POOL
 RETRIES, FIRST_WAIT = 3, 30  # seconds, doubled each time
 # One policy for the whole process: schemas, suites and lineage cannot drift apart.
-CONTEXT = store_from_environment().context
+STORE = store_from_environment()
+CONTEXT = STORE.context
 DATA_MAP = CONTEXT.data_map
+
+
+def policy_version(store: Store) -> str:
+    """The version of the policy that the assets were made from; for a store with another policy
+    folder, the version there now."""
+    if store.policy_folder == STORE.policy_folder:
+        return CONTEXT.version
+    return store.context.version
 
 
 def run_date(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
@@ -34,12 +43,12 @@ def run_date(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
 
 @contextmanager
 def transient(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Try the step again later when a network, a disk or a database is gone for a moment. Nothing
-    else is tried again: policy's no is final, and so is a bug."""
+    """Retry the step later when a network, a disk or a database is unavailable for a moment.
+    Nothing else is retried: a refusal by policy is final, and so is a bug."""
     try:
         yield
     except (OSError, psycopg2.OperationalError) as error:
-        # Its text can hold a file's name.
-        context.log.warning(f"{type(error).__name__}: the step is tried again")
+        # The error's text can hold a file's name.
+        context.log.warning(f"{type(error).__name__}: the step will be retried")
         wait = FIRST_WAIT * 2**context.retry_number
         raise dg.RetryRequested(max_retries=RETRIES, seconds_to_wait=wait) from None

@@ -2,22 +2,24 @@
 
 import dagster as dg
 
-from assets import lineage
+from assets import lineage, schemas
 from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
-from expectations.boundaries import inner_columns
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized import steps
-from pipeline.pseudonymized.pseudonymize import TABLES
+from pipeline.pseudonymized.models import columns
 from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
 
 
 def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
+    links = lineage.pseudonymized_lineage(audience)
+
     @dg.asset(
         key=lineage.pseudonymized_key(audience),
-        description=f"Milestones for the audience `{audience.value}`: {', '.join(TABLES[audience])}. "
-        "The raw identifier behind a reference is in the vault, apart from here.",
+        description=f"Records for the audience {audience.value}, with pseudonyms of its own and "
+        f"only the columns it may see: {', '.join(columns(audience))}. The identifiers behind the "
+        "pseudonyms are kept apart, in the vault.",
         group_name="pseudonymized",
         deps=[lineage.CLASSIFIED, lineage.REFERENCE_VALUES],
         partitions_def=RUN_DATES,
@@ -26,11 +28,8 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
         tags={"personal_data": "pseudonymized", "purpose": audience.value},
         pool=POOL,
         metadata={
-            "dagster/column_schema": lineage.typed_schema(
-                {name: kind for name, (_, kind) in inner_columns(DATA_MAP, audience).items()},
-                lineage.pseudonymized_lineage(audience),
-            ),
-            "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+            "dagster/column_schema": schemas.pseudonymized(DATA_MAP, audience),
+            "dagster/column_lineage": links,
         },
     )
     def pseudonymized(store: Store) -> dg.MaterializeResult[None]:
@@ -45,11 +44,11 @@ def _pseudonymized(audience: Audience) -> dg.AssetsDefinition:
             metadata={
                 "dagster/row_count": rows,
                 "key_epoch": key.epoch,
-                "dagster/column_lineage": lineage.pseudonymized_lineage(audience),
+                "dagster/column_lineage": links,
             }
         )
 
     return pseudonymized
 
 
-pseudonymized_milestones = [_pseudonymized(audience) for audience in Audience]
+tables = [_pseudonymized(audience) for audience in Audience]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import polars as pl
 
-from assets import lineage
+from assets import lineage, schemas
 from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
 from pipeline.policy.fields import Audience
@@ -21,66 +21,58 @@ from pipeline.published.stage import stage_database
 from pipeline.retained import receipts
 from pipeline.storage.engine import engine
 
-DESCRIPTIONS = {
-    "coaching_period": "The whole company, per period.",
-    "coaching_department": "Aggregates per department and period.",
-    "coaching_team": "Aggregates per team (a manager's reports) and period.",
-    "coaching_category": "Aggregates per category of courses and period, with score bands.",
-    "coaching_course": "Aggregates per course and period, with score bands.",
-    "coaching_team_course": "Aggregates per team, course and period: the finest figures.",
-    "manager_extract": "Each manager's reports: course, complete or not, learning outcome. No "
-    "time, no score, no sensitive course, no text.",
-    "analytics_milestones": "Pseudonymized milestones for analysts: score bands, and dates, "
-    "courses, departments and regions as coarse as k people in every class need.",
-    "hr_legal_detail": "The detailed view for HR and legal, closed by default.",
-}
+
+def _lineage(table: str) -> dg.TableColumnLineage:
+    return lineage.published_lineage(DATA_MAP, CONTEXT.disclosure, table)
+
+
+def _spec(table: str) -> dg.AssetSpec:
+    """One staged table as the graph shows it."""
+    listed = DATA_MAP.published[table]
+    return dg.AssetSpec(
+        lineage.published_key(table),
+        deps=[lineage.pseudonymized_key(listed.audience)],
+        description=listed.description,
+        group_name="published",
+        owners=OWNERS,
+        kinds={"duckdb"},
+        tags={
+            "personal_data": "aggregated" if listed.k else "pseudonymized",
+            "purpose": listed.audience.value,
+        },
+        metadata={
+            "dagster/column_schema": schemas.published(DATA_MAP, CONTEXT.disclosure, table),
+            "dagster/column_lineage": _lineage(table),
+            **schemas.minimum_group(CONTEXT, table),
+            **schemas.governance(CONTEXT, table),
+        },
+    )
 
 
 def _staged(audience: Audience) -> dg.AssetsDefinition:
-    tables = list(DATA_MAP.tables_of(audience))
+    published_tables = list(DATA_MAP.tables_of(audience))
 
     @dg.multi_asset(
         name=f"staged_for_{audience.value}",
-        specs=[
-            dg.AssetSpec(
-                lineage.published_key(table),
-                deps=[lineage.pseudonymized_key(audience)],
-                description=DESCRIPTIONS[table],
-                group_name="published",
-                owners=OWNERS,
-                kinds={"duckdb"},
-                tags={
-                    "personal_data": "aggregated" if DATA_MAP.published[table].k
-                    else "pseudonymized",
-                    "purpose": audience.value,
-                },
-                metadata={
-                    "dagster/column_schema": lineage.published_schema(DATA_MAP, table),
-                    "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
-                    "k": DATA_MAP.published[table].k or 0,
-                    **lineage.governance_facts(CONTEXT, table),
-                },
-            )
-            for table in tables
-        ],
+        specs=[_spec(table) for table in published_tables],
         partitions_def=RUN_DATES,
         pool=POOL,
-    )  # fmt: skip
+    )
     def staged(
         context: dg.AssetExecutionContext, store: Store
     ) -> Iterator[dg.MaterializeResult[None]]:
         partition = str(run_date(context))
-        for table in tables:
+        for table in published_tables:
             gate.break_seal(store.layout, partition, table)
         with store.layout.locked(audience.value), engine(store.layout.work) as connection:
             counts = stage_database(connection, store.context, audience, partition)
         erased = receipts.last_erasure(store.layout)
-        for table in tables:
+        for table in published_tables:
             yield dg.MaterializeResult(
                 asset_key=lineage.published_key(table),
                 metadata={
                     "dagster/row_count": counts[table],
-                    "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+                    "dagster/column_lineage": _lineage(table),
                     "last erasure": erased,
                 },
             )
@@ -88,7 +80,7 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
     return staged
 
 
-staged_tables = [_staged(audience) for audience in Audience]
+tables = [_staged(audience) for audience in Audience]
 
 
 def _as_table(counts: pl.DataFrame) -> dg.TableMetadataValue:
@@ -112,29 +104,35 @@ def _suppressed(counts: pl.DataFrame) -> dg.TableMetadataValue:
     )
 
 
-def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
-    """The risk report as the UI shows and plots it over runs; the page is beside the tables."""
-    metadata: dict[str, dg.MetadataValue] = {
-        "coaching risk": dg.MetadataValue.table(
-            [
-                dg.TableRecord({n: "–" if v is None else v for n, v in one.items()})
-                for one in found.aggregates.to_dicts()
-            ]
-        )
-    }
+def _risk_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
+    """The risk report as the UI shows it and plots it over runs; the full page is next to the
+    tables."""
+    rows = [
+        dg.TableRecord({name: "–" if v is None else v for name, v in one.items()})
+        for one in found.aggregates.to_dicts()
+    ]
+    metadata: dict[str, dg.MetadataValue] = {"coaching risk": dg.MetadataValue.table(rows)}
     for one in found.classes.to_dicts():
         for name, value in one.items():
-            if isinstance(value, int | float):
-                metadata[f"{one['table']}/{name}"] = (
-                    dg.MetadataValue.int(value)
-                    if isinstance(value, int)
-                    else dg.MetadataValue.float(value)
-                )
+            if isinstance(value, int):
+                metadata[f"{one['table']}/{name}"] = dg.MetadataValue.int(value)
+            elif isinstance(value, float):
+                metadata[f"{one['table']}/{name}"] = dg.MetadataValue.float(value)
     return metadata
 
 
+def _require_balanced(counts: pl.DataFrame) -> None:
+    """Fail the run, without retries, if records are missing between raw and published."""
+    if odd := unbalanced(counts):
+        raise dg.Failure(
+            description=f"records do not reconcile from raw to published: {', '.join(odd)}",
+            metadata={"reconciliation": counts.to_dicts()},
+            allow_retries=False,
+        )
+
+
 @dg.asset(
-    key=dg.AssetKey(["published", "release"]),
+    key=lineage.RELEASE,
     group_name="published",
     deps=[lineage.published_key(table) for table in DATA_MAP.published],
     partitions_def=RUN_DATES,
@@ -144,9 +142,9 @@ def _as_metadata(found: risk.Risk) -> dict[str, dg.MetadataValue]:
     pool=POOL,
 )
 def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
-    """The one way out: reconciles tonight's tables, then publishes all of them at once.
+    """The gate: reconciles the run's tables, then publishes all of them at once.
 
-    Opens only to tables whose blocking checks passed on these very files.
+    Only tables whose blocking checks passed, on these very files, are released.
     """
     layout, partition = store.layout, str(run_date(context))
     gate.require_seals(layout, store.data_map, partition)
@@ -155,12 +153,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         found = risk.measure(connection, store.context, partition, counts)
     write_reconciliation(layout, partition, counts)
     risk_report.write(found, store.disclosure, partition, layout.staged(partition))
-    if odd := unbalanced(counts):
-        raise dg.Failure(
-            description=f"records do not reconcile from raw to published: {', '.join(odd)}",
-            metadata={"reconciliation": counts.to_dicts()},
-            allow_retries=False,
-        )
+    _require_balanced(counts)
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
             publication_history.record(connection, store.context, partition)
@@ -169,6 +162,6 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         metadata={
             "reconciliation": _as_table(counts),
             "suppressed": _suppressed(counts),
-            **_as_metadata(found),
+            **_risk_metadata(found),
         }
     )

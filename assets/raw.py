@@ -1,19 +1,19 @@
-"""Raw: the sources as delivered, and the canonical records read from one night's delivery."""
+"""Raw: the sources as delivered, and the canonical records read from one delivery."""
 
 import datetime as dt
 
 import dagster as dg
 
-from assets import lineage
+from assets import lineage, schemas
 from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
 from assets.resources import Store
+from expectations import suite
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
 from pipeline.storage.engine import engine
 from pipeline.storage.relations import records
-from pipeline.storage.schema import CANONICAL
 
-landing_sources = [
+sources = [
     dg.AssetSpec(
         lineage.source_key(name),
         group_name="landing",
@@ -21,7 +21,7 @@ landing_sources = [
         owners=OWNERS,
         kinds={"file"},
         partitions_def=RUN_DATES,
-        metadata={"dagster/column_schema": lineage.source_schema(DATA_MAP, name)},
+        metadata={"dagster/column_schema": schemas.source(DATA_MAP, name)},
     )
     for name, source in DATA_MAP.sources.items()
 ]
@@ -30,30 +30,30 @@ landing_sources = [
 @dg.asset(
     key=lineage.CANONICAL,
     group_name="raw",
-    deps=[spec.key for spec in landing_sources],
+    deps=[spec.key for spec in sources],
     partitions_def=RUN_DATES,
     owners=OWNERS,
     kinds={"duckdb", "parquet"},
     tags={"personal_data": "raw"},
     pool=POOL,
     metadata={
-        "dagster/column_schema": lineage.typed_schema(
-            CANONICAL, lineage.canonical_lineage(DATA_MAP)
-        ),
+        "dagster/column_schema": schemas.canonical(DATA_MAP),
         "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
     },
 )
-def canonical_milestones(
-    context: dg.AssetExecutionContext, store: Store
-) -> dg.MaterializeResult[None]:
-    """One night's delivery in the canonical schema, bad rows set aside with the rule they break.
+def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
+    """One delivery in the canonical schema. Rows that break a rule go into quarantine, with the
+    name of the rule.
 
-    Free text stays outside, only the fact that there was some comes along. An unlisted file or
-    column stops the run before anything is written.
+    Of free text only the fact that there was some is stored. A file or column that is not in the
+    data map stops the run before anything is written.
     """
+    store.require_loaded_policy()
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_lawful_use(now.date())
+    # The checks of the next steps need it.
+    suite.preload()
     delivery = run_date(context)
     with transient(context), store.layout.locked():
         store.layout.clear_unfinished()

@@ -1,35 +1,62 @@
-"""Retained and erased: the plan of a deletion, the deletion with its receipt, and their checks."""
+"""Retained: what is past retention, its erasure with a receipt, and the checks of both."""
 
 import datetime as dt
 from typing import Any
 
 import dagster as dg
 
+from assets import lineage
 from assets.common import OWNERS, POOL, transient
 from assets.resources import Store
+from pipeline.policy.fields import Audience
 from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.retained.past_retention import PlanItem
 from pipeline.subjects import request_register
 
-PLAN = dg.AssetKey(["retained", "deletion_plan"])
-ERASURE = dg.AssetKey(["retained", "erasure"])
+# What a deletion deletes from. Dependencies only connect the graph: neither job selects the
+# other's assets, so neither of them runs the other's.
+DELETES_FROM = [
+    lineage.CANONICAL,
+    lineage.CLASSIFIED,
+    *(lineage.pseudonymized_key(audience) for audience in Audience),
+    lineage.RELEASE,
+]
+PLAN_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn("place", description="Store that the rows are in."),
+        dg.TableColumn("what", description="What the rows are."),
+        dg.TableColumn("rule", description="Rule of retention_rules.yaml."),
+        dg.TableColumn("due", "int", description="Rows past retention."),
+        dg.TableColumn("held", "int", description="Rows that a legal hold keeps."),
+        dg.TableColumn("where", description="Files or tables that the rows are in."),
+    ]
+)
+RECEIPT_SCHEMA = dg.TableSchema(
+    [
+        dg.TableColumn("place", description="Store that rows were erased from."),
+        dg.TableColumn("before", "int", description="Rows before the erasure."),
+        dg.TableColumn("after", "int", description="Rows after the erasure."),
+        dg.TableColumn("erased", "int", description="Rows erased."),
+    ]
+)
 
 
 def plan_table(lines: list[PlanItem]) -> dg.TableMetadataValue:
     """A plan as the UI shows it."""
-    return dg.MetadataValue.table(
-        [dg.TableRecord(vars(line)) for line in lines],
-        schema=dg.TableSchema([
-            dg.TableColumn("place"), dg.TableColumn("what"), dg.TableColumn("rule"),
-            dg.TableColumn("due", "int"), dg.TableColumn("held", "int"), dg.TableColumn("where"),
-        ]),
-    )  # fmt: skip
+    return dg.MetadataValue.table([dg.TableRecord(vars(line)) for line in lines], PLAN_SCHEMA)
 
 
-@dg.asset(key=PLAN, group_name="retained", owners=OWNERS, kinds={"duckdb"})
+@dg.asset(
+    key=lineage.PLAN,
+    group_name="retained",
+    deps=[lineage.CLASSIFIED],
+    owners=OWNERS,
+    kinds={"duckdb"},
+)
 def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
-    """A dry run: what is past its window now, by which rule, and where it lies."""
+    """A dry run: what is past retention now, under which rule, and where it is."""
+    store.require_loaded_policy()
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
@@ -43,52 +70,56 @@ def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     )
 
 
-def _told(receipt: dict[str, Any]) -> dict[str, Any]:
+def _receipt_metadata(receipt: dict[str, Any]) -> dict[str, Any]:
+    """A receipt as the UI shows it; the receipt itself is in receipts/."""
     rows: dict[str, dict[str, int]] = receipt["rows"]
     return {
         "receipt": receipt["receipt"],
         "rules_sha256": receipt["rules_sha256"],
         "rows": dg.MetadataValue.table(
             [
-                dg.TableRecord({"place": place, **counts, "erased": counts["before"]
-                                - counts["after"]})
+                dg.TableRecord(
+                    {"place": place, **counts, "erased": counts["before"] - counts["after"]}
+                )
                 for place, counts in rows.items()
             ],
-            schema=dg.TableSchema([
-                dg.TableColumn("place"), dg.TableColumn("before", "int"),
-                dg.TableColumn("after", "int"), dg.TableColumn("erased", "int"),
-            ]),
+            RECEIPT_SCHEMA,
         ),
         "files_rewritten": len(receipt["files"]),
         "found_afterwards": receipt["found_afterwards"],
-    }  # fmt: skip
+    }
 
 
 @dg.asset(
-    key=ERASURE, group_name="retained", deps=[PLAN], owners=OWNERS, kinds={"duckdb"}, pool=POOL
+    key=lineage.ERASURE,
+    group_name="retained",
+    deps=[lineage.PLAN, *DELETES_FROM],
+    owners=OWNERS,
+    kinds={"duckdb"},
+    pool=POOL,
 )
 def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
-    """Erases what is past its window, after a last look at holds and rules, and proves it.
+    """Erases what is past retention, after checking holds and rules once more, and verifies it.
 
-    Finishes erasures that were cut off before. Succeeds only when the stores themselves, asked
-    afterwards, hold nothing that is due; the receipt lies in receipts/.
+    Erasures that were interrupted are completed first. The run succeeds only if every store,
+    searched again afterwards, holds nothing that is past retention. The receipt is in receipts/.
     """
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
     with transient(context):
         done = job.retain(store.context, now, DagsterStorage(context.instance))
-    return dg.MaterializeResult(metadata=_told(done[-1]))
+    return dg.MaterializeResult(metadata=_receipt_metadata(done[-1]))
 
 
-@dg.asset_check(asset=ERASURE, blocking=True)
+@dg.asset_check(asset=lineage.ERASURE, blocking=True)
 def receipts_are_whole(store: Store) -> dg.AssetCheckResult:
-    """No receipt was changed or taken out: each names the hash of the one before."""
+    """No receipt was changed or removed: each one holds the hash of the one before it."""
     broken = receipts.broken(store.layout)
     return dg.AssetCheckResult(passed=not broken, metadata={"broken": broken})
 
 
-@dg.asset_check(asset=ERASURE)
+@dg.asset_check(asset=lineage.ERASURE)
 def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     """No request of a data subject is past its legal deadline (GDPR Art. 12(3))."""
     today = dt.datetime.now(dt.UTC).date()
@@ -98,4 +129,4 @@ def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     )
 
 
-retained_checks = [receipts_are_whole, requests_are_answered_in_time]
+checks = [receipts_are_whole, requests_are_answered_in_time]

@@ -1,6 +1,7 @@
-"""Ninety deliveries taken in and published once: `python -m benchmarks.backfill WORK [DROPS] [RECORDS]`.
+"""Ninety deliveries ingested and published once:
+`python -m benchmarks.backfill WORK [DELIVERIES] [RECORDS]`.
 
-Drops of consecutive days, each of so many records of the same company, lie in an empty store's
+Deliveries of consecutive days, each of so many records of the same company, lie in an empty store's
 landing folder; then `milestones backfill` runs as a user runs it.
 """
 
@@ -21,7 +22,7 @@ from pipeline.demo import people
 from pipeline.demo.generate import Size, history, roster, with_defects
 
 
-def land(landing: Path, deliveries: int, records: int) -> None:
+def deliver(landing: Path, deliveries: int, records: int) -> None:
     """Write the deliveries of the days up to NIGHT."""
     rng = np.random.default_rng(11)
     staff = roster(rng, Size(2_000, records))
@@ -37,9 +38,9 @@ def land(landing: Path, deliveries: int, records: int) -> None:
 
 def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
     home = work.absolute() / "backfill"
-    land(home / "landing", deliveries, records)
+    deliver(home / "landing", deliveries, records)
     store = Store(home=str(home))
-    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    people.create_staff(store.context, dt.datetime.now(dt.UTC))
     first = NIGHT - dt.timedelta(days=deliveries - 1)
     started = time.monotonic()
     subprocess.run(

@@ -1,5 +1,5 @@
-"""Seeded benchmark input: one delivery of learning history, written in chunks of a million rows, and
-the small delivery of the day after.
+"""Seeded benchmark input: one delivery of learning history, written in chunks of a million rows,
+and the small delivery of the day after.
 
 The rows are those of the demo (pipeline/demo/generate.py): skewed teams, dirt, comments with
 planted identifiers. People grow with the records, fifty records each.
@@ -24,7 +24,7 @@ RECORDS_PER_PERSON = 50
 
 
 def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
-    """Write the delivery of NIGHT with `records` rows; return its folder. Kept if already there."""
+    """Write the delivery of NIGHT with `records` rows; return its folder. One that exists is left."""
     folder = landing / str(NIGHT)
     done = folder.with_name("complete")
     if done.exists():
@@ -45,7 +45,7 @@ def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
 def _write_another(
     landing: Path, people: pl.DataFrame, rng: np.random.Generator, records: int
 ) -> None:
-    """The delivery of the day after NIGHT: the roster again, and what went on of late."""
+    """The delivery of the day after NIGHT: the roster again, and the latest records."""
     folder = landing / str(ANOTHER)
     folder.mkdir(exist_ok=True)
     people.write_csv(folder / "hr_roster.csv")

@@ -14,6 +14,7 @@ import duckdb
 import polars as pl
 
 from pipeline.policy.detect import looks_personal
+from pipeline.storage.engine import load_macros
 from pipeline.subjects.denylist import entries_sql, grams_sql
 from tests.labelled import roster, score, texts
 
@@ -22,6 +23,7 @@ def ours() -> pl.Series:
     """Which texts the deny-list or the patterns find."""
     people, given = roster(), texts().with_row_index("line")
     with duckdb.connect() as connection:
+        load_macros(connection)
         connection.register("person", people.select(person="emp:" + pl.col("number")))
         connection.register("roster", people)
         connection.register("given", given)

@@ -3,9 +3,9 @@
     python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT [NIGHT]
     python -m benchmarks.erasure run HOME                            # one JSON line
 
-Each month is a million records, one delivery and one month of the stores. NIGHT is the day of the last
-night. The day before the deletion, as it is on schedule, it published nothing that is due now. In
-June it did, so the deletion has to take that out of the released tables as well: the case of a
+Each month is a million records, one delivery and one month of the stores. NIGHT is the day of the
+last run. The day before the deletion, as it is on schedule, it published nothing that is due now.
+In June it did, so the deletion has to take that out of the released tables as well: the case of a
 pipeline that stood still for months.
 """
 
@@ -64,7 +64,7 @@ def month(first: dt.date) -> pl.DataFrame:
 
 
 def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
-    """Take in one drop a month, and run the night that publishes them all as of `night`."""
+    """Ingest one delivery a month, and do the run that publishes them all as of `night`."""
     import dagster as dg
 
     from assets.resources import Store
@@ -74,7 +74,7 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     from pipeline.raw.deliveries import ingest
 
     store = Store(home=str(home))
-    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
+    people.create_staff(store.context, dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
     for first in months[:-1]:
         delivery = first + dt.timedelta(days=27)

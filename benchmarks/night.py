@@ -21,9 +21,9 @@ def main(landing: Path, home: Path, day: str) -> None:
     from pipeline.demo import people
 
     store = Store(home=str(home.absolute()))
-    people.create_staff(store.context, Path(store.policy_folder), dt.datetime.now(dt.UTC))
-    if not run.run(home, dt.date.fromisoformat(day)):
-        raise SystemExit(1)
+    people.create_staff(store.context, dt.datetime.now(dt.UTC))
+    if code := run.run(home, dt.date.fromisoformat(day)):
+        raise SystemExit(code)
     import dagster as dg
 
     with dg.DagsterInstance.get() as instance:

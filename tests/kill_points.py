@@ -1,13 +1,16 @@
-"""Kill a deletion with SIGKILL at many points, run it once more, and look at the end.
+"""Cut something off at many points, run it once more, and look at the end.
 
-Run as a program (python -m tests.kill_points TEMPLATE WORK POINTS SHARE OF [PERSON]): loads
-everything once and forks a real process per point. Points are of two kinds: just before each call
-of the operating system that changes a name (every swap among them), and moments spread over the
-whole run, which also fall into DuckDB's own writing. Prints one JSON line per point.
+Run as a program (python -m tests.kill_points DEED TEMPLATE WORK POINTS MOMENTS SHARE OF): loads
+everything once and forks a real process per point. Points are just before each call of the
+operating system that changes a name: SIGKILL at every one of them; or, which takes a third of the
+time, one for each place in the code that makes them, in the middle of its calls, with a copy of
+what a kill there would leave. Moments are kills spread over the whole run, so that they also fall
+into DuckDB's own writing. Prints one JSON line per point.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -15,38 +18,35 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
 
-from expectations import boundaries
-from expectations.suite import Verdict
-from pipeline.context import Context
+from assets.resources import Store
+from expectations import suite as suites
 from pipeline.published import gate
-from pipeline.retained import job, receipts
+from pipeline.retained import job, receipts, storage_key
+from pipeline.storage import encryption
 from pipeline.storage.hashing import file_sha256
-from pipeline.storage.layout import Layout
+from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage.spill import SPILL
+from tests import plain
+from tests.company import NUMBER
 from tests.estate import NOW, context
-from tests.opened import relation, released
+from tests.killed_rekey import NEW, keys_of
+from tests.opened import everything, relation, released, released_files
 
-CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "os.symlink"}
-
-
-def quick(suite: str, declared: list[str], evidence: dict[str, int]) -> Verdict:
-    """The judgement of expectations/suite.py in a hundredth of the time: what is killed here is
-    the deletion, and every check that it asks for still counts every value."""
-    broken = {name: n for name, n in evidence.items() if n}
-    return Verdict(suite, len(declared), broken, sorted(set(declared) ^ set(evidence)))
-
-
-def deletion(context: Context, person: str | None) -> None:
-    if person is None:
-        job.retain(context, NOW)
-    else:
-        job.erase_person(context, person, "request", NOW)
+EVERY, SITES = "every", "sites"
+CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link"}
+ROOT = f"{PROJECT}/"
+PRODUCT = tuple(f"{ROOT}{folder}/" for folder in ("pipeline", "assets", "expectations"))
+HELPERS = "pipeline/storage/files.py:"
+Site = tuple[str, ...]
 
 
 def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
@@ -66,21 +66,81 @@ def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def counted(work: Callable[[], None], kill_at: int | None, tell: Path) -> None:
-    """Do the work; die before change number `kill_at`, or write down how many there were."""
-    changes = 0
+def _frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
-    def change(name: str, _: object) -> None:
-        nonlocal changes
-        if name in CHANGES:
-            if changes == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            changes += 1
+
+def site(event: str) -> Site:
+    """Where in the product a change is made: the call, its line, and the first line outside the
+    helpers of pipeline/storage/layout.py that leads to it."""
+    lines = [
+        f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
+        for frame in _frames()
+        if frame.f_code.co_filename.startswith(PRODUCT)
+    ]
+    return (event, *lines[:1], *[line for line in lines if not line.startswith(HELPERS)][:1])
+
+
+def changes(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Does a call change a name? A folder that is there is not made again, and the spill is of no
+    use to anybody after the process."""
+    if event not in CHANGES or f"/{SPILL}" in str(arguments[0]):
+        return False
+    return not (event == "os.mkdir" and os.path.lexists(arguments[0]))
+
+
+def before_changes(work: Callable[[], None], what: Callable[[int, str], None]) -> None:
+    """Do the work, and something before each change with its number."""
+    number, watching = 0, True
+
+    def change(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal number, watching
+        if watching and changes(event, arguments):
+            watching = False  # what is done here is no change of the work's
+            what(number, event)
+            number, watching = number + 1, True
 
     sys.addaudithook(change)
     work()
-    if kill_at is None:
-        tell.write_text(str(changes))
+    watching = False
+
+
+def die_at(work: Callable[[], None], point: int) -> None:
+    def die(number: int, _: str) -> None:
+        if number == point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    before_changes(work, die)
+
+
+def tell_sites(work: Callable[[], None], tell: Path) -> None:
+    made: list[Site] = []
+    before_changes(work, lambda _, event: made.append(site(event)))
+    tell.write_text(json.dumps(made))
+
+
+def copy_at(work: Callable[[], None], home: Path, points: list[int], copies: Path) -> None:
+    """Copy the data folder before some changes: a kill there would leave the same on the disk, and
+    the work goes on to the next point."""
+
+    def copy(number: int, _: str) -> None:
+        if number in points:
+            shutil.copytree(home, copies / str(number), symlinks=True)
+
+    before_changes(work, copy)
+
+
+def one_a_site(made: list[Site], elsewhere: list[Site]) -> list[int]:
+    """Of the changes that one place in the code makes, the one in the middle."""
+    of: dict[Site, list[int]] = {}
+    for number, where in enumerate(made):
+        of.setdefault(tuple(where), []).append(number)
+    for where in elsewhere:
+        of.pop(tuple(where), None)
+    return sorted(numbers[len(numbers) // 2] for numbers in of.values())
 
 
 def records(home: Path) -> list[tuple[Any, ...]]:
@@ -120,66 +180,166 @@ def named(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     return found
 
 
-def look(home: Path, tell: Path) -> None:
-    layout = Layout(home)
-    tell.write_text(json.dumps({
-        "records": records(home), "tables": tables(home), "named": named(home),
-        "receipts": [json.loads(p.read_text()) for p in receipts.newest_first(layout)],
-        "open": [p.name for p in layout.erasures.glob("*")] if layout.erasures.exists() else [],
+def whole(layout: Layout) -> bool:
+    """Is the release, to the byte, what was released?"""
+    told = json.loads((layout.current / gate.MANIFEST).read_text())["sha256"]
+    return all(file_sha256(layout.current / name) == sha for name, sha in told.items())
+
+
+def left(layout: Layout) -> dict[str, Any]:
+    """What nobody needs any more: none of it may be there at the end."""
+    return {
         "work": [p.name for p in layout.work.rglob("*") if p.is_file()],
         "releases": len([p for p in layout.releases.iterdir() if not p.is_symlink()]),
-        "landing": sorted(p.name for p in (home / "landing").glob("*")),
-    }, default=str))  # fmt: skip
+        "open": [p.name for p in layout.erasures.glob("*")] if layout.erasures.exists() else [],
+    }
 
 
-def looked(home: Path, tell: Path) -> dict[str, Any]:
-    code = in_child(lambda: look(home, tell))
+def deletion(person: str | None, home: Path) -> None:
+    if person is None:
+        job.retain(context(home), NOW)
+    else:
+        job.erase_person(context(home), person, "request", NOW)
+
+
+def of_deletion(home: Path) -> dict[str, Any]:
+    layout = Layout(home)
+    return {
+        "records": records(home), "tables": tables(home), "named": named(home),
+        "receipts": [json.loads(p.read_text()) for p in receipts.newest_first(layout)],
+        "landing": sorted(p.name for p in (home / "landing").glob("*")), **left(layout),
+    }  # fmt: skip
+
+
+def of_rekey(old: str, home: Path) -> dict[str, Any]:
+    return {**keys_of(home, old), "whole": whole(Layout(home)), **left(Layout(home))}
+
+
+def said(home: Path) -> dict[str, Any]:
+    return {"tables": tables(home), "named": named(home)}
+
+
+def night(home: Path) -> None:
+    """The night of the last delivery."""
+    last = dt.date.fromisoformat(max(path.name for path in (home / "landing").iterdir()))
+    ran = plain.run(Store(home=str(home)), last)
+    assert ran.success, (ran.errors, ran.failed_checks)
+
+
+def of_night(home: Path) -> dict[str, Any]:
+    layout = Layout(home)
+    readable = [bool(everything(home, path)) for path in released_files(layout.current)]
+    return {"partition": gate.manifest(layout)["partition"], "whole": whole(layout),
+            "readable": all(readable), **left(layout)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What is killed: how it is done, what is seen after the kill, and what is at the end.
+
+    Attributes:
+        like: a deed that does much of the same; places in the code that both come to are killed
+            there.
+    """
+
+    do: Callable[[Path], None]
+    middle: Callable[[Path], dict[str, Any]]
+    end: Callable[[Path], dict[str, Any]]
+    like: Callable[[Path], None] | None = None
+
+
+def deed(name: str, template: Path) -> Deed:
+    if name == "night":
+        return Deed(night, of_night, lambda home: of_night(home) | said(home))
+    if name == "rekey":
+        look = partial(of_rekey, (template / "vault" / "storage.key").read_text())
+        return Deed(change_key, look, lambda home: look(home) | said(home))
+    retention, person = partial(deletion, None), partial(deletion, f"emp:{NUMBER}")
+    if name == "person":
+        return Deed(person, of_deletion, of_deletion, retention)
+    assert name == "retention"
+    return Deed(retention, of_deletion, of_deletion)
+
+
+def change_key(home: Path) -> None:
+    storage_key.change(Layout(home), encryption.StorageKey.read(NEW))
+
+
+def looked(look: Callable[[Path], dict[str, Any]], home: Path, tell: Path) -> dict[str, Any]:
+    """What is seen, by a process of its own; or that it could not be read."""
+
+    def write() -> None:
+        tell.write_text(json.dumps(look(home), default=str))
+
+    code = in_child(write)
     found: dict[str, Any] = json.loads(tell.read_text()) if code == 0 else {"unreadable": code}
     return found
 
 
-def main(template: Path, work: Path, points: int, share: int, of: int, person: str | None) -> None:
+def main(name: str, template: Path, work: Path, points: str, moments: int, share: int,
+         of: int) -> None:  # fmt: skip
     work.mkdir(parents=True)
-    tell, home = work / "tell", work / "home"
+    tell, home, copies = work / "tell", work / "home", work / "copies"
+    killed = deed(name, template)
+    # What is killed here is what a verdict leads to, not the judging.
+    suites.judge = plain.quick
+    do = partial(killed.do, home)
 
     def fresh() -> None:
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(template, home, symlinks=True)
 
-    def erase() -> None:
-        deletion(policy, person)
+    def places(deed: Callable[[Path], None]) -> list[Site]:
+        fresh()
+        assert in_child(partial(tell_sites, partial(deed, home), tell)) == 0
+        found: list[Site] = json.loads(tell.read_text())
+        return found
 
-    boundaries.judge = quick  # type: ignore[attr-defined]
-    policy = context(home)
     fresh()
-    assert in_child(lambda: counted(erase, None, tell)) == 0
-    changes = int(tell.read_text())
+    before = looked(killed.end, home, tell)
+    elsewhere = places(killed.like) if killed.like else []
+    made = places(killed.do)
+    end = looked(killed.end, home, tell)
+    some = list(range(len(made))) if points == EVERY else one_a_site(made, elsewhere)
+    print(json.dumps({"before": before, "end": end, "points": len(some), "moments": moments}),
+          flush=True)  # fmt: skip
+
+    def went_on(point: float, code: int, where: Site | None = None) -> None:
+        middle = looked(killed.middle, home, tell)
+        again = in_child(do)
+        print(json.dumps({"point": point, "site": where, "code": code, "middle": middle,
+                          "again": again, "end": looked(killed.end, home, tell)}),
+              flush=True)  # fmt: skip
+
+    if points == SITES:
+        fresh()
+        assert in_child(partial(copy_at, do, home, some, copies)) == 0
+        for number in some:
+            shutil.rmtree(home)
+            (copies / str(number)).rename(home)
+            went_on(number, 0, made[number])
+    else:
+        for number in some[share::of]:
+            fresh()
+            went_on(number, in_child(partial(die_at, do, number)), made[number])
+    if not moments:
+        shutil.rmtree(work)
+        return
     fresh()
     start = time.monotonic()
-    assert in_child(erase) == 0
+    assert in_child(do) == 0
     seconds = time.monotonic() - start
-    print(json.dumps({"changes": changes, "end": looked(home, tell)}), flush=True)
-    # Every change where there is room for all of them, and the rest as moments.
-    spare = max(points - changes, points // 4)
-    moments = [0.9 * seconds * n / spare for n in range(spare)]
-    every = changes if spare == points - changes else points - spare
-    chosen: list[int | float] = [*sorted({n * changes // every for n in range(every)}), *moments]
-    for point in chosen[share::of]:
+    for number in range(moments)[share::of]:
         fresh()
-        if isinstance(point, int):
-            code = in_child(partial(counted, erase, point, tell))
-        else:
-            # It can be over sooner than the one that was measured: then it is killed earlier.
-            while (code := in_child(erase, point)) == 0:
-                fresh()
-                point /= 2
-        middle = looked(home, tell)
-        again = in_child(erase)
-        print(json.dumps({"point": point, "code": code, "middle": middle, "again": again,
-                          "end": looked(home, tell)}), flush=True)  # fmt: skip
+        moment = 0.9 * seconds * number / moments
+        # It can be over sooner than the one that was measured: then it is killed earlier.
+        while (code := in_child(do, moment)) == 0:
+            fresh()
+            moment /= 2
+        went_on(moment, code)
     shutil.rmtree(work)
 
 
 if __name__ == "__main__":
-    template, work, points, share, of, *rest = sys.argv[1:]
-    main(Path(template), Path(work), int(points), int(share), int(of), rest[0] if rest else None)
+    which, template, work, points, *numbers = sys.argv[1:]
+    main(which, Path(template), Path(work), points, *map(int, numbers))

@@ -24,6 +24,7 @@ from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import request_register
+from tests import soak
 from tests.company import EMAIL, NAME, NUMBER
 from tests.conftest import Estate
 from tests.estate import NOW
@@ -82,6 +83,7 @@ def test_a_file_that_was_changed_does_not_open(tmp_path: Path) -> None:
         encryption.read_text(layout, other)
 
 
+@pytest.mark.more
 def test_a_table_that_was_damaged_does_not_open(tmp_path: Path) -> None:
     """A byte changed, an end cut off: our own error, and never other rows."""
     layout, path = Layout(tmp_path), tmp_path / "t.parquet"
@@ -99,12 +101,12 @@ def test_a_table_that_was_damaged_does_not_open(tmp_path: Path) -> None:
     good, whole = path.read_bytes(), read()
     assert whole == [(4711, "x")]
     harmless = 0
-    for at in range(0, len(good), 3):
+    for at in range(0, len(good), soak.times(23, 1)):
         path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
         found = read()
         assert found in (None, whole), at
         harmless += found is not None
-    for end in range(0, len(good), 7):
+    for end in range(0, len(good), soak.times(41, 1)):
         path.write_bytes(good[:end])
         assert read() is None
     # The magic at the beginning, which nobody reads, and the length of a part that is checked.
@@ -154,10 +156,14 @@ def test_a_file_of_another_shape_does_not_hide_in_a_folder(tmp_path: Path) -> No
 
 def test_a_mark_is_that_of_text_and_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(tmp_path)
-    first = encryption.mark(layout, "SELECT 1")
-    assert first == encryption.mark(layout, "SELECT 1") != encryption.mark(layout, "SELECT 2")
+    first = encryption.keyed_hash(layout, "SELECT 1")
+    assert (
+        first
+        == encryption.keyed_hash(layout, "SELECT 1")
+        != encryption.keyed_hash(layout, "SELECT 2")
+    )
     monkeypatch.setenv("MILESTONES_STORAGE_KEY", KEY)
-    assert encryption.mark(layout, "SELECT 1") != first
+    assert encryption.keyed_hash(layout, "SELECT 1") != first
 
 
 def test_another_key_opens_nothing(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

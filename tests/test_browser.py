@@ -71,17 +71,17 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     # What it is, on what basis, for how long, who reads it, what was erased: on one page.
     told = text(
         browser, "completion", "class: operational", "risk: medium", "purpose: manager",
-        "from pseudonymized/milestones_for_manager.completion", "lawful basis", "one_to_one",
+        "from pseudonymized/manager.completion", "lawful basis", "one_to_one",
         "6(1)(f)", "retention", "P1Y", "read by", "last erasure", "learning-data",
     )  # fmt: skip
     assert "v1m1_" not in told, "a pseudonym is on the page"
     keep(browser, "auditor")
     # And where it comes from, step by step.
-    follow(browser, "pseudonymized/milestones_for_manager")
-    text(browser, "completion", "from classified/classified_milestones.status")
-    follow(browser, "classified/classified_milestones")
-    text(browser, "from raw/canonical_milestones.status")
-    follow(browser, "raw/canonical_milestones")
+    follow(browser, "pseudonymized/manager")
+    text(browser, "completion", "from classified/milestones.status")
+    follow(browser, "classified/milestones")
+    text(browser, "from raw/milestones.status")
+    follow(browser, "raw/milestones")
     text(browser, "landing/corporate.Status", "landing/xapi")
     follow(browser, "landing/corporate")
     text(browser, "Status", "class: operational", "treatment: keep", "seen by coaching, manager")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -86,21 +85,6 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
     assert list(cluster.results(pow, powers, 10**9)) == [2**n for n in range(9)]
     with pytest.raises(ZeroDivisionError):
         list(cluster.results(divmod, [(1, 1), (1, 0)], 10**9))
-
-
-def _powers(queue: Any) -> None:
-    queue.put(list(cluster.results(pow, [(2, 3), (2, 4)], 10**9)))
-    queue.put(multiprocessing.current_process().daemon)
-
-
-def test_a_daemonic_process_such_as_celerys_does_its_pieces_itself() -> None:
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    worker = context.Process(target=_powers, args=(queue,), daemon=True)
-    worker.start()
-    assert queue.get(timeout=60) == [8, 16]
-    assert queue.get(timeout=60)
-    worker.join()
 
 
 def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,14 @@ from dagster import DagsterRunStatus
 from pipeline.operations import alerts
 from pipeline.operations import instance as settings
 from pipeline.storage.layout import PROJECT, Layout
+from tests.command import milestones
 from tests.company import EMAIL, NAME, company, record, write_drop
 from tests.conftest import NIGHT
 from tests.estate import sign_policy
 from tests.kill_points import tables
-from tests.test_command import milestones
 from tests.webhook import Hook
 
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("daemon")]
 ENDED = {DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED}
 LONGEST = 240  # seconds until a run must have ended
 

@@ -74,13 +74,13 @@ def _origins(
 
 
 def test_every_published_column_leads_back_to_delivered_columns(
-    good_night: Estate, good_result: dg.ExecuteInProcessResult, data_map: DataMap
+    dagster_night: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
 ) -> None:
     """By the lineage that the run recorded, and to fields that the map knows as its origin."""
     links = {
         event.materialization.asset_key: event.materialization.metadata["dagster/column_lineage"]
         .value
-        for event in good_result.get_asset_materialization_events()
+        for event in dagster_night[1].get_asset_materialization_events()
         for event in [event.step_materialization_data]
         if "dagster/column_lineage" in event.materialization.metadata
     }  # fmt: skip

@@ -346,7 +346,7 @@ def test_a_managers_file_goes_with_the_role(stand: Context) -> None:
 
 HOSTILE = (
     "../../../etc/passwd", "..\\..\\vault", "/etc/passwd", "x\0y", "'; DROP TABLE t; --",
-    '" UNION SELECT * FROM reference.denylist --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
+    '" UNION SELECT * FROM reference.denied --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
     "read_text('/etc/passwd')", "read_parquet('vault/reference_values.parquet')", NAME, EMAIL,
     f"emp:{number(1)}",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classified.classify import write_classified
@@ -19,6 +19,7 @@ from pipeline.policy.data_map import load_data_map
 from pipeline.raw.deliveries import admitted, ingest
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
+from tests import soak
 from tests.company import record, statement, write_drop
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
@@ -49,7 +50,7 @@ def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
     return date
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=soak.times(8, 400))
 @given(deliveries=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
 def test_order_and_repetition_of_drops_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, str]]],
@@ -78,7 +79,7 @@ def test_order_and_repetition_of_drops_do_not_matter(
     assert len(classified(layout)) == len(expected)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=soak.times(5, 100))
 @given(order=st.permutations(range(6)))
 def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]

@@ -88,7 +88,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder = write_drop(estate.drop(), rows, people, statements)
         with (folder / "learning_history.csv").open("a") as stream:
             stream.write(f"{NUMBER},{NAME},only,three,too,many\r\n")  # cannot be split
-        result = estate.run()
+        result = estate.run_in_dagster()
         assert result.success, errors(result)
         backup.make(context(home), NOW)
         package = home / "vault" / "packages" / "20261120-x" / "package.json.enc"
@@ -167,26 +167,26 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Conte
     assert not data_inventory.undeclared_files(stand.layout)
 
 
-def skip_strokes(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
-    honest = job.strokes_of_person
-    monkeypatch.setattr(job, "strokes_of_person", lambda layout, subject: [
+def skip_edits(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
+    honest = job.edits_of_person
+    monkeypatch.setattr(job, "edits_of_person", lambda layout, subject: [
         one for one in honest(layout, subject) if of not in one.path.name
     ])  # fmt: skip
 
 
 LEFT_OUT = {
-    "records": ("reconcile", lambda m: skip_strokes(m, "records-corporate")),
-    "statements": ("reconcile", lambda m: skip_strokes(m, "records-xapi")),
-    "roster": ("roster", lambda m: skip_strokes(m, "roster-")),
-    "rejected lines": ("quarantine", lambda m: skip_strokes(m, "rejects")),
+    "records": ("reconcile", lambda m: skip_edits(m, "records-corporate")),
+    "statements": ("reconcile", lambda m: skip_edits(m, "records-xapi")),
+    "roster": ("roster", lambda m: skip_edits(m, "roster-")),
+    "rejected lines": ("quarantine", lambda m: skip_edits(m, "rejects")),
     "classified": (
-        "classified", lambda m: m.setattr(job, "classified_strokes_of_person", lambda *_: [])),
-    "census": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
+        "classified", lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: [])),
+    "population": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
     "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_remake", lambda *_: False)),
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
-    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "remake_known", lambda *_: None)),
+    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "rebuild_reference_values", lambda *_: None)),
     "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
-    "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),
+    "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),  # noqa: E501
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),
     "packages": ("packages", lambda m: m.setattr(rebuild, "forget_packages", lambda *_: None)),
     "work": ("work", lambda m: m.setattr(rebuild, "empty_work", lambda *_: None)),
@@ -245,7 +245,7 @@ def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Context]) 
     stray.parent.mkdir()
     stray.write_text("nothing personal")
     assert data_inventory.undeclared_files(stand.layout) == ["exports (*.csv)"]
-    with pytest.raises(ErasureError, match=r"not on the list: exports"):
+    with pytest.raises(ErasureError, match=r"undeclared files: exports"):
         job.erase_person(stand, PERSON, None, NOW)
     shutil.rmtree(stray.parent)
     assert len(job.resume(stand, None, NOW)) == 1

@@ -78,12 +78,12 @@ def blind(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def by_exchange(
-    _good_night: tuple[Estate, object], tmp_path_factory: pytest.TempPathFactory, objects: Any,
+    _good_night: Estate, tmp_path_factory: pytest.TempPathFactory, objects: Any,
     instance: dg.DagsterInstance,
 ) -> Path:  # fmt: skip
     """The company after a night by object storage, on two workers; for reading only."""
     home = tmp_path_factory.mktemp("exchange") / "home"
-    shutil.copytree(_good_night[0].home, home, symlinks=True)
+    shutil.copytree(_good_night.home, home, symlinks=True)
     # Every row is made anew, and every month is told, chosen and attacked by the workers, too.
     for gone in ("classified", "pseudonymized", "told"):
         shutil.rmtree(home / "store" / gone)
@@ -208,7 +208,7 @@ def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) 
     with engine(layout.work) as connection:
         connection.execute("CREATE TABLE person AS SELECT 'emp:1' AS id")
         with exchange.exchange(layout, "step") as one:
-            one.lend(connection, "person")
+            one.put(connection, "person")
             assert repr(one.key) not in repr(one)
             url = f"{one.folder}/person.parquet"
             assert connection.sql(

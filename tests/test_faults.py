@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,12 @@ from pipeline.retained import clock
 from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL, spill_folder
+from tests.command import COMMAND, environment, milestones
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import context
 from tests.kill_points import tables
 from tests.opened import months
-from tests.test_command import COMMAND, milestones
 
 LATER = NIGHT + dt.timedelta(days=1)
 CANARIES = (NAME, EMAIL, NUMBER)
@@ -61,7 +62,10 @@ def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.parametrize("left", [1 << 17, 1 << 19, 1 << 20, 3 << 19, 1 << 21])
+@pytest.mark.parametrize("left", [
+    1 << 17, 1 << 20,
+    *(pytest.param(left, marks=pytest.mark.soak) for left in (1 << 19, 3 << 19, 1 << 21)),
+])  # fmt: skip
 def test_a_full_disk(small_disk: Estate, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     """Full from the start, or in the middle of some step."""
     estate, layout = small_disk, small_disk.layout
@@ -90,10 +94,9 @@ def test_two_runs_at_once(published: Estate) -> None:
     days = [LATER, LATER + dt.timedelta(days=1)]
     for n, day in enumerate(days):
         write_drop(published.drop(day), [record(n, Course_Code="SQL-220")])
-    environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
     both = [
         subprocess.Popen([*COMMAND, "run", "--home", str(home), "--date", str(day)], cwd=PROJECT,
-                         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for day in days
     ]  # fmt: skip
     for process in both:
@@ -118,11 +121,19 @@ def files_of(layout: Layout) -> dict[str, Path]:
     }
 
 
-@pytest.mark.parametrize("damage", ["middle", "truncated", "empty"])
-@pytest.mark.parametrize(
-    "place", ["coaching", "detail", "vault", "known values", "pseudonymized", "classified",
-              "canonical"]
-)  # fmt: skip
+PLACES = ("coaching", "detail", "vault", "known values", "pseudonymized", "classified", "canonical")
+DAMAGES = ("middle", "truncated", "empty")
+
+
+def _corrupt() -> Iterator[Any]:
+    """A place with each kind of damage: one of them each time, the others in a soak."""
+    for at, place in enumerate(PLACES):
+        for damage in DAMAGES:
+            marks = () if damage == DAMAGES[at % len(DAMAGES)] else pytest.mark.soak
+            yield pytest.param(place, damage, marks=marks)
+
+
+@pytest.mark.parametrize(("place", "damage"), list(_corrupt()))
 def test_a_corrupt_file_is_made_anew_by_the_next_night(
     published: Estate, place: str, damage: str
 ) -> None:

@@ -76,7 +76,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_file_is_refused_by_name_and_rule(estate: Estate, kind: str) -> None:
     make, rule = REFUSED[kind]
     make(estate.drop())
-    result = estate.run()
+    result = estate.run_in_dagster()
     assert not result.success
     told = errors(result)
     assert next(iter(estate.drop().iterdir())).name in told

@@ -14,7 +14,7 @@ import yaml
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap, load_data_map, printable
 from pipeline.policy.fields import Audience
-from pipeline.pseudonymized.pseudonymize import TABLES, check_against
+from pipeline.pseudonymized.models import check_against, columns_from_canonical, made_from
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
@@ -92,18 +92,18 @@ def test_columns_keep_to_the_map(data_map: DataMap, purpose: Audience) -> None:
 
 
 @pytest.mark.parametrize("purpose", Audience)
-def test_a_stricter_map_stops_the_run(purpose: Audience) -> None:
+def test_a_stricter_map_stops_the_run(data_map: DataMap, purpose: Audience) -> None:
     """Every column falls when the map withdraws its field from the purpose."""
-    for column in TABLES[purpose].values():
-        for field in set(column.made_from) - {"source", "record_type"}:
+    for column in columns_from_canonical(purpose, data_map).values():
+        for field in made_from(column):
             given = raw_map()
             given["published"] = {
-                t: spec for t, spec in given["published"].items() if spec["purpose"] != purpose
+                t: spec for t, spec in given["published"].items() if spec["audience"] != purpose
             }
             for source in given["sources"].values():
                 for spec in source["fields"].values():
                     if spec["name"] == field:
-                        for key in ("purposes", "exact_for"):
+                        for key in ("audiences", "exact_for"):
                             spec[key] = [p for p in spec.get(key, []) if p != purpose]
             with pytest.raises(PolicyError, match=purpose.value):
                 check_against(DataMap.model_validate(given), purpose)
@@ -126,7 +126,7 @@ def _break(given: dict[str, Any], kind: str) -> None:
     elif kind == "free text kept":
         corporate["Comments"]["treatment"] = "keep"
     elif kind == "dropped with purposes":
-        corporate["Email"]["purposes"] = ["manager"]
+        corporate["Email"]["audiences"] = ["manager"]
     elif kind == "unknown class":
         corporate["Email"]["class"] = "harmless"
     elif kind == "unknown key":

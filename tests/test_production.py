@@ -18,17 +18,19 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client.parser import text_string_to_metric_families
 
 from assets import common, lineage
+from assets.resources import Store
 from pipeline.definitions import defs
 from pipeline.operations import alerts, instance, openlineage
 from pipeline.operations.alerts import Alert
 from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import PROJECT
+from tests import plain
+from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, free_port
 from tests.estate import sign_policy
 from tests.kill_points import tables
-from tests.test_command import milestones
 from tests.webhook import Hook
 
 CANARIES = (NAME, EMAIL, NUMBER)
@@ -96,7 +98,7 @@ def failed_run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun
 
     write_drop(estate.drop(), *company())
     monkeypatch.setattr("assets.raw.take_in", careless)
-    result = estate.run()
+    result = estate.run_in_dagster()
     assert not result.success
     run = estate.instance.get_run_by_id(result.run_id)
     assert run is not None
@@ -130,7 +132,7 @@ def test_an_alert_says_what_failed_and_no_value(
     (told,) = hook.got
     assert told["job"] == "nightly"
     assert told["partition"] == str(NIGHT)
-    assert told["failed"] == ["raw__canonical_milestones (RuntimeError)"]
+    assert told["failed"] == ["raw__milestones (RuntimeError)"]
     assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
     assert "last good night" in told["text"]
     (letter,) = letters.got
@@ -157,11 +159,11 @@ def test_without_a_receiver_the_sensor_says_so(estate: Estate, failed_run: dg.Da
 
 def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: type[Hook]) -> None:
     write_drop(estate.drop(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
-    result = estate.run()
+    result = estate.run_in_dagster()
     run = estate.instance.get_run_by_id(result.run_id)
     assert run is not None
     sensed(estate, run, "alert_on_failure")
-    assert hook.got[0]["checks"] == ["raw/canonical_milestones canonical_schema"]
+    assert hook.got[0]["checks"] == ["raw/milestones canonical_schema"]
 
 
 def test_a_killed_run_is_told_of_too() -> None:
@@ -183,7 +185,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
     write_drop(estate.drop(), *company())
     monkeypatch.setattr(common, "FIRST_WAIT", 0)
     monkeypatch.setattr("assets.raw.take_in", flaky)
-    result = estate.run(assets=[lineage.CANONICAL])
+    result = estate.run_in_dagster(assets=[lineage.CANONICAL])
     assert result.success, errors(result)
     assert len(calls) == 3
     told = "".join(entry.to_json() for entry in estate.instance.all_logs(result.run_id))
@@ -195,7 +197,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
 
     calls.clear()
     monkeypatch.setattr("assets.raw.take_in", bug)
-    assert not estate.run(assets=[lineage.CANONICAL]).success
+    assert not estate.run_in_dagster(assets=[lineage.CANONICAL]).success
     assert len(calls) == 1
 
     def away(*_: object) -> None:
@@ -204,16 +206,17 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
 
     calls.clear()
     monkeypatch.setattr("assets.raw.take_in", away)
-    result = estate.run(assets=[lineage.CANONICAL])
+    result = estate.run_in_dagster(assets=[lineage.CANONICAL])
     assert not result.success
     assert len(calls) == 1 + common.RETRIES
     assert NAME not in errors(result)
 
 
 def test_metrics_tell_ages_and_counts_and_nobody(
-    published: Estate, good_result: dg.ExecuteInProcessResult
+    dagster_night: tuple[Estate, dg.ExecuteInProcessResult],
 ) -> None:
-    done = milestones(published.home, "metrics")
+    night, result = dagster_night
+    done = milestones(night.home, "metrics")
     assert done.returncode == 0, done.stderr
     found = {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -221,12 +224,12 @@ def test_metrics_tell_ages_and_counts_and_nobody(
         for sample in family.samples
     }
     released = found["milestones_release_timestamp_seconds",]
-    record = published.instance.get_run_record_by_id(good_result.run_id)
+    record = night.instance.get_run_record_by_id(result.run_id)
     assert record is not None
     assert int(record.start_time or 0) <= released <= (record.end_time or 0)
     (story,) = (
         one
-        for one in json.loads((published.layout.reconciliation / f"{NIGHT}.json").read_text())
+        for one in json.loads((night.layout.reconciliation / f"{NIGHT}.json").read_text())
         if one["table"] == "manager_extract"
     )
     for way in ("received", "quarantined", "superseded", "published"):
@@ -246,17 +249,18 @@ def test_metrics_of_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_openlineage_leads_from_every_published_column_to_delivered_ones(
-    good_night: Estate, good_result: dg.ExecuteInProcessResult, data_map: DataMap,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    dagster_night: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    run = good_night.instance.get_run_by_id(good_result.run_id)
+    night, result = dagster_night
+    run = night.instance.get_run_by_id(result.run_id)
     assert run is not None
     monkeypatch.delenv("OPENLINEAGE_URL", raising=False)
-    assert "no OpenLineage backend" in str(sensed(good_night, run, "lineage_on_success"))
+    assert "no OpenLineage backend" in str(sensed(night, run, "lineage_on_success"))
     path, config = tmp_path / "events.jsonl", tmp_path / "openlineage.yml"
     config.write_text(f"transport: {{type: file, log_file_path: '{path}', append: true}}")
     monkeypatch.setenv("OPENLINEAGE_CONFIG", str(config))
-    assert sensed(good_night, run, "lineage_on_success") is None
+    assert sensed(night, run, "lineage_on_success") is None
     events = [json.loads(line) for line in path.read_text().splitlines()]
     outputs = {one["name"]: one for event in events for one in event["outputs"]}
     links = {
@@ -286,7 +290,7 @@ def test_openlineage_leads_from_every_published_column_to_delivered_ones(
 
 def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> None:
     homes = {name: tmp_path / name for name in ("at once", "one by one")}
-    days = [NIGHT + dt.timedelta(days=n) for n in range(4)]
+    days = [NIGHT + dt.timedelta(days=n) for n in range(3)]
     for home in homes.values():
         rows, people, statements = company()
         write_drop(home / "landing" / str(days[0]), rows, people, statements)
@@ -295,10 +299,10 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
         sign_policy(home)
     done = milestones(homes["at once"], "backfill", "--from", "2026-11-01", "--to", "2026-12-01")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "drop of 2026-11-10, 3 of 3" in done.stdout
+    assert "drop of 2026-11-09, 2 of 2" in done.stdout
     for day in days:
-        done = milestones(homes["one by one"], "run", "--date", str(day))
-        assert done.returncode == 0, done.stdout + done.stderr
+        ran = plain.run(Store(home=str(homes["one by one"])), day)
+        assert ran.success, ran.errors
     # Pseudonyms differ by key; a month of coaching is told once, with what is known by then.
     counts = [
         {name: len(rows) for name, rows in tables(home).items() if "coaching" not in name}
@@ -306,11 +310,11 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
     ]
     assert counts[0] == counts[1]
     assert tables(homes["at once"])["coaching_period"]
-    again = milestones(homes["at once"], "backfill", "--from", str(days[0]), "--to", str(days[-1]))
+    again = milestones(homes["at once"], "backfill", "--from", str(days[-2]), "--to", str(days[-1]))
     assert again.returncode == 0
     assert "drop of" not in again.stdout
     nothing = milestones(homes["at once"], "backfill", "--from", "2020-01-01", "--to", "2020-02-01")
-    assert nothing.returncode == 1
+    assert nothing.returncode == 2
     assert "no delivery lies between" in nothing.stderr + nothing.stdout
 
 

@@ -21,12 +21,12 @@ from pipeline.retained import job, verify
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register, restrictions
 from pipeline.subjects.request_register import Kind, Request, State
+from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, number
 from tests.conftest import Estate, errors
 from tests.estate import NOW, as_of, context
 from tests.kill_points import tables
 from tests.opened import relation, text_of
-from tests.test_command import milestones
 
 TODAY = NOW.date()
 PERSON = f"emp:{NUMBER}"

@@ -20,8 +20,16 @@ from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, RetentionRules, load_retention, require_current
 from pipeline.policy.retention_coverage import require_coverage
-from pipeline.policy.windows import due_sql, kept_until, latest_due, published_until
+from pipeline.policy.windows import (
+    kept_until,
+    latest_due,
+    make_cutoffs,
+    published_until,
+    with_due,
+)
+from pipeline.storage.engine import load_macros
 from pipeline.storage.layout import PROJECT
+from tests import soak
 
 RAW: dict[str, Any] = yaml.safe_load((PROJECT / "retention_rules.yaml").read_text())
 AUTHORITY = {"basis": "b", "source": "s", "owner": "o", "review_by": dt.date(2030, 1, 1)}
@@ -149,7 +157,7 @@ rows = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=soak.times(40, 2_000))
 @given(
     rows=rows,
     windows=st.tuples(durations, durations, durations, durations),
@@ -220,24 +228,34 @@ def test_nothing_is_due_early_and_nothing_late(
         )
         connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                                [(n, *row) for n, row in enumerate(rows)])  # fmt: skip
+        load_macros(connection)
+
+        def with_due_at(
+            rows: str, moment: dt.datetime, audience: Audience | None, name: str
+        ) -> str:
+            made = make_cutoffs(connection, f"at_{name}", rules, data_map, moment, audience)
+            return with_due(rows, made, name)
+
         found = connection.sql(
-            f"SELECT id, {due_sql(rules, data_map, aware)} FROM t ORDER BY id"
+            f"SELECT id, due FROM {with_due_at('t', aware, None, 'due')} ORDER BY id"
         ).fetchall()
         assert [bool(test) for _, test in found] == [due(row) for row in rows]
         assert all(test is not None for _, test in found)
         # A published table never shows what the store may not keep.
+        kept = with_due_at("t", aware, None, "due")
+        both = with_due_at(kept, aware, Audience.MANAGER, "hidden")
         (late,) = connection.sql(
-            f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, aware)}) AND NOT "
-            f"({due_sql(rules, data_map, aware, Audience.MANAGER)})"
+            f"SELECT count(*) FROM {both} WHERE due AND NOT hidden"
         ).fetchall()[0]
         assert late == 0
-        # Nor what a deletion finds before the night's `until`.
+        # Nor what an erasure finds before the run's `until`.
         until = published_until(rules, aware)
         assert until == aware + dt.timedelta(days=2)
         moment = aware + later * (until - aware)
+        kept = with_due_at("t", moment, None, "due")
+        both = with_due_at(kept, until, Audience.MANAGER, "hidden")
         (late,) = connection.sql(
-            f"SELECT count(*) FROM t WHERE ({due_sql(rules, data_map, moment)}) AND NOT "
-            f"({due_sql(rules, data_map, until, Audience.MANAGER)})"
+            f"SELECT count(*) FROM {both} WHERE due AND NOT hidden"
         ).fetchall()[0]
         assert late == 0
     for row in rows:

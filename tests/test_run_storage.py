@@ -88,7 +88,7 @@ def test_old_runs_are_pruned_and_young_ones_kept(instance: dg.DagsterInstance) -
 def test_a_deletion_prunes_by_the_rule(instance: dg.DagsterInstance, tmp_path: Path) -> None:
     estate = Estate(tmp_path / "home", instance)
     write_drop(estate.drop(), *company())
-    result = estate.run()
+    result = estate.run_in_dagster()
     assert result.success, errors(result)
     late = dt.datetime.now(dt.UTC) + dt.timedelta(days=92)
     (told,) = job.retain(context(estate.home), late, DagsterStorage(instance))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,23 +12,26 @@ from pipeline.errors import PolicyError
 from pipeline.published import gate
 from pipeline.retained import backup, job, storage_key
 from pipeline.retained.journal import Journal
+from pipeline.settings import variable
 from pipeline.storage import encrypted_parquet as encrypted_tables
 from pipeline.storage import encryption
 from pipeline.storage.encryption import StorageKey
 from pipeline.storage.hashing import file_sha256
-from pipeline.storage.layout import PROJECT, Layout
+from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register
+from tests.command import milestones
 from tests.company import NUMBER
 from tests.conftest import Estate
 from tests.estate import NOW, hold
-from tests.kill_points import named, tables
+from tests.kill_points import EVERY, SITES, named, tables
+from tests.killed import POINTS, killed
 from tests.killed_rekey import NEW, encrypted, opens
 
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in encryption.SETTINGS:
-        monkeypatch.delenv(name, raising=False)
+    for name in ("storage_key", "storage_key_vault", "storage_key_file"):
+        monkeypatch.delenv(variable(name), raising=False)
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def exchange_a_released_file(estate: Estate) -> None:
 def begin_an_erasure(estate: Estate) -> None:
     folder = Journal(estate.layout, "20261101T000000000000Z-00000000").folder
     folder.mkdir(parents=True)
-    encryption.write_text(estate.layout, folder / "order.json.enc", "{}")
+    encryption.write_text(estate.layout, folder / "job.json.enc", "{}")
 
 
 @pytest.mark.parametrize(
@@ -183,38 +182,36 @@ def test_what_is_written_meanwhile_is_noticed(
     assert all(opens(path, NEW) for path in encrypted(estate.home))
 
 
-def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path) -> None:
+@POINTS
+def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path, points: str) -> None:
     """SIGKILL before every change of a name: each file opens under one of the two keys and the
     release is whole; one more run reaches the end, with every row as it was."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.killed_rekey", str(estate.home), str(tmp_path / "work")],
-        cwd=PROJECT, capture_output=True, text=True, check=True, env=os.environ,
-    )  # fmt: skip
-    points = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(points) == points[0]["of"] > len(encrypted(estate.home))
-    for point in points:
+    told = killed("rekey", estate.home, tmp_path, points)
+    assert points == SITES or len(told.points) > len(encrypted(estate.home))
+    for point in told.points:
         middle, end = point["middle"], point["end"]
-        assert point["code"] == -9
-        assert middle["whole"]
-        assert middle["old"] + middle["new"] == middle["files"]
-        assert point["again"] == 0
+        assert middle["whole"], point["site"]
+        assert middle["old"] + middle["new"] == middle["files"], point["site"]
+        assert point["again"] == 0, point["site"]
         assert (end["old"], end["new"]) == (0, end["files"])
-        assert (end["whole"], end["releases"], end["work"], point["same"]) == (True, 1, [], True)
+        assert (end["whole"], end["releases"], end["work"]) == (True, 1, [])
+        for part in ("tables", "named"):
+            assert end[part] == told.whole[part] == told.before[part], point["site"]
     # It was killed when some of it was done, and not only before and after.
-    assert sum(0 < point["middle"]["new"] < point["middle"]["files"] for point in points) > 5
+    some = [0 < point["middle"]["new"] < point["middle"]["files"] for point in told.points]
+    assert sum(some) > (5 if points == EVERY else 1)
 
 
 def test_command(estate: Estate, tmp_path: Path) -> None:
     new = tmp_path / "new.key"
     new.write_text(NEW)
     new.chmod(0o644)
-    command = [sys.executable, "-m", "pipeline.cli.app", "keys", "storage", str(new), "--home",
-               str(estate.home)]  # fmt: skip
-    told = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
-    assert told.returncode == 1
+    told = milestones(estate.home, "keys", "storage", str(new))
+    assert told.returncode == 2
     assert "other users may read the file" in told.stdout + told.stderr
     new.chmod(0o600)
-    told = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=True)
+    told = milestones(estate.home, "keys", "storage", str(new))
+    assert told.returncode == 0, told.stderr
     assert "files are under the new key" in told.stdout
     assert NEW not in told.stdout + told.stderr
     assert old_key(estate) == NEW

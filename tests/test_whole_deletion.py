@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.classified import population, run_snapshot
@@ -20,6 +20,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
 from pipeline.subjects.restrictions import make_restrictions
+from tests import soak
 from tests.company import HISTORY, number, record, write_csv
 from tests.estate import context, hold
 
@@ -44,10 +45,7 @@ SCOPES = st.lists(
 )
 
 
-@settings(
-    max_examples=25, deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+@settings(max_examples=soak.times(8, 400))
 @given(deliveries=st.lists(ROWS, min_size=1, max_size=3), scopes=SCOPES, day=DAYS)
 def test_the_whole_job_erases_what_is_due_and_nothing_else(
     bare: Path, deliveries: list[Any], scopes: list[Any], day: dt.date

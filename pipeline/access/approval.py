@@ -1,6 +1,6 @@
-"""A policy holds once legal and HR have signed its hash; a changed file needs them again.
+"""A policy is in force once legal and HR have signed its hash; a changed file needs both again.
 
-governance/<day>-<version>/   beside a copy of the policy files, one signed statement a role
+governance/<day>-<version>/   a copy of the policy files, and a signed statement for each role
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KIND = "policy"
 
 @dataclass(frozen=True)
 class Approval:
-    """One signature that holds."""
+    """One valid signature."""
 
     role: Role
     actor: str
@@ -45,36 +45,37 @@ def copy_of(layout: Layout, hash_: str) -> Path | None:
 
 
 def approvals(layout: Layout, rules: AccessRules, hash_: str) -> list[Approval]:
-    """The signatures over this version that hold now: by who has the role and the key still, in
-    a role that signs policies."""
+    """The signatures over this version that are valid now: the signer still has the role and the
+    key, and the role signs policies."""
     folder = _folder(layout, hash_)
     found = []
     for path in sorted(folder.glob("*.json")) if folder else []:
-        told = json.loads(path.read_text("utf-8"))
-        statement, member = told["statement"], staff.find(layout, str(told["statement"]["actor"]))
+        signed = json.loads(path.read_text("utf-8"))
+        statement = signed["statement"]
+        member = staff.find(layout, str(statement["actor"]))
         if (
             member is not None
             and member.key is not None
             and statement["version"] == hash_
             and statement["role"] in member.roles
             and Signing.POLICY in rules.roles[Role(statement["role"])].signs
-            and signing.signed(member.key, KIND, statement, told["signature"])
+            and signing.signed(member.key, KIND, statement, signed["signature"])
         ):
             found.append(Approval(Role(statement["role"]), member.actor, statement["signed_at"]))
     return found
 
 
 def missing(layout: Layout, rules: AccessRules, hash_: str) -> list[Role]:
-    """Roles whose signature is not there. One person cannot sign for both."""
-    told = approvals(layout, rules, hash_)
-    left = [role for role in NEEDED if role not in {one.role for one in told}]
-    if not left and len({one.actor for one in told}) < len(NEEDED):
+    """Roles whose signature is missing. One person cannot sign for both."""
+    valid = approvals(layout, rules, hash_)
+    left = [role for role in NEEDED if role not in {one.role for one in valid}]
+    if not left and len({one.actor for one in valid}) < len(NEEDED):
         return [Role.HR]
     return left
 
 
 def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
-    """What everybody asks who reads or publishes: signed, and not frozen by an incident.
+    """Checked before anything is read or published: the policy is signed, nothing is suspended.
 
     Raises:
         PolicyError: as `require_not_suspended` and `require_approved`.
@@ -87,34 +88,43 @@ def require_approved(layout: Layout, rules: AccessRules, hash_: str) -> None:
     """Stop on a policy that legal and HR have not signed as it is.
 
     Raises:
-        PolicyError: naming the version and whose signature it lacks.
+        PolicyError: naming the version and the roles whose signature is missing.
     """
     left = missing(layout, rules, hash_)
     if left:
         raise PolicyError(
-            f"policy {hash_[:12]}: not signed by {' and '.join(left)}. Look at `milestones policy "
-            "diff`, then have it signed: `milestones policy sign`"
+            f"policy {hash_[:12]}: not signed by {' and '.join(left)}. See what it changes with "
+            "`milestones policy diff`, then have it signed with `milestones policy sign`"
         )
 
 
 def sign(
-    layout: Layout, folder: Path, rules: AccessRules, actor: str, role: Role,
-    key: Ed25519PrivateKey, now: dt.datetime,
-) -> str:  # fmt: skip
+    layout: Layout,
+    folder: Path,
+    rules: AccessRules,
+    actor: str,
+    role: Role,
+    key: Ed25519PrivateKey,
+    now: dt.datetime,
+) -> str:
     """Sign the policy files as they are; returns their version.
 
     Raises:
-        PolicyError: the actor has not that role or key, or the role does not sign policies.
+        PolicyError: the actor does not have that role or key, or the role does not sign policies.
     """
     member, hash_ = staff.find(layout, actor), version(folder)
     if member is None or role not in member.roles:
-        raise PolicyError(f"policy: {actor} has not the role {role.value}")
+        raise PolicyError(f"policy: {actor} does not have the role {role.value}")
     if Signing.POLICY not in rules.roles[role].signs:
         raise PolicyError(f"policy: the role {role.value} does not sign policies")
     if member.key != signing.public_pem(key):
-        raise PolicyError(f"policy: the key is not the one that {actor} is known by")
-    statement = {"version": hash_, "role": role.value, "actor": actor,
-                 "signed_at": now.isoformat(timespec="seconds")}  # fmt: skip
+        raise PolicyError(f"policy: this is not the key that the staff list has for {actor}")
+    statement = {
+        "version": hash_,
+        "role": role.value,
+        "actor": actor,
+        "signed_at": now.isoformat(timespec="seconds"),
+    }
     with layout.locked():
         target = _folder(layout, hash_)
         if target is None:
@@ -123,7 +133,8 @@ def sign(
                 beside.mkdir(mode=0o700)
                 for name in FILES:
                     shutil.copy(folder / name, beside / name)
-        replace_text(target / f"{role.value}.json", json.dumps(
-            {"statement": statement, "signature": signing.sign(key, KIND, statement)}
-        ))  # fmt: skip
+        replace_text(
+            target / f"{role.value}.json",
+            json.dumps({"statement": statement, "signature": signing.sign(key, KIND, statement)}),
+        )
     return hash_

@@ -12,7 +12,7 @@ from pipeline.access.staff import Member
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.keys.ring import PSEUDONYM
-from pipeline.policy.access import Role, RoleRule
+from pipeline.policy.access import Detail, Role, RoleRule
 from pipeline.policy.fields import Audience
 
 
@@ -22,12 +22,12 @@ class AccessDenied(PolicyError):
 
 @dataclass(frozen=True)
 class AccessRequest:
-    """What somebody wants to read.
+    """What an actor wants to read.
 
     Attributes:
-        people: pseudonyms of whom, for an audience that opens one person at a time.
-        fields: which columns; none for all that open without a sign-off.
-        note: why, in the asker's words.
+        people: pseudonyms, for an audience that is queried one person at a time.
+        fields: which columns; none for all that need no sign-off.
+        note: the reason, in the actor's words.
     """
 
     actor: str
@@ -42,48 +42,58 @@ class AccessRequest:
 
 @dataclass(frozen=True)
 class AccessGrant:
-    """What opens.
+    """What the actor may read.
 
     Attributes:
         own_reports: only rows of the actor's own reports.
-        only_null: column that is null in the rows that open, if not all do.
-        spends: the sign-off that this reading uses up.
+        only_null: only rows in which this column is null; None for all rows.
+        redeems: the sign-off that this reading uses up.
     """
 
     fields: tuple[str, ...]
     own_reports: bool = False
     only_null: str | None = None
-    spends: SignOff | None = None
+    redeems: SignOff | None = None
 
 
 def entitled(
-    context: Context, ask: AccessRequest, member: Member | None, now: dt.datetime
+    context: Context, request: AccessRequest, member: Member | None, now: dt.datetime
 ) -> tuple[RoleRule, Audience]:
-    """The rule of the asker's role, and the audience of the table, if the actor has that role and
-    the stated purpose is one of both."""
-    if member is None or ask.role not in member.roles:
-        raise AccessDenied(f"the actor has not the role {ask.role.value}")
-    rule = context.access.roles.get(ask.role, RoleRule())
-    spec = context.data_map.published.get(ask.table)
+    """The rule of the actor's role and the audience of the table, if the actor has that role and
+    the stated purpose is one of both.
+
+    Raises:
+        AccessDenied: with the first reason against it.
+    """
+    if member is None or request.role not in member.roles:
+        # A name that is not on the staff list could be anything, and is not written down.
+        who = member.actor if member else "this actor"
+        raise AccessDenied(f"{who} does not have the role {request.role.value}")
+    rule = context.access.roles.get(request.role, RoleRule())
+    spec = context.data_map.published.get(request.table)
     if spec is None:
-        raise AccessDenied("no published table of that name")
-    purpose = context.governance.purposes.get(ask.purpose)
+        raise AccessDenied("there is no published table of that name")
+    purpose = context.governance.purposes.get(request.purpose)
     if purpose is None:
         raise AccessDenied("the purpose is not in the register")
-    if ask.purpose not in rule.purposes:
-        raise AccessDenied(f"{ask.role.value} may not state the purpose {ask.purpose}")
+    if request.purpose not in rule.purposes:
+        raise AccessDenied(f"{request.role.value} may not state the purpose {request.purpose}")
     if purpose.audience is not spec.audience:
-        raise AccessDenied(f"{ask.table} is not for the purpose {ask.purpose}")
+        raise AccessDenied(f"{request.table} is not for the purpose {request.purpose}")
     if purpose.review_by < now.date():
-        raise AccessDenied(f"the purpose {ask.purpose} has expired")
+        raise AccessDenied(f"the purpose {request.purpose} has expired")
     return rule, spec.audience
 
 
 def own_reports(context: Context, audience: Audience, own_ref: str | None) -> bool:
-    """Does the audience show the actor's own reports only? Refused to who has none."""
+    """Does the audience show the actor's own reports only?
+
+    Raises:
+        AccessDenied: it does, and the actor has none.
+    """
     own = audience in context.access.own_reports
     if own and own_ref is None:
-        raise AccessDenied("nobody reports to the actor")
+        raise AccessDenied("nobody reports to this actor")
     return own
 
 
@@ -93,68 +103,97 @@ def pseudonyms(people: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def authorize(
-    context: Context, ask: AccessRequest, member: Member | None, own_ref: str | None, signer: Member | None,
-    signer_ref: str | None, now: dt.datetime,
-) -> AccessGrant:  # fmt: skip
-    """What opens to an asker.
+    context: Context,
+    request: AccessRequest,
+    member: Member | None,
+    own_ref: str | None,
+    signer: Member | None,
+    signer_ref: str | None,
+    now: dt.datetime,
+) -> AccessGrant:
+    """What the actor may read.
 
     Args:
-        member: who staff knows under the asker's name; `own_ref` is their pseudonym in the
-            table's audience.
-        signer: who staff knows under the name of the sign-off's signer, and their pseudonym.
+        member: the staff entry of the actor; `own_ref` is their pseudonym in the table's audience.
+        signer: the staff entry of the sign-off's signer; `signer_ref` is their pseudonym.
 
     Raises:
-        Refused: with the first reason against it.
+        AccessDenied: with the first reason against it.
     """
-    rule, audience = entitled(context, ask, member, now)
-    columns = context.data_map.published[ask.table].columns
-    if not set(ask.fields) <= set(columns):
-        raise AccessDenied(f"{ask.table} has not all of these fields")
-    if pseudonyms(ask.people) != ask.people:
-        raise AccessDenied("people are named by their pseudonyms")
-    if ask.people and "learner_ref" not in columns:
-        raise AccessDenied(f"{ask.table} tells of nobody alone")
+    rule, audience = entitled(context, request, member, now)
+    columns = context.data_map.published[request.table].columns
+    if not set(request.fields) <= set(columns):
+        raise AccessDenied(f"{request.table} does not have all of these fields")
+    if pseudonyms(request.people) != request.people:
+        raise AccessDenied("people must be named by their pseudonyms")
+    if request.people and "learner_ref" not in columns:
+        raise AccessDenied(f"{request.table} contains group figures only")
     if audience in rule.receives:
         own = own_reports(context, audience, own_ref)
-        return AccessGrant(ask.fields or columns, own_reports=own)
-    if audience not in rule.opens:
-        raise AccessDenied(f"{ask.table} does not open to {ask.role.value}")
-    return _detail(context, ask, audience, own_ref, signer, signer_ref, now)
-
-
-def _detail(
-    context: Context, ask: AccessRequest, audience: Audience, own_ref: str | None, signer: Member | None,
-    signer_ref: str | None, now: dt.datetime,
-) -> AccessGrant:  # fmt: skip
-    """An audience that opens one person at a time, to a written reason."""
+        return AccessGrant(request.fields or columns, own_reports=own)
+    if audience not in rule.queries:
+        raise AccessDenied(f"{request.role.value} may not query {request.table}")
     detail = context.access.detail[audience]
-    columns = context.data_map.published[ask.table].columns
-    if not ask.people:
-        raise AccessDenied(f"{ask.table} opens for named people only")
-    if len(ask.people) > detail.sign_off.people:
-        raise AccessDenied(f"{ask.table} opens for {detail.sign_off.people} people at most")
-    if own_ref in ask.people:
-        raise AccessDenied("one's own records are had by an access request (GDPR Art. 15)")
-    if len(ask.note.strip()) < detail.note:
-        raise AccessDenied(f"{ask.table} opens to a note of {detail.note} characters at least")
-    if ask.sign_off is None:
-        if set(ask.fields) & detail.raw:
-            raise AccessDenied(f"raw fields of {ask.table} open to a sign-off only")
-        # Without a sign-off nothing tells of sensitive courses, not even that there are some.
-        return AccessGrant(
-            ask.fields or tuple(c for c in columns if c not in detail.raw),
-            only_null=detail.raw_rows,
-        )
-    fields = ask.fields or tuple(
-        c for c in columns if c not in detail.raw or c in ask.sign_off.leave.fields
+    _require_reason(request, detail, own_ref)
+    if request.sign_off is None:
+        return _without_sign_off(request, detail, columns)
+    return _with_sign_off(
+        context, request, request.sign_off, detail, columns, signer, signer_ref, now
     )
+
+
+def _require_reason(request: AccessRequest, detail: Detail, own_ref: str | None) -> None:
+    """Are few people named, none of them the actor, with a written reason?"""
+    table, most = request.table, detail.sign_off.people
+    if not request.people:
+        raise AccessDenied(f"{table} can be queried for named people only")
+    if len(request.people) > most:
+        raise AccessDenied(f"{table} can be queried for at most {most} people at a time")
+    if own_ref in request.people:
+        raise AccessDenied(
+            "you cannot open your own records here; file an access request (GDPR Art. 15)"
+        )
+    if len(request.note.strip()) < detail.note:
+        raise AccessDenied(f"a note of at least {detail.note} characters is required")
+
+
+def _without_sign_off(
+    request: AccessRequest, detail: Detail, columns: tuple[str, ...]
+) -> AccessGrant:
+    if set(request.fields) & detail.raw:
+        raise AccessDenied(f"raw fields of {request.table} require a sign-off")
+    # Without a sign-off nothing shows sensitive courses, not even that there are some.
+    fields = request.fields or tuple(c for c in columns if c not in detail.raw)
+    return AccessGrant(fields, only_null=detail.raw_rows)
+
+
+def _with_sign_off(
+    context: Context,
+    request: AccessRequest,
+    signed: SignOff,
+    detail: Detail,
+    columns: tuple[str, ...],
+    signer: Member | None,
+    signer_ref: str | None,
+    now: dt.datetime,
+) -> AccessGrant:
+    allowed = signed.authorization.fields
+    fields = request.fields or tuple(c for c in columns if c not in detail.raw or c in allowed)
     why = sign_off.objection(
-        ask.sign_off, detail.sign_off, signer, signer_ref, asker=ask.actor, table=ask.table,
-        people=ask.people, fields=frozenset(fields) & detail.raw, purpose=ask.purpose,
-        version=context.version, now=now,
-    )  # fmt: skip
+        signed,
+        detail.sign_off,
+        signer,
+        signer_ref,
+        asker=request.actor,
+        table=request.table,
+        people=request.people,
+        fields=frozenset(fields) & detail.raw,
+        purpose=request.purpose,
+        version=context.version,
+        now=now,
+    )
     if why is not None:
         raise AccessDenied(f"sign-off: {why}")
-    # Sensitive rows open to a sign-off that names the field which tells them.
-    ordinary = detail.raw_rows not in ask.sign_off.leave.fields
-    return AccessGrant(fields, only_null=detail.raw_rows if ordinary else None, spends=ask.sign_off)
+    # Sensitive rows need a sign-off that names the field which shows them to be so.
+    ordinary = detail.raw_rows not in allowed
+    return AccessGrant(fields, only_null=detail.raw_rows if ordinary else None, redeems=signed)

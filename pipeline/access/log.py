@@ -3,15 +3,15 @@
 The segments lie in files or in PostgreSQL (pipeline/access/segments.py).
 
 A line is link and signature in hexadecimal, a blank, and the body as JSON. The link is SHA-256 over
-the line before it (link and signature) and the body, so that an entry cannot be edited, dropped,
-swapped or spliced without breaking the chain behind it (Haber & Stornetta 1991; Schneier & Kelsey
+the previous line's link and signature and the body, so that an entry cannot be edited, removed,
+swapped or inserted without breaking the chain after it (Haber & Stornetta 1991; Schneier & Kelsey
 1999). The signature is Ed25519 over the link, so that nobody without the key can write an entry. A
-segment goes on where the last one ended, and expires as a whole: the rest still verifies, because
-the anchor remembers where it ended.
+segment continues where the previous one ended, and expires as a whole: the rest still verifies,
+because the anchor records where it ended.
 
-The anchor is a second file, one line an entry (segment, link and signature): it belongs where
-who writes the log cannot write (`MILESTONES_ANCHOR`), and shows when the log's end was cut off.
-An entry is acknowledged once both files are on the disk.
+The anchor is a second file with one line for each entry (segment, link and signature). It belongs
+where the writer of the log has no other write access (`MILESTONES_ANCHOR`), and reveals a log whose
+end was cut off. An entry is acknowledged once both files are on the disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from pipeline.access.segments import Files, Postgres, Segments, append_lines, last_line
 from pipeline.keys import signing
+from pipeline.settings import settings
 from pipeline.storage.files import replace_text
 from pipeline.storage.layout import Layout
 
@@ -38,7 +38,12 @@ GENESIS = b"0" * END
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a segment. `end` is link and signature, of which the next link is made."""
+    """One line of a segment.
+
+    Attributes:
+        end: link and signature, from which the next link is made.
+        body: the entry, as JSON.
+    """
 
     end: bytes
     body: bytes
@@ -52,7 +57,7 @@ class Entry:
 
 
 def link(before: bytes, body: bytes) -> bytes:
-    """The link of an entry behind `before`."""
+    """The link of an entry that follows `before`."""
     return hashlib.sha256(before + b" " + body).hexdigest().encode()
 
 
@@ -73,24 +78,24 @@ class AccessLog:
     def __init__(self, layout: Layout) -> None:
         folder = layout.vault / "access"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        server, anchor = os.environ.get("MILESTONES_LOG"), os.environ.get("MILESTONES_ANCHOR")
-        self.kept: Segments = _server(server) if server else Files(folder)
-        self.anchor = Path(anchor) if anchor else folder / "anchor"
+        given = settings()
+        self.kept: Segments = _server(given.log.get_secret_value()) if given.log else Files(folder)
+        self.anchor = given.anchor or folder / "anchor"
         self.key_path = layout.vault / "access-key.pem"
         self.public_path = layout.vault / "access-key.pub"
 
     def entries(self) -> Iterator[Entry]:
-        """All entries, oldest first; a torn line at the very end is left out."""
+        """All entries, oldest first; an incomplete line at the very end is left out."""
         for day in self.kept.days():
             for line in self.kept.content(day).split(b"\n")[:-1]:
                 yield Entry.parse(line)
 
     def public_key(self) -> Ed25519PublicKey:
-        """What verifies the signatures; hand it to the auditor."""
+        """The key that verifies the signatures; give it to the auditor."""
         return signing.load_public_key(self.public_path.read_bytes())
 
     def _key(self) -> Ed25519PrivateKey:
-        """The signing key; made at the first use."""
+        """The signing key, made with the first entry."""
         if not self.key_path.exists():
             made = Ed25519PrivateKey.generate()
             replace_text(self.public_path, signing.public_pem(made))
@@ -98,7 +103,7 @@ class AccessLog:
         return _loaded(str(self.key_path), self.key_path.stat().st_mtime_ns)
 
     def append(self, *bodies: dict[str, object], today: dt.date | None = None) -> None:
-        """Write entries; they are on the disk, anchored, when this returns."""
+        """Write entries; they and their anchor are on the disk when this returns."""
         with self.kept.alone():
             key, days = self._key(), self.kept.days()
             day = (today or dt.datetime.now(dt.UTC).date()).isoformat()
@@ -116,8 +121,8 @@ class AccessLog:
             append_lines(self.anchor, b"".join(anchored))
 
     def _end(self, days: list[str]) -> bytes:
-        """What the next entry's link is made from: the last entry, or, where its segment has
-        expired, what the anchor remembers of it."""
+        """What the next entry's link is made from: the last entry or, where its segment has
+        expired, its line in the anchor."""
         for day in reversed(days):
             line = self.kept.last(day)
             if line is not None:
@@ -128,7 +133,7 @@ class AccessLog:
         return line.split(b" ")[1]
 
     def expire(self, day: str) -> None:
-        """Remove a whole segment; of its entries the anchor keeps the last one's link only."""
+        """Remove a whole segment; the anchor keeps only the link of its last entry."""
         with self.kept.alone():
             start = day.encode()
             kept: list[bytes] = []

@@ -1,7 +1,7 @@
-"""The regular review of the access log: what a reviewer should look at, and that one has.
+"""The regular review of the access log: what a reviewer should look at, and a record that one did.
 
-Signs, not verdicts: reading at odd hours, far more people than peers of the same role read, looks
-at one's own records, refusals, and how purposes are mixed.
+Signs, not verdicts: readings at odd hours, far more people than others in the role read, attempts
+to read one's own records, refusals, and the mix of purposes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Finding:
 
     Attributes:
         people: distinct pseudonyms that were read.
-        times_peers: `people` as a multiple of the median of others in the role; None without any.
-        own: attempts to read one's own records, which the door refuses.
+        times_peers: `people` as a multiple of the others' median in the role; None without others.
+        own: attempts to read one's own records, which are refused.
         purposes: readings by purpose.
         signs: what a reviewer should look at.
     """
@@ -57,7 +57,7 @@ class Review:
     until: str
     entries: int
     changes: int
-    lines: tuple[Finding, ...]
+    findings: tuple[Finding, ...]
 
 
 def at_odd_hours(at: str, hours: Hours) -> bool:
@@ -66,8 +66,12 @@ def at_odd_hours(at: str, hours: Hours) -> bool:
     return local.weekday() > 4 or not hours.opening <= local.hour < hours.closing
 
 
-def _line(context: Context, key: tuple[str, str], entries: list[dict[str, Any]],
-          people: dict[tuple[str, str], int]) -> Finding:  # fmt: skip
+def _finding(
+    context: Context,
+    key: tuple[str, str],
+    entries: list[dict[str, Any]],
+    people: dict[tuple[str, str], int],
+) -> Finding:
     actor, role = key
     granted = [one for one in entries if one["decision"] == "granted"]
     refused = len(entries) - len(granted)
@@ -78,20 +82,28 @@ def _line(context: Context, key: tuple[str, str], entries: list[dict[str, Any]],
     own = sum("GDPR Art. 15" in one["decision"] for one in entries)
     signs = {
         f"{odd} readings at odd hours": odd > 0,
-        f"{times or 0:.1f} times as many people as peers": (times or 0) >= TIMES_PEERS,
-        f"{own} looks at own records": own > 0,
+        f"{times or 0:.1f} times as many people as others in the role": (times or 0) >= TIMES_PEERS,
+        f"{own} attempts to read their own records": own > 0,
         f"{refused} refusals": refused > 0,
-        "everybody of a table": any(one["everybody"] for one in granted),
+        "everybody in a table": any(one["everybody"] for one in granted),
     }
     return Finding(
-        actor, role, len(granted), people[key], sum(bool(one["sign_off"]) for one in granted),
-        odd, refused, own, times, dict(Counter(one["purpose"] for one in granted)),
+        actor,
+        role,
+        len(granted),
+        people[key],
+        sum(bool(one["sign_off"]) for one in granted),
+        odd,
+        refused,
+        own,
+        times,
+        dict(Counter(one["purpose"] for one in granted)),
         tuple(sign for sign, holds in signs.items() if holds),
-    )  # fmt: skip
+    )
 
 
 def review(context: Context, since: dt.datetime, until: dt.datetime) -> Review:
-    """Look at the entries from `since` to before `until`."""
+    """Review the entries from `since` to before `until`."""
     first, last = (one.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S") for one in (since, until))
     entries = [one for one in audit.bodies(context.layout) if first <= one["at"] < last]
     by_actor: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -99,26 +111,26 @@ def review(context: Context, since: dt.datetime, until: dt.datetime) -> Review:
         if one["decision"] != "changed":
             by_actor.setdefault((one["actor"], one["role"]), []).append(one)
     people = {
-        key: len({ref for one in told if one["decision"] == "granted" for ref in one["people"]})
-        for key, told in by_actor.items()
+        key: len({ref for one in read if one["decision"] == "granted" for ref in one["people"]})
+        for key, read in by_actor.items()
     }
-    lines = [_line(context, key, told, people) for key, told in sorted(by_actor.items())]
+    lines = [_finding(context, key, read, people) for key, read in sorted(by_actor.items())]
     lines.sort(key=lambda line: (-len(line.signs), line.actor))
     changes = sum(one["decision"] == "changed" for one in entries)
     return Review(first, last, len(entries), changes, tuple(lines))
 
 
 def last_reviewed(context: Context) -> dt.datetime | None:
-    """Up to when somebody has signed a review."""
+    """The end of the last recorded review; None without any."""
     found = sorted((context.layout.governance / FOLDER).glob("*.json"))
     if not found:
         return None
-    told = json.loads(found[-1].read_text("utf-8"))
-    return dt.datetime.fromisoformat(told["review"]["until"]).replace(tzinfo=dt.UTC)
+    recorded = json.loads(found[-1].read_text("utf-8"))
+    return dt.datetime.fromisoformat(recorded["review"]["until"]).replace(tzinfo=dt.UTC)
 
 
 def overdue(context: Context, now: dt.datetime) -> bool:
-    """Is there something in the log that nobody has reviewed for longer than policy allows?"""
+    """Has part of the log waited for a review for longer than policy allows?"""
     since = last_reviewed(context)
     if since is None:
         first = next(iter(audit.bodies(context.layout)), None)
@@ -129,17 +141,17 @@ def overdue(context: Context, now: dt.datetime) -> bool:
 
 
 def record(context: Context, found: Review, reviewer: str, finding: str, now: dt.datetime) -> None:
-    """Write down that a review was read, by whom and with what finding; the log has it too.
+    """Record that a review was read, by whom and with which finding; the log records it, too.
 
     Raises:
         PolicyError: no finding, or the reviewer is among those who are reviewed.
     """
     if not finding.strip():
-        raise PolicyError("a review has a finding, if only 'nothing to follow up'")
-    if reviewer in {line.actor for line in found.lines}:
-        raise PolicyError("nobody reviews their own readings")
+        raise PolicyError("a review needs a finding, if only 'nothing to follow up'")
+    if reviewer in {line.actor for line in found.findings}:
+        raise PolicyError("you cannot review your own readings")
     path = context.layout.governance / FOLDER / f"{now:%Y%m%dT%H%M%S}.json"
-    replace_text(path, json.dumps(
-        {"reviewer": reviewer, "finding": finding, "review": asdict(found)}
-    ))  # fmt: skip
+    replace_text(
+        path, json.dumps({"reviewer": reviewer, "finding": finding, "review": asdict(found)})
+    )
     audit.note_change(context, f"access log reviewed up to {found.until}")

@@ -1,7 +1,7 @@
 """Where the access log's lines are kept: files in the vault, or a table in PostgreSQL.
 
-Both keep lines and nothing else: what a line must be is the log's business, so that a log proves
-itself the same way wherever it lies.
+Both keep lines and nothing else; the log defines what a line is, so that a log verifies in the same
+way wherever it lies.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import psycopg2
 
 from pipeline.storage.files import fsync
 
-TAIL = 1 << 13  # bytes that are read to find a file's last line; longer lines read it whole
+TAIL = 1 << 13  # bytes that are read to find a file's last line; a longer line needs the whole
 
 
 class Segments(Protocol):
     """One segment a day, of whole lines with their ends."""
 
     def alone(self) -> AbstractContextManager[None]:
-        """Writers in any number of processes take turns; a dead one's turn ends by itself."""
+        """Writers in any number of processes take turns; a killed one's turn ends by itself."""
 
     def days(self) -> list[str]:
         """Days that have a segment, oldest first."""
@@ -33,17 +33,17 @@ class Segments(Protocol):
         """The whole segment."""
 
     def last(self, day: str) -> bytes | None:
-        """Its last whole line, without the end; None for none."""
+        """Its last complete line, without the line end; None if there is none."""
 
     def append(self, day: str, lines: bytes) -> None:
-        """Add whole lines; they are on the disk when this returns."""
+        """Add complete lines; they are on the disk when this returns."""
 
     def remove(self, day: str) -> None:
         """Remove the segment."""
 
 
 def last_line(path: Path) -> bytes | None:
-    """The last whole line of a file; None for none. A torn one at the end was never whole."""
+    """The last complete line of a file; None if there is none."""
     if not path.exists():
         return None
     with path.open("rb") as stream:
@@ -59,7 +59,8 @@ def last_line(path: Path) -> bytes | None:
 
 
 def append_lines(path: Path, lines: bytes) -> None:
-    """Add lines to a file, after cutting off what a crash tore: it was never acknowledged."""
+    """Add lines to a file, after removing an incomplete line that a crash left at its end; it was
+    never acknowledged."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         size = os.lseek(handle, 0, os.SEEK_END)
@@ -113,28 +114,28 @@ class Files:
 
 
 class Postgres:
-    """The table `access_log`: day, number, line. For many machines with one log.
+    """The table `access_log`: day, number, line; one log for many machines.
 
-    The role that writes needs INSERT and SELECT; DELETE is for the one that expires segments.
+    The database role that writes needs INSERT and SELECT; expiring segments needs DELETE.
     """
 
     TABLE = """
     CREATE TABLE IF NOT EXISTS access_log (
       day text NOT NULL, number bigserial PRIMARY KEY, line bytea NOT NULL);
     CREATE INDEX IF NOT EXISTS access_log_day ON access_log (day, number)"""
-    LOCK = 0x6D696C65  # one number for one log in a database
+    LOCK = 0x6D696C65  # number of the advisory lock; one log per database
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: psycopg2.extensions.connection | None = None
 
     def __reduce__(self) -> tuple[type[Postgres], tuple[str]]:
-        # To another process without the connection.
+        # Another process gets the address and opens a connection of its own.
         return Postgres, (self._url,)
 
-    def _ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        """One statement, committed when this returns. A lost connection is an error, so that nobody
-        reads what was not logged; the next call connects anew."""
+    def _execute(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """Run one statement; it is committed when this returns. A lost connection is an error, so
+        that nothing is read without being logged; the next call connects again."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg2.connect(self._url)
             self._connection.autocommit = True
@@ -142,7 +143,7 @@ class Postgres:
                 cursor.execute("SET synchronous_commit = on")
                 cursor.execute("SELECT to_regclass('access_log') IS NULL")
                 if cursor.fetchall()[0][0]:
-                    # Two that find no table would both make it.
+                    # Two processes that find no table would both create it.
                     cursor.execute("SELECT pg_advisory_lock(%s)", (self.LOCK,))
                     cursor.execute(self.TABLE)
                     cursor.execute("SELECT pg_advisory_unlock(%s)", (self.LOCK,))
@@ -152,30 +153,35 @@ class Postgres:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        # Of the session: the server ends it when the writer dies.
-        self._ask("SELECT pg_advisory_lock(%s)", self.LOCK)
+        # A session lock: the server releases it when the writer dies.
+        self._execute("SELECT pg_advisory_lock(%s)", self.LOCK)
         try:
             yield
         finally:
-            self._ask("SELECT pg_advisory_unlock(%s)", self.LOCK)
+            self._execute("SELECT pg_advisory_unlock(%s)", self.LOCK)
 
     def days(self) -> list[str]:
-        return [str(day) for (day,) in self._ask("SELECT DISTINCT day FROM access_log ORDER BY 1")]
+        return [
+            str(day) for (day,) in self._execute("SELECT DISTINCT day FROM access_log ORDER BY 1")
+        ]
 
     def content(self, day: str) -> bytes:
-        rows = self._ask("SELECT line FROM access_log WHERE day = %s ORDER BY number", day)
+        rows = self._execute("SELECT line FROM access_log WHERE day = %s ORDER BY number", day)
         return b"".join(bytes(line) + b"\n" for (line,) in rows)  # type: ignore[call-overload]
 
     def last(self, day: str) -> bytes | None:
-        rows = self._ask(
+        rows = self._execute(
             "SELECT line FROM access_log WHERE day = %s ORDER BY number DESC LIMIT 1", day
         )
         return bytes(rows[0][0]) if rows else None  # type: ignore[call-overload]
 
     def append(self, day: str, lines: bytes) -> None:
         whole = [line for line in lines.split(b"\n") if line]
-        self._ask("INSERT INTO access_log (day, line) SELECT %s, unnest(%s)", day,
-                  [psycopg2.Binary(line) for line in whole])  # fmt: skip
+        self._execute(
+            "INSERT INTO access_log (day, line) SELECT %s, unnest(%s)",
+            day,
+            [psycopg2.Binary(line) for line in whole],
+        )
 
     def remove(self, day: str) -> None:
-        self._ask("DELETE FROM access_log WHERE day = %s", day)
+        self._execute("DELETE FROM access_log WHERE day = %s", day)

@@ -1,8 +1,8 @@
-"""Sign-offs: a second person's signed leave to read raw records, once.
+"""Sign-offs: a second person's signed authorization to read raw records, once.
 
-A sign-off is a JSON file that travels with the request. It is bound to the asker, table, people,
-fields, purpose, policy version and an expiry; the four-eyes principle holds because nobody's
-signature counts for what they ask themselves, or for their own records.
+A sign-off is a JSON file that goes with the request. It names the asker, table, people, fields,
+purpose, policy version and an expiry. Four eyes are needed: a signature does not count for the
+signer's own request or for the signer's own records.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ NAME = r"^[0-9a-f]{32}$"
 
 
 class Authorization(Strict):
-    """What is signed. `people` by pseudonym; `fields` are the raw ones that it opens."""
+    """What is signed.
+
+    Attributes:
+        people: pseudonyms.
+        fields: the raw fields that may be read.
+        version: of the policy.
+    """
 
     name: str = Field(pattern=NAME)
     asker: str
@@ -44,42 +50,59 @@ class Authorization(Strict):
 
 
 class SignOff(Strict):
-    """A leave and the signer's signature over it."""
+    """An authorization and the signer's signature over it."""
 
-    leave: Authorization
+    authorization: Authorization
     signature: str
 
 
 def issue(
-    key: Ed25519PrivateKey, rule: SignOffRule, *, asker: str, signer: str, table: str,
-    people: tuple[str, ...], fields: tuple[str, ...], purpose: str, version: str,
-    now: dt.datetime, until: dt.datetime | None = None,
-) -> SignOff:  # fmt: skip
-    """Sign a leave; it holds until `until`, by default as long as the rule allows."""
-    leave = Authorization(
-        name=uuid.uuid4().hex, asker=asker, signer=signer, table=table,
-        people=tuple(sorted(people)), fields=tuple(sorted(fields)), purpose=purpose,
-        version=version, issued_at=now, expires_at=until or latest(rule, now),
-    )  # fmt: skip
-    return SignOff(leave=leave, signature=signing.sign(key, KIND, leave.model_dump(mode="json")))
+    key: Ed25519PrivateKey,
+    rule: SignOffRule,
+    *,
+    asker: str,
+    signer: str,
+    table: str,
+    people: tuple[str, ...],
+    fields: tuple[str, ...],
+    purpose: str,
+    version: str,
+    now: dt.datetime,
+    until: dt.datetime | None = None,
+) -> SignOff:
+    """Sign an authorization; it is valid until `until`, by default as long as the rule allows."""
+    authorization = Authorization(
+        name=uuid.uuid4().hex,
+        asker=asker,
+        signer=signer,
+        table=table,
+        people=tuple(sorted(people)),
+        fields=tuple(sorted(fields)),
+        purpose=purpose,
+        version=version,
+        issued_at=now,
+        expires_at=until or latest(rule, now),
+    )
+    statement = authorization.model_dump(mode="json")
+    return SignOff(authorization=authorization, signature=signing.sign(key, KIND, statement))
 
 
 def latest(rule: SignOffRule, issued_at: dt.datetime) -> dt.datetime:
-    """The last moment that a sign-off of this moment may hold."""
+    """The latest expiry of a sign-off that was issued at this moment."""
     day = rule.duration.ends(issued_at.date())
     return issued_at.replace(year=day.year, month=day.month, day=day.day)
 
 
 def read(path: Path) -> SignOff:
-    """A sign-off's file.
+    """Read a sign-off from its file.
 
     Raises:
-        PolicyError: it is not one.
+        PolicyError: it cannot be read, or is not a sign-off.
     """
     try:
         return SignOff.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
-        raise PolicyError("sign-off: not readable, or not a sign-off") from None
+        raise PolicyError("the file cannot be read, or is not a sign-off") from None
 
 
 def write(found: SignOff, path: Path) -> None:
@@ -89,57 +112,69 @@ def write(found: SignOff, path: Path) -> None:
 
 
 def objection(
-    found: SignOff, rule: SignOffRule, signer: Member | None, signer_ref: str | None, *,
-    asker: str, table: str, people: tuple[str, ...], fields: frozenset[str], purpose: str,
-    version: str, now: dt.datetime,
-) -> str | None:  # fmt: skip
-    """Why a sign-off does not open what is asked for; None if it does.
+    found: SignOff,
+    rule: SignOffRule,
+    signer: Member | None,
+    signer_ref: str | None,
+    *,
+    asker: str,
+    table: str,
+    people: tuple[str, ...],
+    fields: frozenset[str],
+    purpose: str,
+    version: str,
+    now: dt.datetime,
+) -> str | None:
+    """Why a sign-off does not allow a reading; None if it does.
 
     Args:
-        signer: who staff knows under the signer's name.
+        signer: the staff entry of the signer.
         signer_ref: the signer's own pseudonym in the table.
-        fields: the raw fields that are asked for.
+        fields: the raw fields that are requested.
     """
-    leave = found.leave
-    told = leave.model_dump(mode="json")
+    authorization = found.authorization
+    statement = authorization.model_dump(mode="json")
     checks = {
-        "its signer signs no raw records": signer is not None
+        "its signer may not sign raw records": signer is not None
         and signer.key is not None
         and rule.by in signer.roles,
-        "its signature does not hold": signer is not None
-        and signing.signed(signer.key or "", KIND, told, found.signature),
-        "it is signed by who asks": leave.signer != asker,
-        "it is about its signer": signer_ref is None or signer_ref not in leave.people,
-        "it is for somebody else": leave.asker == asker,
-        "it is for another table": leave.table == table,
-        "it is for another purpose": leave.purpose == purpose,
-        "it does not name all of these people": bool(people) and set(people) <= set(leave.people),
-        "it names more people than one may": len(leave.people) <= rule.people,
-        "it does not name all of these fields": fields <= set(leave.fields),
-        "it was given under another policy": leave.version == version,
-        "it is not in force yet": leave.issued_at <= now,
-        "it has expired": now < leave.expires_at,
-        "it holds for longer than one may": leave.expires_at <= latest(rule, leave.issued_at),
+        "its signature is not valid": signer is not None
+        and signing.signed(signer.key or "", KIND, statement, found.signature),
+        "it is signed by the asker": authorization.signer != asker,
+        "it is about the signer's own records": signer_ref is None
+        or signer_ref not in authorization.people,
+        "it is for somebody else": authorization.asker == asker,
+        "it is for another table": authorization.table == table,
+        "it is for another purpose": authorization.purpose == purpose,
+        "it does not name all of these people": bool(people)
+        and set(people) <= set(authorization.people),
+        "it names more people than a sign-off may": len(authorization.people) <= rule.people,
+        "it does not name all of these fields": fields <= set(authorization.fields),
+        "it was issued under another policy": authorization.version == version,
+        "it is not in force yet": authorization.issued_at <= now,
+        "it has expired": now < authorization.expires_at,
+        "it is valid for longer than a sign-off may be": authorization.expires_at
+        <= latest(rule, authorization.issued_at),
     }
     return next((why for why, holds in checks.items() if not holds), None)
 
 
-def redeem(layout: Layout, leave: Authorization, now: dt.datetime) -> None:
-    """Use a sign-off up, for all processes and through crashes; before any row is read.
+def redeem(layout: Layout, authorization: Authorization, now: dt.datetime) -> None:
+    """Use a sign-off up, across processes and crashes, before any row is read.
 
-    Marks of expired ones are removed: their date alone refuses them.
+    What remembers expired ones is removed: their date alone refuses them.
 
     Raises:
         PolicyError: it was used before.
     """
     folder = layout.vault / "signed-off"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for mark in folder.iterdir():
-        if mark.name[:8] < f"{now:%Y%m%d}":
-            mark.unlink()
-    mark = folder / f"{leave.expires_at:%Y%m%d}-{leave.name}"
+    for used in folder.iterdir():
+        if used.name[:8] < f"{now:%Y%m%d}":
+            used.unlink()
+    used = folder / f"{authorization.expires_at:%Y%m%d}-{authorization.name}"
     try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.close(os.open(used, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        raise PolicyError("sign-off: it was used before; one opens one reading") from None
+        raise PolicyError("sign-off: it was used before; it allows one reading") from None
     fsync(folder)

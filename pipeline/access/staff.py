@@ -1,7 +1,7 @@
-"""Who works with the data, in which roles: the directory behind every read and signature.
+"""Who works with the data, in which roles: the staff list behind every reading and signature.
 
-It lies in the vault, apart from the policy files, so that who may change a policy cannot name its
-signers too. Every change of it is an entry of the access log.
+It lies in the vault, apart from the policy files, so that whoever changes a policy cannot also
+appoint its signers. Every change of the list is an entry of the access log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILE = "staff.json.enc"
 
 
 def is_name(actor: str) -> bool:
-    """Could that be an actor's name? Anything else may be anything, and is not written down."""
+    """Could that be an actor's name? Anything else could be personal, and is not written down."""
     return re.fullmatch(r"[a-z][a-z0-9._-]{0,63}", actor) is not None
 
 
@@ -32,10 +32,10 @@ class Member(Strict):
 
     Attributes:
         actor: the name that reads are logged under.
-        roles: what the actor may act as.
-        person: the actor's own raw identifier, as in the store (`emp:4711`): whose reports a
-            manager sees, and how a look at one's own records is known. None for outsiders.
-        key: public Ed25519 key (PEM) of who signs.
+        roles: the roles that the actor may use.
+        person: the actor's own raw identifier, as in the store (`emp:4711`): it says whose reports
+            a manager sees, and which records are the actor's own. None for outsiders.
+        key: public Ed25519 key (PEM), for actors who sign.
     """
 
     actor: str
@@ -47,7 +47,10 @@ class Member(Strict):
     @classmethod
     def _plain(cls, actor: str) -> str:
         if not is_name(actor):
-            raise ValueError("an actor's name is of small letters, digits, dots and dashes")
+            raise ValueError(
+                "an actor's name starts with a small letter and has small letters, digits, dots, "
+                "dashes and underscores"
+            )
         return actor
 
     @field_validator("key")
@@ -64,8 +67,8 @@ def path(layout: Layout) -> Path:
 
 def everyone(layout: Layout) -> dict[str, Member]:
     """All members by actor."""
-    told = json.loads(encryption.read_text(layout, path(layout)) or "[]")
-    return {one["actor"]: Member.model_validate(one) for one in told}
+    entries = json.loads(encryption.read_text(layout, path(layout)) or "[]")
+    return {one["actor"]: Member.model_validate(one) for one in entries}
 
 
 def find(layout: Layout, actor: str) -> Member | None:
@@ -73,18 +76,18 @@ def find(layout: Layout, actor: str) -> Member | None:
 
 
 def _write(layout: Layout, members: dict[str, Member]) -> None:
-    told = [members[actor].model_dump(mode="json") for actor in sorted(members)]
-    encryption.write_text(layout, path(layout), json.dumps(told))
+    entries = [members[actor].model_dump(mode="json") for actor in sorted(members)]
+    encryption.write_text(layout, path(layout), json.dumps(entries))
 
 
 def put(layout: Layout, member: Member) -> None:
-    """Add a member, or replace what is known of one."""
+    """Add a member, or replace the entry of one."""
     with layout.locked():
         _write(layout, everyone(layout) | {member.actor: member})
 
 
 def remove(layout: Layout, actor: str) -> None:
-    """Take an actor's roles away.
+    """Remove an actor from the staff list.
 
     Raises:
         PolicyError: no such actor.
@@ -92,12 +95,12 @@ def remove(layout: Layout, actor: str) -> None:
     with layout.locked():
         members = everyone(layout)
         if members.pop(actor, None) is None:
-            raise PolicyError("staff: no such actor")
+            raise PolicyError("staff: there is no such actor")
         _write(layout, members)
 
 
 def forget(layout: Layout, ids: tuple[str, ...]) -> None:
-    """Remove whoever is an erased person; the caller holds the lock."""
+    """Remove an erased person from the list; the caller holds the lock."""
     members = everyone(layout)
     kept = {actor: one for actor, one in members.items() if one.person not in ids}
     if len(kept) < len(members):

@@ -1,4 +1,4 @@
-"""Is everything suspended by an incident (GDPR Art. 33(3)(d))?"""
+"""Has an incident suspended all reading and publishing (GDPR Art. 33(3)(d))?"""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from pipeline.storage.layout import Layout
 
 
 def suspension_file(layout: Layout) -> Path:
-    """The file that is there while everything is frozen (pipeline/governance/suspension.py)."""
-    return layout.governance / "frozen.json"
+    """The file that exists during a suspension (pipeline/governance/suspension.py)."""
+    return layout.governance / "suspended.json"
 
 
 def require_not_suspended(layout: Layout) -> None:
-    """Raises PolicyError while an incident has frozen everything: since when, and why."""
+    """Stop during a suspension.
+
+    Raises:
+        PolicyError: since when, by whom and why.
+    """
     if suspension_file(layout).exists():
-        told = json.loads(suspension_file(layout).read_text("utf-8"))
-        raise PolicyError(f"frozen since {told['at']} by {told['by']}: {told['because']}")
+        found = json.loads(suspension_file(layout).read_text("utf-8"))
+        raise PolicyError(
+            f"suspended since {found['at']} by {found['by']}: {found['because']}. "
+            "`milestones incident resume` ends it"
+        )

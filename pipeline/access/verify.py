@@ -1,4 +1,4 @@
-"""Does the access log hold? Names the first entry that does not."""
+"""Verify the access log; the first entry that is not valid is named."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from pipeline.keys import signing
 
 DAY = len("2026-11-25")  # bytes in front of an anchor's line
 LINE = DAY + 1 + END + 1
-MANY = 100_000  # entries from which other processes are worth their start
+MANY = 100_000  # entries from which more processes pay off
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LogVerification:
     """What verification found.
 
     Attributes:
-        entries: entries that hold, before the first broken one.
-        broken: segment, line and rule of the first broken entry; None if all hold.
+        entries: valid entries before the first broken one.
+        broken: segment, line and rule of the first broken entry; None if all are valid.
     """
 
     entries: int
@@ -40,7 +40,7 @@ class Verdict:
 
 
 class _BrokenError(Exception):
-    """Where the log breaks, and how; `entries` of the segment hold."""
+    """Where the log breaks, and how; `entries` of the segment are valid before it."""
 
     def __init__(self, where: str, entries: int = 0) -> None:
         super().__init__(where)
@@ -57,12 +57,12 @@ def _signed(key: Ed25519PublicKey, end: bytes, where: str) -> None:
 def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]:
     """Segment to where its lines begin and end in the anchor, in bytes."""
     content = log.anchor.read_bytes() if log.anchor.exists() else b""
-    # What a crash tore off the end was never acknowledged, and the next append cuts it off.
+    # An incomplete line at the end was never acknowledged; the next append removes it.
     content = content[: content.rfind(b"\n") + 1]
     number = len(content) // LINE
     if len(content) % LINE or content[LINE - 1 :: LINE].count(b"\n") < number:
         torn = next(n for n, one in enumerate(content.split(b"\n"), 1) if len(one) != LINE - 1)
-        raise _BrokenError(f"anchor, line {torn}: torn")
+        raise _BrokenError(f"anchor, line {torn}: incomplete")
 
     def day_of(line: int) -> bytes:
         return content[line * LINE : line * LINE + DAY]
@@ -75,7 +75,7 @@ def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]
         run = content[line * LINE : after * LINE]
         alike = all(set(run[at::LINE]) == {letter} for at, letter in enumerate(day + b" "))
         if day <= before or not alike:
-            raise _BrokenError(f"anchor, line {line + 1}: it or one behind it is out of order")
+            raise _BrokenError(f"anchor, line {line + 1}: this line or a later one is out of order")
         found[day.decode("utf-8", "replace")] = line * LINE, after * LINE
         line, before = after, day
     if number:
@@ -84,22 +84,24 @@ def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]
 
 
 def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
-    """Walk one segment; returns its number of entries."""
+    """Verify one segment; returns its number of entries."""
     day, before, ends = walk.day, walk.before, list[bytes]()
     anchored = _lines(walk)
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         lines = content.count(b"\n")
         if not walk.newest or len(anchored) // LINE > lines:
-            raise _BrokenError(f"segment {day}, line {lines + 1}: torn")
-        # Torn by a crash, never acknowledged.
+            raise _BrokenError(f"segment {day}, line {lines + 1}: incomplete")
+        # Left by a crash, never acknowledged.
     sha256, find, at = hashlib.sha256, content.find, 0
     while at < whole:
         stop = find(b"\n", at)
         end = content[at : at + END]
         if sha256(before + content[at + END : stop]).hexdigest().encode() != end[:LINK]:
-            raise _BrokenError(f"segment {day}, line {len(ends) + 1}: does not follow from the one "
-                               "before", len(ends))  # fmt: skip
+            raise _BrokenError(
+                f"segment {day}, line {len(ends) + 1}: does not follow from the line before",
+                len(ends),
+            )
         ends.append(end)
         before, at = end, stop + 1
     if ends:
@@ -111,7 +113,7 @@ def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
 
 
 def _lines(walk: _Walk) -> bytes:
-    """What the anchor has of a segment. Read where it is needed: it is long."""
+    """The anchor's lines of a segment; read when needed, since the anchor is long."""
     start, stop = walk.anchored
     if start == stop:
         return b""
@@ -121,8 +123,8 @@ def _lines(walk: _Walk) -> bytes:
 
 
 def _compare(day: str, ends: list[bytes], lines: bytes, key: Ed25519PublicKey) -> None:
-    """A segment whose entries are not exactly the anchor's: more of them prove themselves by their
-    signature (a crash kept them from the anchor), fewer have been cut off."""
+    """Check a segment whose entries are not exactly the anchor's: additional ones are valid if they
+    are signed (a crash kept them from the anchor); missing ones were cut off."""
     anchored = [line[DAY + 1 :] for line in lines.splitlines()]
     waiting = set(anchored)
     for number, end in enumerate(ends, 1):
@@ -132,13 +134,12 @@ def _compare(day: str, ends: list[bytes], lines: bytes, key: Ed25519PublicKey) -
             _signed(key, end, f"segment {day}, line {number}")
     if waiting:
         lost = next(at for at, end in enumerate(anchored, 1) if end in waiting)
-        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is not here", len(ends))
+        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is missing", len(ends))
 
 
 @dataclass(frozen=True)
 class _Walk:
-    """A segment to be walked: what its first link is made from, and where the anchor
-    has it."""
+    """A segment to verify: what its first link is made from, and its bytes in the anchor."""
 
     day: str
     before: bytes
@@ -148,11 +149,13 @@ class _Walk:
 
 
 def _walks(
-    log: AccessLog, segments: list[str], anchor: dict[str, tuple[int, int]],
+    log: AccessLog,
+    segments: list[str],
+    anchor: dict[str, tuple[int, int]],
     expired_before: dt.date,
-) -> Iterator[_Walk]:  # fmt: skip
-    """Every segment with where it begins. So each can be walked by itself: a segment whose end is
-    not what it was is found broken in its own walk."""
+) -> Iterator[_Walk]:
+    """Every segment with what it follows, so that each can be verified by itself: a segment whose
+    end was changed is found broken by itself."""
     before, days = GENESIS, sorted({*segments, *anchor})
     for day in days:
         walk = _Walk(day, before, log.anchor, anchor.get(day, (0, 0)), day == days[-1])
@@ -167,7 +170,7 @@ def _walks(
 
 
 def _walk(kept: Segments, key: bytes, walk: _Walk) -> tuple[int, str | None]:
-    """Walk one segment, in this process or another: entries, and how it is broken."""
+    """Verify one segment, in this process or another: its entries, and how it is broken."""
     try:
         return _segment(walk, kept.content(walk.day), signing.load_public_key(key)), None
     except _BrokenError as broken:
@@ -175,22 +178,24 @@ def _walk(kept: Segments, key: bytes, walk: _Walk) -> tuple[int, str | None]:
 
 
 def _workers() -> ProcessPoolExecutor:
-    # Not forked: DuckDB's threads may be running here.
+    # Not forked, since DuckDB's threads may be running.
     return ProcessPoolExecutor(os.cpu_count(), get_context("spawn"))
 
 
-def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None = None) -> Verdict:
+def verify(
+    log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None = None
+) -> LogVerification:
     """Verify the whole log against its chain, its signatures and its anchor.
 
     Args:
-        expired_before: segments of earlier days may be gone; no others.
-        key: the auditor's copy of the public key; default the one beside the log.
+        expired_before: segments of earlier days may be missing; no others.
+        key: the auditor's copy of the public key; by default the one beside the log.
     """
     entries = 0
     try:
         segments = log.kept.days()
         if not segments and not log.anchor.exists():
-            return Verdict(0, None)
+            return LogVerification(0, None)
         pem = signing.public_bytes(key or log.public_key())
         anchor = _anchor(log, signing.load_public_key(pem))
         walks = list(_walks(log, segments, anchor, expired_before))
@@ -205,5 +210,5 @@ def verify(log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None
                 if broken is not None:
                     raise _BrokenError(broken)
     except _BrokenError as broken:
-        return Verdict(entries, str(broken))
-    return Verdict(entries, None)
+        return LogVerification(entries, str(broken))
+    return LogVerification(entries, None)

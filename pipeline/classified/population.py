@@ -1,31 +1,41 @@
-"""Census: whom and what the stored rows name, and in how many rows.
+"""Population counts: whom and what the stored rows name, and in how many rows.
 
-Whoever is in no row any more leaves the vault and the deny-list. Counted rows tell who that is
-without a look through all months, so that a deletion costs what it touches and not what is stored.
+Whoever is in no row any more leaves the vault and the deny-list. Counted rows show who that is
+without a look through all months, so that an erasure costs what it touches and not what is stored.
 
-Files beside the classified months, made by the night that made those:
+Files beside the classified months, made by the run that made those:
     people.parquet  PEOPLE, of classified rows, as learner with a department or as manager
     titles.parquet  TITLES, of canonical rows that are not in quarantine
 
-A deletion takes the files away before it changes a row and puts them back when it has changed them
-all. So a file that is there is right; where none is, the rows are counted anew, and so they are for
-a deletion that was cut off.
+An erasure takes the files away before it changes a row and puts them back when it has changed them
+all. So a file that is there is right; where none is, the rows are counted anew, and so they are
+for an erasure that was interrupted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+from pipeline.classified.models import PACKAGE, titles_model
 from pipeline.storage.files import atomic_build, fsync
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import classified, holds, parquet, period_files, records
+from pipeline.storage.relations import (
+    classified,
+    holds,
+    parquet,
+    period_files,
+    records,
+    subquery,
+    temp_table,
+)
 from pipeline.storage.schema import CLASSIFIED, PARQUET
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql, literal, render
 
-PEOPLE = "census_people"  # person, department, manages, n
-TITLES = "census_titles"  # course_code, course_title, n
+PEOPLE = Sql("people_counts")  # person, department, manages, n
+TITLES = Sql("title_counts")  # course_code, course_title, n
 FILES = {PEOPLE: "people.parquet", TITLES: "titles.parquet"}
 # Everybody whom a classified row names, as learner or as manager.
 LIVING = f"SELECT DISTINCT person FROM {PEOPLE}"
@@ -36,26 +46,28 @@ TOTAL = (
 )
 
 
-def _counted(table: str, rows: str) -> str:
+@dataclass(frozen=True)
+class Population:
+    """The counts as relations of a connection: PEOPLE and TITLES."""
+
+    people: Sql
+    titles: Sql
+
+
+def _counted(table: Sql, rows: Sql) -> Sql:
     """SQL: what some stored rows name."""
     if table == TITLES:
-        return (
-            f"SELECT course_code, course_title, count(*) AS n FROM {rows} "
-            "WHERE problem IS NULL GROUP BY ALL"
-        )
-    return (
-        f"SELECT person, department, false AS manages, count(*) AS n FROM {rows} GROUP BY ALL "
-        f"UNION ALL SELECT manager, NULL, true, count(*) FROM {rows} "
-        "WHERE manager IS NOT NULL GROUP BY ALL"
-    )
+        return titles_model(subquery(f"FROM {rows} WHERE problem IS NULL"))
+    return render(PACKAGE, "people_counts.sql", rows=rows)
 
 
-def load(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Make the tables PEOPLE and TITLES."""
+def load(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Population:
+    """Make the tables of counts, from their files if those are there."""
     for table, rows in ((PEOPLE, classified(layout)), (TITLES, records(layout))):
         path = layout.classified / FILES[table]
         query = f"FROM {literal(path)}" if path.exists() else _counted(table, rows)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
+        temp_table(connection, table, query)
+    return Population(PEOPLE, TITLES)
 
 
 def write(connection: duckdb.DuckDBPyConnection, layout: Layout, months: Path) -> None:
@@ -81,7 +93,12 @@ def forget(layout: Layout) -> None:
 
 def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fresh: Path) -> None:
     """Count what turns one file of the stores into another; of a copy of a store nothing. The
-    tables have to be summed up before they are read again."""
+    tables have to be summed up before they are read again.
+
+    Args:
+        path: the file as it is.
+        fresh: the file that takes its place.
+    """
     if path.is_relative_to(layout.classified):
         table = PEOPLE
     elif path.is_relative_to(layout.canonical) and holds(path, "records"):
@@ -94,12 +111,10 @@ def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fr
 
 
 def sum_up(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let the tables say what is named now, after changes."""
+    """Sum the tables up to what is named now, after changes."""
     for table in FILES:
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * EXCLUDE (n), sum(n)::BIGINT AS n "
-            f"FROM {table} GROUP BY ALL HAVING sum(n) <> 0"
-        )
+        summed = "SELECT * EXCLUDE (n), sum(n)::BIGINT AS n"
+        temp_table(connection, table, f"{summed} FROM {table} GROUP BY ALL HAVING sum(n) <> 0")
 
 
 def put(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:

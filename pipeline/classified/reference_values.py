@@ -1,6 +1,6 @@
 """What the leak checks compare with: the courses, departments and people that the store knows.
 
-Made once a night from the stored records, apart from the tables under check. It holds raw
+Made once a run from the stored records, apart from the tables under check. It holds raw
 identifiers (the deny-list), so it lies in the vault.
 
 The file has one encrypted table; `attach` makes these of it:
@@ -18,14 +18,14 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.classified import population
-from pipeline.classified.classify import sensitivity_sql
+from pipeline.classified.models import PACKAGE, sensitivity_model
+from pipeline.classified.population import load
 from pipeline.context import Context
 from pipeline.policy.disclosure import OTHER
 from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import roster
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import literal, render
 from pipeline.subjects.denylist import entries_sql
 
 TABLES = {
@@ -39,27 +39,19 @@ TABLES = {
 
 
 def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> None:
-    """Write the file of known values from the records and the roster in the store."""
+    """Write the file of reference values from the records and the roster in the store."""
     layout, data_map = context.layout, context.data_map
-    population.load(connection, layout)
-    categories = ", ".join(map(literal, [*context.disclosure.categories, OTHER]))
-    # One table, so that it is swapped as one; in the order of kinds, so that one is found quickly.
-    query = f"""
-    FROM (
-      SELECT 'course' AS kind, course_code AS entry, {sensitivity_sql(data_map)} AS sensitivity,
-        NULL::BIGINT AS people, NULL::BIGINT AS records
-        FROM {population.TITLES} GROUP BY course_code
-      UNION ALL SELECT DISTINCT 'title', course_title, NULL, NULL, NULL
-        FROM {population.TITLES}
-        WHERE course_title IS NOT NULL
-      UNION ALL SELECT 'category', unnest([{categories}]), NULL, NULL, NULL
-      UNION ALL SELECT 'department', department, NULL, NULL, NULL FROM {population.PEOPLE}
-        WHERE department IS NOT NULL
-        GROUP BY department HAVING count(DISTINCT person) >= {data_map.least_people}
-      UNION ALL SELECT 'total', NULL, NULL, people, records FROM ({population.TOTAL})
-      UNION ALL SELECT 'denylist', entry, NULL, NULL, NULL
-        FROM ({entries_sql(roster(layout), population.PEOPLE)})
-    ) ORDER BY kind"""
+    population = load(connection, layout)
+    query = render(
+        PACKAGE,
+        "reference_values.sql",
+        sensitivity=sensitivity_model(population.titles, data_map),
+        titles=population.titles,
+        people=population.people,
+        denylist=entries_sql(roster(layout), population.people),
+        categories=[*context.disclosure.categories, OTHER],
+        least_people=data_map.least_people,
+    )
     encryption.write_table(connection, layout, query, out)
 
 

@@ -1,4 +1,4 @@
-"""The steps that classify a run: the current record of every milestone, and the reference values."""
+"""The steps that classify a run: the current record of every milestone, and reference values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.storage.files import atomic_build
 
 
 def classify(context: Context, as_of: dt.datetime) -> None:
-    """The record that holds of every milestone, over all deliveries in the store."""
+    """Classify the current record of every milestone, over all deliveries in the store."""
     layout = context.layout
     with (
         layout.locked(),
@@ -26,7 +26,7 @@ def classify(context: Context, as_of: dt.datetime) -> None:
 
 
 def list_reference_values(context: Context) -> None:
-    """What the leak checks compare with."""
+    """List what the leak checks compare with."""
     layout = context.layout
     with (
         layout.locked("known"),

@@ -1,125 +1,159 @@
-"""The console command. Everything it does is a normal Dagster job or a read through the door."""
+"""The console command. Every command runs a Dagster job, reads through the read service, or calls
+one function of the pipeline."""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from pathlib import Path
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from pipeline.cli import governance, incidents, operations, reading, requests, retained
+from pipeline.cli import (
+    governance,
+    incidents,
+    operations,
+    reading,
+    requests,
+    retained,
+    shared,
+    start,
+)
+from pipeline.cli.exits import EPILOG, end
+from pipeline.cli.shared import DEFAULT_HOME, Home
 
 app = typer.Typer(
-    help="Privacy pipeline for learning-management milestone records.",
+    cls=shared.ByUse,
+    epilog=EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     # A traceback with local variables would print values.
     pretty_exceptions_enable=False,
 )
-Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
-Day = Annotated[str | None, typer.Option("--date", help="Night, YYYY-MM-DD; default today.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same demo.")]
-DEFAULT_HOME = Path("data")
+Day = Annotated[str | None, typer.Option("--date", help="Run date, YYYY-MM-DD; default today.")]
+Seed = Annotated[int, typer.Option(help="The same seed makes the same data.")]
+People = Annotated[int, typer.Option(help="People in the demo company.")]
+Records = Annotated[int, typer.Option(help="Records in the first delivery.")]
 
 
 def _day(text: str | None) -> dt.date:
-    try:
-        return dt.date.fromisoformat(text) if text else dt.date.today()
-    except ValueError:
-        raise typer.BadParameter("expected YYYY-MM-DD") from None
+    return shared.date(text) if text else dt.date.today()
 
 
-@app.command()
-def demo(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600, records: int = 20_000,
-         seed: Seed = 7) -> None:  # fmt: skip
-    """Make a demo delivery, run its two nights end to end, and show what was published."""
-    from assets.resources import store_from_environment
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"milestones {version('lms-milestones')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Privacy pipeline for learning records: run it, read what it publishes, answer data
+    subjects, and erase what is past retention.
+    """
+
+
+@app.command(rich_help_panel=shared.RUN)
+def demo(
+    home: Home = DEFAULT_HOME,
+    date: Day = None,
+    people: People = 600,
+    records: Records = 20_000,
+    seed: Seed = 7,
+) -> None:
+    """Generate demo data, run the pipeline for two days and retention once, and show the tables."""
     from pipeline.cli import run, screen, views
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
 
     days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
-    with retained.open_context(home, valid=False) as context:
-        if staff.create_staff(
-            context, Path(store_from_environment().policy_folder), retained.now()
-        ):
-            screen.say("staff: somebody for every role; legal and HR have signed the policy")
+    with shared.open_context(home, valid=False) as context:
+        if staff.create_staff(context, shared.now()):
+            screen.say("staff: one person in every role; legal and HR have signed the policy")
         for day in days:
-            if not run.run(home, day):
-                raise typer.Exit(1)
+            end(run.run(home, day))
             staff.assign_manager(context)
-        if not views.demo(context, 6):
-            raise typer.Exit(1)
+        # Once, so that a plan and a receipt are there to see.
+        end(run.run_job(home, "retention", None))
+        screen.say("what is past retention was erased; `milestones receipt` shows the receipt")
+        end(views.demo(context, 6))
 
 
-@app.command()
-def generate(home: Home = DEFAULT_HOME, date: Day = None, people: int = 600,
-             records: int = 20_000, seed: Seed = 7) -> None:  # fmt: skip
-    """Write two seeded demo deliveries into the landing folder."""
+@app.command(rich_help_panel=shared.RUN)
+def generate(
+    home: Home = DEFAULT_HOME,
+    date: Day = None,
+    people: People = 600,
+    records: Records = 20_000,
+    seed: Seed = 7,
+) -> None:
+    """Write two demo deliveries into the landing folder."""
     from pipeline.cli import screen
     from pipeline.demo.generate import Size
     from pipeline.demo.generate import generate as make
 
     days = make(home / "landing", _day(date), Size(people, records), seed, screen.say)
-    screen.say("landed: " + ", ".join(map(str, days)))
+    screen.say("deliveries written: " + ", ".join(map(str, days)))
 
 
-@app.command()
+@app.command(rich_help_panel=shared.RUN)
+def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
+    """Check whether a delivery would be accepted. Reads headers only and writes nothing."""
+    from pipeline.cli import views
+
+    end(views.admission(home, _day(date)))
+
+
+@app.command(rich_help_panel=shared.RUN)
 def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
-    """Run one night: the Dagster job `nightly` for the delivery of that date."""
+    """Run the pipeline for one delivery: the Dagster job `nightly`."""
     from pipeline.cli import run
 
-    if not run.run(home, _day(date)):
-        raise typer.Exit(1)
+    end(run.run(home, _day(date)))
 
 
-@app.command()
-def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
-    """Would tonight's delivery be admitted? Reads headers against the data map, writes nothing."""
-    from pipeline.cli import views
-
-    if not views.admission(home, _day(date)):
-        raise typer.Exit(1)
-
-
-@app.command()
+@app.command(rich_help_panel=shared.RUN)
 def status(home: Home = DEFAULT_HOME) -> None:
-    """What is published, and how the records of that night reconcile."""
+    """Show what is published, with record counts from raw to published."""
     from pipeline.cli import views
 
-    if not views.status(home):
-        raise typer.Exit(1)
+    end(views.status(home))
 
 
-@app.command()
+@app.command(rich_help_panel=shared.RUN)
 def risk(home: Home = DEFAULT_HOME) -> None:
-    """How safe the published numbers are, and how much of the detail was taken away."""
+    """Show the re-identification risk of the published tables, and how much is suppressed."""
     from pipeline.cli import views
 
-    if not views.risk(home):
-        raise typer.Exit(1)
+    end(views.risk(home))
 
 
-for command in (retained.plan, retained.erase, retained.receipt, retained.backup,
-                retained.restore):  # fmt: skip
-    app.command()(command)
-app.command()(operations.configure)
-app.command()(operations.metrics)
-app.command()(operations.backfill)
-app.command()(reading.show)
-app.command()(reading.receive)
-app.command()(reading.sign_off)
-app.command()(governance.documents)
-app.command()(governance.may_share)
-app.add_typer(incidents.incident, name="incident")
-app.add_typer(governance.policy, name="policy")
-app.add_typer(governance.staff, name="staff")
-app.add_typer(retained.access, name="access")
-app.add_typer(retained.hold, name="hold")
-app.add_typer(requests.request, name="request")
-app.add_typer(retained.keys, name="keys")
+app.command(rich_help_panel=shared.RUN)(start.init)
+app.command(rich_help_panel=shared.READ)(reading.show)
+app.command(rich_help_panel=shared.READ)(reading.receive)
+app.command(rich_help_panel=shared.READ)(reading.sign_off)
+app.add_typer(requests.request, name="request", rich_help_panel=shared.REQUESTS)
+app.command(rich_help_panel=shared.RETENTION)(retained.plan)
+app.command(rich_help_panel=shared.RETENTION)(retained.erase)
+app.command(rich_help_panel=shared.RETENTION)(retained.receipt)
+app.add_typer(retained.hold, name="hold", rich_help_panel=shared.RETENTION)
+app.command(rich_help_panel=shared.GOVERNANCE)(governance.documents)
+app.command(rich_help_panel=shared.GOVERNANCE)(governance.may_share)
+app.add_typer(governance.policy, name="policy", rich_help_panel=shared.GOVERNANCE)
+app.add_typer(governance.staff, name="staff", rich_help_panel=shared.GOVERNANCE)
+app.add_typer(retained.access, name="access", rich_help_panel=shared.GOVERNANCE)
+app.add_typer(incidents.incident, name="incident", rich_help_panel=shared.GOVERNANCE)
+app.command(rich_help_panel=shared.OPERATIONS)(operations.configure)
+app.command(rich_help_panel=shared.OPERATIONS)(operations.backfill)
+app.command(rich_help_panel=shared.OPERATIONS)(operations.metrics)
+app.command(rich_help_panel=shared.OPERATIONS)(retained.backup)
+app.command(rich_help_panel=shared.OPERATIONS)(retained.restore)
+app.add_typer(retained.keys, name="keys", rich_help_panel=shared.OPERATIONS)
 
 
 def main() -> None:

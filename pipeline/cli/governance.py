@@ -7,18 +7,30 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.reading import Key, Purpose
-from pipeline.cli.retained import DEFAULT_HOME, Home, now, open_context
+from pipeline.cli.exits import Exit, end, given
+from pipeline.cli.shared import DEFAULT_HOME, Home, Key, Purpose, now, open_context
 
-policy = typer.Typer(help="The policy files: are they signed, what would a change do.",
-                     no_args_is_help=True)  # fmt: skip
-staff = typer.Typer(help="Who works with the data, in which roles.", no_args_is_help=True)
-Roles = Annotated[list[str], typer.Option("--role", help="Repeatable.")]
+policy = typer.Typer(
+    help="The policy files: their signatures, and what a change would do.", no_args_is_help=True
+)
+staff = typer.Typer(help="Who works with the data, and in which roles.", no_args_is_help=True)
+Actor = Annotated[str, typer.Argument(help="Name of the actor, as in MILESTONES_ACTOR.")]
+Roles = Annotated[list[str], typer.Option("--role", help="Role of the actor; repeatable.")]
+Person = Annotated[
+    str | None, typer.Option(help="The actor's own raw identifier, such as emp:4711.")
+]
+PublicKey = Annotated[Path | None, typer.Option(help="File of the actor's public key (PEM).")]
+NewKey = Annotated[
+    Path | None, typer.Option(help="New file for a private key; a key pair is generated.")
+]
+Pilots = Annotated[list[str], typer.Option("--actor", help="Actor in the pilot; repeatable.")]
+Signer = Annotated[str, typer.Option(help="legal or hr.")]
+Recipient = Annotated[str, typer.Option(help="Recipient, as registered in governance.yaml.")]
 
 
 @policy.command("status")
 def policy_status(home: Home = DEFAULT_HOME) -> None:
-    """The policy's version, who signed it, and what of it has expired."""
+    """Show the policy's version, who has signed it, and what has expired."""
     from pipeline.access import approval
     from pipeline.cli import screen
     from pipeline.policy.governance_checks import expired
@@ -27,95 +39,110 @@ def policy_status(home: Home = DEFAULT_HOME) -> None:
         screen.say(f"policy {context.version[:12]}")
         for one in approval.approvals(context.layout, context.access, context.version):
             screen.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at}")
-        left = approval.missing(context.layout, context.access, context.version)
+        missing = approval.missing(context.layout, context.access, context.version)
         late = expired(context.governance, now().date())
-        if left:
-            screen.warn(f"not signed by {' and '.join(left)}: no night will run")
+        if missing:
+            screen.warn(f"not signed by {' and '.join(missing)}; the pipeline will not run")
         if late:
-            screen.warn(f"expired: {', '.join(late)}: no night will run")
-    if left or late:
-        raise typer.Exit(1)
+            screen.warn(f"expired: {', '.join(late)}; the pipeline will not run")
+    end(Exit.REFUSED if missing or late else Exit.DONE)
 
 
 @policy.command("diff")
-def policy_diff(folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
-                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """What changed policy files would change, in keys, rows, columns and people."""
-    from assets.resources import store_from_environment
+def policy_diff(
+    folder: Annotated[Path, typer.Argument(help="Folder of the changed policy files.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show what changed policy files would change in keys, rows, columns and people."""
     from pipeline.cli import oversight
+    from pipeline.context import context_from_settings
     from pipeline.governance import preview
 
     with open_context(home, valid=False) as context:
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        found = preview.preview(context, Path(store.policy_folder), changed.context, folder, now())
+        changed = context_from_settings(home, folder)
+        found = preview.preview(context, context.policy_folder, changed, folder, now())
         oversight.preview(found)
-    if found.stopped_by:
-        raise typer.Exit(1)
+    end(Exit.REFUSED if found.stopped_by else Exit.DONE)
 
 
 @policy.command("pilot")
-def policy_pilot(folder: Annotated[Path, typer.Argument(help="Folder of the signed, changed policy "
-                                                        "files.")],
-                 actor: Annotated[list[str], typer.Option(help="Repeatable.")],
-                 home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Give a pilot group its files under a changed policy; nobody else's change."""
-    from assets.resources import store_from_environment
+def policy_pilot(
+    folder: Annotated[Path, typer.Argument(help="Folder of the changed, signed policy files.")],
+    actor: Pilots,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make a pilot group's files under a changed policy; nobody else's files change."""
     from pipeline.cli import screen
+    from pipeline.context import context_from_settings
     from pipeline.governance import pilot
+    from pipeline.governance.validity import require_lawful_use
 
     with open_context(home):
-        store = store_from_environment().model_copy(update={"home": str(home)})
-        changed = store.model_copy(update={"policy_folder": str(folder)})
-        changed.require_lawful_use(now().date())
-        screen.say(f"pilot in {pilot.start(changed.context, tuple(actor), now())}")
+        changed = context_from_settings(home, folder)
+        require_lawful_use(changed, now().date())
+        screen.say(f"pilot files written: {pilot.start(changed, tuple(actor), now())}")
 
 
 @policy.command("sign")
-def policy_sign(role: Annotated[str, typer.Option()], key: Key,
-                home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Sign the policy files as they are, as legal or as HR."""
-    from assets.resources import store_from_environment
+def policy_sign(role: Signer, key: Key, home: Home = DEFAULT_HOME) -> None:
+    """Sign the current policy files, as legal or as HR."""
     from pipeline.access import approval, audit
     from pipeline.cli import screen
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
-        hash_ = approval.sign(
-            context.layout, Path(store_from_environment().policy_folder), context.access,
-            audit.actor(), audit.role_named(role), signing.load_private_key(key.read_bytes()),
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
+        version = approval.sign(
+            context.layout,
+            context.policy_folder,
+            context.access,
+            audit.actor(),
+            audit.role_named(role),
+            private,
             now(),
-        )  # fmt: skip
-        audit.note_change(context, f"policy {hash_[:12]} signed as {role}")
-        screen.say(f"policy {hash_[:12]} is signed by {role}")
+        )
+        audit.note_change(context, f"policy {version[:12]} signed as {role}")
+        screen.say(f"policy {version[:12]} signed as {role}")
+
+
+def _public_key(key: Path | None, new_key: Path | None) -> str | None:
+    """The actor's public key (PEM), from a file or a new key pair; None if neither is given."""
+    from pipeline.access import audit
+
+    if new_key:
+        return audit.new_key_pair(new_key)
+    return key.read_text("utf-8") if key else None
 
 
 @staff.command("put")
-def staff_put(actor: str, role: Roles,
-              person: Annotated[str | None, typer.Option(help="The actor's own raw identifier, "
-              "emp:4711.")] = None,
-              key: Annotated[Path | None, typer.Option(help="Public key (PEM).")] = None,
-              new_key: Annotated[Path | None, typer.Option(help="Make a key pair: the private key "
-              "goes to this new file.")] = None,
-              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Give an actor roles; replaces what was known of the actor."""
+def staff_put(
+    actor: Actor,
+    role: Roles,
+    person: Person = None,
+    key: PublicKey = None,
+    new_key: NewKey = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Add an actor with their roles, or replace the actor's entry."""
     from pipeline.access import audit
     from pipeline.access import staff as directory
     from pipeline.cli import screen
 
     with open_context(home, valid=False) as context:
-        pem = audit.new_key_pair(new_key) if new_key else key.read_text("utf-8") if key else None
+        with given("--new-key" if new_key else "--key"):
+            pem = _public_key(key, new_key)
         member = directory.Member(
             actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
         )
         directory.put(context.layout, member)
-        audit.note_change(context, f"{actor} may act as {', '.join(role)}")
+        audit.note_change(context, f"{actor} has the roles {', '.join(role)}")
         screen.say(f"{actor}: {', '.join(role)}")
 
 
 @staff.command("remove")
-def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
-    """Take all of an actor's roles away."""
+def staff_remove(actor: Actor, home: Home = DEFAULT_HOME) -> None:
+    """Remove an actor with all roles."""
     from pipeline.access import audit
     from pipeline.access import staff as directory
     from pipeline.published import exports
@@ -127,12 +154,12 @@ def staff_remove(actor: str, home: Home = DEFAULT_HOME) -> None:
         person = member.person if member else None
         for audience in context.access.own_reports:
             exports.withdraw(context, service.reference(context, person, audience))
-        audit.note_change(context, f"{actor} may act no more")
+        audit.note_change(context, f"{actor} removed from the staff list")
 
 
 @staff.command("list")
 def staff_list(home: Home = DEFAULT_HOME) -> None:
-    """Actors and their roles."""
+    """List actors and their roles."""
     from pipeline.access import staff as directory
     from pipeline.cli import oversight
 
@@ -141,21 +168,26 @@ def staff_list(home: Home = DEFAULT_HOME) -> None:
 
 
 def documents(home: Home = DEFAULT_HOME) -> None:
-    """Where the documents are that were made with the release: record of processing, notices."""
+    """List the documents generated with the release: record of processing, notices."""
     from pipeline.cli import screen
     from pipeline.published import documents as made
-    from pipeline.published import gate
+    from pipeline.storage.manifest import manifest
 
     with open_context(home, valid=False) as context:
-        gate.manifest(context.layout)
+        manifest(context.layout)
         for path in sorted((context.layout.current / made.FOLDER).glob("*.html")):
             screen.say(str(path))
 
 
-def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option()],
-              recipient: Annotated[str, typer.Option(help="As governance.yaml names it.")],
-              home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """May this table be handed on? Says yes or no, question by question."""
+def may_share(
+    table: Annotated[str, typer.Argument(help="Published table.")],
+    *,
+    purpose: Purpose,
+    role: Annotated[str, typer.Option(help="Role that would share it.")],
+    recipient: Recipient,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Check whether a table may be shared: yes or no, question by question."""
     from pipeline.access.audit import role_named
     from pipeline.cli import oversight
     from pipeline.governance import share
@@ -163,5 +195,4 @@ def may_share(table: str, *, purpose: Purpose, role: Annotated[str, typer.Option
     with open_context(home, valid=False) as context:
         answers = share.checklist(context, table, role_named(role), purpose, recipient, now())
         oversight.answers(answers)
-    if not all(one.yes for one in answers):
-        raise typer.Exit(1)
+    end(Exit.DONE if all(one.yes for one in answers) else Exit.REFUSED)

@@ -1,4 +1,4 @@
-"""Commands for those who look after the log: its review, and incidents."""
+"""Commands for incidents, and for reviewers of the access log."""
 
 from __future__ import annotations
 
@@ -8,11 +8,36 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.reading import As, acting
-from pipeline.cli.retained import DEFAULT_HOME, Home, access, now, open_context
+from pipeline.cli.reading import acting
+from pipeline.cli.retained import access
+from pipeline.cli.shared import DEFAULT_HOME, As, Home, moment, now, open_context
 
-incident = typer.Typer(help="When something has gone wrong: how far, stop it, go on.",
-                       no_args_is_help=True)  # fmt: skip
+incident = typer.Typer(
+    help="Incidents: their scope, and suspending all use of the data.", no_args_is_help=True
+)
+ReviewStart = Annotated[
+    str | None,
+    typer.Option(help="Start of the review, YYYY-MM-DD; default the end of the last review."),
+]
+Finding = Annotated[
+    str | None, typer.Option(help="Record that you have reviewed the log, with your finding.")
+]
+Since = Annotated[str, typer.Option(help="Start of the incident, ISO 8601 in UTC.")]
+Until = Annotated[str | None, typer.Option(help="End of the incident; default now.")]
+Known = Annotated[
+    str | None, typer.Option(help="When you became aware of it, ISO 8601 in UTC; default now.")
+]
+OneActor = Annotated[str | None, typer.Option(help="Only this actor's readings.")]
+OneTable = Annotated[str | None, typer.Option(help="Only this table.")]
+Whole = Annotated[bool, typer.Option("--whole", help="The table's file was disclosed as a whole.")]
+Nature = Annotated[str, typer.Option(help="Nature of the incident, for the notices.")]
+Measures = Annotated[str, typer.Option(help="Measures taken, for the notices.")]
+Drafts = Annotated[
+    Path | None, typer.Option(help="Folder for drafts of the notices to authority and people.")
+]
+Reason = Annotated[
+    str, typer.Option("--because", help="Reason, which is recorded and shown to everybody.")
+]
 
 
 def _require_log(home: Path, role: str | None) -> str:
@@ -22,17 +47,18 @@ def _require_log(home: Path, role: str | None) -> str:
     with open_context(home, valid=False) as context:
         actor, acts_as = acting(context, role)
         if not context.access.roles[acts_as].log:
-            raise PolicyError(f"{acts_as.value} does not read the access log")
+            raise PolicyError(f"the role {acts_as.value} may not read the access log")
         return actor
 
 
 @access.command("review")
-def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; default where the "
-                                                            "last review ended.")] = None,
-                  finding: Annotated[str | None, typer.Option(help="Record that you have read it, "
-                                                              "and what you found.")] = None,
-                  role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """What a reviewer should look at in the access log; with a finding, that it was reviewed."""
+def access_review(
+    since: ReviewStart = None,
+    finding: Finding = None,
+    role: As = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show what a reviewer of the access log should look at, or record a review."""
     from pipeline.access import review as reviews
     from pipeline.cli import oversight, screen
 
@@ -40,68 +66,64 @@ def access_review(since: Annotated[str | None, typer.Option(help="YYYY-MM-DD; de
     with open_context(home, valid=False) as context:
         start = reviews.last_reviewed(context) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
         if since is not None:
-            start = dt.datetime.fromisoformat(since).replace(tzinfo=dt.UTC)
+            start = moment(since)
         found = reviews.review(context, start, now())
         oversight.review(found)
         if finding is not None:
             reviews.record(context, found, actor, finding, now())
-            screen.say("recorded")
+            screen.say("review recorded")
         elif reviews.overdue(context, now()):
-            screen.warn("overdue: nobody has recorded a review in time")
+            screen.warn("the review of the access log is overdue")
 
 
 @incident.command("scope")
-def incident_scope(since: Annotated[str, typer.Option(help="ISO 8601, UTC.")], *,
-                   until: Annotated[str | None, typer.Option(help="Default now.")] = None,
-                   known: Annotated[str | None, typer.Option(help="When it became known; default "
-                                                             "now.")] = None,
-                   actor: Annotated[str | None, typer.Option(help="One actor only.")] = None,
-                   table: Annotated[str | None, typer.Option(help="One table only.")] = None,
-                   whole: Annotated[bool, typer.Option(help="The table's file got out.")] = False,
-                   nature: str = "", measures: str = "",
-                   drafts: Annotated[Path | None, typer.Option(help="Folder for drafts of the "
-                                                               "notices.")] = None,
-                   role: As = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Who and which fields were exposed, and until when the authority must know."""
+def incident_scope(
+    since: Since,
+    *,
+    until: Until = None,
+    known: Known = None,
+    actor: OneActor = None,
+    table: OneTable = None,
+    whole: Whole = False,
+    nature: Nature = "",
+    measures: Measures = "",
+    drafts: Drafts = None,
+    role: As = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show which people and fields were exposed, and the deadline for notifying the authority."""
     from pipeline.cli import oversight, screen
     from pipeline.governance import incident as incidents
 
-    def moment(text: str | None) -> dt.datetime:
-        if text is None:
-            return now()
-        try:
-            return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
-        except ValueError:
-            raise typer.BadParameter("expected a date or a moment of ISO 8601") from None
-
     _require_log(home, role)
+    start, end = moment(since), moment(until) if until else now()
+    aware = moment(known) if known else now()
     with open_context(home, valid=False) as context:
-        found = incidents.scope(context, moment(since), moment(until), actor=actor, table=table,
-                                whole=whole)  # fmt: skip
-        oversight.exposure(found, incidents.deadline(moment(known)), now())
+        found = incidents.scope(context, start, end, actor=actor, table=table, whole=whole)
+        oversight.exposure(found, incidents.deadline(aware), now())
         if drafts is not None:
-            told = incidents.notices(context, found, moment(known), nature, measures)
-            incidents.write_notices(told, drafts)
-            screen.say(f"drafts in {drafts}")
+            notices = incidents.notices(context, found, aware, nature, measures)
+            incidents.write_notices(notices, drafts)
+            screen.say(f"drafts written: {drafts}")
 
 
-@incident.command("freeze")
-def incident_freeze(because: Annotated[str, typer.Option()], home: Home = DEFAULT_HOME) -> None:
-    """Stop all reading and publishing, and take every role's files away."""
+@incident.command("suspend")
+def incident_suspend(reason: Reason, home: Home = DEFAULT_HOME) -> None:
+    """Suspend all reading and publishing, and withdraw every role's files."""
     from pipeline.access.audit import actor, note_change
     from pipeline.governance import suspension
 
     with open_context(home, valid=False) as context:
-        suspension.suspend(context, because, actor(), now())
-        note_change(context, "frozen")
+        suspension.suspend(context, reason, actor(), now())
+        note_change(context, "suspended")
 
 
-@incident.command("thaw")
-def incident_thaw(home: Home = DEFAULT_HOME) -> None:
-    """Let reading and publishing go on; the next night makes the roles' files again."""
+@incident.command("resume")
+def incident_resume(home: Home = DEFAULT_HOME) -> None:
+    """Resume reading and publishing; the next run makes the roles' files again."""
     from pipeline.access.audit import note_change
     from pipeline.governance import suspension
 
     with open_context(home, valid=False) as context:
         suspension.resume(context)
-        note_change(context, "thawed")
+        note_change(context, "resumed")

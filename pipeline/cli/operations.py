@@ -1,8 +1,7 @@
-"""Commands for who keeps it running: Dagster's settings, metrics, many nights at once."""
+"""Commands for operations: Dagster's settings, metrics, many deliveries at once."""
 
 from __future__ import annotations
 
-import datetime as dt
 import sys
 import threading
 from pathlib import Path
@@ -10,31 +9,37 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, open_context
+from pipeline.cli.exits import end
+from pipeline.cli.shared import DEFAULT_HOME, Home, date, open_context
+
+Port = Annotated[
+    int | None, typer.Option(help="Serve the metrics on this port instead of printing them.")
+]
+First = Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD", help="First run date.")]
+Last = Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD", help="Last run date.")]
 
 
 def configure(home: Home = DEFAULT_HOME) -> None:
-    """Write Dagster's settings (dagster.yaml) for the environment as it is, into DAGSTER_HOME, and
-    prepare its storage; once before daemon and webserver start."""
+    """Write Dagster's settings (dagster.yaml) into DAGSTER_HOME and prepare its storage.
+
+    Run this once before the daemon and the webserver start.
+    """
     from pipeline.cli import run, screen
 
     with run.instance(home) as instance:
         screen.say(f"written: {Path(instance.root_directory) / 'dagster.yaml'}")
 
 
-def metrics(home: Home = DEFAULT_HOME,
-            port: Annotated[int | None, typer.Option(help="Serve them here, for Prometheus.")]
-            = None) -> None:  # fmt: skip
-    """Figures about the pipeline in Prometheus' text format."""
+def metrics(home: Home = DEFAULT_HOME, port: Port = None) -> None:
+    """Print metrics about the pipeline in Prometheus' text format, or serve them."""
     from prometheus_client import generate_latest, start_http_server
 
-    from assets.resources import store_from_environment
     from pipeline.cli import run, screen
+    from pipeline.context import context_from_settings
     from pipeline.operations.metrics import registry
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
     with open_context(home, valid=False), run.instance(home) as instance:
-        made = registry(lambda: store.context, instance)
+        made = registry(lambda: context_from_settings(home), instance)
         if port is None:
             sys.stdout.write(generate_latest(made).decode())
             return
@@ -43,20 +48,13 @@ def metrics(home: Home = DEFAULT_HOME,
         threading.Event().wait()
 
 
-def backfill(first: Annotated[str, typer.Option("--from", metavar="YYYY-MM-DD")],
-             last: Annotated[str, typer.Option("--to", metavar="YYYY-MM-DD")],
-             home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Take in every delivery between two nights, then publish once, for the last of them.
+def backfill(first: First, last: Last, home: Home = DEFAULT_HOME) -> None:
+    """Ingest every delivery between two run dates, then publish once, for the last of them.
 
-    A night is a function of all deliveries so far, so what the nights in between would have published
-    is not made only to be replaced; closed months of coaching are told once, with all that is known
-    by the last night. Drops that the store has are skipped.
+    What a run publishes depends on all deliveries so far, so the days in between are not published
+    only to be replaced. Closed months of coaching figures are published once, from all that is
+    known by the last run date. Deliveries that were already ingested are skipped.
     """
     from pipeline.cli import run
 
-    try:
-        days = dt.date.fromisoformat(first), dt.date.fromisoformat(last)
-    except ValueError:
-        raise typer.BadParameter("expected YYYY-MM-DD") from None
-    if not run.backfill(home, *days):
-        raise typer.Exit(1)
+    end(run.backfill(home, date(first), date(last)))

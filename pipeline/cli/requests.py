@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.retained import DEFAULT_HOME, Home, Many, Why, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, Home, dagster_home, now, open_context
 
-request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).",
-                      no_args_is_help=True)  # fmt: skip
+if TYPE_CHECKING:
+    from pipeline.retained.run_storage import RunStorage
+
+request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of the request, as `request list` shows it.")]
+Person = Annotated[str, typer.Argument(help="Raw identifier, such as emp:4711.")]
+Reason = Annotated[
+    str, typer.Option("--because", help="Reason, which is recorded and sent to the person.")
+]
+Purposes = Annotated[
+    list[str] | None,
+    typer.Option(help="For an objection: audience that it concerns; repeatable."),
+]
+Corrections = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="For a rectification: field=value; must include course_code."),
+]
+Withdraw = Annotated[bool, typer.Option(help="Record a withdrawal instead.")]
 
 
 @request.command("receive")
-def request_receive(kind: str, person: str,
-                    set_: Annotated[list[str] | None, typer.Option("--set", help="For a "
-                    "rectification, field=value; course_code is needed.")] = None,
-                    purpose: Many = None, home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Take a request in: access, rectification, erasure, restriction or objection."""
+def request_receive(
+    kind: Annotated[
+        str, typer.Argument(help="access, rectification, erasure, restriction or objection.")
+    ],
+    person: Person,
+    set_: Corrections = None,
+    purpose: Purposes = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Register a new request."""
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
@@ -31,12 +54,16 @@ def request_receive(kind: str, person: str,
         except ValueError:
             raise typer.BadParameter(f"one of {', '.join(request_register.Kind)}") from None
         made = request_register.receive(context.layout, wanted, person, now().date(), details)
-        screen.say(f"{made.name}: answer due by {made.deadline}; next: request verify")
+        screen.say(f"{made.name}: answer due by {made.deadline}; next: milestones request verify")
 
 
 @request.command("verify")
-def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
-    """Say who verified that the sender is the person."""
+def request_verify(
+    name: Name,
+    by: Annotated[str, typer.Option(help="Who verified the identity.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Record that the sender's identity was verified."""
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
@@ -44,40 +71,57 @@ def request_verify(name: str, by: Why, home: Home = DEFAULT_HOME) -> None:
 
 
 @request.command("extend")
-def request_extend(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
+def request_extend(name: Name, reason: Reason, home: Home = DEFAULT_HOME) -> None:
     """Extend the deadline by two months (Art. 12(3))."""
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
-        made = request_register.extend(context.layout, name, because, now().date())
+        made = request_register.extend(context.layout, name, reason, now().date())
         screen.say(f"answer due by {made.deadline}")
 
 
 @request.command("refuse")
-def request_refuse(name: str, because: Why, home: Home = DEFAULT_HOME) -> None:
-    """Refuse a request, with the reason that the person is told."""
+def request_refuse(name: Name, reason: Reason, home: Home = DEFAULT_HOME) -> None:
+    """Refuse a request."""
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
-        request_register.refuse(context.layout, name, because)
+        request_register.refuse(context.layout, name, reason)
+
+
+@contextmanager
+def _run_storage(home: Path) -> Iterator[RunStorage | None]:
+    """Dagster's run storage; None, without loading Dagster, where there is no instance."""
+    folder = dagster_home(home)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        yield None
+        return
+    from pipeline.cli import run
+    from pipeline.retained.dagster_storage import DagsterStorage
+
+    with run.instance(home) as instance:
+        yield DagsterStorage(instance)
 
 
 @request.command("run")
-def request_run(name: str, home: Home = DEFAULT_HOME) -> None:
-    """Carry a verified request out; one that was cut off is carried on."""
-    from pipeline.cli import run, screen
+def request_run(name: Name, home: Home = DEFAULT_HOME) -> None:
+    """Fulfil a verified request, or resume one that was interrupted."""
+    from pipeline.cli import screen
     from pipeline.requests import fulfil
-    from pipeline.retained.dagster_storage import DagsterStorage
 
-    with open_context(home) as context, run.instance(home) as instance:
-        done = fulfil.fulfil(context, name, now(), DagsterStorage(instance))
+    with open_context(home) as context, _run_storage(home) as runs:
+        done = fulfil.fulfil(context, name, now(), runs)
         screen.say(f"{done.name}: {done.state}, {done.history[-1].note}")
 
 
 @request.command("package")
-def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
-    """Take the answer to an access request out of the vault, to be handed to the person."""
+def request_package(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(help="Folder for the package.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Decrypt the answer to an access request, to hand it to the person."""
     from pipeline.cli import screen
     from pipeline.requests import access_package
 
@@ -87,8 +131,12 @@ def request_package(name: str, folder: Path, home: Home = DEFAULT_HOME) -> None:
 
 
 @request.command("lift")
-def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
-    """End a person's limit on use: `restricted` or `objected`."""
+def request_lift(
+    kind: Annotated[str, typer.Argument(help="restricted or objected.")],
+    person: Person,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Lift a person's restriction or objection."""
     from pipeline.requests import fulfil
 
     with open_context(home) as context:
@@ -96,10 +144,13 @@ def request_lift(kind: str, person: str, home: Home = DEFAULT_HOME) -> None:
 
 
 @request.command("consent")
-def request_consent(person: str, purpose: str,
-                    withdraw: Annotated[bool, typer.Option(help="End it.")] = False,
-                    home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Take a consent down, or its withdrawal; for purposes that rest on consent (Art. 7)."""
+def request_consent(
+    person: Person,
+    purpose: Annotated[str, typer.Argument(help="Purpose, as registered in governance.yaml.")],
+    withdraw: Withdraw = False,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Record consent to a purpose that is based on consent (Art. 7), or its withdrawal."""
     from pipeline.requests import fulfil
 
     with open_context(home) as context:
@@ -108,7 +159,7 @@ def request_consent(person: str, purpose: str,
 
 @request.command("list")
 def request_list(home: Home = DEFAULT_HOME) -> None:
-    """All requests with state and deadline; identifiers are not shown."""
+    """List all requests with state and deadline; identifiers are not shown."""
     from pipeline.cli import views
     from pipeline.subjects import request_register
 

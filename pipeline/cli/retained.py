@@ -2,65 +2,43 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from pipeline.context import Context
+from pipeline.cli import exits
+from pipeline.cli.shared import DEFAULT_HOME, Home, Persons, now, open_context
 
-Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
-DEFAULT_HOME = Path("data")
-People = Annotated[list[str] | None, typer.Option("--person", help="Raw identifier; repeatable.")]
-Many = Annotated[list[str] | None, typer.Option(help="Repeatable.")]
-Why = Annotated[str, typer.Option(help="The reason, as it is told and kept.")]
-
-hold = typer.Typer(help="Legal holds: what must be kept although its window is over.",
-                   no_args_is_help=True)  # fmt: skip
-access = typer.Typer(help="The log of who read single rows.", no_args_is_help=True)
-keys = typer.Typer(help="Pseudonym keys and their epochs; the storage key.", no_args_is_help=True)
-
-
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-@contextmanager
-def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
-    """The context of a command; policy errors become a message and exit code 1.
-
-    Args:
-        valid: the policy must be signed and current, as for everything but governing itself.
-    """
-    from pydantic import ValidationError
-
-    from assets.resources import store_from_environment
-    from pipeline.cli import screen
-    from pipeline.errors import EngineError, ErasureError, PolicyError
-
-    store = store_from_environment().model_copy(update={"home": str(home)})
-    try:
-        if valid:
-            store.require_valid_policy(now().date())
-        yield store.context
-    except (PolicyError, ErasureError, EngineError) as error:
-        screen.warn(str(error))
-        raise typer.Exit(1) from None
-    except ValidationError as error:
-        screen.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
-        raise typer.Exit(1) from None
+hold = typer.Typer(
+    help="Legal holds: what must be kept although it is past retention.", no_args_is_help=True
+)
+access = typer.Typer(help="The access log: who read which tables, and why.", no_args_is_help=True)
+keys = typer.Typer(help="Pseudonym keys and the storage key.", no_args_is_help=True)
+HoldName = Annotated[str, typer.Argument(help="Name of the hold.")]
+Reason = Annotated[str, typer.Option(help="Why the records must be kept.")]
+Owner = Annotated[str, typer.Option(help="Who is responsible for the hold.")]
+ReviewBy = Annotated[str, typer.Option(help="Date of the next review, YYYY-MM-DD.")]
+Courses = Annotated[
+    list[str] | None, typer.Option("--course", help="Course code in its scope; repeatable.")
+]
+Records = Annotated[
+    list[str] | None, typer.Option("--record", help="Record type in its scope; repeatable.")
+]
+Regions = Annotated[
+    list[str] | None, typer.Option("--region", help="Region in its scope; repeatable.")
+]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", help="Source in its scope; repeatable.")
+]
+AuditorKey = Annotated[
+    Path | None, typer.Option("--key", help="The auditor's copy of the log's public key (PEM).")
+]
 
 
 @access.command()
-def verify(
-    home: Home = DEFAULT_HOME,
-    key: Annotated[Path | None, typer.Option(help="The auditor's copy of the public key.")] = None,
-) -> None:
-    """Does the access log hold? Names the first entry that was tampered with."""
+def verify(home: Home = DEFAULT_HOME, key: AuditorKey = None) -> None:
+    """Verify the access log. Names the first entry that was tampered with."""
     from pipeline.access.log import AccessLog
     from pipeline.access.verify import verify as check
     from pipeline.cli import screen
@@ -68,18 +46,17 @@ def verify(
     from pipeline.retained.housekeeping import expired_before
 
     with open_context(home, valid=False) as context:
-        found = check(
-            AccessLog(context.layout), expired_before(context, now()),
-            load_public_key(key.read_bytes()) if key else None,
-        )  # fmt: skip
+        with exits.given("--key"):
+            public = load_public_key(key.read_bytes()) if key else None
+        found = check(AccessLog(context.layout), expired_before(context, now()), public)
     if found.broken is not None:
-        screen.warn(f"broken: {found.broken}")
-        raise typer.Exit(1)
-    screen.say(f"{found.entries} entries hold")
+        screen.warn(f"the access log was tampered with: {found.broken}")
+        raise typer.Exit(exits.Exit.FAILED)
+    screen.say(f"{found.entries} entries verified")
 
 
 def plan(home: Home = DEFAULT_HOME) -> None:
-    """What a deletion would erase now, by which rule, and where it lies. Changes nothing."""
+    """Show what is past retention: which records, by which rule, and where. Changes nothing."""
     from pipeline.cli import views
     from pipeline.retained import job
 
@@ -88,58 +65,77 @@ def plan(home: Home = DEFAULT_HOME) -> None:
 
 
 def erase(home: Home = DEFAULT_HOME) -> None:
-    """Erase what is past its window: the Dagster job `retention`, with its receipt."""
+    """Erase what is past retention and show the receipt: the Dagster job `retention`."""
     from pipeline.cli import run, views
     from pipeline.retained import receipts
 
     with open_context(home) as context:
         before = set(receipts.newest_first(context.layout))
-        if not run.run_job(home, "retention", None):
-            raise typer.Exit(1)
+        exits.end(run.run_job(home, "retention", None))
         for path in sorted(set(receipts.newest_first(context.layout)) - before):
             views.receipt(receipts.read(context.layout, path.stem))
 
 
-def receipt(name: Annotated[str | None, typer.Argument()] = None,
-            home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Show a receipt, by default the last one, and whether the chain of receipts is whole."""
+def receipt(
+    name: Annotated[
+        str | None, typer.Argument(help="Name of the receipt; default the newest.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show a receipt of erasure, and verify the chain of all receipts."""
     from pipeline.cli import screen, views
-    from pipeline.errors import PolicyError
+    from pipeline.errors import BadInput
     from pipeline.retained import receipts
 
     with open_context(home) as context:
         names = [path.stem for path in receipts.newest_first(context.layout)]
         if not names or (name is not None and name not in names):
-            raise PolicyError("no such receipt")
+            raise BadInput("there is no such receipt")
         views.receipt(receipts.read(context.layout, name or names[0]))
         broken = receipts.broken(context.layout)
         if broken:
-            raise PolicyError(f"receipts were changed or taken out before: {', '.join(broken)}")
-        screen.say(f"{len(names)} receipts, the chain is whole")
+            screen.warn(f"receipts were changed or removed before: {', '.join(broken)}")
+            raise typer.Exit(exits.Exit.FAILED)
+        screen.say(f"{len(names)} receipts, the chain is complete")
 
 
 @hold.command("place")
-def hold_place(name: str, reason: Why, owner: Why, review_by: Annotated[str, typer.Option()],
-               person: People = None, course: Many = None, record: Many = None,
-               region: Many = None, source: Many = None,
-               home: Home = DEFAULT_HOME) -> None:  # fmt: skip
-    """Place a hold; every part of its scope that is given must fit a record."""
+def hold_place(
+    name: HoldName,
+    reason: Reason,
+    owner: Owner,
+    review_by: ReviewBy,
+    person: Persons = None,
+    course: Courses = None,
+    record: Records = None,
+    region: Regions = None,
+    source: Sources = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Place a hold on the records that match every part of its scope."""
     from pipeline.cli import screen
     from pipeline.subjects import legal_holds
 
+    given = {
+        "name": name,
+        "reason": reason,
+        "owner": owner,
+        "placed_on": now().date(),
+        "review_by": review_by,
+        "people": tuple(person or ()),
+        "courses": tuple(course or ()),
+        "records": tuple(record or ()),
+        "regions": tuple(region or ()),
+        "sources": tuple(source or ()),
+    }
     with open_context(home) as context:
-        legal_holds.place(context.layout, legal_holds.Hold.model_validate({
-            "name": name, "reason": reason, "owner": owner, "placed_on": now().date(),
-            "review_by": review_by, "people": tuple(person or ()), "courses": tuple(course or ()),
-            "records": tuple(record or ()), "regions": tuple(region or ()),
-            "sources": tuple(source or ()),
-        }))  # fmt: skip
-        screen.say(f"hold {name} is in force until it is lifted; review by {review_by}")
+        legal_holds.place(context.layout, legal_holds.Hold.model_validate(given))
+        screen.say(f"hold {name} is in force until it is lifted; review it by {review_by}")
 
 
 @hold.command("lift")
-def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
-    """Lift a hold; what it kept is due again."""
+def hold_lift(name: HoldName, home: Home = DEFAULT_HOME) -> None:
+    """Lift a hold; retention applies again to what it kept."""
     from pipeline.subjects import legal_holds
 
     with open_context(home) as context:
@@ -148,7 +144,7 @@ def hold_lift(name: str, home: Home = DEFAULT_HOME) -> None:
 
 @hold.command("list")
 def hold_list(home: Home = DEFAULT_HOME) -> None:
-    """Holds in force; people are counted, not named."""
+    """List the holds in force; people are counted, not named."""
     from pipeline.cli import views
     from pipeline.subjects import legal_holds
 
@@ -157,32 +153,35 @@ def hold_list(home: Home = DEFAULT_HOME) -> None:
 
 
 def backup(home: Home = DEFAULT_HOME) -> None:
-    """Copy what cannot be made again (canonical store, cases) into backups/."""
+    """Back up what cannot be rebuilt (canonical store, cases) into backups/."""
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
     with open_context(home) as context:
-        screen.say(f"backup {backups.make(context, now()).name}")
+        screen.say(f"backup written: {backups.make(context, now()).name}")
 
 
-def restore(source: Path, home: Home = DEFAULT_HOME) -> None:
-    """Bring a backup's store back; erased people are taken out before anyone can read it."""
+def restore(
+    source: Annotated[Path, typer.Argument(help="Folder of the backup.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Restore a backup. People who were erased since are removed before anyone can read it."""
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
     with open_context(home) as context:
-        gone = backups.restore(context, source.absolute())
-        screen.say(f"restored; {gone} rows of erased people stayed out; run a night to publish")
+        removed = backups.restore(context, source.absolute())
+        screen.say(f"restored without {removed} rows of erased people; run the pipeline to publish")
 
 
 @keys.command("rotate")
 def keys_rotate(home: Home = DEFAULT_HOME) -> None:
-    """Start a new key epoch; the next night makes every pseudonym anew."""
+    """Start a new epoch of pseudonym keys; the next run changes every pseudonym."""
     from pipeline.cli import screen
 
     with open_context(home) as context:
         epoch = context.ring.rotate(now().date())
-        screen.say(f"epoch {epoch}; the one before is destroyed after storage.key_epochs")
+        screen.say(f"epoch {epoch}; the previous one is destroyed after storage.key_epochs")
 
 
 @keys.command("storage")
@@ -190,7 +189,7 @@ def keys_storage(
     new: Annotated[Path, typer.Argument(help="File of the new key, 256 bits in hexadecimal.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Put everything that is encrypted under another storage key."""
+    """Encrypt everything that is encrypted at rest under a new storage key."""
     from pipeline.access import audit
     from pipeline.cli import screen
     from pipeline.retained import storage_key
@@ -198,10 +197,12 @@ def keys_storage(
 
     # A store between two keys opens nothing, its policy's signers included.
     with open_context(home, valid=False) as context:
-        changed = storage_key.change(context.layout, encryption.StorageKey.in_file(new))
-        audit.note_change(context, "the store is under another storage key")
-        screen.say(f"{changed} files are under the new key")
+        with exits.given("the new key"):
+            key = encryption.StorageKey.in_file(new)
+        changed = storage_key.change(context.layout, key)
+        audit.note_change(context, "the storage key was replaced")
+        screen.say(f"{changed} files are encrypted under the new key")
         if encryption.given_elsewhere():
-            screen.say("let the environment give the new key from now on; the old opens nothing")
+            screen.say("set the new key in the environment now; the old key opens nothing any more")
         else:
-            screen.say("the data folder keeps it in the place of the old one")
+            screen.say("the new key has replaced the old one in the data folder")

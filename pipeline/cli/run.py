@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,25 +14,32 @@ import dagster as dg
 from filelock import FileLock
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.cli.exits import Exit, of_run
 from pipeline.cli.screen import console, say, warn
+from pipeline.cli.shared import dagster_home
 from pipeline.cli.views import reconciliation
-from pipeline.operations import instance as settings
+from pipeline.operations import instance as dagster_settings
+from pipeline.settings import settings, use_home
 from pipeline.storage.layout import Layout
 
+ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[str]:
-    """What went wrong, by step or check, in the words of our own exceptions."""
+
+def _failures(events: Iterable[dg.DagsterEvent]) -> Iterator[tuple[str, str]]:
+    """What went wrong, by step or check: the error's class and the words of our own exceptions."""
     for event in events:
         if event.event_type is dg.DagsterEventType.STEP_FAILURE:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
-            yield f"{event.step_key}: {error.message.strip() if error else 'failed'}"
+            kind = (error.cls_name or "") if error else ""
+            yield kind, f"{event.step_key}: {error.message.strip() if error else 'failed'}"
         elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
             outcome = event.asset_check_evaluation_data
             if not outcome.passed:
                 asset = outcome.asset_key.to_user_string()
-                yield f"{asset} {outcome.check_name}: {outcome.description}"
+                yield "", f"{asset} {outcome.check_name}: {outcome.description}"
 
 
 @contextmanager
@@ -40,82 +47,99 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of DAGSTER_HOME, by default below the data folder."""
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.environ["MILESTONES_HOME"] = str(home)
-    instance_home = Path(os.environ.setdefault("DAGSTER_HOME", str(home / "dagster")))
+    use_home(home)
+    folder = dagster_home(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
     with ExitStack() as stack:
         # Two that make its database at once leave it with two versions.
         with Layout(home).locked():
-            settings.write(instance_home)
+            dagster_settings.write(folder)
             found = stack.enter_context(dg.DagsterInstance.get())
-            settings.limit_pool(found)
+            dagster_settings.limit_pool(found)
         yield found
 
 
 def run_job(
     home: Path, name: str, partition: str | None, assets: list[dg.AssetKey] | None = None
-) -> bool:
+) -> Exit:
     """Run one Dagster job of the code location, or some of its assets with their checks, with
-    progress; true if it succeeded. Waits while another one runs over the same data folder."""
-    bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    done = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
-    with instance(home) as kept, FileLock(home / "running", mode=0o600):
+    progress. Waits while another one runs over the same data folder."""
+    with instance(home) as found, FileLock(home / "running", mode=0o600):
         # Loaded now: Dagster and the policy files take a second, and the environment is set above.
         from assets.resources import store_from_environment
         from pipeline.definitions import definitions
 
         job = definitions(store_from_environment()).resolve_job_def(name)
         run_id = str(uuid.uuid4())
-        with Progress(*bars, console=console) as progress, ThreadPoolExecutor(1) as worker:
-            told = f"{name} {partition}" if partition else name
-            task = progress.add_task(told, total=None if assets else len(job.graph.node_defs))
+        label = f"{name} {partition}" if partition else name
+        with ThreadPoolExecutor(1) as worker:
             running = worker.submit(
                 job.execute_in_process,
                 partition_key=partition,
-                instance=kept,
+                instance=found,
                 raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=QUIET,
                 run_id=run_id,
                 asset_selection=assets,
             )
-            while not running.done():
-                wait([running], timeout=0.5)
-                ended = kept.all_logs(run_id, of_type=done)
-                last = ended[-1].step_key if ended else told
-                progress.update(task, completed=len(ended), description=str(last))
+            _follow(running, found, run_id, label, None if assets else len(job.graph.node_defs))
             result = running.result()
-    for failure in () if result.success else _failures(result.all_events):
+    if result.success:
+        return Exit.DONE
+    failures = list(_failures(result.all_events))
+    for _, failure in failures:
         warn(failure)
-    return result.success
+    return of_run(kind for kind, _ in failures)
 
 
-def run(home: Path, day: dt.date) -> bool:
-    """Run one night; true if it was published."""
-    say(f"night of {day}")
-    if not run_job(home, "nightly", str(day)):
-        warn("nothing was published; the tables are those of the last good night")
-        return False
+def _follow(
+    running: Future[dg.ExecuteInProcessResult],
+    instance: dg.DagsterInstance,
+    run_id: str,
+    label: str,
+    steps: int | None,
+) -> None:
+    """Show the progress of a run until it has ended."""
+    bars = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*bars, console=console) as progress:
+        task = progress.add_task(label, total=steps)
+        while not running.done():
+            wait([running], timeout=0.5)
+            ended = instance.all_logs(run_id, of_type=ENDED)
+            last = ended[-1].step_key if ended else label
+            progress.update(task, completed=len(ended), description=str(last))
+
+
+def run(home: Path, day: dt.date) -> Exit:
+    """Run the pipeline for one delivery; done if its tables were published."""
+    say(f"run date {day}")
+    code = run_job(home, "nightly", str(day))
+    if code is not Exit.DONE:
+        warn("nothing was published; the tables of the last successful run are still in place")
+        return code
     reconciliation(home, str(day))
-    return True
+    return Exit.DONE
 
 
-def backfill(home: Path, first: dt.date, last: dt.date) -> bool:
-    """Take in what lies between two nights and is not in the store, then run the last night of it;
-    true if that was published."""
+def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
+    """Ingest the deliveries between two run dates that are not in the store, then run the pipeline
+    for the last of them; done if its tables were published."""
     from assets import lineage
-    from assets.resources import store_from_environment
     from pipeline.raw import deliveries
 
-    layout = store_from_environment().model_copy(update={"home": str(home)}).layout
+    layout = Layout(home.absolute(), settings().landing)
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
-        warn("no delivery lies between these nights")
-        return False
+        warn("there is no delivery between these dates")
+        return Exit.BAD_INPUT
     new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
     for number, day in enumerate(new, 1):
-        say(f"drop of {day}, {number} of {len(new)}")
-        if not run_job(home, "nightly", str(day), [lineage.CANONICAL]):
+        say(f"delivery of {day}, {number} of {len(new)}")
+        code = run_job(home, "nightly", str(day), [lineage.CANONICAL])
+        if code is not Exit.DONE:
             warn(
-                f"{number - 1} deliveries were taken in; the tables are those of the last good night"
+                f"{number - 1} deliveries were ingested; the tables of the last successful run are "
+                "still in place"
             )
-            return False
+            return code
     return run(home, found[-1])

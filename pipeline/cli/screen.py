@@ -1,4 +1,4 @@
-"""How the command writes on a screen: lines, and tables that fit it."""
+"""How the commands write on a screen: lines, and tables that fit it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pipeline.read import service
+    import polars as pl
 
 console = Console()
 errors = Console(stderr=True)
@@ -23,13 +23,21 @@ def warn(text: str) -> None:
     errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
-# Measures as a heading has room for them.
+# Short headings for measures and columns.
 SHORT = {
-    "completion_rate": "complete", "on_time_rate": "on time", "median_days": "days",
-    "share_low": "low", "share_mid": "mid", "share_high": "high", "share_unscored": "none",
-    "learners": "people", "course_code": "course",
-    "record_type": "type", "event_period": "from", "score_band": "score",
-}  # fmt: skip
+    "completion_rate": "complete",
+    "on_time_rate": "on time",
+    "median_days": "days",
+    "share_low": "low",
+    "share_mid": "mid",
+    "share_high": "high",
+    "share_unscored": "none",
+    "learners": "people",
+    "course_code": "course",
+    "record_type": "type",
+    "event_period": "from",
+    "score_band": "score",
+}
 REFERENCE = 11  # characters of a pseudonym that tell rows apart on a screen
 
 
@@ -47,37 +55,43 @@ def _cell(column: str, value: object) -> str:
 
 def grid_of(title: str) -> Table:
     """A table that fits a narrow terminal."""
-    return Table(title=title, title_justify="left", min_width=min(len(title), 78),
-                 box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)  # fmt: skip
+    return Table(
+        title=title,
+        title_justify="left",
+        min_width=min(len(title), 78),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
 
 
-# Left out on a screen where the other column says more.
+# Not shown on a screen where the other column says more.
 IMPLIED = {"category": "course_code", "department": "team_ref"}
 
 
-def _shown(columns: tuple[str, ...]) -> list[int]:
-    """Which columns a screen has room for: of rows in classes not where they came from, else none
-    that another one implies."""
+def _shown(columns: list[str]) -> list[str]:
+    """The columns that a screen has room for: of an analysts' table not record type and source,
+    of other tables none that another column implies."""
     if "detail" in columns:
-        return [at for at, name in enumerate(columns) if name not in ("record_type", "source")]
-    return [at for at, name in enumerate(columns) if IMPLIED.get(name) not in columns]
+        return [name for name in columns if name not in ("record_type", "source")]
+    return [name for name in columns if IMPLIED.get(name) not in columns]
 
 
-def page(title: str, found: service.Page) -> None:
+def page(title: str, frame: pl.DataFrame) -> None:
     """Print rows as a table, with the columns that fit."""
-    shown = _shown(found.columns)
-    left_out = [found.columns[at] for at in range(len(found.columns)) if at not in shown]
+    shown = _shown(frame.columns)
+    left_out = [name for name in frame.columns if name not in shown]
     grid = grid_of(title + (f", without {', '.join(left_out)}" if left_out else ""))
-    for at in shown:
-        heading = SHORT.get(found.columns[at], found.columns[at])
-        number = any(isinstance(row[at], int | float) for row in found.rows)
-        # Figures are never cut; texts give way on a narrow screen.
+    for name in shown:
+        heading = SHORT.get(name, name)
+        number = frame.schema[name].is_numeric()
+        # Numbers are never cut; texts are shortened on a narrow screen.
         grid.add_column(
             heading,
             justify="right" if number else "left",
             no_wrap=True,
             min_width=max(len(heading), 4) if number else 7,
         )
-    for row in found.rows:
-        grid.add_row(*(_cell(found.columns[at], row[at]) for at in shown))
+    for row in frame.select(shown).iter_rows():
+        grid.add_row(*(_cell(name, value) for name, value in zip(shown, row, strict=True)))
     console.print(grid)

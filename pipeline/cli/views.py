@@ -1,186 +1,235 @@
-"""What the command prints."""
+"""What the commands print."""
 
 from __future__ import annotations
 
 import datetime as dt
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assets.resources import store_from_environment
-from pipeline.access.authorize import AccessRequest
+from pipeline.cli.exits import Exit, of
 from pipeline.cli.screen import console, grid_of, page, say, warn
-from pipeline.context import Context
-from pipeline.demo import people
 from pipeline.errors import PolicyError
-from pipeline.policy.access import Role
-from pipeline.published import gate
-from pipeline.published.reports import coaching_page
-from pipeline.read import service
-from pipeline.retained.past_retention import PlanItem
 from pipeline.storage.layout import Layout
-from pipeline.subjects.legal_holds import Hold
-from pipeline.subjects.request_register import Request
+from pipeline.storage.manifest import manifest
+
+if TYPE_CHECKING:
+    from pipeline.access.authorize import AccessRequest
+    from pipeline.context import Context
+    from pipeline.policy.access import Role
+    from pipeline.retained.past_retention import PlanItem
+    from pipeline.subjects.legal_holds import Hold
+    from pipeline.subjects.request_register import Request
+
+COUNTS = ("received", "quarantined", "superseded", "suppressed", "published")
 
 
-def reconciliation(home: Path, night: str) -> None:
-    """Print one night's counts from raw to published."""
-    path = Layout(home.absolute()).reconciliation / f"{night}.json"
-    grid = grid_of(f"From raw to published, night of {night} (records, all deliveries so far)")
-    # Where a narrow screen has no room for both, a table's name gives way and not a figure.
+def reconciliation(home: Path, run_date: str) -> None:
+    """Print one run's record counts from raw to published."""
+    path = Layout(home.absolute()).reconciliation / f"{run_date}.json"
+    grid = grid_of(f"From raw to published, run date {run_date} (records of all deliveries so far)")
+    # Where a narrow screen has no room for both, a table's name is shortened and not a number.
     grid.add_column("table", overflow="ellipsis")
-    for name in ("received", "quarantined", "superseded", "suppressed", "published"):
+    for name in COUNTS:
         grid.add_column(name, justify="right", no_wrap=True)
-    told = json.loads(path.read_text("utf-8"))
-    reasons: dict[str, str] = {}
-    for row in told:
-        withheld = sum(row["suppressed"].values())
-        counts = (
-            row["received"], row["quarantined"], row["superseded"], withheld, row["published"]
-        )  # fmt: skip
-        grid.add_row(row["table"], *(f"{n:,}" for n in counts))
-        why = ", ".join(f"{reason} {n:,}" for reason, n in row["suppressed"].items() if n)
-        if why:
-            reasons[why] = f"{reasons[why]}, {row['table']}" if why in reasons else row["table"]
+    tables: list[dict[str, Any]] = json.loads(path.read_text("utf-8"))
+    for row in tables:
+        counts = row | {"suppressed": sum(row["suppressed"].values())}
+        grid.add_row(row["table"], *(f"{counts[name]:,}" for name in COUNTS))
     console.print(grid)
-    for why, tables in reasons.items():
-        console.print(f"suppressed in {tables}: {why}", style="dim", highlight=False)
-    if all(row["balanced"] for row in told):
-        say("received = quarantined + superseded + suppressed + published for every table")
+    for reasons, names in _suppressed(tables).items():
+        console.print(f"suppressed in {', '.join(names)}: {reasons}", style="dim", highlight=False)
+    if all(row["balanced"] for row in tables):
+        say("received = quarantined + superseded + suppressed + published, for every table")
 
 
-def table(context: Context, ask: AccessRequest, limit: int) -> bool:
-    """Print what opens of one published table to the asker."""
+def _suppressed(tables: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Reasons of suppression with their counts, and the tables that have them."""
+    found: dict[str, list[str]] = {}
+    for row in tables:
+        reasons = ", ".join(f"{reason} {n:,}" for reason, n in row["suppressed"].items() if n)
+        if reasons:
+            found.setdefault(reasons, []).append(row["table"])
+    return found
+
+
+def table(context: Context, asked: AccessRequest, limit: int) -> Exit:
+    """Print what the actor may read of one published table."""
+    from pipeline.read import service
+
     try:
-        found = service.read(context, ask, limit)
+        found = service.read(context, asked, limit)
     except PolicyError as error:
         warn(str(error))
-        return False
-    page(f"{ask.table} ({found.total:,} rows for {ask.actor}, {ask.purpose})", found)
-    return True
+        return of(error)
+    page(f"{asked.table} ({found.total:,} rows for {asked.actor}, {asked.purpose})", found.frame)
+    return Exit.DONE
 
 
-def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> bool:
+def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> Exit:
     """Print every table that a role receives for a purpose."""
+    from pipeline.access.authorize import AccessRequest
+
     registered = context.governance.purposes.get(purpose)
     if registered is None:
-        warn("the purpose is not in the register; see governance.yaml")
-        return False
+        warn("this purpose is not registered in governance.yaml")
+        return Exit.BAD_INPUT
     tables = context.data_map.tables_of(registered.audience)
-    return all(table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    shown = (table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    return next((code for code in shown if code is not Exit.DONE), Exit.DONE)
 
 
-def demo(context: Context, limit: int) -> bool:
-    """Print what the demo's analyst and its manager get to see."""
+def demo(context: Context, limit: int) -> Exit:
+    """Print what the demo's analyst and manager may read."""
+    from pipeline.demo import people
+    from pipeline.policy.access import Role
+    from pipeline.published.reports import coaching_page
+
     for role, purpose in (
         (Role.ANALYST, "team_coaching"),
         (Role.MANAGER, "one_to_one"),
         (Role.ANALYST, "training_quality"),
     ):
-        if not published(context, people.name(role), role, purpose, limit):
-            return False
-    say("hr_legal_detail: closed; it opens for named people, to a purpose with a note, and for "
-        "raw records to a sign-off")  # fmt: skip
-    say(f"the coaching figures as a page: {context.layout.current / coaching_page.PAGE}")
-    return True
+        code = published(context, people.name(role), role, purpose, limit)
+        if code is not Exit.DONE:
+            return code
+    say(
+        "hr_legal_detail is not shown: reading it requires named people, a purpose and a note, "
+        "and raw records require a sign-off"
+    )
+    say(f"coaching report: {context.layout.current / coaching_page.PAGE}")
+    return Exit.DONE
 
 
-def status(home: Path) -> bool:
+def status(home: Path) -> Exit:
     """Print what is published now."""
     try:
-        told = gate.manifest(Layout(home.absolute()))
+        found = manifest(Layout(home.absolute()))
     except PolicyError as error:
         warn(str(error))
-        return False
-    say(f"published: night of {told['partition']}, at {told['released_at']}, "
-        f"run {told['run_id']}")  # fmt: skip
-    reconciliation(home, str(told["partition"]))
-    return True
+        return of(error)
+    say(
+        f"published: run date {found['partition']}, released at {found['released_at']}, "
+        f"run {found['run_id']}"
+    )
+    reconciliation(home, str(found["partition"]))
+    return Exit.DONE
 
 
-def risk(home: Path) -> bool:
+# Measures of the risk report, and their headings.
+AGGREGATES = {
+    "figures": "figures",
+    "k": "k",
+    "l": "l",
+    "covered": "covered",
+    "suppressed": "suppressed",
+}
+RISKS = {
+    "prosecutor": "prosecutor",
+    "journalist": "journalist",
+    "marketer": "marketer",
+    "suppressed": "suppressed",
+    "loss": "loss",
+}
+
+
+def risk(home: Path) -> Exit:
     """Print the risk report of what is published, and where its page is."""
     from pipeline.published import risk_report
-    from pipeline.published.reports import plots
 
     layout = Layout(home.absolute())
     try:
-        told = gate.manifest(layout)
+        released = manifest(layout)
     except PolicyError as error:
         warn(str(error))
-        return False
+        return of(error)
     found = json.loads((layout.current / risk_report.NUMBERS).read_text("utf-8"))
-    grid = grid_of(f"Coaching figures, all published periods, run of {told['partition']}")
+    _aggregates(found["aggregates"], str(released["partition"]))
+    for row in found["classes"]:
+        _classes(row)
+    say(f"risk report with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
+    return Exit.DONE
+
+
+def _aggregates(rows: list[dict[str, Any]], run_date: str) -> None:
+    """Print the risk of the coaching tables."""
+    from pipeline.published.reports import plots
+
+    grid = grid_of(f"Coaching figures of all published periods, run date {run_date}")
     grid.add_column("table", no_wrap=True)
-    for name in ("figures", "k", "l", "covered", "suppressed"):
-        grid.add_column(name, justify="right")
-    for row in found["aggregates"]:
+    for heading in AGGREGATES.values():
+        grid.add_column(heading, justify="right")
+    for row in rows:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
         shares = map(plots.percent, (row["covered"], row["suppressed"]))
         grid.add_row(row["table"], *counts, *shares)
     console.print(grid)
-    for row in found["classes"]:
-        grid = grid_of(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
-        grid.add_column("measure", no_wrap=True)
-        grid.add_column("value", justify="right")
-        for name in ("k", "l"):
-            grid.add_row(name, "–" if row[name] is None else str(row[name]))
-        for name in ("prosecutor", "journalist", "marketer", "suppressed", "loss"):
-            grid.add_row(name, plots.percent(row[name]))
-        console.print(grid)
-    say(f"the page with plots: {home / 'releases' / 'current' / risk_report.PAGE}")
-    return True
 
 
-def admission(home: Path, day: dt.date) -> bool:
-    """Print whether a delivery would be admitted."""
+def _classes(row: dict[str, Any]) -> None:
+    """Print the risk of a table's equivalence classes."""
+    from pipeline.published.reports import plots
+
+    grid = grid_of(f"{row['table']}: {row['rows']:,} rows in {row['classes']:,} classes")
+    grid.add_column("measure", no_wrap=True)
+    grid.add_column("value", justify="right")
+    for name in ("k", "l"):
+        grid.add_row(name, "–" if row[name] is None else str(row[name]))
+    for name, heading in RISKS.items():
+        grid.add_row(heading, plots.percent(row[name]))
+    console.print(grid)
+
+
+def admission(home: Path, day: dt.date) -> Exit:
+    """Print whether a delivery would be accepted."""
+    from pipeline.context import context_from_settings
+    from pipeline.governance.validity import require_valid_policy
     from pipeline.raw.deliveries import admitted
     from pipeline.raw.readers.base import MalformedFile
 
-    store = store_from_environment().model_copy(update={"home": str(home)})
-    layout = store.layout
     try:
-        store.require_valid_policy(dt.datetime.now(dt.UTC).date())
-        with admitted(layout, store.data_map, day) as files:
+        context = context_from_settings(home)
+        require_valid_policy(context, dt.datetime.now(dt.UTC).date())
+        with admitted(context.layout, context.data_map, day) as files:
             for file in files:
-                say(f"{file.path.name}: {file.source}, {file.size} bytes, every column listed")
+                say(f"{file.path.name}: {file.source}, {file.size:,} bytes, all columns known")
     except (PolicyError, MalformedFile) as error:
         warn(str(error))
-        return False
-    return True
+        return of(error)
+    return Exit.DONE
 
 
-def plan(lines: list[PlanItem]) -> None:
-    """Print what a deletion would do."""
-    if not lines:
+def plan(items: list[PlanItem]) -> None:
+    """Print what an erasure would do."""
+    if not items:
         say("nothing is past retention")
         return
     grid = grid_of("Past retention")
     for name in ("what", "rule", "where"):
         grid.add_column(name, overflow="fold")
-    for name in ("due", "held"):
+    for name in ("to erase", "on hold"):
         grid.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        grid.add_row(f"{line.place}: {line.what}", line.rule, line.where, f"{line.due:,}",
-                     f"{line.held:,}")  # fmt: skip
+    for item in items:
+        what = f"{item.place}: {item.what}"
+        grid.add_row(what, item.rule, item.where, f"{item.due:,}", f"{item.held:,}")
     console.print(grid)
 
 
-def receipt(told: dict[str, Any]) -> None:
+def receipt(found: dict[str, Any]) -> None:
     """Print one receipt."""
-    say(f"receipt {told['receipt']} ({told['kind']}), completed {told['completed_at']}")
-    grid = grid_of(f"Rows, {len(told['files'])} files rewritten")
+    say(f"receipt {found['receipt']} ({found['kind']}), completed {found['completed_at']}")
+    grid = grid_of(f"Rows, {len(found['files'])} files rewritten")
     for name in ("place", "before", "after", "erased"):
         grid.add_column(name, justify="left" if name == "place" else "right")
-    for place, rows in told["rows"].items():
+    for place, rows in found["rows"].items():
         erased = rows["before"] - rows["after"]
         grid.add_row(place, f"{rows['before']:,}", f"{rows['after']:,}", f"{erased:,}")
     console.print(grid)
-    for what, n in told["removed_whole"].items():
-        say(f"removed whole: {what}: {n:,}")
-    left = sum(told["found_afterwards"].values())
-    places = len(told["found_afterwards"])
-    say(f"verified in {places} places: {f'{left} left' if left else 'nothing left'}")
+    for what, n in found["removed_whole"].items():
+        say(f"removed as a whole: {what}: {n:,}")
+    left = sum(found["found_afterwards"].values())
+    places = len(found["found_afterwards"])
+    say(f"verified in {places} places: {f'{left:,} rows' if left else 'nothing'} left")
 
 
 def holds(found: list[Hold]) -> None:
@@ -189,9 +238,9 @@ def holds(found: list[Hold]) -> None:
     for name in ("name", "reason", "owner", "review by", "people", "scope"):
         grid.add_column(name)
     for one in found:
-        scope = [*one.courses, *one.records, *one.regions, *one.sources]
-        grid.add_row(one.name, one.reason, one.owner, str(one.review_by), str(len(one.people)),
-                     ", ".join(scope))  # fmt: skip
+        scope = ", ".join([*one.courses, *one.records, *one.regions, *one.sources])
+        people = str(len(one.people))
+        grid.add_row(one.name, one.reason, one.owner, str(one.review_by), people, scope)
     console.print(grid)
 
 
@@ -202,6 +251,6 @@ def requests(found: list[Request], today: dt.date) -> None:
         grid.add_column(name)
     for one in found:
         late = "overdue" if one.overdue(today) else ""
-        grid.add_row(one.name, one.state, "yes" if one.verified_by else "no", str(one.deadline),
-                     late)  # fmt: skip
+        verified = "yes" if one.verified_by else "no"
+        grid.add_row(one.name, one.state, verified, str(one.deadline), late)
     console.print(grid)

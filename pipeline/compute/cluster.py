@@ -1,9 +1,9 @@
-"""Work in pieces, on this machine or on many.
+"""Work in independent pieces, on this machine or on many.
 
-A step of DuckDB's whose pieces need nothing of each other does them one after the other here,
-since DuckDB uses all cores by itself; other work gets a process for every core. With
-MILESTONES_CLUSTER the workers of that Dask scheduler (`tcp://host:8786`) take the pieces of both;
-what those read and write is pipeline/compute/exchange.py's.
+On one machine, pieces of DuckDB work run one after the other, since DuckDB uses all cores by
+itself; other work gets a process for every core. With MILESTONES_CLUSTER the workers of that Dask
+scheduler (`tcp://host:8786`) run the pieces of both; pipeline/compute/exchange.py passes them what
+they read and write.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pipeline.settings import settings, variable
 from pipeline.storage.engine import cores
 
 if TYPE_CHECKING:
     from distributed import Client
 
-SETTING = "MILESTONES_CLUSTER"
-PIECES_A_WORKER = 4  # so that one slow piece does not leave the others waiting
+SETTING = variable("cluster")
+PIECES_A_WORKER = 4  # so that one slow piece does not leave other workers idle
 WORTH_A_PROCESS = 100_000  # contributions; starting a process and its imports takes a second
 Result = TypeVar("Result")
 
 
 def address() -> str | None:
-    """The cluster's scheduler; None for this machine alone."""
-    return os.environ.get(SETTING) or None
+    """The address of the cluster's scheduler; None for this machine only."""
+    return settings().cluster
 
 
 def shards() -> int:
-    """Into how many shards rows are cut; 1 without a cluster."""
+    """The number of shards that rows are divided into; 1 without a cluster."""
     if address() is None:
         return 1
     with _client() as client:
@@ -44,7 +45,7 @@ def shards() -> int:
 
 @contextmanager
 def _client() -> Iterator[Client]:
-    # Only who has a cluster needs the library.
+    # Only installations with a cluster need the library.
     from distributed import Client
 
     with Client(address(), set_as_default=False) as client:  # type: ignore[no-untyped-call]
@@ -52,18 +53,18 @@ def _client() -> Iterator[Client]:
 
 
 def _at_once(client: Client) -> int:
-    """Pieces that keep all workers busy."""
+    """The number of pieces that keeps all workers busy."""
     return max(1, len(client.scheduler_info(n_workers=-1)["workers"])) * PIECES_A_WORKER
 
 
 def each(work: Callable[..., None], pieces: list[tuple[Any, ...]]) -> None:
-    """Have every piece done by the cluster's workers; the first error of any ends the step.
+    """Run every piece on the cluster's workers; the first error ends the step.
 
     Args:
-        work: a function of a module, which workers can import.
+        work: a function that workers can import.
     """
     with _client() as client:
-        # Not kept by their value: the same piece of another night is another one.
+        # Not cached by their arguments: the same piece of another run is another one.
         waiting = [client.submit(work, *piece, pure=False, retries=0) for piece in pieces]
         client.gather(waiting)  # type: ignore[no-untyped-call]
 
@@ -71,16 +72,14 @@ def each(work: Callable[..., None], pieces: list[tuple[Any, ...]]) -> None:
 def results(
     work: Callable[..., Result], pieces: Iterable[tuple[Any, ...]], size: int
 ) -> Iterator[Result]:
-    """What `work` makes of every piece, in their order; the first error ends it.
+    """The results of `work` for every piece, in order; the first error ends it.
 
     Args:
-        work: a function of a module, which other processes can import.
-        pieces: made one by one, a few ahead of the results, so that not all are in memory.
-        size: contributions in all of them together.
+        work: a function that other processes can import.
+        pieces: generated one by one, a few ahead of the results, so that not all are in memory.
+        size: contributions in all pieces together.
     """
-    # Celery's processes may have no children.
-    alone = cores() < 2 or multiprocessing.current_process().daemon
-    if size < WORTH_A_PROCESS or (alone and address() is None):
+    if size < WORTH_A_PROCESS or (cores() < 2 and address() is None):
         yield from (work(*piece) for piece in pieces)
         return
     with _pool() as (submit, at_once):
@@ -94,7 +93,7 @@ def results(
 
 
 def _end_with_parent() -> None:
-    """A process of the pool does not outlive the night: killed, the night cannot tell it to end."""
+    """End this process with its parent: a parent that is killed cannot stop it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -107,9 +106,10 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _pool() -> Iterator[tuple[Callable[..., Any], int]]:
-    """How to hand a piece to the cluster, or to this machine's cores, and how many at once."""
+    """A function that submits a piece to the cluster or to this machine's cores, and how many run
+    at once."""
     if address() is None:
-        # Not forked: this process has DuckDB's threads and Dagster's.
+        # Not forked, since this process has threads of DuckDB and Dagster.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(cores(), context, _end_with_parent) as pool:
             yield pool.submit, cores()

@@ -6,7 +6,6 @@ Only an empty staff list is filled, so that a real one is never added to.
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 
 from pipeline.access import approval, audit, staff
 from pipeline.context import Context
@@ -23,7 +22,7 @@ def name(role: Role, second: bool = False) -> str:
     return f"demo-{role.value.replace('_', '-')}{'-2' if second else ''}"
 
 
-def create_staff(context: Context, policy_folder: Path, now: dt.datetime) -> bool:
+def create_staff(context: Context, now: dt.datetime) -> bool:
     """Fill the staff list and have the policy signed; false if there is staff already."""
     if staff.everyone(context.layout):
         return False
@@ -36,7 +35,9 @@ def create_staff(context: Context, policy_folder: Path, now: dt.datetime) -> boo
         staff.put(context.layout, staff.Member(actor=actor, roles=(role,), key=public))
     for role in SIGNERS:
         key = signing.load_private_key((keys / f"{name(role)}.pem").read_bytes())
-        approval.sign(context.layout, policy_folder, context.access, name(role), role, key, now)
+        approval.sign(
+            context.layout, context.policy_folder, context.access, name(role), role, key, now
+        )
     audit.note_change(context, "the demo's staff")
     return True
 

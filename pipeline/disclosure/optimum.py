@@ -8,10 +8,10 @@ hitting set, as the cut generation of Fischetti & Salazar, Management Science 47
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from pipeline.disclosure.cross import Cross
 from pipeline.disclosure.period import Bools
+from pipeline.disclosure.solver import cheapest
 
 SMALL = 60  # candidates
 ROUNDS = 80
@@ -37,15 +37,10 @@ def optimum(cross: Cross) -> Bools | None:
         demands += [demand[able] for demand in new]
         if not all(demand.any() for demand in demands):
             return None
-        found = milp(
-            cross.cost[able],
-            integrality=np.ones(len(able), np.int64),
-            bounds=Bounds(0, 1),
-            constraints=LinearConstraint(np.array(demands, np.float64), lb=1),
-        )
-        if not found.success:
+        found = cheapest(cross.cost[able].astype(np.float64), demands)
+        if found is None:
             return None
-        suppressed = np.round(found.x).astype(bool)
+        suppressed = found
     return None
 
 

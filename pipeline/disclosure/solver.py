@@ -1,4 +1,5 @@
-"""All tables that have the published figures, for a linear-programming solver (HiGHS)."""
+"""The one way to HiGHS: all tables that have the published figures, and the cheapest set to
+suppress."""
 
 from __future__ import annotations
 
@@ -6,10 +7,9 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
-from highspy._core import _Highs
 from scipy.sparse import csr_array, hstack
 
-from pipeline.disclosure.period import Floats, Ints
+from pipeline.disclosure.period import Bools, Floats, Ints
 
 ROUNDS = 50  # of arithmetic; its bounds can come closer without end
 
@@ -55,6 +55,50 @@ def alike(members: csr_array) -> tuple[csr_array, Ints]:
     return csr_array(members[:, first]), column.reshape(-1).astype(np.int64)
 
 
+class Quiet(highspy.Highs):
+    """HiGHS without its banner, which it prints when its constructor enables callbacks: we use
+    none, so they stay disabled."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def enableCallbacks(self) -> None:
+        self.silent()
+
+
+def _model(matrix: csr_array, most: Floats) -> highspy.HighsLp:
+    """Columns from zero to `most`, at no cost; what the rows add up to is left open."""
+    model = highspy.HighsLp()
+    model.num_row_, model.num_col_ = matrix.shape
+    model.col_cost_ = model.col_lower_ = np.zeros(len(most))
+    model.col_upper_ = most
+    model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    model.a_matrix_.start_ = matrix.indptr
+    model.a_matrix_.index_ = matrix.indices
+    model.a_matrix_.value_ = matrix.data
+    return model
+
+
+def cheapest(cost: Floats, demands: list[Bools]) -> Bools | None:
+    """The cheapest set that has something of every demand, exactly; None if none was found.
+
+    Args:
+        demands: masks over the same things as `cost`.
+    """
+    model = _model(csr_array(np.array(demands, np.float64)), np.ones(len(cost)))
+    model.col_cost_ = cost
+    model.integrality_ = [highspy.HighsVarType.kInteger] * len(cost)
+    model.row_lower_ = np.ones(len(demands))
+    model.row_upper_ = np.full(len(demands), highspy.kHighsInf)
+    highs = Quiet()
+    highs.setOptionValue("mip_rel_gap", 0.0)
+    highs.passModel(model)
+    highs.solve()
+    if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+        return None
+    return np.round(highs.getSolution().col_value).astype(bool)
+
+
 class Solver:
     """All tables that have the published figures; one model, solved again from where it stands.
 
@@ -62,24 +106,14 @@ class Solver:
     """
 
     def __init__(self, statements: Statements) -> None:
-        rows, self._columns = statements.members.shape
+        self._columns = statements.members.shape[1]
         both = csr_array(hstack([statements.members, statements.members]))
-        model = highspy.HighsLp()
-        model.num_col_, model.num_row_ = 2 * self._columns, rows
-        model.col_cost_ = np.zeros(2 * self._columns)
-        model.col_lower_ = np.zeros(2 * self._columns)
-        model.col_upper_ = np.concatenate([np.zeros(self._columns), statements.most])
+        model = _model(both, np.concatenate([np.zeros(self._columns), statements.most]))
         model.row_lower_ = model.row_upper_ = statements.rest
-        model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-        model.a_matrix_.start_ = both.indptr
-        model.a_matrix_.index_ = both.indices
-        model.a_matrix_.value_ = both.data
         self._most = statements.most
         self._numbers = np.arange(2 * self._columns, dtype=np.int32)
         self._zero = np.zeros(self._columns)
-        # The core class: its wrapper prints a banner on standard output.
-        self._highs = _Highs()
-        self._highs.setOptionValue("output_flag", False)
+        self._highs = Quiet()
         # It would look for totals that follow from others, which takes longer than solving.
         self._highs.setOptionValue("presolve", "off")
         self._highs.passModel(model)
@@ -96,7 +130,7 @@ class Solver:
             count, self._numbers, np.zeros(count), np.concatenate([cap, self._most - cap])
         )
         self._highs.changeColsCost(count, self._numbers, np.concatenate([-direction, self._zero]))
-        self._highs.run()
+        self._highs.solve()
         if self._highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise AuditError("the published figures contradict one another")
         found = np.asarray(self._highs.getSolution().col_value, np.float64)

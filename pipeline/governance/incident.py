@@ -1,6 +1,7 @@
-"""How far an incident went: who and which fields, from the access log and the lineage.
+"""The scope of an incident: which people and fields, from the access log and the lineage.
 
-GDPR Art. 33(3) asks for the categories and number of people and records, Art. 33(1) for 72 hours.
+GDPR Art. 33(3) requires the categories and numbers of people and records, Art. 33(1) a notice
+within 72 hours.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ NOTICES = ("authority", "people")
 
 @dataclass(frozen=True)
 class Field:
-    """A published column that was exposed, and what of the sources it tells."""
+    """A published column that was exposed, and the source fields behind it."""
 
     name: str
     table: str
@@ -37,8 +38,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Scope:
-    """What was exposed. `refs` are pseudonyms; the vault knows who they are. `fields` are those of
-    single people, `special` says whether sensitive courses are among them (Art. 9)."""
+    """What was exposed.
+
+    Attributes:
+        refs: pseudonyms; the vault knows whose they are.
+        fields: those about single people.
+        special: are sensitive courses among them (Art. 9)?
+        first, last: the first and last reading, UTC, ISO 8601.
+    """
 
     readings: int
     refused: int
@@ -54,8 +61,8 @@ class Scope:
 
 
 def _field(context: Context, table: str, name: str) -> Field:
-    """A column's origins, and the classes and highest risk that any source gives them."""
-    classes, risk = context.data_map.tells(name)
+    """A column with its source fields, their classes and their highest risk."""
+    classes, risk = context.data_map.classes_and_risk(name)
     return Field(name, table, context.data_map.columns[name].made_from, classes, risk.value)
 
 
@@ -79,21 +86,26 @@ def _rows(context: Context, table: str) -> int:
 
 
 def scope(
-    context: Context, since: dt.datetime, until: dt.datetime, *, actor: str | None = None,
-    table: str | None = None, whole: bool = False,
-) -> Scope:  # fmt: skip
-    """What was read between two moments, by one actor or all, of one table or all.
+    context: Context,
+    since: dt.datetime,
+    until: dt.datetime,
+    *,
+    actor: str | None = None,
+    table: str | None = None,
+    whole: bool = False,
+) -> Scope:
+    """What was read between two moments, by one actor or all, from one table or all.
 
     Args:
-        whole: the table's file itself got out: everybody in it, and every column.
+        whole: the table's file itself was exposed, with every person and column in it.
 
     Raises:
-        PolicyError: a table that is not published, or `whole` without one.
+        PolicyError: the table is not published, or `whole` is set without a table.
     """
     if table is not None and table not in context.data_map.published:
-        raise PolicyError("no published table of that name")
+        raise PolicyError("there is no published table of that name")
     if whole and (table is None or not context.layout.current.exists()):
-        raise PolicyError("name the published table whose file got out")
+        raise PolicyError("name the published table whose file was exposed")
     span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
     entries = [
         one
@@ -112,52 +124,62 @@ def scope(
         shown |= {(table, name) for name in context.data_map.published[table].columns}
         refs |= _everybody(context, {table})
         rows += _rows(context, table)
-    # A policy of the past may have published what today's does not know.
-    known = {(t, n) for t, n in shown if t in context.data_map.published
-             and n in context.data_map.columns}  # fmt: skip
-    # Figures of k people tell of nobody (recital 26); their tables are named all the same.
+    # An earlier policy may have published columns that today's does not have.
+    known = {
+        (t, n)
+        for t, n in shown
+        if t in context.data_map.published and n in context.data_map.columns
+    }
+    # Figures of k people are not about single people (recital 26); their tables are still named.
     single = {(t, n) for t, n in known if context.data_map.published[t].k is None}
     fields = tuple(_field(context, t, n) for t, n in sorted(single))
     return Scope(
-        readings=len(granted), refused=len(entries) - len(granted), rows=rows,
-        people=len(refs), refs=tuple(sorted(refs)),
+        readings=len(granted),
+        refused=len(entries) - len(granted),
+        rows=rows,
+        people=len(refs),
+        refs=tuple(sorted(refs)),
         actors=tuple(sorted({one["actor"] for one in granted})),
-        tables=tuple(sorted({t for t, _ in shown})), fields=fields,
+        tables=tuple(sorted({t for t, _ in shown})),
+        fields=fields,
         special=any(one.name == "sensitivity" for one in fields),
         first=min((one["at"] for one in granted), default=None),
         last=max((one["at"] for one in granted), default=None),
-    )  # fmt: skip
+    )
 
 
 def deadline(known_at: dt.datetime) -> dt.datetime:
-    """When the notice to the authority is due (Art. 33(1); Regulation 1182/71, Art. 3(1): the hour
-    itself is not counted)."""
+    """When the notice to the authority is due (Art. 33(1); by Regulation 1182/71, Art. 3(1), the
+    hour itself does not count)."""
     return known_at + dt.timedelta(hours=HOURS)
 
 
 def notices(
     context: Context, found: Scope, known_at: dt.datetime, nature: str, measures: str
 ) -> dict[str, str]:
-    """Drafts to the authority and to the people, in Markdown; what only people know is marked."""
+    """Drafts to the authority and to the people, in Markdown; TO WRITE marks what is missing."""
     environment = Environment(autoescape=False, undefined=StrictUndefined)
-    asked: dict[str, Any] = {
-        "g": context.governance, "scope": found, "nature": nature, "measures": measures,
+    values: dict[str, Any] = {
+        "g": context.governance,
+        "scope": found,
+        "nature": nature,
+        "measures": measures,
         "known_at": f"{known_at:%Y-%m-%d %H:%M %Z}",
         "deadline": f"{deadline(known_at):%Y-%m-%d %H:%M %Z}",
         "subjects": "; ".join(
             sorted({one.subjects for one in context.governance.purposes.values()})
         ),
-    }  # fmt: skip
+    }
     folder = files("pipeline.governance") / "notices"
     return {
-        name: environment.from_string((folder / f"{name}.md").read_text("utf-8")).render(asked)
+        name: environment.from_string((folder / f"{name}.md").read_text("utf-8")).render(values)
         for name in NOTICES
     }
 
 
-def write_notices(told: dict[str, str], folder: Path) -> None:
+def write_notices(drafts: dict[str, str], folder: Path) -> None:
     """Write the drafts to new files."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name, text in told.items():
+    for name, text in drafts.items():
         with (folder / f"notice-{name}.md").open("x", encoding="utf-8") as stream:
             stream.write(text)

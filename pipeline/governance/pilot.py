@@ -1,4 +1,4 @@
-"""A changed policy, first for a pilot group: their files are made under it, nobody else's change.
+"""A changed policy, first for a pilot group: only their files are made under it.
 
 pilot/<version>/<actor>/<role>/<database>.duckdb, and pilot.json with the hashes that prove it. A
 pilot ends with the next release, whatever its policy.
@@ -24,7 +24,7 @@ from pipeline.storage.layout import Layout
 
 
 def hashes(layout: Layout) -> dict[str, str]:
-    """Every file of the release and its hash."""
+    """Every file of the release with its hash."""
     root = layout.current.resolve()
     return {
         str(p.relative_to(root)): file_sha256(p) for p in sorted(root.rglob("*")) if p.is_file()
@@ -32,22 +32,23 @@ def hashes(layout: Layout) -> dict[str, str]:
 
 
 def start(candidate: Context, actors: tuple[str, ...], now: dt.datetime) -> Path:
-    """Make the pilot group's files under a candidate policy that legal and HR have signed.
+    """Create the pilot group's files under a candidate policy that legal and HR have signed.
 
     Raises:
-        PolicyError: unsigned, unknown actors, or the candidate's checks fail; nothing is written.
+        PolicyError: the policy is not signed, an actor is unknown, or the candidate's checks fail;
+            nothing is written then.
     """
     layout = candidate.layout
     approval.require_open(layout, candidate.access, candidate.version)
     members = staff.everyone(layout)
     if not actors or not set(actors) <= set(members):
-        raise PolicyError("pilot: name actors on the staff list")
+        raise PolicyError("pilot: every actor must be on the staff list; name at least one")
     before = hashes(layout)
     target = layout.pilot / candidate.version[:16]
     with rebuilt(candidate, now) as (trial, partition):
         broken = verdicts(trial, partition)
         if broken:
-            raise PolicyError(f"pilot: the night would stop at {', '.join(broken)}")
+            raise PolicyError(f"pilot: a run under this policy would stop at {', '.join(broken)}")
         gate.require_seals(trial.layout, trial.data_map, partition)
         staged = trial.layout.staged(partition)
         exports.write(trial, staged, partition)
@@ -55,14 +56,19 @@ def start(candidate: Context, actors: tuple[str, ...], now: dt.datetime) -> Path
             beside.mkdir(mode=0o700)
             for actor in actors:
                 _hand_out(trial, staged, members[actor], beside / actor)
-            told = {"version": candidate.version, "actors": sorted(actors),
-                    "at": now.isoformat(timespec="seconds"), "release_before": before,
-                    "release_after": hashes(layout)}  # fmt: skip
-            if told["release_after"] != before:
-                raise PolicyError("pilot: the release changed meanwhile; start again")
-            (beside / "pilot.json").write_text(json.dumps(told, indent=1), "utf-8")
-    audit.note_change(candidate, f"pilot of policy {candidate.version[:12]} for "
-                       f"{', '.join(sorted(actors))}")  # fmt: skip
+            proof = {
+                "version": candidate.version,
+                "actors": sorted(actors),
+                "at": now.isoformat(timespec="seconds"),
+                "release_before": before,
+                "release_after": hashes(layout),
+            }
+            if proof["release_after"] != before:
+                raise PolicyError("pilot: a new release was published meanwhile; start again")
+            (beside / "pilot.json").write_text(json.dumps(proof, indent=1), "utf-8")
+    audit.note_change(
+        candidate, f"pilot of policy {candidate.version[:12]} for {', '.join(sorted(actors))}"
+    )
     return target
 
 

@@ -1,4 +1,4 @@
-"""What another policy would publish: the very steps of a night, beside the store, under it."""
+"""What another policy would publish: the steps of a run under it, on a copy beside the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import yaml
 
-from expectations import boundaries
+from expectations.published import validate_and_seal
 from pipeline.access import staff
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.context import Context
@@ -31,8 +31,12 @@ from pipeline.storage.sql import identifier, literal
 
 @dataclass(frozen=True)
 class Change:
-    """One table, published now and as it would be. People are None where a table tells of none
-    alone; `people_touched` have a row that comes, goes or changes."""
+    """One table as it is published and as it would be.
+
+    Attributes:
+        people_before: distinct people; None for a table of group figures.
+        people_touched: people with a row that is added, removed or changed.
+    """
 
     table: str
     columns_gone: tuple[str, ...]
@@ -48,7 +52,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Preview:
-    """`stopped_by`: table to the rules that would stop the night; nothing would be published."""
+    """What would change.
+
+    Attributes:
+        keys: policy keys that differ, with both values.
+        stopped_by: table to the rules that would stop the run; nothing would be published then.
+    """
 
     keys: tuple[str, ...]
     changes: tuple[Change, ...]
@@ -57,8 +66,8 @@ class Preview:
 
 @contextmanager
 def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str]]:
-    """Derived stores and staged tables made anew from the canonical store, under the candidate's
-    policy, in a folder of their own that goes with the block. The store itself is only read.
+    """Rebuild derived stores and staged tables from the canonical store, under the candidate's
+    policy, in a folder that is removed after the block. The store itself is only read.
 
     Yields:
         The context of that folder, and the partition under which its tables are staged.
@@ -79,17 +88,17 @@ def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str
         trial = replace(candidate, layout=scratch)
         classify(trial, now)
         list_reference_values(trial)
-        for purpose in Audience:
-            steps.pseudonymize(trial, purpose)
+        for audience in Audience:
+            steps.pseudonymize(trial, audience)
             with engine(scratch.work) as connection:
-                stage_database(connection, trial, purpose, partition)
+                stage_database(connection, trial, audience, partition)
         yield trial, partition
     finally:
         shutil.rmtree(root, ignore_errors=True)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> list[str]:
-    """The columns of a table in an attached database; none if there is no such table."""
+    """The columns of a table in an attached database; empty if there is no such table."""
     found = connection.sql(
         f"SELECT column_name FROM duckdb_columns() WHERE database_name = {literal(name)} "
         f"AND table_name = {literal(table)} ORDER BY column_index"
@@ -98,7 +107,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> li
 
 
 def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
-    """Compare a table in the attached `before` and `after`; either may lack it."""
+    """Compare a table in the attached `before` and `after`; one of them may not have it."""
     before, after = (_columns(connection, name, table) for name in ("before", "after"))
     shared = [one for one in before if one in after] or before or after
     chosen = ", ".join(map(identifier, shared))
@@ -109,7 +118,7 @@ def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
         return f"SELECT {chosen} FROM {relation}"
 
     was, will = rows("before", before), rows("after", after)
-    gone, come = f"({was}) EXCEPT ALL ({will})", f"({will}) EXCEPT ALL ({was})"
+    removed, added = f"({was}) EXCEPT ALL ({will})", f"({will}) EXCEPT ALL ({was})"
 
     def n(query: str) -> int:
         return count(connection, f"SELECT count(*) FROM ({query})")
@@ -123,13 +132,18 @@ def _change(connection: duckdb.DuckDBPyConnection, table: str) -> Change:
         table,
         tuple(one for one in before if one not in after),
         tuple(one for one in after if one not in before),
-        n(was), n(will), n(gone), n(come), people(was), people(will),
-        people(f"({gone}) UNION ALL ({come})"),
-    )  # fmt: skip
+        n(was),
+        n(will),
+        n(removed),
+        n(added),
+        people(was),
+        people(will),
+        people(f"({removed}) UNION ALL ({added})"),
+    )
 
 
 def compare(context: Context, trial: Context, partition: str) -> tuple[Change, ...]:
-    """Every table of the release against the same one staged under another policy."""
+    """Compare every table of the release with the one staged under another policy."""
     found = []
     for table in context.data_map.published | trial.data_map.published:
         with ExitStack() as open_files:
@@ -155,22 +169,23 @@ def _leaves(node: object, path: str) -> Iterator[tuple[str, str]]:
 
 def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
     """Every key that differs between two folders of policy files, with both values."""
-    told = []
+    changed = []
     for name in FILES:
-        sides = [dict(_leaves(yaml.safe_load((f / name).read_text("utf-8")), name))
-                 for f in (old, new)]  # fmt: skip
+        sides = [
+            dict(_leaves(yaml.safe_load((f / name).read_text("utf-8")), name)) for f in (old, new)
+        ]
         for key in sorted(set(sides[0]) | set(sides[1])):
             before, after = (side.get(key, "(none)") for side in sides)
             if before != after:
-                told.append(f"{key}: {before} → {after}")
-    return tuple(told)
+                changed.append(f"{key}: {before} → {after}")
+    return tuple(changed)
 
 
 def verdicts(trial: Context, partition: str) -> dict[str, list[str]]:
-    """Check and seal the staged tables; table to the rules that it breaks."""
+    """Check and seal the staged tables; returns table to the rules that it breaks."""
     found = {}
     for table in trial.data_map.published:
-        verdict = boundaries.sealed(trial, partition, table)
+        verdict = validate_and_seal(trial, partition, table)
         if not verdict.passed:
             found[table] = [*verdict.broken, *verdict.missing]
     return found
@@ -182,11 +197,14 @@ def preview(
     """What the candidate's policy would change.
 
     Args:
-        context: of the policy in force, whose files are in `folder`; those of `candidate` in `new`.
+        context: of the policy in force; its files are in `folder`, those of `candidate` in `new`.
 
     Raises:
-        PolicyError: nothing is published yet, or the candidate's night would stop.
+        PolicyError: nothing is published yet, or a run under the candidate would stop.
     """
     with rebuilt(candidate, now) as (trial, partition):
-        return Preview(changed_keys(folder, new), compare(context, trial, partition),
-                       verdicts(trial, partition))  # fmt: skip
+        return Preview(
+            changed_keys(folder, new),
+            compare(context, trial, partition),
+            verdicts(trial, partition),
+        )

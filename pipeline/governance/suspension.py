@@ -1,4 +1,4 @@
-"""Containment: while frozen, nothing is read, received or published (GDPR Art. 33(3)(d))."""
+"""Containment: during a suspension nothing is read, received or published (GDPR Art. 33(3)(d))."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from pipeline.storage.files import fsync, replace_text
 
 
 def suspend(context: Context, because: str, by: str, now: dt.datetime) -> None:
-    """Stop all reading and publishing, and take every role's files away; the next night after
-    the thaw makes them again."""
+    """Stop all reading and publishing, and remove every role's files; the first run after `resume`
+    makes them again."""
     layout = context.layout
     with layout.locked():
-        replace_text(suspension_file(layout), json.dumps(
-            {"at": now.isoformat(timespec="seconds"), "by": by, "because": because}
-        ))  # fmt: skip
+        replace_text(
+            suspension_file(layout),
+            json.dumps({"at": now.isoformat(timespec="seconds"), "by": by, "because": because}),
+        )
         shutil.rmtree(layout.current.resolve() / exports.FOLDER, ignore_errors=True)
 
 
 def resume(context: Context) -> None:
-    """Let reading and publishing go on.
+    """Allow reading and publishing again.
 
     Raises:
-        PolicyError: nothing is frozen.
+        PolicyError: nothing is suspended.
     """
     path = suspension_file(context.layout)
     with context.layout.locked():
         if not path.exists():
-            raise PolicyError("nothing is frozen")
+            raise PolicyError("nothing is suspended")
         path.unlink()
         fsync(path.parent)

@@ -2,8 +2,9 @@
 
 A pseudonym is HMAC-SHA256(key[audience, epoch], identifier), cut to 128 bits (RFC 2104;
 NIST SP 800-107r1 allows truncation to 64 bits and more) and tagged with scheme, audience and
-epoch: `v1m3_<32 hex>`. Different purposes cannot be joined, and destroying an epoch's key makes
-its pseudonyms anonymous to whoever lacks the vault (GDPR Art. 4(5), EDPB Guidelines 01/2025).
+epoch: `v1m3_<32 hex>`. Tables of different audiences cannot be joined, and destroying an epoch's
+key makes its pseudonyms anonymous to anyone without the vault (GDPR Art. 4(5), EDPB Guidelines
+01/2025).
 """
 
 from __future__ import annotations
@@ -48,16 +49,16 @@ class AudienceKey:
 
     def parameters(self) -> dict[str, bytes]:
         """Inner and outer padded key of RFC 2104, bound as parameters of `hmac_sql`, so that key
-        material never stands in a statement's text."""
+        material is never part of a statement's text."""
         padded = self.secret.ljust(BLOCK, b"\0")
         return {
             "ipad": bytes(byte ^ 0x36 for byte in padded),
             "opad": bytes(byte ^ 0x5C for byte in padded),
         }
 
-    def mark(self, text: str) -> str:
-        """A keyed hash that tells whether a text and the key are those of another time; by another
-        function than pseudonyms, so that none is a pseudonym of anything."""
+    def keyed_hash(self, text: str) -> str:
+        """A keyed hash (HMAC-SHA512, hexadecimal) that shows whether text and key are the same as
+        before; another function than for pseudonyms, so that no hash is anybody's pseudonym."""
         return hmac.new(self.secret, text.encode(), "sha512").hexdigest()
 
     def hmac_sql(self, text: str) -> str:
@@ -66,7 +67,7 @@ class AudienceKey:
 
 
 class KeyRing:
-    """The keys of all purposes, from one file that only its owner may read."""
+    """The keys of all audiences, from one file that only its owner may read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -75,8 +76,8 @@ class KeyRing:
         """The audience's key of the current epoch.
 
         Raises:
-            PolicyError: no ring, a ring that others may read, or an unfit key. There is no
-                fallback: without a key nothing is pseudonymized and the run stops.
+            PolicyError: there is no ring, others may read it, or the key is not usable. There is
+                no fallback: without a key nothing is pseudonymized and the run stops.
         """
         try:
             mode = self._path.stat().st_mode & 0o077
@@ -92,18 +93,20 @@ class KeyRing:
         return AudienceKey(audience, epoch, secret)
 
     def create(self) -> bool:
-        """Make a ring of fresh random keys if there is none; true if one was made.
+        """Create a ring of random keys if there is none; true if one was created.
 
         Raises:
-            PolicyError: the vault already holds pseudonyms, so the ring must have been lost: new
-                keys would silently break every link of the past.
+            PolicyError: the vault already holds pseudonyms, so the ring must have been lost; new
+                keys would silently break every link to earlier tables.
         """
         if self._path.exists():
             return False
         used = any(self._path.parent.glob("identities*.parquet"))
-        # Somebody else can have made the ring meanwhile, and used it.
+        # Another process can have created and used the ring meanwhile.
         if used and not self._path.exists():
-            raise PolicyError("key ring: missing, though the vault holds pseudonyms; restore it")
+            raise PolicyError(
+                "key ring: it is missing, but the vault holds pseudonyms made with it; restore it"
+            )
         ring = {
             "epoch": 1,
             "keys": {p.value: {"1": secrets.token_hex(KEY_BYTES)} for p in Audience},
@@ -113,8 +116,8 @@ class KeyRing:
         return create_exclusively(self._path, json.dumps(ring))
 
     def rotate(self, today: dt.date) -> int:
-        """Retire the current epoch and start the next one with fresh keys; the next night makes
-        every pseudonym anew.
+        """Retire the current epoch and start the next one with new keys; the next run makes every
+        pseudonym again.
 
         Returns:
             The new epoch.
@@ -129,14 +132,14 @@ class KeyRing:
         return old + 1
 
     def retired(self, last: dt.date) -> list[int]:
-        """Epochs that were retired on this day or before, and still have keys."""
+        """Epochs that were retired on or before this day and still have keys."""
         if not self._path.exists():
             return []
-        told = self._ring().get("retired_on", {})
-        return sorted(int(e) for e, day in told.items() if dt.date.fromisoformat(day) <= last)
+        retired = self._ring().get("retired_on", {})
+        return sorted(int(e) for e, day in retired.items() if dt.date.fromisoformat(day) <= last)
 
     def former(self, audience: Audience) -> list[AudienceKey]:
-        """The audience's keys of retired epochs that are not destroyed yet."""
+        """The audience's keys of retired epochs that are not yet destroyed."""
         if not self._path.exists():
             return []
         ring = self._ring()
@@ -148,28 +151,31 @@ class KeyRing:
 
     def destroy(self, epoch: int) -> None:
         """Crypto-shredding: destroy an epoch's keys, so that nobody can make or link its
-        pseudonyms again. The old file is overwritten before it goes.
+        pseudonyms again. The old file is overwritten before it is removed.
 
         Raises:
             PolicyError: the epoch is the current one.
         """
         ring = self._ring()
         if epoch == int(ring["epoch"]):
-            raise PolicyError("key ring: the current epoch cannot be destroyed; rotate first")
+            raise PolicyError(
+                "key ring: the current epoch cannot be destroyed; start a new one with "
+                "`milestones keys rotate`"
+            )
         for keys in ring["keys"].values():
             keys.pop(str(epoch), None)
         ring.get("retired_on", {}).pop(str(epoch), None)
         old = os.open(self._path, os.O_RDWR)
         try:
             replace_text(self._path, json.dumps(ring))
-            # The name leads to the new file already; a crash here loses nothing.
+            # The name already points to the new file; a crash here loses nothing.
             os.pwrite(old, b"\0" * os.fstat(old).st_size, 0)
             os.fsync(old)
         finally:
             os.close(old)
 
     def tombstone(self, identifiers: Iterable[str]) -> set[str]:
-        """Keyed hashes by which an erased person is known again; HMAC-SHA256, hexadecimal.
+        """Keyed hashes that recognize an erased person; HMAC-SHA256, hexadecimal.
 
         Raises:
             PolicyError: as `key`.
@@ -185,5 +191,5 @@ class KeyRing:
         try:
             ring: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
         except (OSError, ValueError):
-            raise PolicyError("key ring: missing or not readable") from None
+            raise PolicyError("key ring: it is missing or cannot be read") from None
         return ring

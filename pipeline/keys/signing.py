@@ -36,9 +36,9 @@ def load_private_key(pem: bytes) -> Ed25519PrivateKey:
     try:
         found = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise PolicyError("not a private key in PEM without a passphrase") from None
+        raise PolicyError("the file is not a PEM private key without a passphrase") from None
     if not isinstance(found, Ed25519PrivateKey):
-        raise PolicyError("not an Ed25519 private key")
+        raise PolicyError("the private key is not an Ed25519 key")
     return found
 
 
@@ -47,29 +47,27 @@ def load_public_key(pem: bytes) -> Ed25519PublicKey:
     try:
         found = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        raise PolicyError("not a public key in PEM") from None
+        raise PolicyError("the file is not a PEM public key") from None
     if not isinstance(found, Ed25519PublicKey):
-        raise PolicyError("not an Ed25519 public key")
+        raise PolicyError("the public key is not an Ed25519 key")
     return found
 
 
 def _bytes(kind: str, statement: Mapping[str, object]) -> bytes:
-    # The kind stands in front, so that a signature under one kind of statement is none under
+    # The kind comes first, so that a signature under one kind of statement is not valid under
     # another.
     return f"milestones {kind}\n".encode() + json.dumps(statement, sort_keys=True).encode()
 
 
 def sign(key: Ed25519PrivateKey, kind: str, statement: Mapping[str, object]) -> str:
-    """Sign a statement; the signature in hexadecimal."""
+    """Sign a statement; returns the signature in hexadecimal."""
     return key.sign(_bytes(kind, statement)).hex()
 
 
 def signed(pem: str, kind: str, statement: Mapping[str, object], signature: object) -> bool:
-    """Does the signature hold over the statement, by the key of that PEM?"""
+    """Is the signature of the statement valid under the key of that PEM?"""
     try:
-        load_public_key(pem.encode()).verify(
-            bytes.fromhex(str(signature)), _bytes(kind, statement)
-        )  # fmt: skip
+        load_public_key(pem.encode()).verify(bytes.fromhex(str(signature)), _bytes(kind, statement))
     except (InvalidSignature, ValueError):
         return False
     return True

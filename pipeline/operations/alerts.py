@@ -1,19 +1,18 @@
-"""Word that a run failed: which job, partition, steps and checks, and never what they said.
+"""Alerts for failed runs: which job, partition, steps and checks, and never an exception's text.
 
-An exception's text is ours in most cases and free of values; in the others it is not, and nobody
-can tell them apart at two in the morning. So an alert names and links, and the reader looks it up.
+Most exceptions are the pipeline's own and free of values; others are not, and an alert cannot
+distinguish them. So an alert names and links, and the reader looks it up.
 
-    MILESTONES_ALERT_WEBHOOK  gets JSON by POST: `text`, as chat programs take it, and the same in
-                              parts
-    MILESTONES_ALERT_SMTP     smtp://host:port; mail goes to everybody whom governance.yaml names
-                              under escalation
-    MILESTONES_URL            where Dagster's UI is, for the link
+    MILESTONES_ALERT_WEBHOOK  receives JSON by POST: `text`, as chat programs expect it, and the
+                              same in parts
+    MILESTONES_ALERT_SMTP     smtp://host:port; mail goes to everybody under `escalation` in
+                              governance.yaml
+    MILESTONES_URL            the address of Dagster's UI, for the link
 """
 
 from __future__ import annotations
 
 import json
-import os
 import smtplib
 import ssl
 import urllib.request
@@ -25,15 +24,21 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from pipeline.policy.governance import Governance
+from pipeline.settings import settings, variable
 
-WEBHOOK, SMTP, UI = "MILESTONES_ALERT_WEBHOOK", "MILESTONES_ALERT_SMTP", "MILESTONES_URL"
+WEBHOOK, SMTP, UI = map(variable, ("alert_webhook", "alert_smtp", "url"))
 SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A failed run. `failed` has step and kind of error, `checks` the blocking checks that did not
-    pass; both can be empty, when the run died or was ended from outside."""
+    """A failed run.
+
+    Attributes:
+        failed: steps with the kind of error; empty if the run died or was ended from outside.
+        checks: checks that did not pass.
+        link: to the run in Dagster's UI; None if its address is not set.
+    """
 
     job: str
     partition: str | None
@@ -48,15 +53,16 @@ class Alert:
         lines = [
             f"{self.job} failed{f' for {self.partition}' if self.partition else ''}: "
             f"{', '.join(what)}.",
-            "Nothing was published; the tables are those of the last good night."
-            if self.job == "nightly" else "One more run takes up what it left.",
+            "Nothing was published; the tables of the last successful run stay in place."
+            if self.job == "nightly"
+            else "The next run continues where it stopped.",
             f"Run {self.run_id}{f': {self.link}' if self.link else ''}",
-        ]  # fmt: skip
+        ]
         return "\n".join(lines)
 
 
 def _kind(error: object) -> str:
-    """The innermost error's class, which is no free text."""
+    """The class of the innermost error; unlike its text it cannot hold a value."""
     name = "Error"
     while error is not None:
         name = getattr(error, "cls_name", None) or name
@@ -77,37 +83,46 @@ def alert(run: dg.DagsterRun, events: Iterable[dg.EventLogEntry]) -> Alert:
             outcome = event.asset_check_evaluation_data
             if not outcome.passed:
                 checks.append(f"{outcome.asset_key.to_user_string()} {outcome.check_name}")
-    ui = os.environ.get(UI)
+    ui = settings().url
     link = f"{ui.rstrip('/')}/runs/{run.run_id}" if ui else None
     return Alert(
-        run.job_name, run.tags.get("dagster/partition"), run.run_id, tuple(failed), tuple(checks),
+        run.job_name,
+        run.tags.get("dagster/partition"),
+        run.run_id,
+        tuple(failed),
+        tuple(checks),
         link,
-    )  # fmt: skip
+    )
 
 
-def send(told: Alert, governance: Callable[[], Governance]) -> list[str]:
-    """Send an alert everywhere it is wanted; returns where it went.
+def send(failure: Alert, governance: Callable[[], Governance]) -> list[str]:
+    """Send an alert to every configured receiver; returns which received it.
 
     Args:
-        governance: asked for mail only, and last: a broken policy file must not silence the rest.
+        governance: loaded for mail only, and last: a broken policy file must not stop the rest.
 
     Raises:
-        OSError: a receiver did not take it; the sensor's next tick tries again.
+        OSError: a receiver cannot be reached; the sensor's next tick tries again.
     """
     sent = []
-    if address := os.environ.get(WEBHOOK):
-        body = json.dumps({"text": told.text, **asdict(told)}).encode()
+    given = settings()
+    if given.alert_webhook is not None:
+        body = json.dumps({"text": failure.text, **asdict(failure)}).encode()
         request = urllib.request.Request(
-            address, body, {"Content-Type": "application/json"}, method="POST"
+            given.alert_webhook.get_secret_value(),
+            body,
+            {"Content-Type": "application/json"},
+            method="POST",
         )
         with urllib.request.urlopen(request, timeout=SECONDS):
             sent.append("webhook")
-    if server := os.environ.get(SMTP):
+    if given.alert_smtp is not None:
+        server = given.alert_smtp.get_secret_value()
         place, policy, mail = urlsplit(server), governance(), EmailMessage()
-        mail["Subject"] = f"milestones: {told.job} failed"
+        mail["Subject"] = f"milestones: {failure.job} failed"
         mail["From"] = policy.controller.dpo
         mail["To"] = ", ".join(step.who for step in policy.escalation)
-        mail.set_content(told.text)
+        mail.set_content(failure.text)
         with smtplib.SMTP(place.hostname or "", place.port or 25, timeout=SECONDS) as connection:
             if place.username:
                 connection.starttls(context=ssl.create_default_context())

@@ -1,4 +1,4 @@
-"""Figures about the pipeline for Prometheus: ages, counts and states, nothing about anybody."""
+"""Metrics for Prometheus: ages, counts and states of the pipeline, nothing about people."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register
 
 JOBS = ("nightly", "retention")
-WAYS = ("received", "quarantined", "superseded", "published")
+STAGES = ("received", "quarantined", "superseded", "published")
 
 
-class Figures(Collector):
-    """What a data folder, its policy and its Dagster instance say now; asked anew at every
-    scrape."""
+class Metrics(Collector):
+    """The state of a data folder, its policy and its Dagster instance, read at every scrape."""
 
     def __init__(self, context: Callable[[], Context], instance: dg.DagsterInstance) -> None:
-        self._ground, self._instance = context, instance
+        self._context, self._instance = context, instance
 
     def collect(self) -> Iterator[Metric]:
-        context = self._ground()
+        context = self._context()
         yield from self._release(context.layout)
         yield from self._runs()
         yield from self._duties(context, dt.datetime.now(dt.UTC).date())
@@ -39,25 +38,27 @@ class Figures(Collector):
     def _release(self, layout: Layout) -> Iterator[Metric]:
         if not (layout.current / gate.MANIFEST).exists():
             return
-        told = gate.manifest(layout)
-        released = dt.datetime.fromisoformat(str(told["released_at"]))
+        manifest = gate.manifest(layout)
+        released = dt.datetime.fromisoformat(str(manifest["released_at"]))
         yield GaugeMetricFamily(
-            "milestones_release_timestamp_seconds", "When the published tables were released.",
+            "milestones_release_timestamp_seconds",
+            "When the published tables were released.",
             value=released.timestamp(),
-        )  # fmt: skip
+        )
         records = GaugeMetricFamily(
             "milestones_records",
-            "A table's records from raw to published.",
-            labels=["table", "way"],
+            "Records of a table by stage, from raw to published.",
+            labels=["table", "stage"],
         )
         suppressed = GaugeMetricFamily(
-            "milestones_suppressed_records", "Records that policy withholds.",
+            "milestones_suppressed_records",
+            "Records that are suppressed by policy.",
             labels=["table", "reason"],
-        )  # fmt: skip
-        story = layout.reconciliation / f"{told['partition']}.json"
-        for one in json.loads(story.read_text("utf-8")) if story.exists() else []:
-            for way in WAYS:
-                records.add_metric([one["table"], way], one[way])
+        )
+        counts = layout.reconciliation / f"{manifest['partition']}.json"
+        for one in json.loads(counts.read_text("utf-8")) if counts.exists() else []:
+            for stage in STAGES:
+                records.add_metric([one["table"], stage], one[stage])
             for reason, number in one["suppressed"].items():
                 suppressed.add_metric([one["table"], reason], number)
         yield records
@@ -65,14 +66,15 @@ class Figures(Collector):
 
     def _runs(self) -> Iterator[Metric]:
         success = GaugeMetricFamily(
-            "milestones_last_success_timestamp_seconds", "When a job last ended well.",
+            "milestones_last_success_timestamp_seconds",
+            "When a job last succeeded.",
             labels=["job"],
-        )  # fmt: skip
+        )
         seconds = GaugeMetricFamily(
-            "milestones_last_run_seconds", "How long a job's newest ended run took.", labels=["job"]
+            "milestones_last_run_seconds", "Duration of a job's last finished run.", labels=["job"]
         )
         failing = GaugeMetricFamily(
-            "milestones_last_run_failed", "1 if a job's newest ended run failed.", labels=["job"]
+            "milestones_last_run_failed", "1 if a job's last finished run failed.", labels=["job"]
         )
         for job in JOBS:
             ended = self._newest(job, [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE])
@@ -86,23 +88,27 @@ class Figures(Collector):
         yield from (success, seconds, failing)
 
     def _newest(self, job: str, statuses: list[DagsterRunStatus]) -> dg.RunRecord | None:
-        asked = RunsFilter(job_name=job, statuses=statuses)
-        return next(iter(self._instance.get_run_records(asked, limit=1)), None)
+        wanted = RunsFilter(job_name=job, statuses=statuses)
+        return next(iter(self._instance.get_run_records(wanted, limit=1)), None)
 
     def _duties(self, context: Context, today: dt.date) -> Iterator[Metric]:
         requests = [one for one in request_register.every(context.layout) if one.closed_on is None]
         for name, about, value in (
-            ("requests_open", "Requests of data subjects that are not answered.", len(requests)),
-            ("requests_overdue", "Those past their legal deadline.",
-             sum(one.overdue(today) for one in requests)),
-            ("erasures_pending", "Erasures that were cut off.", len(pending(context.layout))),
+            ("requests_open", "Requests of data subjects without an answer.", len(requests)),
+            (
+                "requests_overdue",
+                "Open requests past their legal deadline.",
+                sum(one.overdue(today) for one in requests),
+            ),
+            ("erasures_pending", "Interrupted erasures.", len(pending(context.layout))),
             ("holds", "Legal holds in force.", len(legal_holds.live(context.layout))),
-        ):  # fmt: skip
+        ):
             yield GaugeMetricFamily(f"milestones_{name}", about, value=value)
         days = GaugeMetricFamily(
-            "milestones_document_days_left", "Days until a document of the policy expires.",
+            "milestones_document_days_left",
+            "Days until a policy document expires.",
             labels=["document"],
-        )  # fmt: skip
+        )
         for one in governance_checks.documents(context.governance):
             if one.until is not None:
                 days.add_metric([one.name], (one.until - today).days)
@@ -110,7 +116,7 @@ class Figures(Collector):
 
 
 def registry(context: Callable[[], Context], instance: dg.DagsterInstance) -> CollectorRegistry:
-    """A registry with these figures alone."""
+    """A registry with these metrics only."""
     made = CollectorRegistry()
-    made.register(Figures(context, instance))
+    made.register(Metrics(context, instance))
     return made

@@ -1,7 +1,7 @@
-"""What a run made, as OpenLineage events with schema, column lineage and row counts.
+"""The assets of a run as OpenLineage events with schema, column lineage and row counts.
 
-Any OpenLineage backend takes them (Marquez, DataHub, OpenMetadata, ...). The client is set up by
-its own variables: OPENLINEAGE_URL and OPENLINEAGE_API_KEY, or OPENLINEAGE_CONFIG.
+Any OpenLineage backend accepts them (Marquez, DataHub, OpenMetadata, ...). The client has its own
+variables: OPENLINEAGE_URL and OPENLINEAGE_API_KEY, or OPENLINEAGE_CONFIG.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from openlineage.client.facet_v2 import (
     schema_dataset,
 )
 
+OutputStatistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
 NAMESPACE = "milestones"
 PRODUCER = "https://pypi.org/project/lms-milestones"
 SETTINGS = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
 
 
 def wanted() -> bool:
-    """Is there somebody to send events to?"""
+    """Is a receiver configured?"""
     return any(os.environ.get(name) for name in SETTINGS)
 
 
@@ -37,27 +38,35 @@ def _name(key: dg.AssetKey) -> str:
 
 
 def _facets(node: dg.AssetNode, made: dg.AssetMaterialization) -> dict[str, DatasetFacet]:
-    """What is known of the dataset, from its declaration and this materialization."""
+    """Facets of the dataset, from its declaration and this materialization."""
     facets: dict[str, DatasetFacet] = {}
     if node.description:
         facets["documentation"] = documentation_dataset.DocumentationDatasetFacet(node.description)
     schema = node.metadata.get("dagster/column_schema")
     if isinstance(schema, dg.TableSchema):
-        facets["schema"] = schema_dataset.SchemaDatasetFacet([
-            schema_dataset.SchemaDatasetFacetFields(
-                name=one.name, type=one.type, description=one.description
-            )
-            for one in schema.columns
-        ])  # fmt: skip
+        facets["schema"] = schema_dataset.SchemaDatasetFacet(
+            [
+                schema_dataset.SchemaDatasetFacetFields(
+                    name=one.name, type=one.type, description=one.description
+                )
+                for one in schema.columns
+            ]
+        )
     found = made.metadata.get("dagster/column_lineage")
     if isinstance(found, dg.TableColumnLineageMetadataValue):
-        facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet({
-            column: column_lineage_dataset.Fields([
-                column_lineage_dataset.InputField(NAMESPACE, _name(dep.asset_key), dep.column_name)
-                for dep in deps
-            ])
-            for column, deps in found.value.deps_by_column.items()
-        })  # fmt: skip
+        facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(
+            {
+                column: column_lineage_dataset.Fields(
+                    [
+                        column_lineage_dataset.InputField(
+                            NAMESPACE, _name(dep.asset_key), dep.column_name
+                        )
+                        for dep in deps
+                    ]
+                )
+                for column, deps in found.value.deps_by_column.items()
+            }
+        )
     return facets
 
 
@@ -65,15 +74,14 @@ def _rows(made: dg.AssetMaterialization) -> dict[str, OutputDatasetFacet]:
     for name in ("dagster/row_count", "dagster/partition_row_count"):
         number = made.metadata.get(name)
         if isinstance(number, dg.IntMetadataValue):
-            return {"outputStatistics": output_statistics_output_dataset
-                    .OutputStatisticsOutputDatasetFacet(rowCount=number.value)}  # fmt: skip
+            return {"outputStatistics": OutputStatistics(rowCount=number.value)}
     return {}
 
 
 def events(
     run: dg.DagsterRun, entries: Iterable[dg.EventLogEntry], assets: dg.AssetGraph
 ) -> Iterator[ol.RunEvent]:
-    """One event for every asset that the run made, in order.
+    """One event for every asset that the run materialized, in order.
 
     Args:
         entries: the run's ASSET_MATERIALIZATION events.

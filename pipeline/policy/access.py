@@ -1,6 +1,6 @@
-"""access_rules.yaml: roles, what each receives or may open, and how the detail opens.
+"""access_rules.yaml: roles, what each receives or may query, and under which conditions.
 
-Deny is the default: whatever the file does not give is refused (GDPR Art. 25(2), Art. 32(4)).
+Deny is the default: whatever the file does not allow is refused (GDPR Art. 25(2), Art. 32(4)).
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, field_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import Strict, load
+from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience
@@ -45,17 +45,19 @@ class Signing(StrEnum):
 
 
 class RoleRule(Strict):
-    """What one role may; nothing by default."""
+    """What one role may do; nothing by default."""
+
+    renamed: ClassVar[dict[str, str]] = {"opens": "queries"}
 
     receives: tuple[Audience, ...] = ()
-    opens: tuple[Audience, ...] = ()
+    queries: tuple[Audience, ...] = ()
     purposes: tuple[str, ...] = ()
     signs: tuple[Signing, ...] = ()
     log: bool = False
 
 
 class SignOffRule(Strict):
-    """Who signs the reading of raw records, for how long at most, and for how many people."""
+    """Who signs for the reading of raw records, for how long at most, and for how many people."""
 
     by: Role
     within: Span
@@ -67,8 +69,14 @@ class SignOffRule(Strict):
 
 
 class Detail(Strict):
-    """How an audience opens at the door. `raw` fields, and rows where `raw_rows` is not null,
-    open to a sign-off only."""
+    """How an audience can be queried, one person at a time.
+
+    Attributes:
+        note: the minimum length of the written reason, in characters.
+        raw: fields that need a sign-off.
+        raw_rows: a column; rows in which it is not null need a sign-off, too.
+        sign_off: who signs, for how long and for how many people.
+    """
 
     note: Annotated[int, Field(ge=1)]
     raw: frozenset[str]
@@ -77,7 +85,7 @@ class Detail(Strict):
 
 
 class Hours(Strict):
-    """When reading is ordinary: whole hours of a working day, Monday to Friday."""
+    """Working hours, in whole hours from Monday to Friday; other readings count as unusual."""
 
     opening: Annotated[int, Field(ge=0, le=23, alias="from")]
     closing: Annotated[int, Field(ge=1, le=24, alias="to")]
@@ -90,7 +98,9 @@ class Hours(Strict):
         return zone
 
 
-class Review(Strict):
+class ReviewRule(Strict):
+    """How often the access log must be reviewed, and who answers for it."""
+
     every: Span
     owner: str
 
@@ -99,56 +109,67 @@ class Review(Strict):
         return Duration.parse(self.every)
 
 
-class AccessRules(Strict):
+class AccessRules(PolicyFile):
     """The whole of access_rules.yaml."""
 
-    version: Literal[1]
     roles: dict[Role, RoleRule]
     own_reports: tuple[Audience, ...]
     detail: dict[Audience, Detail]
     hours: Hours
-    review: Review
+    review: ReviewRule
 
 
 def require_consistent(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
-    """Deny rules that contradict the other policy files.
+    """Refuse rules that contradict the other policy files.
 
     Raises:
         PolicyError: naming the role, audience or field.
     """
-
-    def deny(text: str) -> PolicyError:
-        return PolicyError(f"access_rules.yaml: {text}")
-
-    for role, rule in rules.roles.items():
-        unknown = sorted(set(rule.purposes) - set(governance.purposes))
-        if unknown:
-            raise deny(f"{role.value}: not in the register: {', '.join(unknown)}")
-        for audience in (*rule.receives, *rule.opens):
-            if not set(rule.purposes) & set(governance.purposes_of(audience)):
-                raise deny(f"{role.value}: has no purpose for the audience {audience.value}")
-        for audience in rule.opens:
-            if audience not in rules.detail:
-                raise deny(f"detail does not say how {audience.value} opens")
-        for audience in rule.receives:
-            if audience in rules.detail:
-                raise deny(f"{role.value}: {audience.value} opens at the door, it is not received")
-            if any(spec.encrypted for spec in data_map.tables_of(audience).values()):
-                raise deny(f"{role.value}: {audience.value} is encrypted, it cannot be received")
-    for audience, detail in rules.detail.items():
-        for table, spec in data_map.tables_of(audience).items():
-            if not spec.encrypted:
-                raise deny(f"detail.{audience.value}: {table} is not encrypted in data_map.yaml")
-            strange = sorted({*detail.raw, detail.raw_rows} - set(spec.columns))
-            if strange:
-                raise deny(f"detail.{audience.value}: {table} has no {', '.join(strange)}")
-        signer = rules.roles.get(detail.sign_off.by, RoleRule())
-        if Signing.RAW_RECORDS not in signer.signs:
-            raise deny(f"detail.{audience.value}: {detail.sign_off.by.value} does not sign")
+    _require_roles(rules, data_map, governance)
+    _require_details(rules, data_map)
     for audience in rules.own_reports:
         for table, spec in data_map.tables_of(audience).items():
             if "manager_ref" not in spec.columns:
-                raise deny(f"own_reports: {table} does not tell whose reports it holds")
+                raise _deny(f"own_reports: {table} has no manager_ref")
+
+
+def _deny(text: str) -> PolicyError:
+    return PolicyError(f"access_rules.yaml: {text}")
+
+
+def _require_roles(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
+    """Does every role have a purpose for what it receives and queries?"""
+    for role, rule in rules.roles.items():
+        unknown = sorted(set(rule.purposes) - set(governance.purposes))
+        if unknown:
+            raise _deny(f"{role.value}: purposes not in the register: {', '.join(unknown)}")
+        for audience in (*rule.receives, *rule.queries):
+            if not set(rule.purposes) & set(governance.purposes_of(audience)):
+                raise _deny(f"{role.value}: has no purpose for the audience {audience.value}")
+        for audience in rule.queries:
+            if audience not in rules.detail:
+                raise _deny(f"detail has no rules for querying {audience.value}")
+        for audience in rule.receives:
+            if audience in rules.detail:
+                raise _deny(f"{role.value}: {audience.value} can be queried, not received as files")
+            if any(spec.encrypted for spec in data_map.tables_of(audience).values()):
+                raise _deny(f"{role.value}: {audience.value} is encrypted and cannot be received")
+
+
+def _require_details(rules: AccessRules, data_map: DataMap) -> None:
+    """Are audiences that can be queried encrypted, and do their fields and signers exist?"""
+    for audience, detail in rules.detail.items():
+        for table, spec in data_map.tables_of(audience).items():
+            if not spec.encrypted:
+                raise _deny(f"detail.{audience.value}: {table} is not encrypted in data_map.yaml")
+            unknown = sorted({*detail.raw, detail.raw_rows} - set(spec.columns))
+            if unknown:
+                raise _deny(f"detail.{audience.value}: {table} has no {', '.join(unknown)}")
+        signer = rules.roles.get(detail.sign_off.by, RoleRule())
+        if Signing.RAW_RECORDS not in signer.signs:
+            raise _deny(
+                f"detail.{audience.value}: {detail.sign_off.by.value} does not sign raw records"
+            )
 
 
 def load_access(path: Path) -> AccessRules:

@@ -10,19 +10,19 @@ from __future__ import annotations
 import datetime as dt
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
 import duckdb
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import Strict, load
+from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 
 
 class CourseSensitivity(Strict):
-    """Which courses make their completion special-category data (GDPR Art. 9)."""
+    """Courses whose completion is special-category data (GDPR Art. 9)."""
 
     codes: frozenset[str]
     patterns: dict[str, str]
@@ -30,22 +30,26 @@ class CourseSensitivity(Strict):
     @field_validator("patterns")
     @classmethod
     def _compile(cls, patterns: dict[str, str]) -> dict[str, str]:
-        # DuckDB matches them (RE2), so DuckDB says whether they are patterns.
+        # DuckDB matches them (RE2), so DuckDB decides whether they are valid.
         with duckdb.connect() as connection:
             for name, pattern in patterns.items():
                 try:
                     connection.execute("SELECT regexp_matches('', $pattern)", {"pattern": pattern})
                 except duckdb.Error:
-                    raise ValueError(f"{name}: not a regular expression of RE2") from None
+                    raise ValueError(f"{name}: not a valid RE2 regular expression") from None
         return patterns
 
 
 class Published(Strict):
-    """A table that leaves: for which audience, in which database, with which columns.
+    """A published table: for which audience, in which database, with which columns.
 
-    An `encrypted` one is so at rest, and is the only one of its database.
+    Attributes:
+        k: the minimum number of distinct people behind a row; coaching tables need it.
+        encrypted: encrypted at rest, and then the only table of its database.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"purpose": "audience"}
+    description: Annotated[str, Field(min_length=1)]
     audience: Audience
     database: str
     columns: tuple[str, ...]
@@ -60,22 +64,23 @@ class Published(Strict):
     @model_validator(mode="after")
     def _aggregates_need_k(self) -> Published:
         if self.audience is Audience.COACHING and self.k is None:
-            raise ValueError("a coaching table needs k, the least number of distinct people")
+            raise ValueError("a coaching table needs k, the minimum number of distinct people")
         return self
 
 
 class Column(Strict):
-    """A published column: DuckDB type, the closed domain of its values, and its lineage."""
+    """A column of a pseudonymized or published table: DuckDB type, the closed domain of its values,
+    the canonical fields it is made of, and what it means in words."""
 
     type: str
     rule: str
     made_from: tuple[str, ...] = Field(alias="from")
+    description: Annotated[str, Field(min_length=1)]
 
 
-class DataMap(Strict):
+class DataMap(PolicyFile):
     """The whole of data_map.yaml."""
 
-    version: int
     regions: dict[str, tuple[str, ...]]
     default_zone: str
     earliest_date: dt.date
@@ -95,7 +100,9 @@ class DataMap(Strict):
         for table, spec in self.published.items():
             both = [n for n, other in self.published.items() if other.database == spec.database]
             if spec.encrypted and both != [table]:
-                raise ValueError(f"{table} is encrypted, so {spec.database} can hold nothing else")
+                raise ValueError(
+                    f"{table} is encrypted, so {spec.database} cannot hold another table"
+                )
         return self
 
     @model_validator(mode="after")
@@ -125,8 +132,8 @@ class DataMap(Strict):
             if audience in field.audiences
         }
 
-    def tells(self, column: str) -> tuple[tuple[str, ...], Risk]:
-        """A published column's classes, and the highest risk that any source gives its origins."""
+    def classes_and_risk(self, column: str) -> tuple[tuple[str, ...], Risk]:
+        """The classes of a published column, and the highest risk of the fields it is made from."""
         found = [
             field
             for source in self.sources.values()
@@ -138,22 +145,22 @@ class DataMap(Strict):
 
     def treatment_of(self, name: str, audience: Audience) -> Treatment:
         """The strictest treatment that any source demands of a canonical field for the audience,
-        among the sources that release it at all; dropped if none does."""
-        asked = [
+        among the sources that release it; `drop` if none does."""
+        treatments = [
             field.treatment_for(audience)
             for source in self.sources.values()
             for field in source.fields.values()
             if field.name == name and audience in field.audiences
         ]
-        return max(asked, key=STRICTNESS.index, default=Treatment.DROP)
+        return max(treatments, key=STRICTNESS.index, default=Treatment.DROP)
 
     @property
     def least_people(self) -> int:
-        """The smallest k of the published aggregates: a smaller group is no group."""
+        """The smallest k of the published aggregates; a smaller group counts as single people."""
         return min(spec.k for spec in self.published.values() if spec.k)
 
     def source_of(self, file_name: str) -> str | None:
-        """Name of the source that reads this file, None for a file no source claims."""
+        """Name of the source that reads this file; None if no source claims it."""
         return next((n for n, s in self.sources.items() if s.matches(file_name)), None)
 
     def require_listed(self, source: str, file: str, columns: list[str]) -> None:
@@ -164,9 +171,10 @@ class DataMap(Strict):
         """
         unlisted = [c for c in columns if not self.sources[source].lists(c)]
         if unlisted:
-            shown = ", ".join(repr(printable(c)) for c in unlisted[:5])
+            known = len(unlisted) < len(columns)
+            shown = ", ".join(repr(printable(c, in_header=known)) for c in unlisted[:5])
             raise PolicyError(
-                f"{file}: {len(unlisted)} column(s) not in the data map: {shown}. Nothing was "
+                f"{file}: {len(unlisted)} column(s) are not in the data map: {shown}. Nothing was "
                 f"written. To admit one, add it under sources.{source}.fields in data_map.yaml "
                 "with its class, risk, treatment and audiences."
             )
@@ -176,10 +184,16 @@ class DataMap(Strict):
         return {country: region for region, cs in self.regions.items() for country in cs}
 
 
-def printable(column: str) -> str:
-    """A column name fit for a message: a header may itself hold a value (a headerless file)."""
-    looks_like_name = re.fullmatch(r"[A-Za-z_][A-Za-z_ .*\-]{0,48}", column)
-    return column if looks_like_name else f"<{len(column)} characters, not a plain name>"
+def printable(column: str, *, in_header: bool = False) -> str:
+    """A column or file name as messages show it: as it is, unless it could hold a value, since the
+    first line of a file without header does.
+
+    Args:
+        in_header: the file's other columns are on the data map, so its first line is a header.
+    """
+    flags = re.UNICODE if in_header else re.ASCII
+    plain = re.fullmatch(r"[^\W\d][\w .,:*()\[\]/&%#'+\-]{0,78}", column, flags)
+    return column if plain and len(re.findall(r"\d", column)) < 3 else "(name not shown)"
 
 
 def load_data_map(path: Path) -> DataMap:

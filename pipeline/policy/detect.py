@@ -1,21 +1,15 @@
-"""The second net: patterns of personal identifiers, after the allow-list.
+"""The second line of defence after the allow-list: patterns of personal identifiers.
 
 The patterns follow Presidio's recognizers for e-mail, phone and IBAN, widened by web logins and
-employee numbers; they err towards finding too much.
+employee numbers; they err towards finding too much. They are the macro `looks_personal` of
+pipeline/storage/macros.sql.
 """
 
 from __future__ import annotations
 
-from pipeline.storage.sql import literal
-
-PATTERNS = {
-    "email": r"[^\s@]+@[^\s@]+",
-    "long_number": r"(\d[\s().\-]?){7,}",
-    "employee_id": r"(?i)\b(emp|mbox|sha1|openid|acct|ou):",
-}
+from pipeline.storage.sql import Sql
 
 
-def looks_personal(column: str) -> str:
+def looks_personal(column: str) -> Sql:
     """SQL: true where the text looks like it names or numbers a person; NULL counts as not."""
-    pattern = "|".join(f"(?:{p})" for p in PATTERNS.values())
-    return f"coalesce(regexp_matches({column}, {literal(pattern)}), false)"
+    return Sql(f"looks_personal({column})")

@@ -1,4 +1,4 @@
-"""disclosure_rules.yaml: what may be told in numbers, and of which groups of people."""
+"""disclosure_rules.yaml: which figures may be published, and about which groups of people."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from dateutil.relativedelta import relativedelta
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import Strict, load
+from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience
@@ -25,15 +25,15 @@ BANDS = ("low", "mid", "high", "unscored")  # of scores
 
 @dataclass(frozen=True)
 class DisclosureRule:
-    """When a figure may be told.
+    """When a figure may be published.
 
     Attributes:
-        k: it covers at least so many distinct people; so does the share that was in time, of
-            people with a due date, if there are any.
-        minimum_not_adverse: at least so many of them have something else than the adverse outcome (nothing
-            complete; only low scores), so that 'all of them failed' is not told (l-diversity for
-            one sensitive value: Machanavajjhala et al. 2007).
-        dominance: no single person brings more than this share of the records.
+        k: the minimum number of distinct people that it covers; the on-time share must cover as
+            many people with a due date, or none.
+        minimum_not_adverse: at least so many of them do not have the adverse outcome (nothing
+            completed, or only low scores), so that "all of them failed" is not published
+            (l-diversity for one sensitive value: Machanavajjhala et al. 2007).
+        dominance: the largest share of the records that one person may contribute.
     """
 
     k: int
@@ -42,23 +42,25 @@ class DisclosureRule:
 
 
 class TableRule(Strict):
-    """How careful one coaching table is, and why."""
+    """How strict one coaching table is, and why."""
 
+    renamed: ClassVar[dict[str, str]] = {"but_for": "minimum_not_adverse"}
     minimum_not_adverse: Annotated[int, Field(ge=1)]
     dominance: Annotated[float, Field(gt=0, le=1)]
     reason: Annotated[str, Field(min_length=1)]
 
 
 class Noise(Strict):
-    """Differential privacy of one table: each period costs `epsilon`, and at most `max_records_per_person` of a
-    person's records count in it."""
+    """Differential privacy of one table: each period costs `epsilon`, and at most
+    `max_records_per_person` of a person's records count in it."""
 
+    renamed: ClassVar[dict[str, str]] = {"at_most": "max_records_per_person"}
     epsilon: Annotated[float, Field(gt=0)]
     max_records_per_person: Annotated[int, Field(ge=1)]
 
 
 class Budget(Strict):
-    """How much epsilon all tables together may spend on periods that begin within `per`."""
+    """The epsilon that all tables together may use for periods that begin within `per`."""
 
     epsilon: Annotated[float, Field(gt=0)]
     per: str
@@ -71,7 +73,7 @@ class Budget(Strict):
 
 
 class Coaching(Strict):
-    """The coaching tables: what a figure is about, when it is told, and each table's rule."""
+    """The coaching tables: what a figure covers, when it is published, and each table's rule."""
 
     period: Literal["month", "quarter", "year"]
     grace: str
@@ -84,8 +86,8 @@ class Coaching(Strict):
     def _noise_has_a_budget(self) -> Coaching:
         if self.noise and self.budget is None:
             raise ValueError("noise needs a budget")
-        if odd := sorted(set(self.noise) - set(self.tables)):
-            raise ValueError(f"noise names no coaching table: {', '.join(odd)}")
+        if unknown := sorted(set(self.noise) - set(self.tables)):
+            raise ValueError(f"noise: no coaching table of that name: {', '.join(unknown)}")
         return self
 
     @field_validator("grace")
@@ -94,19 +96,19 @@ class Coaching(Strict):
         Duration.parse(grace)
         return grace
 
-    def closed_before(self, newest_drop: dt.date) -> dt.date:
-        """Periods that begin before this day and are told by the newest delivery: the first day of
-        the first period that is still open, or still waits for late records."""
+    def closed_before(self, newest: dt.date) -> dt.date:
+        """The first day of the first period that is still open, or still waits for late records,
+        at the newest delivery's date; earlier periods can be published."""
         months, grace = MONTHS[self.period], Duration.parse(self.grace)
-        first = dt.date(newest_drop.year, (newest_drop.month - 1) // months * months + 1, 1)
+        first = dt.date(newest.year, (newest.month - 1) // months * months + 1, 1)
         # The period before `first` is over, but its grace may not be.
-        while grace.ends(first - dt.timedelta(days=1)) >= newest_drop:
+        while grace.ends(first - dt.timedelta(days=1)) >= newest:
             first -= relativedelta(months=months)
         return first
 
 
 class Generalization(StrEnum):
-    """What is taken away of a row's quasi-identifiers."""
+    """How a row's quasi-identifiers are made coarser."""
 
     QUARTER = "quarter"
     YEAR = "year"
@@ -117,7 +119,7 @@ class Generalization(StrEnum):
     REGION = "region"
 
 
-# A step that takes away less than another of the same quasi-identifier comes before it.
+# Of two steps on the same quasi-identifier, the one that removes less comes first.
 LADDERS = (
     (Generalization.QUARTER, Generalization.YEAR, Generalization.DATE),
     (Generalization.CATEGORY, Generalization.COURSE),
@@ -127,9 +129,16 @@ LADDERS = (
 class ClassRule(Strict):
     """How many people share the quasi-identifiers of every row of one row-level table.
 
-    `k`: so many people at least; `minimum_not_adverse`: so many of them have a row that is not adverse.
+    Attributes:
+        k: at least so many people.
+        minimum_not_adverse: at least so many of them have a row that is not adverse.
+        generalize: what a class that is too small loses, step by step.
     """
 
+    renamed: ClassVar[dict[str, str]] = {
+        "but_for": "minimum_not_adverse",
+        "coarsen": "generalize",
+    }
     k: Annotated[int, Field(ge=2)]
     minimum_not_adverse: Annotated[int, Field(ge=1)]
     generalize: tuple[Generalization, ...]
@@ -148,10 +157,10 @@ class ClassRule(Strict):
         return generalize
 
 
-class DisclosureRules(Strict):
+class DisclosureRules(PolicyFile):
     """The whole of disclosure_rules.yaml."""
 
-    version: int
+    format: ClassVar[int] = 2
     coaching: Coaching
     classes: dict[str, ClassRule]
     categories: dict[str, tuple[str, ...]]
@@ -159,12 +168,14 @@ class DisclosureRules(Strict):
     @model_validator(mode="after")
     def _other_is_taken(self) -> DisclosureRules:
         if OTHER in self.categories:
-            raise ValueError(f"categories.{OTHER} is what matches no pattern, it has none itself")
+            raise ValueError(
+                f"categories.{OTHER} is for courses that match no pattern; it cannot have patterns"
+            )
         return self
 
     def rule(self, data_map: DataMap) -> DisclosureRule:
-        """The strictest setting of all coaching tables: it holds for what any of them, together,
-        give away."""
+        """The strictest settings of all coaching tables: they hold for whatever can be worked out
+        from the tables together."""
         tables = self.coaching.tables.values()
         return DisclosureRule(
             max(spec.k for spec in data_map.published.values() if spec.k),
@@ -184,7 +195,7 @@ class DisclosureRules(Strict):
 
 def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
     """Stop the run unless every coaching table and every analysts' table has a rule, and every
-    rule a table.
+    rule has a table.
 
     Raises:
         PolicyError: naming the tables.
@@ -194,9 +205,9 @@ def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
         ("classes", Audience.ANALYTICS, set(rules.classes)),
     ):
         tables = {n for n, spec in data_map.published.items() if spec.audience is audience}
-        if odd := sorted(tables ^ ruled):
+        if different := sorted(tables ^ ruled):
             raise PolicyError(
-                f"disclosure_rules.yaml: {where} and the data map differ in {', '.join(odd)}"
+                f"disclosure_rules.yaml: {where} and the data map differ in {', '.join(different)}"
             )
 
 

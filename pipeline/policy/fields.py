@@ -1,16 +1,17 @@
-"""What a source delivers: its fields, what each is, how it is treated and who may see it."""
+"""What a source delivers: its fields, their class and treatment, and who may see them."""
 
 from __future__ import annotations
 
 import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from pipeline.policy.base import Strict
 
-EMPTY = ".{}"  # behind a JSON path: an object with nothing in it, or null
+EMPTY = ".{}"  # after a JSON path: an empty object, or null
 
 
 class FieldClass(StrEnum):
@@ -36,9 +37,10 @@ class Audience(StrEnum):
     ANALYTICS = "analytics"
 
 
-# What each treatment takes away, least first.
-STRICTNESS = tuple(Treatment[name] for name in ("KEEP", "GENERALIZE", "PSEUDONYMIZE", "TOKENISE",
-                                                "DROP"))  # fmt: skip
+# From the mildest to the strictest.
+STRICTNESS = tuple(
+    Treatment[name] for name in ("KEEP", "GENERALIZE", "PSEUDONYMIZE", "TOKENISE", "DROP")
+)
 
 
 class Risk(StrEnum):
@@ -48,8 +50,14 @@ class Risk(StrEnum):
 
 
 class SourceField(Strict):
-    """One field of one source: what it is, how it is treated, who may see it."""
+    """One field of one source: its class, its treatment and who may see it.
 
+    Attributes:
+        name: the canonical name, or "-" for a field that is not read.
+        exact_for: audiences for which a generalized field is kept as it is.
+    """
+
+    renamed: ClassVar[dict[str, str]] = {"purposes": "audiences"}
     name: str
     field_class: FieldClass = Field(alias="class")
     risk: Risk
@@ -58,7 +66,7 @@ class SourceField(Strict):
     exact_for: tuple[Audience, ...] = ()
 
     def treatment_for(self, audience: Audience) -> Treatment:
-        """How the audience may see the field; dropped for an audience that is not listed."""
+        """How the audience may see the field; `drop` for an audience that is not listed."""
         if audience not in self.audiences:
             return Treatment.DROP
         return Treatment.KEEP if audience in self.exact_for else self.treatment
@@ -67,26 +75,29 @@ class SourceField(Strict):
     def _treatment_fits_class(self) -> SourceField:
         identifying = self.field_class is FieldClass.DIRECT_IDENTIFIER
         if identifying and self.treatment not in (Treatment.DROP, Treatment.PSEUDONYMIZE):
-            raise ValueError("a direct identifier is dropped or pseudonymized")
+            raise ValueError("a direct identifier must be dropped or pseudonymized")
         if self.field_class is FieldClass.FREE_TEXT and self.treatment not in (
             Treatment.DROP,
             Treatment.TOKENISE,
         ):
-            raise ValueError("free text is dropped or tokenised")
+            raise ValueError("free text must be dropped or tokenised")
         if self.treatment is Treatment.DROP and self.audiences:
-            raise ValueError("a dropped field has no purposes")
+            raise ValueError("a dropped field has no audiences")
         if self.exact_for and self.treatment is not Treatment.GENERALIZE:
-            raise ValueError("exact_for lifts generalize only")
+            raise ValueError("exact_for needs the treatment generalize")
         if not set(self.exact_for) <= set(self.audiences):
             raise ValueError("exact_for names an audience that may not see the field")
         return self
 
 
 class Source(Strict):
-    """One kind of export: which files it is made of and which fields they may have.
+    """One kind of export: its files and the fields that they may have.
 
-    `date_format` (strptime), `statuses` and `item_types` (the export's word, in lower case, to
-    the canonical one) widen what a tabular reader understands.
+    Attributes:
+        files: a pattern of file names, as in a shell.
+        date_format: as strptime has it, for dates that are not ISO 8601.
+        statuses: the export's word, in lower case, to the canonical status.
+        item_types: the export's word, in lower case, to the canonical record type.
     """
 
     description: str
@@ -112,8 +123,8 @@ class Source(Strict):
         return any(fnmatchcase(file_name, name) for name in names)
 
     def lists(self, column: str) -> bool:
-        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an object
-        with nothing in it is listed if something below it is."""
+        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an empty
+        object is listed if something below it is."""
         if column.endswith(EMPTY):
             inside = column.removesuffix(EMPTY)
             return self.lists(inside) or any(f.startswith(f"{inside}.") for f in self.fields)

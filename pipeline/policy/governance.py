@@ -1,6 +1,6 @@
-"""governance.yaml: on what context data is used, who receives it, where it may go.
+"""governance.yaml: on which lawful basis data is used, who receives it, where it may go.
 
-What the run makes of it is in pipeline/policy/governance_checks.py.
+What a run checks of it is in pipeline/policy/governance_checks.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.policy.base import Strict, load
+from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import Audience
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -20,7 +20,7 @@ SINGLE_PEOPLE = frozenset({Audience.MANAGER, Audience.ANALYTICS, Audience.HR_LEG
 
 
 class LawfulBasis(StrEnum):
-    """GDPR Art. 6(1). Vital interests, (d), are no context for learning records."""
+    """GDPR Art. 6(1). Vital interests, (d), are no basis for learning records."""
 
     CONSENT = "6(1)(a)"
     CONTRACT = "6(1)(b)"
@@ -30,7 +30,7 @@ class LawfulBasis(StrEnum):
 
 
 class Condition(StrEnum):
-    """GDPR Art. 9(2), those that an employer can have."""
+    """The conditions of GDPR Art. 9(2) that can apply to an employer."""
 
     CONSENT = "9(2)(a)"
     EMPLOYMENT = "9(2)(b)"
@@ -74,18 +74,18 @@ class RegisteredPurpose(Strict):
     review_by: dt.date
 
     @model_validator(mode="after")
-    def _grounded(self) -> RegisteredPurpose:
+    def _has_its_basis(self) -> RegisteredPurpose:
         if (self.basis is LawfulBasis.INTEREST) != (self.balancing is not None):
-            raise ValueError("6(1)(f) needs its balancing test, and no other basis has one")
+            raise ValueError("6(1)(f) needs a balancing test, and no other basis has one")
         consent = self.basis is LawfulBasis.CONSENT
         if consent and self.freely_given is None:
             raise ValueError(
                 "6(1)(a): an employee's consent is seldom free, because of the imbalance of power "
-                "(recital 43; EDPB 05/2020 para. 21). Take another basis, or say in freely_given "
-                "why it is free here"
+                "(recital 43; EDPB 05/2020 para. 21). Choose another basis, or state in "
+                "freely_given why it is free here"
             )
         if not consent and self.freely_given is not None:
-            raise ValueError("freely_given goes with 6(1)(a) only")
+            raise ValueError("freely_given belongs to 6(1)(a) only")
         return self
 
 
@@ -141,7 +141,12 @@ class Clauses(Mechanism):
 
 
 class Transfers(Strict):
-    """`home`: region to the region of data_map.yaml whose countries its data may go to freely."""
+    """Where data may go.
+
+    Attributes:
+        home: region to the region of data_map.yaml to whose countries its data may go freely.
+        unknown_region: the region that rows without a known country count as.
+    """
 
     home: dict[str, str]
     unknown_region: str
@@ -190,10 +195,9 @@ class Controller(Strict):
     authority: Text
 
 
-class Governance(Strict):
+class Governance(PolicyFile):
     """The whole of governance.yaml."""
 
-    version: int
     controller: Controller
     sector: Sector
     purposes: dict[str, RegisteredPurpose]
@@ -207,12 +211,16 @@ class Governance(Strict):
     def _sector_allows(self) -> Governance:
         for name, purpose in self.purposes.items():
             if self.sector is Sector.PUBLIC and purpose.basis is LawfulBasis.INTEREST:
-                raise ValueError(f"{name}: a public authority has no 6(1)(f) for its tasks "
-                                 "(Art. 6(1) subpara. 2)")  # fmt: skip
+                raise ValueError(
+                    f"{name}: a public authority has no 6(1)(f) for its tasks "
+                    "(Art. 6(1) subpara. 2)"
+                )
             single = purpose.audience in SINGLE_PEOPLE
             if self.sector is Sector.HEALTH and single and purpose.special is None:
-                raise ValueError(f"{name}: in the health sector, what shows single people needs a "
-                                 "condition of Art. 9(2)")  # fmt: skip
+                raise ValueError(
+                    f"{name}: in the health sector, a purpose that shows single "
+                    "people needs a condition of Art. 9(2)"
+                )
         return self
 
     def purposes_of(self, audience: Audience) -> dict[str, RegisteredPurpose]:

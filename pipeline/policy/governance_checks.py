@@ -1,8 +1,8 @@
-"""What governance.yaml demands of a run: grounds for every audience, documents that are in force,
-and a way for rows to every recipient's country.
+"""What governance.yaml demands of a run: a lawful basis for every audience, documents that are in
+force, and a lawful transfer to every recipient's country.
 
-Everything with a date can expire, and what has expired stops the night. Transfers are judged per
-region of the people and country of the recipient.
+Everything with a date can expire, and an expired document stops the run. Transfers are judged by
+the people's region and the recipient's country.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pipeline.policy.governance import Governance, LawfulBasis
 
 
 def require_lawful_basis(governance: Governance, data_map: DataMap) -> None:
-    """Deny a policy in which an audience has no purpose, or shows sensitive courses without a
-    condition of Art. 9(2), or names a region or an activity that does not exist.
+    """Refuse a policy in which an audience has no purpose or shows sensitive courses without a
+    condition of Art. 9(2), or that names a region that does not exist.
 
     Raises:
         PolicyError: naming the audience, the purpose or the region.
@@ -33,28 +33,34 @@ def require_lawful_basis(governance: Governance, data_map: DataMap) -> None:
         )
         bare = [name for name, one in purposes.items() if sensitive and one.special is None]
         if bare:
-            raise PolicyError(f"governance.yaml: {', '.join(bare)}: shows special-category data "
-                              "without a condition of GDPR Art. 9(2)")  # fmt: skip
+            raise PolicyError(
+                f"governance.yaml: {', '.join(bare)}: special-category data "
+                "needs a condition of GDPR Art. 9(2)"
+            )
         if len({one.basis is LawfulBasis.CONSENT for one in purposes.values()}) > 1:
-            raise PolicyError(f"governance.yaml: {audience.value}: rests on consent for one "
-                              "purpose and not for another; its rows cannot be both")  # fmt: skip
+            raise PolicyError(
+                f"governance.yaml: {audience.value}: one purpose rests on "
+                "consent and another does not; give both the same basis"
+            )
         if not any(audience in one.audiences for one in governance.recipients):
-            raise PolicyError(f"governance.yaml: no recipient holds the audience {audience.value}")
+            raise PolicyError(f"governance.yaml: no recipient has the audience {audience.value}")
     moves = governance.transfers
     named = {*moves.home, *moves.home.values(), moves.unknown_region} | {
         one.origin for one in (*moves.unrestricted, *moves.adequacy, *moves.scc)
     }
-    strange = sorted(named - set(data_map.regions))
-    if strange:
-        raise PolicyError(f"governance.yaml: transfers: not in data_map.yaml: {', '.join(strange)}")
+    unknown = sorted(named - set(data_map.regions))
+    if unknown:
+        raise PolicyError(
+            f"governance.yaml: transfers: regions not in data_map.yaml: {', '.join(unknown)}"
+        )
     homeless = sorted(set(data_map.regions) - set(moves.home))
     if homeless:
-        raise PolicyError(f"governance.yaml: transfers.home lacks {', '.join(homeless)}")
+        raise PolicyError(f"governance.yaml: transfers.home has no entry for {', '.join(homeless)}")
 
 
 @dataclass(frozen=True)
 class Document:
-    """What has a date: in force from the day it was made, and until its last good day."""
+    """A document with a date: in force from `since` to `until`, its last day."""
 
     name: str
     since: dt.date | None
@@ -81,19 +87,25 @@ def documents(governance: Governance) -> Iterator[Document]:
 
 
 def expired(governance: Governance, today: dt.date) -> list[str]:
-    """Documents whose last good day is over, with that day."""
-    return [f"{one.name} ({one.until})" for one in documents(governance)
-            if one.until and one.until < today]  # fmt: skip
+    """Documents whose last day is over, with that day."""
+    return [
+        f"{one.name} ({one.until})"
+        for one in documents(governance)
+        if one.until and one.until < today
+    ]
 
 
 def require_current(governance: Governance, today: dt.date) -> None:
-    """Stop the night on anything that has expired or is not in force yet.
+    """Stop the run on anything that has expired or is not in force yet.
 
     Raises:
         PolicyError: naming every such document and its date.
     """
-    early = [f"{one.name} ({one.since})" for one in documents(governance)
-             if one.since and one.since > today]  # fmt: skip
+    early = [
+        f"{one.name} ({one.since})"
+        for one in documents(governance)
+        if one.since and one.since > today
+    ]
     if late := expired(governance, today):
         raise PolicyError(f"governance.yaml: expired: {', '.join(late)}")
     if early:
@@ -101,7 +113,7 @@ def require_current(governance: Governance, today: dt.date) -> None:
 
 
 def mechanism(governance: Governance, data_map: DataMap, region: str, country: str) -> str | None:
-    """What lets data of a region's people go to a country; None if nothing does."""
+    """The mechanism that allows a transfer of a region's data to a country; None without one."""
     moves = governance.transfers
     if country in data_map.regions[moves.home[region]]:
         return "within the region"
@@ -119,8 +131,8 @@ def mechanism(governance: Governance, data_map: DataMap, region: str, country: s
 def require_flows(
     governance: Governance, data_map: DataMap, audience: Audience, regions: Iterable[str | None]
 ) -> None:
-    """Deny rows of some regions to an audience that has a recipient they may not go to
-    (GDPR Art. 44). Rows of no known region count as those of `unknown_region`.
+    """Refuse to give rows of some regions to an audience with a recipient that they may not be
+    transferred to (GDPR Art. 44). Rows without a region count as those of `unknown_region`.
 
     Raises:
         PolicyError: naming region, audience and recipient.
@@ -134,5 +146,5 @@ def require_flows(
                 raise PolicyError(
                     f"governance.yaml: {audience.value}: nothing lets data of {region} go to "
                     f"{recipient.name} ({recipient.country}); add a mechanism under transfers, or "
-                    "take the recipient off the audience"
+                    "remove the audience from the recipient"
                 )

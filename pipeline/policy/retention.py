@@ -1,8 +1,8 @@
-"""retention_rules.yaml: how long anything may live (GDPR Art. 5(1)(e)), as law for the run.
+"""retention_rules.yaml: how long anything may be kept (GDPR Art. 5(1)(e)).
 
-A record's window comes from its type's rule, lengthened by legal minima and cut by legal maxima
-of its jurisdiction. A published table may hold a record for a shorter time than the store does;
-every other place where data lies has a window of its own.
+A record's window comes from the rule of its type, lengthened by legal minimums and shortened by
+legal maximums of its jurisdiction. A published table may show a record for a shorter time than the
+store keeps it; every other place where data lies has a window of its own.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import datetime as dt
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import Strict, load
+from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.duration import Duration
 
 
@@ -27,8 +28,11 @@ class RecordType(StrEnum):
 
 
 class Clock(StrEnum):
-    """What starts the window. A record that lacks the date is counted from the latest thing
-    known of it instead, and in the end from the delivery that first brought it: never 'for ever'."""
+    """What starts the window.
+
+    A record without that date is counted from its latest known date instead, and without any from
+    the delivery that first brought it: no record is kept for ever.
+    """
 
     COMPLETION = "completion"
     TERMINATION = "termination"
@@ -41,7 +45,7 @@ class Action(StrEnum):
 
 
 class StorageRule(StrEnum):
-    """Everything that is kept and is neither a record nor a published table."""
+    """Everything that is stored and is neither a record nor a published table."""
 
     RAW_DELIVERIES = "raw_deliveries"
     QUARANTINE = "quarantine"
@@ -65,7 +69,7 @@ class Log(StrEnum):
 
 
 class Reviewed(Strict):
-    """What every rule must say: on whose authority, who answers for it, when it is looked at."""
+    """What every rule states: its basis and source, its owner and when it is reviewed next."""
 
     basis: str
     source: str
@@ -76,7 +80,7 @@ class Reviewed(Strict):
     @classmethod
     def _said(cls, text: str) -> str:
         if not text.strip():
-            raise ValueError("basis, source and owner must be said")
+            raise ValueError("basis, source and owner cannot be empty")
         return text
 
 
@@ -98,10 +102,11 @@ class WindowRule(Reviewed):
 
 
 class RecordRule(WindowRule):
-    """One record type's window, what starts it and what is done at its end.
+    """One record type's window, what starts it and what happens at its end.
 
-    `at_the_latest` belongs to the clock `termination` alone, which does not run for people who
-    stay: counted from completion, it ends the record all the same.
+    Attributes:
+        at_the_latest: only for the clock `termination`, which never starts for people who stay: a
+            window from completion that ends the record all the same.
     """
 
     clock: Clock
@@ -111,7 +116,7 @@ class RecordRule(WindowRule):
     @model_validator(mode="after")
     def _ends(self) -> RecordRule:
         if (self.clock is Clock.TERMINATION) != (self.at_the_latest is not None):
-            raise ValueError("at_the_latest goes with the clock termination, and only with it")
+            raise ValueError("at_the_latest is required for the clock termination, and only for it")
         if self.at_the_latest:
             Duration.parse(self.at_the_latest)
         return self
@@ -133,7 +138,7 @@ class Override(Reviewed):
     @model_validator(mode="after")
     def _one(self) -> Override:
         if (self.minimum is None) == (self.maximum is None):
-            raise ValueError("an override has either a minimum or a maximum")
+            raise ValueError("an override needs either a minimum or a maximum")
         return self
 
     @property
@@ -141,14 +146,20 @@ class Override(Reviewed):
         return Duration.parse(self.minimum or self.maximum or "")
 
 
-class RetentionRules(Strict):
-    """The whole file.
+class RetentionRules(PolicyFile):
+    """The whole of retention_rules.yaml.
 
-    `publication_lead`: how long before it is due a record leaves the published tables. `zones`: where a
-    region's calendar days begin; `default` for the rest.
+    Attributes:
+        publication_lead: how long before it is due a record leaves the published tables.
+        zones: region to the time zone of its calendar days; `default` for the rest.
     """
 
-    version: int
+    format: ClassVar[int] = 2
+    renamed: ClassVar[dict[str, str]] = {
+        "ahead": "publication_lead",
+        "keeping": "storage",
+        "storage.raw_drops": "storage.raw_deliveries",
+    }
     publication_lead: str
     zones: dict[str, str]
     records: dict[RecordType, RecordRule]
@@ -162,13 +173,15 @@ class RetentionRules(Strict):
     @model_validator(mode="after")
     def _complete(self) -> RetentionRules:
         for kinds, rules in (
-            (RecordType, self.records), (StorageRule, self.storage), (Log, self.logs),
-        ):  # fmt: skip
+            (RecordType, self.records),
+            (StorageRule, self.storage),
+            (Log, self.logs),
+        ):
             missing = sorted(set(map(str, kinds)) - set(map(str, rules)))
             if missing:
                 raise ValueError(f"no retention rule for {', '.join(missing)}")
         if "default" not in self.zones:
-            raise ValueError("zones must name a default")
+            raise ValueError("zones needs a default")
         for zone in self.zones.values():
             ZoneInfo(zone)
         if len({o.name for o in self.overrides}) < len(self.overrides):
@@ -184,7 +197,7 @@ class RetentionRules(Strict):
                 )
                 if meet and not least.duration.within(most.duration):
                     raise ValueError(
-                        f"{least.name} demands at least {least.minimum} where {most.name} allows "
+                        f"{least.name} demands at least {least.minimum}, but {most.name} allows "
                         f"at most {most.maximum}"
                     )
         return self
@@ -193,11 +206,11 @@ class RetentionRules(Strict):
         return ZoneInfo(self.zones.get(region or "default", self.zones["default"]))
 
     def overrides_of(self, record: RecordType, region: str | None) -> list[Override]:
-        """The legal minima and maxima of a record type in a region."""
+        """The legal minimums and maximums of a record type in a region."""
         return [o for o in self.overrides if region in o.regions and record in o.records]
 
     def reviewed(self) -> dict[str, Reviewed]:
-        """Every rule of the file by the name that errors and plans call it."""
+        """Every rule of the file, by its name in errors and plans."""
         return {
             **{f"records.{name}": rule for name, rule in self.records.items()},
             **{f"overrides.{rule.name}": rule for rule in self.overrides},
@@ -216,8 +229,8 @@ def require_current(rules: RetentionRules, today: dt.date) -> None:
     """Stop the run when a rule is past its review date.
 
     Raises:
-        PolicyError: naming the stale rules.
+        PolicyError: naming these rules.
     """
     stale = [name for name, rule in rules.reviewed().items() if rule.review_by < today]
     if stale:
-        raise PolicyError(f"retention_rules.yaml: past review_by: {', '.join(stale)}")
+        raise PolicyError(f"retention_rules.yaml: past their review_by date: {', '.join(stale)}")

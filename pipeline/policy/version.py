@@ -5,23 +5,28 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput
 
-FILES = ("data_map.yaml", "retention_rules.yaml", "disclosure_rules.yaml", "access_rules.yaml",
-         "governance.yaml")  # fmt: skip
+FILES = (
+    "data_map.yaml",
+    "retention_rules.yaml",
+    "disclosure_rules.yaml",
+    "access_rules.yaml",
+    "governance.yaml",
+)
 
 
 def version(folder: Path) -> str:
     """SHA-256 over the names and bytes of all policy files, hexadecimal.
 
     Raises:
-        PolicyError: a file is missing.
+        BadInput: a file is missing.
     """
-    told = hashlib.sha256()
+    hasher = hashlib.sha256()
     for name in FILES:
         try:
             content = (folder / name).read_bytes()
         except OSError:
-            raise PolicyError(f"{name}: missing") from None
-        told.update(f"{name} {len(content)}\n".encode() + content)
-    return told.hexdigest()
+            raise BadInput(f"{name}: missing") from None
+        hasher.update(f"{name} {len(content)}\n".encode() + content)
+    return hasher.hexdigest()

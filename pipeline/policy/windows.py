@@ -1,9 +1,9 @@
-"""When a record is due: rules and jurisdictions to one instant per record type and region.
+"""When a record is past retention: rules and jurisdictions to one instant per type and region.
 
 A record is due when the last day of its window is over where it belongs, so that it may be erased
 from the next day's first moment and not before. Because a window's end only moves forward with
-its start, "due" is the same as "started before one instant"; SQL compares with that instant, and
-the calendar stays here.
+its start, "due" is the same as "started before one instant". The calendar stays here: SQL joins a
+small table of these instants (cutoffs.sql) and compares with them (due.sql).
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+import duckdb
+
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import Clock, RecordType, RetentionRules
-from pipeline.storage.sql import literal
+from pipeline.storage.relations import subquery, temp_table
+from pipeline.storage.sql import Sql, Value, render
 
 REACH = 150 * 366  # days back that the search looks; longer than the longest window
 
@@ -39,11 +42,11 @@ def kept_until(
     The longest legal minimum lengthens the rule's own window, the shortest legal maximum cuts it.
     """
     last, name = base.ends(day), f"records.{record}"
-    meant = rules.overrides_of(record, region)
-    for least in (o for o in meant if o.minimum):
+    overrides = rules.overrides_of(record, region)
+    for least in (o for o in overrides if o.minimum):
         if least.duration.ends(day) > last:
             last, name = least.duration.ends(day), f"overrides.{least.name}"
-    for most in (o for o in meant if o.maximum):
+    for most in (o for o in overrides if o.maximum):
         if most.duration.ends(day) < last:
             last, name = most.duration.ends(day), f"overrides.{most.name}"
     return last, name
@@ -81,73 +84,115 @@ def record_cutoff(
     """
     zone = rules.zone(region)
     today = now.astimezone(zone).date()
-    meant = rules.overrides_of(record, region)
-    day = min(last_over(d, today) for d in (base, *(o.duration for o in meant if o.minimum)))
-    return _cutoff(zone, max([day, *(last_over(o.duration, today) for o in meant if o.maximum)]))
+    overrides = rules.overrides_of(record, region)
+    minima = [o.duration for o in overrides if o.minimum]
+    maxima = [o.duration for o in overrides if o.maximum]
+    day = min(last_over(duration, today) for duration in (base, *minima))
+    return _cutoff(zone, max([day, *(last_over(duration, today) for duration in maxima)]))
 
 
-# The instants that a record can tell, and the delivery that first brought it where it tells none.
-KNOWN = "coalesce(event_at, started_at, assigned_at)"
-LATEST = "greatest(event_at, started_at, assigned_at)"
+OTHER = "other"  # the region of the cut-offs that hold outside the data map's regions
 
 
-def _before(instant: str, at: Cutoff) -> str:
+@dataclass(frozen=True)
+class Cutoffs:
+    """The cut-offs as a relation of a connection.
+
+    Attributes:
+        relation: columns record_type, region, clock, own_instant, own_day, latest_instant,
+            latest_day, table_instant, table_day.
+        regions: those that have cut-offs of their own; OTHER stands for the rest.
+    """
+
+    relation: Sql
+    regions: tuple[str, ...]
+
+
+def cutoff_rows(
+    rules: RetentionRules, data_map: DataMap, now: dt.datetime, audience: Audience | None = None
+) -> list[tuple[Value, ...]]:
+    """The rows of `Cutoffs.relation`, one per record type and region.
+
+    Args:
+        now: aware.
+        audience: also the window of the audience's published tables.
+    """
+    table = _table_window(rules, data_map, audience)
+    return [
+        _cutoff_row(rules, record, region, now, table)
+        for record in RecordType
+        for region in (*data_map.regions, None)
+    ]
+
+
+def _cutoff_row(
+    rules: RetentionRules,
+    record: RecordType,
+    region: str | None,
+    now: dt.datetime,
+    table: Duration | None,
+) -> tuple[Value, ...]:
+    rule = rules.records[record]
+    own = record_cutoff(rules, record, region, now, rule.duration)
+    latest = (
+        record_cutoff(rules, record, region, now, Duration.parse(rule.at_the_latest))
+        if rule.at_the_latest
+        else None
+    )
+    published = cutoff(rules, region, now, table) if table else None
     return (
-        f"CASE WHEN {KNOWN} IS NOT NULL THEN {instant} < TIMESTAMP '{at.instant}' "
-        f"ELSE first_seen <= DATE '{at.day}' END"
+        record.value,
+        region or OTHER,
+        rule.clock.value,
+        *_limits(own),
+        *_limits(latest),
+        *_limits(published),
     )
 
 
-def _due_one(
-    rules: RetentionRules, record: RecordType, region: str | None, now: dt.datetime,
-    table: Duration | None,
-) -> str:  # fmt: skip
-    rule = rules.records[record]
-    base = rule.duration
-    own = record_cutoff(rules, record, region, now, base)
-    if rule.clock is Clock.COMPLETION:
-        test = _before(KNOWN, own)
-    elif rule.clock is Clock.LAST_ACTIVITY:
-        test = _before(LATEST, own)
-    else:
-        assert rule.at_the_latest is not None  # the rule's model demands it
-        cap = record_cutoff(rules, record, region, now, Duration.parse(rule.at_the_latest))
-        test = (
-            f"CASE WHEN left_on IS NOT NULL THEN left_on <= DATE '{own.day}' "
-            f"WHEN on_roster THEN false ELSE {_before(KNOWN, own)} END "
-            f"OR {_before(KNOWN, cap)}"
+def _limits(at: Cutoff | None) -> tuple[Value, Value]:
+    return (at.instant, at.day) if at else (None, None)
+
+
+def make_cutoffs(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    rules: RetentionRules,
+    data_map: DataMap,
+    now: dt.datetime,
+    audience: Audience | None = None,
+) -> Cutoffs:
+    """Make the temporary table of the cut-offs.
+
+    Args:
+        name: of the table. The others as `cutoff_rows`.
+    """
+    rows = cutoff_rows(rules, data_map, now, audience)
+    query = render("pipeline.policy", "cutoffs.sql", rows=rows)
+    return Cutoffs(temp_table(connection, name, query), tuple(data_map.regions))
+
+
+def with_due(rows: str, cutoffs: Cutoffs, column: str = "due") -> Sql:
+    """Relation: classified rows with the boolean `column`: is the record past its window?"""
+    return subquery(
+        render(
+            "pipeline.policy",
+            "due.sql",
+            rows=Sql(rows),
+            cutoffs=cutoffs.relation,
+            regions=cutoffs.regions,
+            other=OTHER,
+            column=column,
         )
-    if table:
-        test += f" OR {_before(KNOWN, cutoff(rules, region, now, table))}"
-    return f"({test})"
+    )
 
 
 def _table_window(
     rules: RetentionRules, data_map: DataMap, audience: Audience | None
 ) -> Duration | None:
-    """The window of an audience's published tables; they share one (covering.require_covering)."""
+    """The window of an audience's published tables; they share one (require_coverage)."""
     tables = data_map.published.items()
     return next((rules.tables[n].duration for n, s in tables if s.audience is audience), None)
-
-
-def due_sql(
-    rules: RetentionRules, data_map: DataMap, now: dt.datetime, audience: Audience | None = None
-) -> str:
-    """SQL over classified rows: is the record past its window?
-
-    Args:
-        audience: also past the window of the audience's published tables.
-    """
-    table = _table_window(rules, data_map, audience)
-    branches = []
-    for record in RecordType:
-        regions = " ".join(
-            f"WHEN {literal(region)} THEN {_due_one(rules, record, region, now, table)}"
-            for region in data_map.regions
-        )
-        other = _due_one(rules, record, None, now, table)
-        branches.append(f"WHEN {literal(record)} THEN CASE region {regions} ELSE {other} END")
-    return f"CASE record_type {' '.join(branches)} END"
 
 
 def published_until(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
@@ -157,11 +202,14 @@ def published_until(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
 
 
 def latest_due(
-    rules: RetentionRules, data_map: DataMap, now: dt.datetime, record: RecordType,
+    rules: RetentionRules,
+    data_map: DataMap,
+    now: dt.datetime,
+    record: RecordType,
     audience: Audience | None = None,
-) -> dt.datetime | None:  # fmt: skip
+) -> dt.datetime | None:
     """No record of the type that started at this instant (UTC, naive) or later can be due; None
-    where its rule counts from the end of employment, which says nothing of its own dates."""
+    where its rule counts from the end of employment, whatever the record's own dates."""
     rule = rules.records[record]
     if rule.clock is Clock.TERMINATION:
         return None

@@ -1,4 +1,4 @@
-"""The steps of a night between the canonical store and the staged tables, on one context.
+"""The steps of a run between the classified store and the staged tables, on one context.
 
 The assets are these steps with metadata; a preview of another policy takes the same ones.
 """
@@ -15,11 +15,10 @@ from pipeline.compute.exchange import Exchange, exchange
 from pipeline.context import Context
 from pipeline.keys.ring import AudienceKey
 from pipeline.policy.fields import Audience
-from pipeline.policy.windows import due_sql
+from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized import unchanged_months
+from pipeline.pseudonymized.models import PSEUDONYMS, check_against
 from pipeline.pseudonymized.pseudonymize import (
-    REFERENCES,
-    check_against,
     period_names,
     period_sql,
     write_period,
@@ -31,66 +30,95 @@ from pipeline.storage.engine import engine, joined_as_written
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import PARQUET
-from pipeline.storage.sql import identifier
+from pipeline.storage.sql import Sql, identifier
 from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
+
+CUTOFFS = "cutoffs"
 
 
 def pseudonymize(context: Context, audience: Audience) -> AudienceKey:
-    """One audience's references and rows; returns the key that made them.
+    """Make one audience's references and rows; returns the key that made them.
 
     Raises:
-        PolicyError: a column tells more than the data map allows, there is no key, or some rows
+        PolicyError: a column shows more than the data map allows, there is no key, or some rows
             may not go to a recipient.
     """
     layout = context.layout
     check_against(context.data_map, audience)
     key = context.ring.key(audience)
-    due = due_sql(context.rules, context.data_map, run_snapshot.read(layout).until, audience)
+    until = run_snapshot.read(layout).until
     with layout.locked(audience.value), engine(layout.work) as connection:
         require_flows_of(connection, context, audience)
+        cutoffs = make_cutoffs(
+            connection, CUTOFFS, context.rules, context.data_map, until, audience
+        )
+        make_restrictions(connection, context)
         with atomic_build(layout.references(audience), layout.work) as beside:
-            write_references(connection, layout, key, beside)
+            pseudonyms = write_references(connection, layout, key, beside)
         with atomic_build(layout.pseudonymized_for(audience), layout.work) as beside:
-            names = period_names(layout)
-            for name in names:
-                (beside / name).mkdir(parents=True, mode=0o700)
-            make_restrictions(connection, context)
-            periods = {name: relations.classified(layout, name) for name in names}
-            marks = unchanged_months.marks(connection, key, due, periods)
-            same = unchanged_months.keep(layout.pseudonymized_for(audience), marks, beside)
-            anew = {name: rows for name, rows in periods.items() if name not in same}
-            if anew and cluster.address():
-                _periods_apart(connection, layout, audience, due, anew, beside)
-            else:
-                for name, rows in anew.items():
-                    write_period(
-                        connection, rows, audience, due, unchanged_months.file(beside, name)
-                    )
-            unchanged_months.remember(marks, same, beside)
+            _write_months(connection, layout, key, cutoffs, pseudonyms, beside)
     return key
 
 
+def _write_months(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    key: AudienceKey,
+    cutoffs: Cutoffs,
+    pseudonyms: Sql,
+    out: Path,
+) -> None:
+    """Fill the audience's store `out`: unchanged months as they are, the others made anew."""
+    periods = {name: relations.classified(layout, name) for name in period_names(layout)}
+    for name in periods:
+        (out / name).mkdir(parents=True, mode=0o700)
+    marks = unchanged_months.marks(connection, key, cutoffs, periods)
+    same = unchanged_months.keep(layout.pseudonymized_for(key.audience), marks, out)
+    anew = {name: rows for name, rows in periods.items() if name not in same}
+    if anew and cluster.address():
+        _periods_apart(connection, layout, key.audience, cutoffs, pseudonyms, anew, out)
+    else:
+        for name, rows in anew.items():
+            file = unchanged_months.file(out, name)
+            write_period(connection, rows, key.audience, cutoffs, pseudonyms, file)
+    unchanged_months.remember(marks, same, out)
+
+
 def _periods_apart(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, audience: Audience, due: str,
-    periods: dict[str, str], out: Path,
-) -> None:  # fmt: skip
-    """Every period on some worker; none needs another."""
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    audience: Audience,
+    cutoffs: Cutoffs,
+    pseudonyms: Sql,
+    periods: dict[str, Sql],
+    out: Path,
+) -> None:
+    """Make every period on some worker; none needs another."""
     with exchange(layout, f"pseudonymized-{audience.value}") as shared:
-        for table in (REFERENCES, RESTRICTIONS):
-            shared.lend(connection, table)
+        for name, relation in (
+            (PSEUDONYMS, pseudonyms),
+            (RESTRICTIONS, Sql(RESTRICTIONS)),
+            (CUTOFFS, cutoffs.relation),
+        ):
+            shared.put(connection, name, relation)
         for name, rows in periods.items():
-            shared.lend_stored(connection, name, rows)
-        cluster.each(_period_apart, [(shared, audience, due, name, out) for name in periods])
+            shared.put_stored(connection, name, rows)
+        cluster.each(
+            _period_apart, [(shared, audience, cutoffs.regions, name, out) for name in periods]
+        )
         for name in periods:
-            shared.take(connection, _made(name), unchanged_months.file(out, name), PARQUET)
+            shared.download(connection, _made(name), unchanged_months.file(out, name), PARQUET)
 
 
 def _made(period: str) -> str:
     return f"{period}-pseudonymized"
 
 
-def _period_apart(shared: Exchange, audience: Audience, due: str, name: str, out: Path) -> None:
-    with shared.borrowed(REFERENCES, RESTRICTIONS, name) as connection:
-        query = period_sql(identifier(name), audience, due)
+def _period_apart(
+    shared: Exchange, audience: Audience, regions: tuple[str, ...], name: str, out: Path
+) -> None:
+    with shared.open(PSEUDONYMS, RESTRICTIONS, CUTOFFS, name) as connection:
+        cutoffs = Cutoffs(identifier(CUTOFFS), regions)
+        query = period_sql(identifier(name), audience, cutoffs, identifier(PSEUDONYMS))
         with joined_as_written(connection):
-            shared.give(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)
+            shared.upload(connection, _made(name), query, unchanged_months.file(out, name), PARQUET)

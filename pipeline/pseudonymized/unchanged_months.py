@@ -1,7 +1,7 @@
-"""Months of an audience's store that a night need not make again: they were made of the same rows, by
+"""Months of an audience's store that a run need not make again: they were made of the same rows, by
 the same SQL, under the same key.
 
-marks.json beside the months tells of each what it was made of, as a keyed hash, and what came of
+marks.json beside the months has for each what it was made of, as a keyed hash, and what came of
 it, as the hash of its file. A month that an erasure has rewritten since, or that was damaged, is
 made again.
 """
@@ -15,9 +15,12 @@ from pathlib import Path
 import duckdb
 
 from pipeline.keys.ring import AudienceKey
-from pipeline.pseudonymized.pseudonymize import before_sql, period_sql
+from pipeline.policy.windows import Cutoffs
+from pipeline.pseudonymized.models import audience_model
+from pipeline.pseudonymized.pseudonymize import before_sql
 from pipeline.storage.engine import fingerprint
 from pipeline.storage.hashing import file_sha256
+from pipeline.storage.sql import Sql
 
 MARKS = "marks.json"
 
@@ -28,40 +31,48 @@ def file(folder: Path, period: str) -> Path:
 
 
 def marks(
-    connection: duckdb.DuckDBPyConnection, key: AudienceKey, due: str, periods: dict[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    key: AudienceKey,
+    cutoffs: Cutoffs,
+    periods: dict[str, Sql],
 ) -> dict[str, str]:
-    """What each period would be made of now.
+    """What each period would be made of now, as a keyed hash.
 
     Args:
-        due: as `filters`; the connection has the table WITHHELD.
-        periods: the period's name to its classified rows, as SQL.
+        cutoffs: as `eligible`, and so is the connection.
+        periods: the period's name to the relation of its classified rows.
     """
-    how = period_sql("rows", key.audience, "false")
+    how = audience_model(key.audience, "rows")
     found = {}
     for name, rows in periods.items():
-        made_of = fingerprint(connection, before_sql(rows, key.audience, due))
-        found[name] = key.mark(f"{how} {made_of}")
+        made_of = fingerprint(connection, before_sql(rows, key.audience, cutoffs))
+        found[name] = key.keyed_hash(f"{how} {made_of}")
     return found
 
 
 def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]:
     """Let `out` have the files of `folder` whose marks are these; returns their periods, each with
     its mark and its file's hash."""
-    told = folder / MARKS
-    before = json.loads(told.read_text("utf-8")) if told.exists() else {}
-    kept = {}
+    stored = folder / MARKS
+    before = json.loads(stored.read_text("utf-8")) if stored.exists() else {}
+    unchanged = {}
     for name, mark in marks.items():
         path = file(folder, name)
         if path.exists() and before.get(name) == (now := [mark, file_sha256(path)]):
             # Files of the store are replaced, and never written into.
             os.link(path, file(out, name))
-            kept[name] = now
-    return kept
+            unchanged[name] = now
+    return unchanged
 
 
-def remember(marks: dict[str, str], kept: dict[str, list[str]], out: Path) -> None:
-    """Write down what the periods in `out` were made of; `kept`, as `keep` tells it."""
-    told = {
-        name: kept.get(name) or [mark, file_sha256(file(out, name))] for name, mark in marks.items()
+def remember(marks: dict[str, str], unchanged: dict[str, list[str]], out: Path) -> None:
+    """Write down what the periods in `out` were made of.
+
+    Args:
+        unchanged: as `keep` returns it.
+    """
+    stored = {
+        name: unchanged.get(name) or [mark, file_sha256(file(out, name))]
+        for name, mark in marks.items()
     }
-    (out / MARKS).write_text(json.dumps(told, indent=1), "utf-8")
+    (out / MARKS).write_text(json.dumps(stored, indent=1), "utf-8")

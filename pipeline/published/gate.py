@@ -22,9 +22,10 @@ from pipeline.published import documents, exports
 from pipeline.storage.files import atomic_build, atomic_symlink, fsync
 from pipeline.storage.hashing import file_sha256, files_sha256
 from pipeline.storage.layout import Layout
+from pipeline.storage.manifest import MANIFEST as MANIFEST
+from pipeline.storage.manifest import manifest as manifest
 from pipeline.storage.relations import period_files
 
-MANIFEST = "release.json"
 CHANGED = "release gate: {name} is not the file that was released; run the pipeline again"
 TABLES = ("*.duckdb*", "*.parquet*")  # what could hold rows in a staged folder
 
@@ -214,16 +215,3 @@ def replace(layout: Layout, fresh: dict[str, Path]) -> None:
         (beside / MANIFEST).unlink()
         (beside / MANIFEST).write_text(json.dumps(contents, indent=1), "utf-8")
     _switch_to(layout, target)
-
-
-def manifest(layout: Layout) -> dict[str, object]:
-    """What is published now.
-
-    Raises:
-        PolicyError: nothing is published yet.
-    """
-    path = layout.current / MANIFEST
-    if not path.exists():
-        raise PolicyError("nothing is published yet")
-    found: dict[str, object] = json.loads(path.read_text("utf-8"))
-    return found

@@ -13,12 +13,13 @@ import duckdb
 import polars as pl
 
 from pipeline.classified import run_snapshot
-from pipeline.classified.classify import SUPERSEDED
+from pipeline.classified.classify import good_rows
+from pipeline.classified.models import superseded_model
 from pipeline.context import Context
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
-from pipeline.policy.windows import due_sql
-from pipeline.pseudonymized.pseudonymize import filters
+from pipeline.policy.windows import Cutoffs, make_cutoffs
+from pipeline.pseudonymized.models import eligible
 from pipeline.published import PACKAGE, equivalence_classes, publication_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
@@ -29,7 +30,7 @@ from pipeline.storage.relations import classified, pseudonymized, records, rejec
 from pipeline.storage.sql import Sql, identifier, literals, render, same_values
 from pipeline.subjects.restrictions import make_restrictions
 
-# Why records are suppressed, besides by the filters of pipeline/pseudonymized/pseudonymize.py.
+# Why records are suppressed, besides by what pipeline/pseudonymized/eligible.sql withholds.
 NO_DATE = "no date"
 LATE = "arrived after its period was published"
 STILL_OPEN = "period still open"
@@ -104,7 +105,7 @@ def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict
     return {
         "received": count(connection, f"SELECT count(*) FROM {rows}") + lines,
         "quarantined": bad + lines,
-        "superseded": count(connection, SUPERSEDED.format(rows=rows)),
+        "superseded": count(connection, superseded_model(good_rows(layout))),
     }
 
 
@@ -114,12 +115,13 @@ def _suppressed_by_audience(
     """Records that none of an audience's tables gets, by reason."""
     make_restrictions(connection, context)
     until = run_snapshot.read(context.layout).until
+    rules, data_map = context.rules, context.data_map
     suppressed = {
-        audience: _filtered_out(
+        audience: _not_eligible(
             connection,
-            Sql(classified(context.layout)),
+            classified(context.layout),
             audience,
-            due_sql(context.rules, context.data_map, until, audience),
+            make_cutoffs(connection, "cutoffs", rules, data_map, until, audience),
         )
         for audience in Audience
     }
@@ -132,12 +134,11 @@ def _suppressed_by_audience(
     return suppressed
 
 
-def _filtered_out(
-    connection: duckdb.DuckDBPyConnection, rows: Sql, audience: Audience, due: str
+def _not_eligible(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, audience: Audience, cutoffs: Cutoffs
 ) -> dict[str, int]:
-    """Classified rows that the audience does not get, by the first filter that leaves them out."""
-    tests = {reason: Sql(test) for reason, test in filters(audience, due).items()}
-    query = render(PACKAGE, "suppressed_by_filter.sql", rows=rows, filters=tests)
+    """Classified rows that the audience does not get, by the first reason for it."""
+    query = render(PACKAGE, "suppressed_by_reason.sql", rows=eligible(rows, audience, cutoffs))
     return dict(connection.sql(query).fetchall())
 
 

@@ -134,7 +134,7 @@ def _write_encrypted(
         waiting = []
         for path in period_files(layout.pseudonymized_for(spec.audience)):
             name = f"{path.parent.name.removeprefix('period=')}.parquet"
-            origins[name] = encryption.mark(layout, f"{query} {file_sha256(path)}")
+            origins[name] = encryption.keyed_hash(layout, f"{query} {file_sha256(path)}")
             if before.get(name) == origins[name] and gate.unchanged(layout, f"{spec.file}/{name}"):
                 os.link(released / name, out / name)
             else:

@@ -1,4 +1,4 @@
-"""The one way in: a delivery is admitted as a whole, against the data map, or not at all."""
+"""The only way into the store: the data map admits a delivery as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import PolicyError
+from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.registry import READERS
+from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
@@ -33,14 +34,12 @@ from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-CHUNK = 1 << 24
-OVERLAP = 1 << 10  # longer than anything that is looked for
+CHUNK = 1 << 24  # bytes
+OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
 
 
 def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
-    """Matches in a stream of bytes; one on the seam of two chunks may count twice."""
+    """Matches in a stream of bytes; one at the border of two chunks may count twice."""
     hits, tail = 0, b""
     while chunk := stream.read(CHUNK):
         hits += len(pattern.findall(tail + chunk))
@@ -50,7 +49,13 @@ def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """One admitted file: where it can be read, what it is, and what it was when admitted."""
+    """One admitted file.
+
+    Attributes:
+        path: where it can be read.
+        size: bytes.
+        seen: inode, size and time of change when it was admitted.
+    """
 
     path: Path
     source: str
@@ -61,7 +66,7 @@ class DeliveredFile:
 
 
 def described(files: list[DeliveredFile]) -> list[dict[str, object]]:
-    """What may be said of admitted files; their names stay inside."""
+    """What may be recorded of admitted files; a file name could be personal and is left out."""
     return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
 
 
@@ -74,7 +79,7 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     """Region folder and file name of a path inside a delivery.
 
     Raises:
-        PolicyError: a folder that is no region of the data map.
+        PolicyError: the folder is not a region of the data map.
     """
     parts = PurePosixPath(relative).parts
     if len(parts) == 1:
@@ -82,8 +87,8 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     if len(parts) == 2 and parts[0] in data_map.regions:
         return parts[0], parts[1]
     raise PolicyError(
-        f"{printable(parts[-1])}: lies in a folder that is no region of the data map. Nothing was "
-        f"written. Regions are {', '.join(data_map.regions)}."
+        f"{printable(parts[-1])}: its folder is no region of the data map. Nothing was written. "
+        f"Regions are {', '.join(data_map.regions)}."
     )
 
 
@@ -93,13 +98,13 @@ def _folder(layout: Layout, delivery: str) -> tuple[fsspec.AbstractFileSystem, s
 
 
 def is_delivered(layout: Layout, delivery: dt.date) -> bool:
-    """Does the delivery still lie where it was delivered?"""
+    """Is the delivery still in the landing folder?"""
     system, base = _folder(layout, str(delivery))
     return bool(system.isdir(base))
 
 
 def _record(folder: Path) -> Path:
-    """What a drop's folder in the store was read from."""
+    """The file that records what a delivery's folder in the store was read from."""
     return folder / "delivery.json"
 
 
@@ -109,7 +114,7 @@ def is_ingested(layout: Layout, delivery: dt.date) -> bool:
 
 
 def deliveries(layout: Layout) -> list[dt.date]:
-    """Dates of all deliveries that lie in the landing folder."""
+    """Dates of all deliveries in the landing folder."""
     system, base = _folder(layout, "")
     if not system.isdir(base):
         return []
@@ -118,7 +123,7 @@ def deliveries(layout: Layout) -> list[dt.date]:
 
 
 def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
-    """Drops of which some file matches a pattern, as bytes or, for Parquet, in a text column."""
+    """Deliveries with a file that matches a pattern, as bytes or, for Parquet, in a text column."""
     found = []
     compiled = re.compile(pattern.encode())
     for delivery in deliveries(layout):
@@ -141,7 +146,7 @@ def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
 
 
 def remove(layout: Layout, delivery: dt.date) -> None:
-    """Remove a delivered delivery from the landing folder, wherever that is."""
+    """Remove a delivery from the landing folder, wherever that is."""
     system, base = _folder(layout, str(delivery))
     if system.isdir(base):
         system.rm(base, recursive=True)
@@ -151,17 +156,18 @@ def remove(layout: Layout, delivery: dt.date) -> None:
 def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[list[DeliveredFile]]:
     """The files of one delivery, every one claimed by a source and every column listed.
 
-    A remote delivery is copied beside the store for the time of the block. When the block ends well,
-    a local file that changed meanwhile is an error, so that a half-replaced delivery never counts.
+    A remote delivery is copied beside the store during the block. When the block succeeds, a local
+    file that changed meanwhile is an error, so that a half-replaced delivery is never accepted.
 
     Raises:
-        PolicyError: no delivery, a file no source claims, an unlisted column, a changed file.
-        MalformedFile: a file whose header cannot be read.
+        PolicyError: there is no delivery, no source claims a file, a column is not listed, or a
+            file changed.
+        MalformedFile: the header of a file cannot be read.
     """
     system, base = _folder(layout, str(delivery))
     if not system.isdir(base):
-        raise PolicyError(
-            f"no delivery for {delivery}: the landing folder has no folder of that date"
+        raise BadInput(
+            f"there is no delivery for {delivery}: the landing folder has no folder of that date"
         )
     local = isinstance(system, LocalFileSystem)
     copy = layout.work / f"landing-{delivery}"
@@ -182,14 +188,17 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
                 path = copy / relative
                 path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 system.get_file(remote, str(path))
-            data_map.require_listed(source, name, READERS[data_map.sources[source].reader].columns(
-                path))  # fmt: skip
+            data_map.require_listed(
+                source, name, READERS[data_map.sources[source].reader].columns(path)
+            )
             seen = _stamp(path)
             files.append(DeliveredFile(path, source, region, seen[1], file_sha256(path), seen))
         yield files
         for file in files:
             if _stamp(file.path) != file.seen:
-                raise PolicyError(f"{file.path.name}: changed while it was read; run again")
+                raise Unfinished(
+                    f"{file.path.name}: changed while it was read; start the run again"
+                )
     finally:
         shutil.rmtree(copy, ignore_errors=True)
 
@@ -204,16 +213,50 @@ def _batches(files: list[DeliveredFile], data_map: DataMap) -> Iterator[list[Del
             yield from ([file] for file in group)
 
 
+def _read_batch(
+    connection: duckdb.DuckDBPyConnection,
+    data_map: DataMap,
+    delivery: dt.date,
+    batch: list[DeliveredFile],
+    folder: Path,
+    number: int,
+) -> None:
+    """Read files of one source and region into the delivery's folder.
+
+    Raises:
+        MalformedFile: a file cannot be read as a whole.
+    """
+    first = batch[0]
+    spec = data_map.sources[first.source]
+    kind = "roster" if spec.reader == "roster" else "records"
+    out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
+    out.parent.mkdir(exist_ok=True, mode=0o700)
+    context = DeliveryContext(
+        connection, delivery, data_map.earliest_date, first.source, spec, first.region
+    )
+    try:
+        READERS[spec.reader].read([file.path for file in batch], out, context)
+    except duckdb.InvalidInputException:
+        # DuckDB's own message quotes the line.
+        raise MalformedFile(
+            f"{first.path.name}: the file is not consistent (line ends, quotes, encoding, or "
+            "values of two types in one place)"
+        ) from None
+
+
 def ingest(
     layout: Layout, data_map: DataMap, delivery: dt.date, ring: KeyRing | None = None
 ) -> list[dict[str, object]]:
-    """Read one delivery into store/canonical/<date>/, replacing what an earlier run read of it.
+    """Read one delivery into store/canonical/<date>/, replacing what an earlier run wrote.
 
     Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
-    of the delivery are not carried over: a name can itself be personal data.
+    of the delivery are not kept, since a name can itself be personal data.
 
-    People with a tombstone are refused at the door: their rows never become part of the store.
-    A delivery that the store has taken in and retention has removed since needs no reading again.
+    People with a tombstone are refused: their rows never enter the store. A delivery that was
+    ingested, and that retention has removed since, is not read again.
+
+    Returns:
+        Source, bytes and SHA-256 of every file.
 
     Raises:
         PolicyError, MalformedFile: as `admitted`; the store stays as it was.
@@ -227,27 +270,16 @@ def ingest(
         atomic_build(layout.canonical / str(delivery), layout.work) as folder,
         engine(layout.work, zone=data_map.default_zone) as connection,
     ):
+        store_format.create(layout.root)
         folder.mkdir(parents=True, mode=0o700)
         for number, batch in enumerate(_batches(files, data_map)):
-            first = batch[0]
-            spec = data_map.sources[first.source]
-            kind = "roster" if spec.reader == "roster" else "records"
-            out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
-            out.parent.mkdir(exist_ok=True, mode=0o700)
-            context = DeliveryContext(
-                connection, delivery, data_map.earliest_date, first.source, spec, first.region
-            )
-            try:
-                READERS[spec.reader].read([file.path for file in batch], out, context)
-            except duckdb.InvalidInputException:
-                # DuckDB's own words quote the line.
-                raise MalformedFile(
-                    f"{first.path.name}: not written by one rule throughout "
-                    "(line ends, quotes, encoding, or values of two types in one place)"
-                ) from None
+            _read_batch(connection, data_map, delivery, batch, folder, number)
         tombstones.refuse(
-            connection, layout, ring or KeyRing(layout.key_ring), tombstones.hashes(layout),
+            connection,
+            layout,
+            ring or KeyRing(layout.key_ring),
+            tombstones.hashes(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
-        )  # fmt: skip
+        )
         _record(folder).write_text(json.dumps({"files": described(files)}, indent=1), "utf-8")
         return described(files)

@@ -1,10 +1,24 @@
-"""The one place where published tables are read: nothing without a role and a purpose."""
+"""The read service: the one place where published tables are read, and nothing without a role and
+a purpose.
+
+It is also the way to read from a notebook, under the same rules and with the same log:
+
+    from pathlib import Path
+    from pipeline.access.authorize import AccessRequest
+    from pipeline.context import context_from_settings
+    from pipeline.policy.access import Role
+    from pipeline.read.service import read
+
+    context = context_from_settings(Path("data"))
+    request = AccessRequest("lea", Role.ANALYST, "training_quality", "analytics_milestones")
+    frame = read(context, request).frame
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pipeline.access import approval, audit, sign_off, staff
 from pipeline.access.authorize import (
@@ -16,8 +30,8 @@ from pipeline.access.authorize import (
 )
 from pipeline.classified import reference_values
 from pipeline.context import Context
-from pipeline.errors import EngineError, PolicyError
-from pipeline.policy.detect import PATTERNS
+from pipeline.errors import EngineError, PolicyError, Unfinished
+from pipeline.policy.detect import looks_personal
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
 from pipeline.storage.engine import engine
@@ -25,14 +39,33 @@ from pipeline.storage.sql import identifier
 from pipeline.subjects.denylist import grams_sql
 from pipeline.subjects.identity import find, references
 
+if TYPE_CHECKING:
+    import polars as pl
+
+WHOSE = "$whose"  # the pseudonym of each row, for the log; no column of a table is called so
+
 
 @dataclass(frozen=True)
-class Page:
-    """Rows of a published table, and how many there are in all."""
+class ReadResult:
+    """Rows of one published table.
 
-    columns: tuple[str, ...]
-    rows: list[tuple[object, ...]]
+    Attributes:
+        frame: the rows that were asked for, with the granted columns of the data map in their
+            order. Dates are dates, shares are fractions of 1, `median_days` is in days, and
+            pseudonyms (`…_ref`) are texts. Null is a value that was suppressed or generalized.
+        total: how many rows the actor may read, of which `limit` may have left some out.
+    """
+
+    frame: pl.DataFrame
     total: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.frame.columns)
+
+    @property
+    def rows(self) -> list[tuple[object, ...]]:
+        return self.frame.rows()
 
 
 def reference(context: Context, person: str | None, audience: Audience | None) -> str | None:
@@ -44,100 +77,117 @@ def reference(context: Context, person: str | None, audience: Audience | None) -
         return references(connection, context.layout, subject).get(audience)
 
 
-def read(context: Context, ask: AccessRequest, limit: int | None = None) -> Page:
-    """Rows of one published table that open to the asker. The access log has the reading, or the
-    refusal, on disk before anything is returned.
+def read(context: Context, request: AccessRequest, limit: int | None = None) -> ReadResult:
+    """Read the rows of one published table that the actor may read. The access log has the
+    reading, or the refusal, on disk before anything is returned.
+
+    Args:
+        limit: how many rows at most; None for all.
 
     Raises:
-        Refused: with the reason.
+        AccessDenied: with the reason.
         PolicyError: nothing is published, or nobody may read now.
+        EngineError: DuckDB failed.
     """
     try:
-        grant, own_ref = _granted(context, ask, dt.datetime.now(dt.UTC))
+        grant, own_ref = _granted(context, request, dt.datetime.now(dt.UTC))
     except PolicyError as refusal:
         # A note that was refused may be what named somebody.
-        audit.note(context, replace(ask, note=""), pseudonyms(ask.people),
-                    decision=f"refused: {refusal}")  # fmt: skip
+        audit.note(
+            context,
+            replace(request, note=""),
+            pseudonyms(request.people),
+            decision=f"refused: {refusal}",
+        )
         raise
-    spec = context.data_map.published[ask.table]
-    tests = {
-        "manager_ref = $own": grant.own_reports,
-        "learner_ref IN (SELECT unnest($people))": bool(ask.people),
-        f"{identifier(grant.only_null or '')} IS NULL": grant.only_null is not None,
-    }
-    given = {"own": own_ref} if grant.own_reports else {}
-    bound: dict[str, object] = given | ({"people": list(ask.people)} if ask.people else {})
-    tested = " AND ".join(["true", *(test for test, asked in tests.items() if asked)])
+    query, bound = _rows(context, request, grant, own_ref)
+    frame, total = _read(context, request.table, query, bound, limit)
+    refs = {*request.people, *map(str, frame[WHOSE].drop_nulls().unique())}
+    audit.note(context, request, refs, fields=grant.fields, rows=frame.height)
+    return ReadResult(frame.drop(WHOSE), total)
+
+
+def _rows(
+    context: Context, request: AccessRequest, grant: AccessGrant, own_ref: str | None
+) -> tuple[str, dict[str, object]]:
+    """SQL for the granted rows and columns, with whose they are, and the values that it binds."""
+    spec = context.data_map.published[request.table]
+    conditions, bound = ["true"], dict[str, object]()
+    if grant.own_reports:
+        conditions.append("manager_ref = $own")
+        bound["own"] = own_ref
+    if request.people:
+        conditions.append("learner_ref IN (SELECT unnest($people))")
+        bound["people"] = list(request.people)
+    if grant.only_null is not None:
+        conditions.append(f"{identifier(grant.only_null)} IS NULL")
     whose = "learner_ref" if "learner_ref" in spec.columns else "NULL"
-    columns = ", ".join([whose, *map(identifier, grant.fields)])
-    most = "" if limit is None else f" LIMIT {int(limit)}"
-    query = f"FROM released.{identifier(ask.table)} WHERE {tested}"
-    total, rows = _read(
-        context, ask.table, bound, f"SELECT count(*) {query}", f"SELECT {columns} {query}{most}"
-    )
-    refs = {*ask.people, *(str(row[0]) for row in rows if row[0] is not None)}
-    audit.note(context, ask, refs, fields=grant.fields, rows=len(rows))
-    return Page(grant.fields, [row[1:] for row in rows], total)
+    columns = ", ".join([f"{whose} AS {identifier(WHOSE)}", *map(identifier, grant.fields)])
+    table = f"released.{identifier(request.table)}"
+    return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}", bound
 
 
 def _read(
-    context: Context, table: str, bound: dict[str, object], number: str, rows: str
-) -> tuple[int, list[tuple[Any, ...]]]:
-    """The answers to two queries, of one and the same release: if that goes while it is read, the
-    next one is asked."""
+    context: Context, table: str, query: str, bound: dict[str, object], limit: int | None
+) -> tuple[pl.DataFrame, int]:
+    """A query's first rows and the number of all of them, of one and the same release: if that
+    goes while it is read, the next one is asked."""
+    most = "" if limit is None else f" LIMIT {int(limit)}"
     while True:
         release = context.layout.current.resolve()
         try:
             with opened(context, release, table) as connection:
-                ((total,),) = connection.execute(number, bound).fetchall()
-                return int(total), connection.execute(rows, bound).fetchall()
+                counted = connection.execute(f"SELECT count(*) FROM ({query})", bound)
+                ((total,),) = counted.fetchall()
+                return connection.sql(query + most, params=bound).pl(), int(total)
         except EngineError:
             if context.layout.current.resolve() == release:
                 raise
 
 
 def _granted(
-    context: Context, ask: AccessRequest, now: dt.datetime
+    context: Context, request: AccessRequest, now: dt.datetime
 ) -> tuple[AccessGrant, str | None]:
-    """What opens, and the asker's own pseudonym; a sign-off is used up by this."""
-    spec = context.data_map.published.get(ask.table)
+    """What the actor may read, and the actor's own pseudonym; a sign-off is used up by this."""
+    spec = context.data_map.published.get(request.table)
     members = staff.everyone(context.layout)
-    member = members.get(ask.actor)
-    signer = members.get(ask.sign_off.leave.signer) if ask.sign_off else None
-    # Whose records are the actor's own matters where single people open.
+    member = members.get(request.actor)
+    signer = members.get(request.sign_off.authorization.signer) if request.sign_off else None
+    # Whose records are the actor's own matters where single people can be read.
     single = {*context.access.own_reports, *context.access.detail}
     audience = spec.audience if spec and spec.audience in single else None
     own_ref = reference(context, member.person if member else None, audience)
     signer_ref = reference(context, signer.person if signer else None, audience)
     approval.require_open(context.layout, context.access, context.version)
-    grant = authorize(context, ask, member, own_ref, signer, signer_ref, now)
-    require_plain_note(context, ask.note)
+    grant = authorize(context, request, member, own_ref, signer, signer_ref, now)
+    require_plain_note(context, request.note)
     if spec is None or not (context.layout.current / spec.file).exists():
-        raise PolicyError("nothing is published yet")
-    if grant.spends is not None:
-        sign_off.redeem(context.layout, grant.spends.leave, now)
+        raise Unfinished("nothing is published yet")
+    if grant.redeems is not None:
+        sign_off.redeem(context.layout, grant.redeems.authorization, now)
     return grant, own_ref
 
 
 def require_plain_note(context: Context, note: str) -> None:
-    """Refuse a note that names somebody: the log must not become a second place of raw values.
+    """Refuse a note that identifies somebody: the log must not become a second place of raw
+    values.
 
     Raises:
-        Refused: without what was found.
+        AccessDenied: without what was found.
     """
     if not note:
         return
-    pattern = "|".join(f"(?:{one})" for one in PATTERNS.values())
     with engine(context.layout.work) as connection:
-        (found,) = connection.execute(
-            "SELECT regexp_matches($note, $pattern)", {"note": note, "pattern": pattern}
-        ).fetchall()[0]
+        ((found,),) = connection.execute(
+            f"SELECT {looks_personal('$note')}", {"note": note}
+        ).fetchall()
         if not found and context.layout.reference_values.exists():
             reference_values.attach(connection, context.layout)
             connection.execute("CREATE TEMP TABLE given (text VARCHAR)")
             connection.execute("INSERT INTO given VALUES ($note)", {"note": note})
             ((found,),) = connection.sql(
-                f"SELECT count(*) > 0 FROM ({grams_sql('given')}) JOIN reference.denylist ON gram = entry"
+                f"SELECT count(*) > 0 FROM ({grams_sql('given')}) "
+                "JOIN reference.denylist ON gram = entry"
             ).fetchall()
     if found:
-        raise AccessDenied("the note names or numbers a person; refer to a case instead")
+        raise AccessDenied("the note identifies a person; refer to a case instead")

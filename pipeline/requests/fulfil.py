@@ -1,4 +1,4 @@
-"""Carrying requests out, on the machinery of deletion."""
+"""Fulfilling requests of data subjects, with the machinery of deletion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 
 from pipeline.classified import population
-from pipeline.classified.classify import PERIOD, RECORD_KEY, current_sql, make_views
+from pipeline.classified.classify import good_rows
+from pipeline.classified.models import PERIOD, RECORD_KEY, current_model
 from pipeline.context import Context
 from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.fields import Audience
@@ -27,31 +28,31 @@ from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
 
-# HR's and legal's own use rests on legal obligation and legal claims, which an objection under
+# What HR and legal use rests on legal obligation and legal claims, which an objection under
 # Art. 21(1) does not end.
 OBJECTABLE = (Audience.COACHING, Audience.MANAGER, Audience.ANALYTICS)
 CORRECTABLE = ("status", "score", "attempts", "event_at", "started_at", "assigned_at", "due_at")
-WINS = 1000  # above any status's rank
+WINS = 1000  # above the rank of any status
 
 
 def fulfil(
     context: Context, name: str, now: dt.datetime, runs: RunStorage | None = None
 ) -> Request:
-    """Do what a request asks; a killed one is carried on by calling this again.
+    """Fulfil a request; after a crash, calling this again continues.
 
     Raises:
-        PolicyError: identity not verified, already closed, or unfit details.
+        PolicyError: the identity is not verified, the request is closed, or its details are wrong.
         ErasureError: the erasure is not complete; the request stays open.
     """
     layout = context.layout
     request = request_register.read(layout, name)
     if request.verified_by is None:
-        raise PolicyError(f"request {name}: the sender's identity is not verified")
+        raise PolicyError(f"request {name}: the sender's identity is not verified yet")
     request = request_register.move(layout, request, State.RUNNING, "started")
     if request.kind is Kind.ERASURE:
         return _erase(context, request, now, runs)
     if request.identifier is None:
-        raise PolicyError(f"request {name}: the person was erased")
+        raise PolicyError(f"request {name}: the person has been erased")
     with engine(layout.work) as connection:
         subject = find(connection, layout, request.identifier)
         if request.kind is Kind.ACCESS:
@@ -62,17 +63,16 @@ def fulfil(
         else:
             restricted = request.kind is Kind.RESTRICTION
             kind = restrictions.RESTRICTED if restricted else restrictions.OBJECTED
-            purposes = tuple(Audience) if restricted else _objected(request)
-            restrictions.restrict(layout, subject.person, purposes, kind)
+            audiences = tuple(Audience) if restricted else _objected(request)
+            restrictions.restrict(layout, subject.person, audiences, kind)
             refresh(connection, context, subject, now)
-            note = f"{kind}: {', '.join(purposes)}"
+            note = f"{kind}: {', '.join(audiences)}"
     return request_register.move(layout, request, State.DONE, note)
 
 
 def _erase(
-    context: Context, request: Request, now: dt.datetime,
-    runs: RunStorage | None,
-) -> Request:  # fmt: skip
+    context: Context, request: Request, now: dt.datetime, runs: RunStorage | None
+) -> Request:
     layout = context.layout
     try:
         receipt = job.erase_person(context, request.identifier, request.name, now, runs)
@@ -82,21 +82,26 @@ def _erase(
         )
         raise
     return request_register.move(
-        layout, request, State.DONE, "erased", receipt=receipt["receipt"], identifier=None,
+        layout,
+        request,
+        State.DONE,
+        "erased",
+        receipt=receipt["receipt"],
+        identifier=None,
         details={},
-    )  # fmt: skip
+    )
 
 
 def _objected(request: Request) -> tuple[Audience, ...]:
     named = request.details.get("purposes") or [p.value for p in OBJECTABLE]
-    purposes = tuple(Audience(one) for one in named)
-    if not set(purposes) <= set(OBJECTABLE):
-        raise PolicyError("an objection cannot end what HR and legal are obliged to keep")
-    return purposes
+    audiences = tuple(Audience(one) for one in named)
+    if not set(audiences) <= set(OBJECTABLE):
+        raise PolicyError("an objection does not cover what HR and legal are obliged to keep")
+    return audiences
 
 
 def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None:
-    """End a person's restriction or objection; their rows are used again at once."""
+    """Lift a person's restriction or objection; their rows are used again at once."""
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
         restrictions.release(context.layout, subject.person, kind)
@@ -106,15 +111,15 @@ def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None
 def consent(
     context: Context, identifier: str, purpose: str, now: dt.datetime, *, given: bool
 ) -> None:
-    """Take down that a person consents to a registered purpose, or withdraws it (GDPR Art. 7);
-    it holds at once.
+    """Record that a person consents to a registered purpose, or withdraws the consent (GDPR
+    Art. 7); it takes effect at once.
 
     Raises:
         PolicyError: the purpose does not rest on consent.
     """
     registered = context.governance.purposes.get(purpose)
     if registered is None or registered.basis is not LawfulBasis.CONSENT:
-        raise PolicyError("the register has no such purpose that rests on consent")
+        raise PolicyError("there is no purpose of that name that rests on consent")
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
         change = restrictions.consent if given else restrictions.withdraw
@@ -125,7 +130,7 @@ def consent(
 def refresh(
     connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject, now: dt.datetime
 ) -> None:
-    """Make the person's months again and publish, so that a limit on use holds from now on."""
+    """Rebuild and publish the person's months, so that a limit on use takes effect at once."""
     layout = context.layout
     with layout.locked():
         months = rebuild.months(
@@ -144,30 +149,33 @@ def _corrected(details: dict[str, Any]) -> dict[str, Any]:
     """The fields to correct.
 
     Raises:
-        PolicyError: none, an unknown one, or a status outside the vocabulary.
+        PolicyError: there are none, one is unknown, or a value is not allowed.
     """
     fields = {k: v for k, v in details.items() if k in CORRECTABLE}
     unknown = set(details) - set(CORRECTABLE) - {"course_code", "record_type", "occurrence"}
     if not fields or unknown or "course_code" not in details:
         raise PolicyError(
-            f"a rectification names course_code and at least one of {', '.join(CORRECTABLE)}"
+            f"a rectification needs course_code and at least one of {', '.join(CORRECTABLE)}"
         )
     if "status" in fields and fields["status"] not in STATUSES:
-        raise PolicyError(f"status: not one of {', '.join(STATUSES)}")
+        raise PolicyError(f"status must be one of {', '.join(STATUSES)}")
     if "score" in fields and not 0 <= float(fields["score"]) <= 100:
-        raise PolicyError("score: outside 0 to 100")
+        raise PolicyError("score must be from 0 to 100")
     return fields
 
 
 def _rectify(
-    connection: duckdb.DuckDBPyConnection, context: Context, request: Request, subject: Subject,
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    request: Request,
+    subject: Subject,
     now: dt.datetime,
-) -> str:  # fmt: skip
+) -> str:
     """Put a corrected revision in the store and erase the wrong ones (GDPR Art. 16)."""
     layout, details = context.layout, request.details
     fields = _corrected(details)
     with layout.locked():
-        make_views(connection, layout, context.data_map)
+        rows = good_rows(layout)
         named = ("course_code", "record_type", "occurrence")
         scope = {name: details[name] for name in named if name in details}
         test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
@@ -176,11 +184,11 @@ def _rectify(
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(CANONICAL)} "
-            f"FROM ({current_sql()}) WHERE {subject.is_learner()} AND {test}"
+            f"FROM ({current_model(rows, rows)}) WHERE {subject.is_learner()} AND {test}"
         )
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
-            raise PolicyError(f"rectification: {found} records match; one must")
+            raise PolicyError(f"a rectification must match one record; this one matches {found}")
         path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
         with atomic_build(path, layout.work) as beside:
             connection.execute(
@@ -191,7 +199,9 @@ def _rectify(
         population.forget(layout)
         for old in relations.files(layout, "records"):
             if old != path:
-                apply_edit(connection, layout, FileEdit(
-                    old, f"{RECORD_KEY} IN (SELECT {RECORD_KEY} FROM wrong)"
-                ))  # fmt: skip
-    return f"corrected {', '.join(fields)}; published by the next night"
+                apply_edit(
+                    connection,
+                    layout,
+                    FileEdit(old, f"{RECORD_KEY} IN (SELECT {RECORD_KEY} FROM wrong)"),
+                )
+    return f"corrected {', '.join(fields)}; the next run publishes it"

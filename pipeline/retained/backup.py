@@ -18,6 +18,7 @@ from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.retained.journal import fresh_name
+from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build
@@ -39,6 +40,7 @@ def make(context: Context, now: dt.datetime) -> Path:
         target = layout.backups / fresh_name(now)
         with atomic_build(target, layout.work) as beside:
             copy = Layout(beside)
+            store_format.create(copy.root)
             copy.vault.mkdir(parents=True, mode=0o700)
             if layout.canonical.exists():
                 shutil.copytree(layout.canonical, copy.canonical)
@@ -64,11 +66,12 @@ def restore(context: Context, source: Path) -> int:
         Rows that the replay removed.
 
     Raises:
-        PolicyError: there is no backup in the folder.
+        PolicyError: there is no backup in the folder, or one of another format.
     """
     layout, old = context.layout, Layout(source, key_file=context.layout.storage_key)
     if not old.canonical.exists():
         raise PolicyError("restore: there is no backup in this folder")
+    store_format.require_backup(old.root)
     with layout.locked():
         run_snapshot.outdate(layout)
         population.forget(layout)

@@ -8,17 +8,17 @@ weeks, and only people know which.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterator
 
 from pipeline.access.log import AccessLog
 from pipeline.classified import run_snapshot
 from pipeline.errors import PolicyError
 from pipeline.retained import receipts
+from pipeline.settings import settings, variable
 from pipeline.storage.layout import Layout
 
 BACK, AHEAD = dt.timedelta(days=1), dt.timedelta(days=35)
-CONFIRMED = "MILESTONES_CLOCK_IS_RIGHT"
+CONFIRMED = variable("clock_is_right")
 
 
 def _seen(layout: Layout) -> Iterator[dt.date]:
@@ -39,7 +39,7 @@ def require_sane(layout: Layout, now: dt.datetime) -> None:
     """
     today = now.astimezone(dt.UTC).date()
     last = max(_seen(layout), default=None)
-    if last is None or os.environ.get(CONFIRMED) == today.isoformat():
+    if last is None or settings().clock_is_right == today:
         return
     if today < last - BACK:
         raise PolicyError(

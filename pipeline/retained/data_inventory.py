@@ -49,6 +49,13 @@ class InventoryEntry:
 
 INVENTORY = (
     InventoryEntry(
+        "format",
+        ("format.json",),
+        "the number of this data folder's format",
+        RECORDS,
+        "stored as long as the folder; it names nobody",
+    ),
+    InventoryEntry(
         "raw deliveries",
         ("landing/*",),
         "files as the sources delivered them",

@@ -14,11 +14,18 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.classified.classify import PERIOD, RECORD_KEY
+from pipeline.classified.models import PERIOD, RECORD_KEY
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, RetentionRules, StorageRule
-from pipeline.policy.windows import cutoff, due_sql, kept_until, latest_due, record_cutoff
+from pipeline.policy.windows import (
+    cutoff,
+    kept_until,
+    latest_due,
+    make_cutoffs,
+    record_cutoff,
+    with_due,
+)
 from pipeline.raw import deliveries
 from pipeline.storage import relations
 from pipeline.storage.file_edit import FileEdit
@@ -98,12 +105,13 @@ def select_past_retention(
     connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
 ) -> Sql:
     """The records past retention, held or not; a temporary table as `list_records` makes it."""
-    due = due_sql(context.rules, context.data_map, now)
+    cutoffs = make_cutoffs(connection, "cutoffs", context.rules, context.data_map, now)
     # Type by type: a month without a type is skipped by the statistics in its file.
     rows = " UNION ALL ".join(
-        f"FROM {parquet(months_past_retention(context, now, record), CLASSIFIED)} "
-        f"WHERE record_type = {literal(record)} AND {due}"
+        f"FROM {with_due(parquet(months, CLASSIFIED), cutoffs)} "
+        f"WHERE record_type = {literal(record)} AND due"
         for record in RecordType
+        for months in [months_past_retention(context, now, record)]
     )
     return list_records(connection, f"({rows})", legal_holds.held_sql(context.layout))
 

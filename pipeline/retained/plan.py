@@ -10,7 +10,7 @@ import duckdb
 
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.retention import RetentionRules, StorageRule
 from pipeline.retained import housekeeping, past_retention
 from pipeline.retained.past_retention import PlanItem
@@ -41,10 +41,10 @@ def require_index(layout: Layout) -> None:
     """The classified store is the index of what to erase, so it must know every delivery.
 
     Raises:
-        PolicyError: no run has classified the store as it is now.
+        Unfinished: no run has classified the store as it is now.
     """
     if run_snapshot.read(layout).deliveries != run_snapshot.deliveries(layout):
-        raise PolicyError(
+        raise Unfinished(
             "retention: some deliveries in the store are not classified yet; run the pipeline first"
         )
 

@@ -12,19 +12,24 @@ import re
 import shutil
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import duckdb
 
-from expectations import boundaries
+from expectations.published import validate_and_seal
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.reference_values import write
 from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
-from pipeline.policy.windows import due_sql, published_until
+from pipeline.policy.windows import Cutoffs, make_cutoffs, published_until, with_due
 from pipeline.pseudonymized import unchanged_months
-from pipeline.pseudonymized.pseudonymize import filters, load_references, write_period
+from pipeline.pseudonymized.pseudonymize import (
+    eligible_rows,
+    load_references,
+    write_period,
+)
 from pipeline.published import gate, publication_history, risk, risk_report
 from pipeline.published.reconciliation import (
     published_rows,
@@ -80,16 +85,22 @@ def _expired(
     """Months with a row that could be published at `then`, and cannot any more at `until`."""
     if then == until:
         return set()
-    before = due_sql(context.rules, context.data_map, then, audience)
-    after = due_sql(context.rules, context.data_map, until, audience)
+    rules, data_map = context.rules, context.data_map
+    before = make_cutoffs(connection, "cutoffs_before", rules, data_map, then, audience)
+    after = make_cutoffs(connection, "cutoffs_after", rules, data_map, until, audience)
+
+    def both(path: Path) -> str:
+        was = with_due(relations.parquet([path], CLASSIFIED), before, "was_due")
+        return with_due(was, after, "is_due")
+
     return {
         path.parent.name
         for record in RecordType
         for path in months_past_retention(context, until, record, audience)
         if count(
             connection,
-            f"SELECT count(*) FROM {relations.parquet([path], CLASSIFIED)} "
-            f"WHERE record_type = {literal(record)} AND ({after}) AND NOT ({before})",
+            f"SELECT count(*) FROM {both(path)} "
+            f"WHERE record_type = {literal(record)} AND is_due AND NOT was_due",
         )
     }
 
@@ -98,14 +109,16 @@ def _rebuild_month(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     audience: Audience,
-    due: str,
+    cutoffs: Cutoffs,
+    pseudonyms: Sql,
     period: str,
     journal: Journal,
 ) -> bool:
     """Rebuild one month of one audience; true if that changed it.
 
     Args:
-        due: SQL test of a classified row: is it past retention?
+        cutoffs: which records may be published.
+        pseudonyms: the audience's, as `load_references` returns them.
 
     Raises:
         ErasureError: the rebuilt month is not what is left of it.
@@ -113,9 +126,9 @@ def _rebuild_month(
     classified = relations.classified(layout, period)
     path = unchanged_months.file(layout.pseudonymized_for(audience), period)
     fresh = fresh_path(layout, path)
-    write_period(connection, classified, audience, due, fresh)
-    passing = " AND ".join(filters(audience, due).values())
-    expected = count(connection, f"SELECT count(*) FROM {classified} WHERE {passing}")
+    write_period(connection, classified, audience, cutoffs, pseudonyms, fresh)
+    eligible = eligible_rows(classified, audience, cutoffs)
+    expected = count(connection, f"SELECT count(*) FROM {eligible}")
     rows = count(connection, f"SELECT count(*) FROM {literal(fresh)}")
     if rows != expected:
         raise ErasureError(
@@ -152,11 +165,13 @@ def rebuild_pseudonymized(
         if not layout.references(audience).exists():
             # There has been no run so far: nothing is pseudonymized.
             continue
-        due = due_sql(context.rules, context.data_map, until, audience)
-        load_references(connection, layout, audience)
+        cutoffs = make_cutoffs(
+            connection, "cutoffs", context.rules, context.data_map, until, audience
+        )
+        pseudonyms = load_references(connection, layout, audience)
         expired = _expired(connection, context, audience, made.until, until)
         for period in sorted(months | expired):
-            _rebuild_month(connection, layout, audience, due, period, journal)
+            _rebuild_month(connection, layout, audience, cutoffs, pseudonyms, period, journal)
     fresh = layout.work / "run_snapshot.fresh"
     fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
     swap(fresh, layout.classified / run_snapshot.NAME)
@@ -164,8 +179,8 @@ def rebuild_pseudonymized(
 
 def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Remove the vault's entries of people whom no classified row names any more."""
-    population.load(connection, layout)
-    unnamed = f"ANTI JOIN {population.PEOPLE} USING (person)"
+    people = population.load(connection, layout).people
+    unnamed = f"ANTI JOIN {people} USING (person)"
     for audience in Audience:
         path = layout.references(audience)
         if not path.exists():
@@ -173,7 +188,7 @@ def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> 
         rows = encryption.rows(connection, layout, path)
         if count(connection, f"SELECT count(*) FROM {rows} {unnamed}"):
             fresh = fresh_path(layout, path)
-            living = f"FROM {rows} SEMI JOIN {population.PEOPLE} USING (person) ORDER BY ref"
+            living = f"FROM {rows} SEMI JOIN {people} USING (person) ORDER BY ref"
             encryption.write_table(connection, layout, living, fresh)
             swap(fresh, path)
 
@@ -212,7 +227,7 @@ def publish_survivors(
         failed = [
             table
             for table, spec in data_map.published.items()
-            if spec.audience in changed and not boundaries.sealed(context, partition, table).passed
+            if spec.audience in changed and not validate_and_seal(context, partition, table).passed
         ]
         if failed:
             raise ErasureError(f"checks failed on the remaining records of {', '.join(failed)}")

@@ -7,7 +7,7 @@ from collections import Counter
 
 import duckdb
 
-from pipeline.classified.classify import RECORD_KEY
+from pipeline.classified.models import RECORD_KEY
 from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.published import gate

@@ -1,4 +1,4 @@
-"""Encryption at rest: the identity vault and the HR/legal detail are never plain on the disk.
+"""Encryption at rest: the identity vault and the HR/legal detail are never unencrypted on disk.
 
 Tables are encrypted Parquet (pipeline/storage/encrypted_parquet.py). Small texts are AES-256-GCM
 over the whole file, bound to its name.
@@ -6,7 +6,7 @@ over the whole file, bound to its name.
 The key comes from one of these, and never from the data:
     MILESTONES_STORAGE_KEY        256 bits in hexadecimal
     MILESTONES_STORAGE_KEY_FILE   a file with the same, mode 0600; default <home>/vault/storage.key,
-                                  made by the first night
+                                  created by the first run
     MILESTONES_STORAGE_KEY_VAULT  mount/path#field of a KV store, version 2, in HashiCorp Vault, at
                                   VAULT_ADDR with VAULT_TOKEN
 """
@@ -27,44 +27,44 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline.errors import PolicyError
+from pipeline.settings import settings
 from pipeline.storage import encrypted_parquet
 from pipeline.storage.encrypted_parquet import KEY_BYTES
 from pipeline.storage.files import create_exclusively, replace_bytes
 from pipeline.storage.layout import Layout
 
-SETTINGS = tuple(f"MILESTONES_STORAGE_KEY{kind}" for kind in ("", "_VAULT", "_FILE"))
 NONCE_BYTES = 12
 TEXT = ".enc"
-ENCRYPTED_PARQUET = b"PARE"  # how such a file ends; a plain one ends in PAR1
+ENCRYPTED_PARQUET = b"PARE"  # the end of such a file; an unencrypted one ends in PAR1
 
 
 @dataclass(frozen=True, repr=False)
 class StorageKey:
-    """256 bits that everything encrypted is under; it never prints itself."""
+    """The 256 bits that everything is encrypted under; it never prints itself."""
 
     secret: bytes
 
     @classmethod
-    def read(cls, told: str) -> StorageKey:
-        """The key that a text gives.
+    def read(cls, text: str) -> StorageKey:
+        """The key from its hexadecimal text.
 
         Raises:
-            PolicyError: it is no 256 bits in hexadecimal.
+            PolicyError: the text is not 256 bits in hexadecimal.
         """
         try:
-            secret = bytes.fromhex(told.strip())
+            secret = bytes.fromhex(text.strip())
         except ValueError:
-            raise PolicyError("storage key: not readable as hexadecimal") from None
+            raise PolicyError("storage key: it is not hexadecimal") from None
         if len(secret) != KEY_BYTES:
-            raise PolicyError("storage key: not of 256 bits")
+            raise PolicyError("storage key: it does not have 256 bits")
         return cls(secret)
 
     @classmethod
     def in_file(cls, path: Path) -> StorageKey:
-        """The key in a file.
+        """The key from a file.
 
         Raises:
-            PolicyError: as `read`; or the file cannot be read, or others may read it.
+            PolicyError: as `read`; the file cannot be read, or other users may read it.
         """
         return cls.read(_from_file(path))
 
@@ -78,7 +78,7 @@ class StorageKey:
         return nonce + AESGCM(self.derived("texts")).encrypt(nonce, text.encode(), name.encode())
 
     def unseal(self, name: str, sealed: bytes) -> str:
-        """What `seal` was given.
+        """The text that was sealed.
 
         Raises:
             PolicyError: it was changed, or is under another key.
@@ -87,17 +87,20 @@ class StorageKey:
         try:
             return key.decrypt(nonce, sealed[NONCE_BYTES:], name.encode()).decode()
         except (InvalidTag, ValueError):
-            # ValueError: shorter than a nonce.
-            raise PolicyError("vault: a file is not as it was written under this key") from None
+            # ValueError: it is shorter than a nonce.
+            raise PolicyError(
+                "vault: a file was changed, or was encrypted with another key"
+            ) from None
 
     def rows(self, connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-        """SQL: the relation of an encrypted table, from now on known to the connection.
+        """SQL: the relation of an encrypted table, which this registers with the connection.
 
         Args:
             path: its file, or a folder of files that are one table.
 
         Raises:
-            EngineError: it is not there, not encrypted, was changed, or is under another key.
+            EngineError: it does not exist, is not encrypted, was changed, or is under another
+                key.
         """
         return encrypted_parquet.read(connection, self.derived("tables"), str(path))
 
@@ -110,17 +113,17 @@ class StorageKey:
 
 def _from_file(path: Path) -> str:
     try:
-        mode, told = path.stat().st_mode, path.read_text("ascii")
+        mode, text = path.stat().st_mode, path.read_text("ascii")
     except (OSError, UnicodeDecodeError):
         raise PolicyError("storage key: the file cannot be read") from None
     if mode & 0o077:
         raise PolicyError("storage key: other users may read the file; set its mode to 0600")
-    return told
+    return text
 
 
 @lru_cache(maxsize=1)
 def _from_vault(place: str) -> str:
-    # Only who keeps the key there needs the client.
+    # Only installations that keep the key there need the client.
     import hvac
 
     where, _, field = place.partition("#")
@@ -131,21 +134,25 @@ def _from_vault(place: str) -> str:
         )
         return str(found["data"]["data"][field])
     except (hvac.exceptions.VaultError, OSError, KeyError) as error:
-        raise PolicyError(f"storage key: not in the Vault ({type(error).__name__})") from None
+        raise PolicyError(
+            f"storage key: HashiCorp Vault did not return it ({type(error).__name__})"
+        ) from None
 
 
-def _told(layout: Layout) -> str:
-    if told := os.environ.get("MILESTONES_STORAGE_KEY"):
-        return told
-    if place := os.environ.get("MILESTONES_STORAGE_KEY_VAULT"):
-        return _from_vault(place)
-    named = os.environ.get("MILESTONES_STORAGE_KEY_FILE")
-    path = Path(named) if named else layout.storage_key
+def _configured(layout: Layout) -> str:
+    given = settings()
+    if given.storage_key is not None:
+        return given.storage_key.get_secret_value()
+    if given.storage_key_vault is not None:
+        return _from_vault(given.storage_key_vault)
+    path = given.storage_key_file or layout.storage_key
     if not path.exists():
         in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
-        # Somebody else can have made the key meanwhile, and used it.
+        # Another process can have created and used the key meanwhile.
         if in_use and not path.exists():
-            raise PolicyError("storage key: missing, though the vault is encrypted; restore it")
+            raise PolicyError(
+                "storage key: it is missing, but the vault is encrypted with it; restore it"
+            )
         create_exclusively(path, secrets.token_hex(KEY_BYTES))
     return _from_file(path)
 
@@ -154,28 +161,29 @@ def key(layout: Layout) -> StorageKey:
     """The key in use.
 
     Raises:
-        PolicyError: there is none, others may read it, or it is no 256 bits.
+        PolicyError: there is none, other users may read it, or it does not have 256 bits.
     """
-    return StorageKey.read(_told(layout))
+    return StorageKey.read(_configured(layout))
 
 
 def given_elsewhere() -> bool:
-    """Does the environment name the key, or where it lies? Otherwise the data folder keeps it."""
-    return any(os.environ.get(name) for name in SETTINGS)
+    """Does the environment give the key or its place? Otherwise it is in the data folder."""
+    given = settings()
+    return any((given.storage_key, given.storage_key_vault, given.storage_key_file))
 
 
 def keep(layout: Layout, other: StorageKey) -> None:
-    """Let the data folder keep another key from now on."""
+    """Replace the key in the data folder."""
     replace_bytes(layout.storage_key, other.secret.hex().encode())
 
 
-def mark(layout: Layout, text: str) -> str:
-    """A keyed hash of a text: alike for the same text under the same key."""
+def keyed_hash(layout: Layout, text: str) -> str:
+    """A keyed hash of a text (HMAC-SHA256, hexadecimal)."""
     return hmac.new(key(layout).derived("marks"), text.encode(), "sha256").hexdigest()
 
 
 def is_encrypted(path: Path) -> bool:
-    """Is a Parquet file an encrypted one?"""
+    """Is the Parquet file encrypted?"""
     if path.stat().st_size < len(ENCRYPTED_PARQUET):
         return False
     with path.open("rb") as stream:
@@ -196,12 +204,12 @@ def write_table(
 
 
 def write_text(layout: Layout, path: Path, text: str) -> None:
-    """Replace a small encrypted file, so that a crash leaves the old one or the new."""
+    """Replace a small encrypted file, so that a crash leaves the old one or the new one."""
     replace_bytes(path, key(layout).seal(path.name, text))
 
 
 def read_text(layout: Layout, path: Path) -> str | None:
-    """What an encrypted file says; None if there is none.
+    """The text of an encrypted file; None if there is no file.
 
     Raises:
         PolicyError: it was changed, or is under another key.

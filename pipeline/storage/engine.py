@@ -12,13 +12,14 @@ from pathlib import Path
 import duckdb
 
 from pipeline.errors import EngineError
+from pipeline.settings import settings
 from pipeline.storage.spill import spill_folder
 from pipeline.storage.sql import literal
 
 
 def cores() -> int:
     """How many threads or processes may work at once."""
-    return int(os.environ.get("MILESTONES_THREADS", os.cpu_count() or 2))
+    return settings().threads or os.cpu_count() or 2
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def engine(
         str(database),
         read_only=read_only,
         config={
-            "memory_limit": os.environ.get("MILESTONES_MEMORY", "2GB"),
+            "memory_limit": settings().memory,
             "threads": str(cores()),
             "temp_directory": str(spill),
             "autoinstall_known_extensions": "false",

@@ -1,7 +1,8 @@
-"""Physical erasure of rows: survivors to a fresh file, proven, swapped in, the old one gone.
+"""Physical erasure of rows: the rows that stay go to a new file, which is verified and replaces the
+old one.
 
-Parquet pages and statistics are written anew, so that nothing of an erased row is left in the
-file. A reader has the old file or the new one; a killed process leaves the old one.
+Parquet pages and statistics are rewritten, so that nothing of an erased row is left in the file. A
+reader sees the old file or the new one; a killed process leaves the old one.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from pipeline.storage.sql import identifier, literal
 
 @dataclass(frozen=True)
 class FileEdit:
-    """What is to happen to one file.
+    """What to change in one file.
 
     Attributes:
-        gone: SQL, the row leaves.
-        blank: column to SQL, the column is emptied in a row that stays.
+        delete_where: SQL; rows for which it is true are deleted.
+        set_null_where: column to SQL; in rows that stay and for which it is true, the column is
+            set to NULL.
     """
 
     path: Path
@@ -37,13 +39,20 @@ class FileEdit:
 
     @property
     def source(self) -> str:
-        """SQL: the file's rows with their numbers."""
+        """SQL: the file's rows with their row numbers."""
         return f"read_parquet({literal(self.path)}, file_row_number=true, hive_partitioning=false)"
 
 
 @dataclass(frozen=True)
 class EditResult:
-    """One file's proof: rows and SHA-256 before and after; `file` is relative to the folder."""
+    """The proof for one file.
+
+    Attributes:
+        file: relative to the data folder.
+        before, after: rows.
+        blanked: rows that stay with a column set to NULL.
+        sha256_before, sha256_after: of the whole file.
+    """
 
     file: str
     before: int
@@ -57,38 +66,38 @@ class EditResult:
 
 
 def affected(connection: duckdb.DuckDBPyConnection, edit: FileEdit) -> tuple[int, int, int]:
-    """Rows of the file, rows that go, rows that stay with a column emptied.
+    """Rows of the file, rows to delete, and rows that stay with a column set to NULL.
 
-    Leaves the numbers of the rows that go in the temporary table `leaving`, so that the tests,
-    which can be costly, run once.
+    Leaves the numbers of the rows to delete in the temporary table `leaving`, so that the tests,
+    which can be expensive, run once.
     """
     source = edit.source
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT file_row_number AS row FROM {source} "
         f"WHERE {edit.delete_where}"
     )
-    blank = " OR ".join(f"({test})" for test in edit.set_null_where.values()) or "false"
+    nulled = " OR ".join(f"({test})" for test in edit.set_null_where.values()) or "false"
+    stays = "file_row_number NOT IN (FROM leaving)"
     rows = count(connection, f"SELECT count(*) FROM {source}")
-    gone = count(connection, "SELECT count(*) FROM leaving")
-    blanked = count(
-        connection,
-        f"SELECT count(*) FROM {source} WHERE ({blank}) AND file_row_number NOT IN (FROM leaving)",
-    ) if edit.set_null_where else 0  # fmt: skip
-    return rows, gone, blanked
+    deleted = count(connection, "SELECT count(*) FROM leaving")
+    blanked = 0
+    if edit.set_null_where:
+        blanked = count(connection, f"SELECT count(*) FROM {source} WHERE ({nulled}) AND {stays}")
+    return rows, deleted, blanked
 
 
 def rewrite(
     connection: duckdb.DuckDBPyConnection, layout: Layout, edit: FileEdit
 ) -> tuple[EditResult, Path] | None:
-    """Build the file anew beside itself; None when nothing in it is due.
+    """Write the new file beside the old one; None if nothing in it is affected.
 
-    The fresh file is read back: it must hold the survivors, all of them and nothing else.
+    The new file is read back: it must have all rows that stay and no other.
 
     Raises:
-        ErasureError: the fresh file is not the survivors.
+        ErasureError: the new file has other rows.
     """
-    rows, gone, blanked = affected(connection, edit)
-    if not gone and not blanked:
+    rows, deleted, blanked = affected(connection, edit)
+    if not deleted and not blanked:
         return None
     source = edit.source
     columns = connection.sql(f"FROM {source} LIMIT 0").columns
@@ -105,12 +114,16 @@ def rewrite(
     connection.execute(f"COPY ({survivors}) TO {literal(fresh)} ({PARQUET})")
     if fingerprint(connection, f"FROM {literal(fresh)}") != fingerprint(connection, survivors):
         fresh.unlink()
-        raise ErasureError("a rewritten file does not hold the survivors; nothing was swapped")
-    told = EditResult(
-        edit.path.relative_to(layout.root).as_posix(), rows, rows - gone, blanked,
-        file_sha256(edit.path), file_sha256(fresh),
-    )  # fmt: skip
-    return told, fresh
+        raise ErasureError("a rewritten file does not have the right rows; nothing was replaced")
+    result = EditResult(
+        edit.path.relative_to(layout.root).as_posix(),
+        rows,
+        rows - deleted,
+        blanked,
+        file_sha256(edit.path),
+        file_sha256(fresh),
+    )
+    return result, fresh
 
 
 def same_rows(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> bool:
@@ -123,13 +136,13 @@ def same_rows(connection: duckdb.DuckDBPyConnection, one: Path, other: Path) -> 
 
 
 def fresh_path(layout: Layout, path: Path) -> Path:
-    """Where a file is built before it is swapped in."""
+    """Where the new file is written before it replaces the old one."""
     layout.work.mkdir(parents=True, exist_ok=True, mode=0o700)
     return layout.work / f"fresh-{os.getpid()}-{path.parent.name}-{path.name}"
 
 
 def swap(fresh: Path, path: Path) -> None:
-    """Turn the old file into the new one, on disk, in one rename."""
+    """Replace the old file with the new one, on disk, in one rename."""
     fsync(fresh)
     fresh.chmod(0o600)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,19 +156,19 @@ def apply_edit(
     edit: FileEdit,
     before_swap: Callable[[EditResult, Path], None] | None = None,
 ) -> EditResult | None:
-    """Rewrite a file and swap it in; None when nothing in it is due.
+    """Rewrite a file and replace the old one; None if nothing in it is affected.
 
     Args:
-        before_swap: is told what the swap does, and has the fresh file, before it does it.
+        before_swap: called with the result and the new file before the old one is replaced.
 
     Raises:
-        ErasureError: as `rewrite`; nothing was swapped.
+        ErasureError: as `rewrite`; nothing was replaced.
     """
     made = rewrite(connection, layout, edit)
     if made is None:
         return None
-    done, fresh = made
+    result, fresh = made
     if before_swap:
-        before_swap(done, fresh)
+        before_swap(result, fresh)
     swap(fresh, edit.path)
-    return done
+    return result

@@ -14,8 +14,8 @@ def file_sha256(path: Path) -> str:
 
 
 def files_sha256(files: Iterable[Path]) -> str:
-    """One hash over files, by their order, folders and names."""
-    told = hashlib.sha256()
+    """One hash over files, in their order, with folders and names."""
+    hasher = hashlib.sha256()
     for path in files:
-        told.update(f"{path.parent.name}/{path.name} {file_sha256(path)}\n".encode())
-    return told.hexdigest()
+        hasher.update(f"{path.parent.name}/{path.name} {file_sha256(path)}\n".encode())
+    return hasher.hexdigest()

@@ -1,9 +1,10 @@
 """Where data lies: one declared tree, in the order the data travels.
 
+format.json                        the format of this folder (pipeline/storage/store_format.py)
 landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
 store/canonical/<date>/            typed records and the quarantine of that delivery
 store/classified/period=<month>/   the current record of every milestone, roster resolved
-store/classified/*.parquet         census: whom and what the stored rows name, counted
+store/classified/*.parquet         population counts: whom and what the stored rows name
 store/pseudonymized/<audience>/period=<month>/   one table per audience; no raw identifier
 vault/                             who is behind a pseudonym, encrypted; keys; mode 0700
 vault/erasures/<id>/               the work list of an erasure under way
@@ -24,14 +25,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock
 
+from pipeline.storage import store_format
 from pipeline.storage.files import UNFINISHED
 from pipeline.storage.spill import abandoned_spill
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
+
+
+def default_policy() -> Path:
+    """The folder of the policy files, where none is named: the package's own defaults where it was
+    installed from a wheel, and in a checkout its top level."""
+    packaged = Path(str(files("pipeline"))) / "defaults"
+    return packaged if packaged.is_dir() else PROJECT
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Layout:
 
     root: Path
     landing_url: str | None = None
-    key_file: Path | None = None  # of a copy, whose vault is under the original's key
+    key_file: Path | None = None  # of a copy, whose vault is encrypted under the original's key
 
     @property
     def landing(self) -> str:
@@ -75,12 +85,12 @@ class Layout:
 
     @property
     def reference_values(self) -> Path:
-        """What the leak checks compare with; holds the deny-list of raw identifiers."""
+        """What the leak checks compare with; holds the denylist of raw identifiers."""
         return self.vault / "reference_values.parquet"
 
     @property
     def storage_key(self) -> Path:
-        """The key to what is encrypted, unless the environment names another place."""
+        """The key to everything encrypted, unless the environment names another place."""
         return self.key_file or self.vault / "storage.key"
 
     @property
@@ -129,19 +139,20 @@ class Layout:
 
     @contextmanager
     def locked(self, part: str | None = None) -> Iterator[None]:
-        """Nobody else writes to the data folder during the block.
+        """Nobody else writes to the data folder during the block. A new folder gets its format.
 
         Args:
-            part: only this part is written to, such as one audience's files; whoever writes to
-                another part meanwhile is let in as well.
+            part: only this part is written to, such as one audience's files; writers of other
+                parts may work at the same time.
         """
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store_format.create(self.root)
         whole = FileLock(self.root / "lock", mode=0o600)
         if part is None:
             with whole:
                 yield
             return
-        # FileLock's own file, shared: that keeps out who wants the whole folder, and nobody else.
+        # FileLock's own file, shared: this keeps out writers of the whole folder, and nobody else.
         handle = os.open(whole.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -158,5 +169,5 @@ class Layout:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def staged(self, partition: str) -> Path:
-        """Tonight's tables before the gate."""
+        """The tables of a run before the gate."""
         return self.work / f"release-{partition}"

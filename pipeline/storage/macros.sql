@@ -12,12 +12,15 @@ CREATE OR REPLACE TEMP MACRO folded(value) AS
 CREATE OR REPLACE TEMP MACRO text_words(value) AS
     regexp_split_to_array(value, '[\s,;:()"/]+');
 
--- Every run of one to four words of a text, folded.
+-- Every run of one to four words of a text, folded. The text is split once, for all lengths n.
 CREATE OR REPLACE TEMP MACRO word_grams(value) AS
-    flatten(list_transform(range(1, 5), LAMBDA n: list_transform(
-        range(1, len(text_words(folded(value))) - n + 2),
-        LAMBDA i: array_to_string(text_words(folded(value))[i:i + n - 1], ' ')
-    )));
+    flatten(list_transform(
+        [text_words(folded(value))],
+        LAMBDA words: flatten(list_transform(range(1, 5), LAMBDA n: list_transform(
+            range(1, len(words) - n + 2),
+            LAMBDA i: array_to_string(words[i:i + n - 1], ' ')
+        )))
+    ));
 
 -- Does a raw identifier say what kind of identifier it is? NULL stays NULL.
 CREATE OR REPLACE TEMP MACRO is_namespaced(value) AS
@@ -57,3 +60,12 @@ CREATE OR REPLACE TEMP MACRO record_key_of(
     source, learner_id, course_code, record_type, occurrence
 ) AS
     md5_number(concat_ws(chr(31), source, learner_id, course_code, record_type, occurrence))::UUID;
+
+-- The first instant that a record is known by; NULL if it has none.
+CREATE OR REPLACE TEMP MACRO known_start(event_at, started_at, assigned_at) AS
+    coalesce(event_at, started_at, assigned_at);
+
+-- Is a window over? It started at `start`, or where that is NULL on the day of the delivery that
+-- first brought the record; what started before `instant`, or on `day` or before, is over.
+CREATE OR REPLACE TEMP MACRO is_over(start, first_seen, instant, day) AS
+    CASE WHEN start IS NOT NULL THEN start < instant ELSE first_seen <= day END;

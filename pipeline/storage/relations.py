@@ -1,26 +1,55 @@
-"""SQL relations over what the store holds; every one exists with its columns, if empty."""
+"""SQL relations over what the store holds; every one exists with its columns, if empty.
+
+Whoever makes a temporary relation returns its name (`temp_table`, `temp_view`), and whoever reads
+it takes that.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
+
+import duckdb
 
 from pipeline.errors import PolicyError
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CANONICAL, CLASSIFIED, REJECTS, ROSTER
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql, identifier, literals, render
 
 
-def parquet(files: list[Path], columns: dict[str, str]) -> str:
+def temp_table(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    query: str,
+    parameters: Mapping[str, object] | None = None,
+) -> Sql:
+    """Make a temporary table of a query's rows; returns it as a relation."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {query}", parameters)
+    return identifier(name)
+
+
+def temp_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> Sql:
+    """Make a temporary view of a query; returns it as a relation."""
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW {identifier(name)} AS {query}")
+    return identifier(name)
+
+
+def subquery(query: str) -> Sql:
+    """A query as a relation."""
+    return Sql(f"({query})")
+
+
+def parquet(files: list[Path], columns: dict[str, str]) -> Sql:
     """SQL: the rows of some Parquet files, or no row of these columns."""
     if not files:
         nothing = ", ".join(f"NULL::{kind} AS {name}" for name, kind in columns.items())
-        return f"(SELECT {nothing} WHERE false)"
-    names = ", ".join(literal(path) for path in files)
-    return f"read_parquet([{names}], hive_partitioning=false)"
+        return Sql(f"(SELECT {nothing} WHERE false)")
+    return Sql(f"read_parquet([{literals(files)}], hive_partitioning=false)")
 
 
 def files(layout: Layout, kind: str, delivery: str = "*") -> list[Path]:
+    """The canonical files of a kind, `records` or `roster`, of one delivery or of all."""
     return sorted(p for p in layout.canonical.glob(f"{delivery}/*/*") if holds(p, kind))
 
 
@@ -29,34 +58,31 @@ def holds(path: Path, kind: str) -> bool:
     return path.match(f"{kind}-*.parquet") and not path.match("*.rejects.parquet")
 
 
-def records(layout: Layout, delivery: dt.date | None = None) -> str:
+def records(layout: Layout, delivery: dt.date | None = None) -> Sql:
     """SQL: the canonical rows of one delivery or of all, good and quarantined."""
     return parquet(files(layout, "records", str(delivery) if delivery else "*"), CANONICAL)
 
 
-def roster_history(layout: Layout) -> str:
+def roster_history(layout: Layout) -> Sql:
     """SQL: every roster row of every delivery."""
     return parquet(files(layout, "roster"), ROSTER)
 
 
-def roster(layout: Layout) -> str:
+def roster(layout: Layout) -> Sql:
     """SQL: each employee's latest roster row."""
-    return (
-        f"(FROM {roster_history(layout)} QUALIFY row_number() OVER "
-        "(PARTITION BY learner_id ORDER BY delivery_date DESC, email, name, manager_id) = 1)"
-    )
+    return subquery(render("pipeline.storage", "roster.sql", history=roster_history(layout)))
 
 
-def classified(layout: Layout, period: str = "period=*") -> str:
+def classified(layout: Layout, period: str = "period=*") -> Sql:
     """SQL: the classified rows of all periods, or of the one in a folder of this name."""
     return parquet(period_files(layout.classified, period), CLASSIFIED)
 
 
-def pseudonymized(layout: Layout, audience: str) -> str:
+def pseudonymized(layout: Layout, audience: str) -> Sql:
     """SQL: one audience's pseudonymized rows of all periods.
 
     Raises:
-        PolicyError: they were never made; unlike the deliveries, they have no empty beginning.
+        PolicyError: they were never made; unlike the deliveries, they do not begin empty.
     """
     made = period_files(layout.pseudonymized_for(audience))
     if not made:
@@ -74,7 +100,7 @@ def reject_files(layout: Layout) -> list[Path]:
     return sorted(layout.canonical.glob("*/*/*.rejects.parquet"))
 
 
-def rejects(layout: Layout) -> str:
+def rejects(layout: Layout) -> Sql:
     """SQL: lines of record files that could not be split into fields."""
     found = [path for path in reject_files(layout) if path.name.startswith("records-")]
     return parquet(found, REJECTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.storage.sql import literal
+from pipeline.storage.sql import Sql
 
 STATUSES = (
     "not_started", "in_progress", "completed", "passed", "failed", "waived", "withdrawn",
@@ -10,9 +10,6 @@ STATUSES = (
 
 
 RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
-
-
-NAMESPACED = "^(emp|mbox|sha1|openid|acct|ou):."
 
 
 CANONICAL: dict[str, str] = {
@@ -49,9 +46,9 @@ CANONICAL: dict[str, str] = {
 PARQUET = "FORMAT parquet, COMPRESSION lz4_raw"
 
 
-def namespaced(column: str) -> str:
+def namespaced(column: str) -> Sql:
     """SQL: does a raw identifier say what kind of identifier it is? NULL stays NULL."""
-    return f"regexp_matches({column}, {literal(NAMESPACED)})"
+    return Sql(f"is_namespaced({column})")
 
 
 ROSTER = {
@@ -72,6 +69,18 @@ CLASSIFIED = {
     "event_zone": "VARCHAR", "status": "VARCHAR", "score": "DOUBLE", "attempts": "INTEGER",
     "has_comment": "BOOLEAN",
 }  # fmt: skip
+
+
+# Canonical and roster columns that the readers make of delivered fields of another name.
+READ_FROM: dict[str, tuple[str, ...]] = {
+    "record_type": ("record_type", "item_type"),
+    "score": ("score", "score_min", "score_max"),
+    "event_zone": ("event_at",),
+    "occurrence": ("assigned_at",),
+    "has_comment": ("free_text",),
+    "name": ("learner_name",),
+    "email": ("learner_email",),
+}
 
 
 REJECTS = {

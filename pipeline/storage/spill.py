@@ -1,4 +1,4 @@
-"""What DuckDB puts on the disk when memory does not do: it can hold raw values."""
+"""DuckDB's temporary files when memory is not enough: they can hold raw values."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import uuid
 from pathlib import Path
 
 SPILL = "spill"
-SPILL_NAME = re.compile(r"(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}")  # that `spill_folder` gives
-LONGEST_SPILL = 86_400  # seconds; no run may take as long
+SPILL_NAME = re.compile(
+    r"(?P<host>.+)-(?P<pid>[0-9]+)-[0-9a-f]{8}"
+)  # names that `spill_folder` gives
+LONGEST_SPILL = 86_400  # seconds; longer than any run
 
 
 def spill_folder(work: Path) -> Path:
-    """A name for one connection's spill. DuckDB names its files by the process's number, which two
-    containers over one data folder can have alike: one would remove the other's."""
+    """A folder name for one connection's spill. DuckDB names its files by process number, which can
+    be the same in two containers over one data folder; one would remove the other's files."""
     mine = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return work / SPILL / mine
 
 
 def abandoned_spill(work: Path) -> list[Path]:
-    """What a killed process left."""
+    """Folders that killed processes left behind."""
     return [path for path in (work / SPILL).glob("*") if _orphaned(path)]
 
 
 def _orphaned(spill: Path) -> bool:
-    """Is the process gone that a spill folder was made for? Of another machine's, after a day."""
+    """Has the process of a spill folder ended? On another machine that is assumed after a day."""
     named = SPILL_NAME.fullmatch(spill.name)
     if named is None:
         return True
@@ -38,5 +40,5 @@ def _orphaned(spill: Path) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        pass  # somebody else's, and at work
+        pass  # a process of another user, which is still running
     return False

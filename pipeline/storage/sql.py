@@ -6,6 +6,7 @@ into it, and each says what it is:
     {{ rows }}                   a relation or another piece of SQL (`Sql`)
     {{ codes | literals }}       a list of values, as after IN
     {{ least_people | literal }} one value
+    {{ pairs | tuples }}         rows, as after VALUES
     {{ table | identifier }}     a quoted name
 
 A plain text that passes through none of the filters is refused, and so is a value that the caller
@@ -60,6 +61,11 @@ def literals(values: Iterable[Value]) -> Sql:
     return Sql(", ".join(map(literal, values)) or "NULL")
 
 
+def tuples(rows: Iterable[Iterable[Value]]) -> Sql:
+    """SQL after VALUES; there has to be a row."""
+    return Sql(", ".join(f"({literals(row)})" for row in rows))
+
+
 def dates(days: Iterable[str]) -> Sql:
     """SQL after IN, of days as ISO texts; as `literals`."""
     return literals(map(dt.date.fromisoformat, days))
@@ -88,6 +94,7 @@ def same_values(one: str, other: str, names: Iterable[str]) -> Sql:
 FILTERS = {
     "literal": literal,
     "literals": literals,
+    "tuples": tuples,
     "identifier": identifier,
     "identifiers": identifiers,
 }

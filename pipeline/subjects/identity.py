@@ -1,4 +1,4 @@
-"""Everything that means one person: identifiers, and what to look for in texts."""
+"""Everything that identifies one person: identifiers, and what to search for in texts."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Subject:
     Attributes:
         person: the identifier that the classified store uses.
         ids: every raw identifier that resolves to the person.
-        search_terms: texts that mean the person and nobody else, in lower case.
-        words: parts of the name that nobody else on the rosters has in theirs. In free text they
-            mean the person; elsewhere they can be an ordinary word, so they are not looked for.
+        search_terms: texts that mean this person and nobody else, in lower case.
+        name_tokens: parts of the name that nobody else on the rosters has in theirs. In free text
+            they mean the person; elsewhere they can be ordinary words and are not searched for.
     """
 
     person: str
     ids: tuple[str, ...]
     search_terms: tuple[str, ...]
-    words: tuple[str, ...] = ()
+    name_tokens: tuple[str, ...] = ()
 
     def is_learner(self) -> str:
         """SQL over canonical and roster rows: is it the person's row?"""
@@ -47,13 +47,13 @@ class Subject:
 
     @property
     def pattern(self) -> str:
-        """Regular expression (RE2 and Python): a needle that stands by itself."""
+        """Regular expression (RE2 and Python): a search term that stands by itself."""
         return alone(self.search_terms)
 
     @property
     def free_text(self) -> str:
-        """The same for free text, with the words of the name."""
-        return alone(self.search_terms + self.words)
+        """The same for free text, with the tokens of the name."""
+        return alone(self.search_terms + self.name_tokens)
 
     def mentioned(self, column: str) -> str:
         """SQL: does the text mean the person?"""
@@ -68,15 +68,15 @@ def alone(search_terms: tuple[str, ...]) -> str:
     """Regular expression: one of the texts, not as part of a longer word or number."""
     if not search_terms:
         return r"[^\s\S]"
-    found = "|".join(re.escape(needle) for needle in search_terms)
+    found = "|".join(re.escape(term) for term in search_terms)
     return rf"(?i)(?:^|[^0-9a-zA-Z])(?:{found})(?:$|[^0-9a-zA-Z])"
 
 
 def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str) -> Subject:
     """The person behind a raw identifier, through all rosters that the store holds.
 
-    A name is a needle only while nobody else on the rosters bears it; an address or a hash that
-    is shared counts as nobody's.
+    A name is a search term only if nobody else on the rosters has it; an address or a hash that is
+    shared identifies nobody.
     """
     rosters = relations.roster_history(layout)
     connection.execute(f"""
@@ -100,9 +100,9 @@ def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str)
         "GROUP BY 1 HAVING count(DISTINCT learner_id) = 1 AND any_value(learner_id) = $p",
         {"p": person},
     ).fetchall()
-    words = connection.execute(
-        f"SELECT word FROM (SELECT learner_id, unnest(regexp_split_to_array(lower(name), "
-        f"'[\\s,.]+')) AS word FROM {rosters}) WHERE length(word) >= {SHORTEST_NAME} "
+    tokens = connection.execute(
+        f"SELECT token FROM (SELECT learner_id, unnest(regexp_split_to_array(lower(name), "
+        f"'[\\s,.]+')) AS token FROM {rosters}) WHERE length(token) >= {SHORTEST_NAME} "
         "GROUP BY 1 HAVING count(DISTINCT learner_id) = 1 AND any_value(learner_id) = $p",
         {"p": person},
     ).fetchall()
@@ -112,7 +112,7 @@ def find(connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str)
         str(person),
         tuple(sorted(ids)),
         tuple(sorted(search_terms)),
-        tuple(sorted(w for (w,) in words)),
+        tuple(sorted(token for (token,) in tokens)),
     )
 
 

@@ -1,7 +1,7 @@
 """Legal holds: what must be kept although its window is over (GDPR Art. 17(3)(e)).
 
-A hold is a case, not a policy: it lies in the vault, since its scope can name people. One that is
-past its review date stops every deletion and every night, so that none lapses or lingers unseen.
+A hold is a case, not a policy: it lies in the vault, since its scope can name people. A hold past
+its review date stops every deletion and every nightly run, so that none lapses or stays unnoticed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FILE = "holds.json.enc"
 
 
 class Hold(Strict):
-    """One hold. Every part of the scope that is said must fit; at least one part must be said."""
+    """One hold. A record is held if it matches every part of the scope; one part is required."""
 
     name: str
     reason: str
@@ -38,12 +38,12 @@ class Hold(Strict):
     sources: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _said(self) -> Hold:
+    def _complete(self) -> Hold:
         if not (self.name.strip() and self.reason.strip() and self.owner.strip()):
-            raise ValueError("a hold has a name, a reason and an owner")
+            raise ValueError("a hold needs a name, a reason and an owner")
         scope = (self.people, self.courses, self.records, self.regions, self.sources)
         if self.lifted_on is None and not any(scope):
-            raise ValueError("a hold must say what it holds")
+            raise ValueError("a hold needs a scope: people, courses, records, regions or sources")
         return self
 
     def sql(self) -> str:
@@ -64,8 +64,8 @@ class Hold(Strict):
 
 
 def _read(layout: Layout) -> list[Hold]:
-    told = encryption.read_text(layout, layout.vault / FILE)
-    return [Hold.model_validate(one) for one in json.loads(told or "[]")]
+    text = encryption.read_text(layout, layout.vault / FILE)
+    return [Hold.model_validate(one) for one in json.loads(text or "[]")]
 
 
 def _write(layout: Layout, holds: list[Hold]) -> None:
@@ -86,33 +86,37 @@ def place(layout: Layout, hold: Hold) -> None:
     """
     holds = _read(layout)
     if hold.name in {other.name for other in holds}:
-        raise PolicyError(f"legal hold: the name {hold.name} is taken")
+        raise PolicyError(f"legal hold: there is already one called {hold.name}")
     _write(layout, [*holds, hold])
 
 
 def lift(layout: Layout, name: str, day: dt.date) -> None:
-    """End a hold; what it kept is due again with the next deletion, and whom it named is
-    forgotten.
+    """End a hold; the next deletion erases what it kept if that is past retention, and the names
+    of people are removed from it.
 
     Raises:
-        PolicyError: no live hold of that name.
+        PolicyError: there is no hold in force of that name.
     """
     holds = _read(layout)
     if name not in {hold.name for hold in live(layout)}:
-        raise PolicyError(f"legal hold: none in force is called {name}")
+        raise PolicyError("legal hold: none of that name is in force")
     ended = {"lifted_on": day, "people": ()}
     _write(layout, [h.model_copy(update=ended) if h.name == name else h for h in holds])
 
 
 def require_reviewed(layout: Layout, today: dt.date) -> None:
-    """Raises PolicyError when a live hold is past its review date, naming it."""
+    """Stop when a hold in force is past its review date.
+
+    Raises:
+        PolicyError: naming these holds.
+    """
     stale = [hold.name for hold in live(layout) if hold.review_by < today]
     if stale:
-        raise PolicyError(f"legal hold past its review: {', '.join(stale)}")
+        raise PolicyError(f"legal hold past its review date: {', '.join(stale)}")
 
 
 def held_sql(layout: Layout) -> str:
-    """SQL over classified rows: kept by a hold, or by a restriction (GDPR Art. 18(1)(b))?"""
+    """SQL over classified rows: does a hold or a restriction (GDPR Art. 18(1)(b)) keep the row?"""
     tests = [hold.sql() for hold in live(layout)]
     people = ", ".join(literal(person) for person in restrictions.restricted(layout))
     if people:

@@ -1,7 +1,7 @@
 """Requests of data subjects (GDPR Art. 12 and 15 to 21): states, deadlines, verified identity.
 
-Each is one file in the vault, written atomically, so that it survives any restart. Nothing is
-done for a request whose sender's identity is not verified.
+Each is one file in the vault, replaced atomically, so that it survives any restart. A request is
+fulfilled only once the sender's identity is verified.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class State(StrEnum):
     RECEIVED = "received"
     VERIFIED = "verified"
     RUNNING = "running"
-    WAITING = "waiting"  # for a hold to end, or for a delivery to be read
+    WAITING = "waiting"  # for a hold to end, or for a delivery to be ingested
     DONE = "done"
     REFUSED = "refused"
 
@@ -60,7 +60,12 @@ class HistoryEntry(Strict):
 
 
 class Request(Strict):
-    """One request. `identifier` is forgotten once an erasure is under way: its journal has it."""
+    """One request.
+
+    Attributes:
+        identifier: the person's raw identifier; removed once the person is erased.
+        details: what the kind of request needs, such as the fields to correct.
+    """
 
     name: str
     kind: Kind
@@ -76,7 +81,7 @@ class Request(Strict):
 
     @property
     def deadline(self) -> dt.date:
-        """Last day for the answer."""
+        """The last day for the answer."""
         return (EXTENDED if self.extended_because else ANSWER).ends(self.received_on)
 
     def overdue(self, today: dt.date) -> bool:
@@ -101,17 +106,23 @@ def every(layout: Layout) -> list[Request]:
 
 
 def read(layout: Layout, name: str) -> Request:
-    """Raises PolicyError when there is no request of that name."""
+    """A request by its name.
+
+    Raises:
+        PolicyError: there is no request of that name.
+    """
     for request in every(layout):
         if request.name == name:
             return request
-    raise PolicyError("no request of that name; `milestones request list` shows them")
+    raise PolicyError(
+        "there is no request of that name; `milestones request list` shows all requests"
+    )
 
 
 def receive(
     layout: Layout, kind: Kind, identifier: str, today: dt.date, details: dict[str, Any]
 ) -> Request:
-    """Take a request in; its clock starts."""
+    """Register a request; its deadline starts to run."""
     name = f"{today:%Y%m%d}-{kind}-{uuid.uuid4().hex[:6]}"
     request = Request(
         name=name, kind=kind, identifier=identifier, received_on=today, details=details
@@ -119,11 +130,20 @@ def receive(
     return move(layout, request, State.RECEIVED, "received")
 
 
-def move(layout: Layout, request: Request, state: State, note: str, **changes: Any) -> Request:  # noqa: ANN401 (fields of Request)
+def move(
+    layout: Layout,
+    request: Request,
+    state: State,
+    note: str,
+    **changes: Any,  # noqa: ANN401
+) -> Request:
     """Move a request to a state and store it.
 
+    Args:
+        changes: fields of the request that change with it.
+
     Raises:
-        PolicyError: that state does not follow from the one it is in.
+        PolicyError: that state cannot follow the present one.
     """
     if request.history and state not in NEXT[request.state]:
         raise PolicyError(f"request {request.name}: {request.state} cannot become {state}")
@@ -135,38 +155,44 @@ def move(layout: Layout, request: Request, state: State, note: str, **changes: A
 
 
 def verify_identity(layout: Layout, name: str, by: str) -> Request:
-    """Say who checked that the sender is the person."""
-    return move(layout, read(layout, name), State.VERIFIED, f"identity verified by {by}",
-                verified_by=by)  # fmt: skip
+    """Record who verified that the sender is the person."""
+    return move(
+        layout, read(layout, name), State.VERIFIED, f"identity verified by {by}", verified_by=by
+    )
 
 
 def extend(layout: Layout, name: str, because: str, today: dt.date) -> Request:
-    """Extend the deadline by two months; the person must be told within the first.
+    """Extend the deadline by two months; the person must be informed within the first month.
 
     Raises:
         PolicyError: the first month is over, or no reason is given.
     """
     request = read(layout, name)
     if not because.strip():
-        raise PolicyError("an extension needs its reason (GDPR Art. 12(3))")
+        raise PolicyError("an extension needs a reason (GDPR Art. 12(3))")
     if today > ANSWER.ends(request.received_on) or request.closed_on:
-        raise PolicyError("an extension must be told within the first month (GDPR Art. 12(3))")
+        raise PolicyError(
+            "the person must be informed of an extension within the first month (GDPR Art. 12(3))"
+        )
     step = HistoryEntry(
         at=dt.datetime.now(dt.UTC), state=request.state, note=f"extended: {because}"
     )
-    return _save(layout, request.model_copy(
-        update={"extended_because": because, "history": (*request.history, step)}
-    ))  # fmt: skip
+    return _save(
+        layout,
+        request.model_copy(
+            update={"extended_because": because, "history": (*request.history, step)}
+        ),
+    )
 
 
 def forget(layout: Layout, ids: Iterable[str]) -> None:
-    """Forget whose requests an erased person's were; that they were made and answered stays."""
-    gone = set(ids)
+    """Remove the identifier from an erased person's requests; that they were answered stays."""
+    erased = set(ids)
     for request in every(layout):
-        if request.identifier in gone:
+        if request.identifier in erased:
             _save(layout, request.model_copy(update={"identifier": None, "details": {}}))
 
 
 def refuse(layout: Layout, name: str, because: str) -> Request:
-    """Refuse a request, with the reason that the person is told (GDPR Art. 12(4))."""
+    """Refuse a request, with the reason for the person (GDPR Art. 12(4))."""
     return move(layout, read(layout, name), State.REFUSED, because)

@@ -1,9 +1,9 @@
 """Whose records are kept but not used: restriction (GDPR Art. 18), objection (Art. 21), and, where
-a purpose rests on consent, everybody who has not given it or has withdrawn it (Art. 7(3)).
+a purpose rests on consent, everybody who has not given or has withdrawn it (Art. 7(3)).
 
-Two lists in the vault: of entries person (raw identifier), audience, and kind; and of consents. The
-night leaves these people out of the purpose's tables; retention does not erase restricted people's
-records.
+Two lists in the vault: entries of person (raw identifier), audience and kind; and consents. Every
+run leaves these people out of the audience's tables; retention does not erase the records of
+restricted people.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.storage.relations import classified
 
 RESTRICTED = "restricted"
 OBJECTED = "objected"
-RESTRICTIONS = "withheld"  # the table that `make_withheld` makes
+RESTRICTIONS = "restrictions"  # the table that `make_restrictions` makes
 FILE, CONSENTS = "restrictions.json.enc", "consents.json.enc"
 Entry = tuple[str, str, str]
 
@@ -33,12 +33,13 @@ def path(layout: Layout) -> Path:
 
 
 def entries(layout: Layout) -> list[Entry]:
-    told = json.loads(encryption.read_text(layout, path(layout)) or "[]")
-    return [(who, audience, kind) for who, audience, kind in told]
+    """All restrictions and objections."""
+    found = json.loads(encryption.read_text(layout, path(layout)) or "[]")
+    return [(who, audience, kind) for who, audience, kind in found]
 
 
-def _write(layout: Layout, told: list[Entry]) -> None:
-    encryption.write_text(layout, path(layout), json.dumps(told))
+def _write(layout: Layout, changed: list[Entry]) -> None:
+    encryption.write_text(layout, path(layout), json.dumps(changed))
 
 
 def restricted(layout: Layout) -> list[str]:
@@ -47,46 +48,50 @@ def restricted(layout: Layout) -> list[str]:
 
 
 def restrict(layout: Layout, person: str, audiences: Iterable[Audience], kind: str) -> None:
-    """Leave a person out of some purposes from now on."""
-    wanted = {(person, audience.value, kind) for audience in audiences}
-    _write(layout, sorted(set(entries(layout)) | wanted))
+    """Leave a person out of some audiences from now on."""
+    added = {(person, audience.value, kind) for audience in audiences}
+    _write(layout, sorted(set(entries(layout)) | added))
 
 
 def consents(layout: Layout) -> dict[str, set[str]]:
-    """Registered purpose to who has given consent to it and not withdrawn it."""
-    told = json.loads(encryption.read_text(layout, layout.vault / CONSENTS) or "{}")
-    return {name: set(people) for name, people in told.items()}
+    """Registered purpose to the people who consent to it."""
+    found = json.loads(encryption.read_text(layout, layout.vault / CONSENTS) or "{}")
+    return {name: set(people) for name, people in found.items()}
 
 
-def _write_consents(layout: Layout, told: dict[str, set[str]]) -> None:
+def _write_consents(layout: Layout, changed: dict[str, set[str]]) -> None:
     file = layout.vault / CONSENTS
-    if told or file.exists():
-        text = json.dumps({name: sorted(people) for name, people in sorted(told.items())})
+    if changed or file.exists():
+        text = json.dumps({name: sorted(people) for name, people in sorted(changed.items())})
         encryption.write_text(layout, file, text)
 
 
 def consent(layout: Layout, person: str, purpose: str) -> None:
-    """Take a consent down."""
-    told = consents(layout)
-    _write_consents(layout, told | {purpose: told.get(purpose, set()) | {person}})
+    """Record a person's consent to a purpose."""
+    found = consents(layout)
+    _write_consents(layout, found | {purpose: found.get(purpose, set()) | {person}})
 
 
 def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
-    """Forget a consent, or all of a person's; as easy as giving it."""
-    _write_consents(layout, {
-        name: people - {person} if purpose in (None, name) else people
-        for name, people in consents(layout).items()
-    })  # fmt: skip
+    """Remove a consent, or all of a person's; as easy as giving it (GDPR Art. 7(3))."""
+    _write_consents(
+        layout,
+        {
+            name: people - {person} if purpose in (None, name) else people
+            for name, people in consents(layout).items()
+        },
+    )
 
 
 def release(layout: Layout, person: str, kind: str | None = None) -> None:
-    """Forget a person's restrictions, objections, or both."""
-    kept = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]
-    _write(layout, kept)
+    """Remove a person's restrictions, objections, or both."""
+    left = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]
+    _write(layout, left)
 
 
 def make_restrictions(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Create the temporary table WITHHELD (person, audience) that `filters` asks."""
+    """Create the temporary table RESTRICTIONS (person, audience), which the filters of
+    pipeline/pseudonymized read."""
     layout, given = context.layout, consents(context.layout)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {RESTRICTIONS} (person VARCHAR, audience VARCHAR)"

@@ -1,7 +1,7 @@
 """Tombstones: an erased person does not come back by a repeated export or a restored backup.
 
 Only a keyed hash of each identifier is kept (HMAC-SHA256 under a key of its own), so the list
-tells nothing without the key ring, and can still be asked "is it this one?".
+reveals nothing without the key ring, and an identifier can still be compared with it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ FILE = "tombstones.json.enc"
 
 def entries(layout: Layout) -> list[dict[str, str]]:
     """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier."""
-    told: list[dict[str, str]] = json.loads(
+    found: list[dict[str, str]] = json.loads(
         encryption.read_text(layout, layout.vault / FILE) or "[]"
     )
-    return told
+    return found
 
 
-def write(layout: Layout, told: list[dict[str, str]]) -> None:
-    encryption.write_text(layout, layout.vault / FILE, json.dumps(told))
+def write(layout: Layout, changed: list[dict[str, str]]) -> None:
+    """Replace the list."""
+    encryption.write_text(layout, layout.vault / FILE, json.dumps(changed))
 
 
 def add(context: Context, identifiers: Iterable[str], today: dt.date) -> None:
@@ -41,8 +42,8 @@ def add(context: Context, identifiers: Iterable[str], today: dt.date) -> None:
     context.ring.create()
     new = sorted(context.ring.tombstone(identifiers) - hashes(layout))
     if new:
-        told = [*entries(layout), *({"hmac": h, "made_on": today.isoformat()} for h in new)]
-        write(layout, told)
+        added = [{"hmac": one, "made_on": today.isoformat()} for one in new]
+        write(layout, [*entries(layout), *added])
 
 
 def hashes(layout: Layout) -> set[str]:
@@ -68,21 +69,24 @@ def _refused(
 
 
 def refuse(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing, known: set[str],
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    ring: KeyRing,
+    known: set[str],
     files: Iterable[Path],
-) -> int:  # fmt: skip
-    """Take erased people out of record and roster files that nobody reads yet.
+) -> int:
+    """Remove erased people from record and roster files before anybody reads them.
 
     Returns:
-        Rows that went.
+        Rows removed.
     """
-    gone = 0
+    removed = 0
     for path in files if known else ():
         ids = _refused(connection, ring, known, path)
         if ids:
             listed = ", ".join(literal(one) for one in ids)
-            edit = FileEdit(path, f"learner_id IN ({listed})",
-                            {"manager_id": f"manager_id IN ({listed})"})  # fmt: skip
-            done = apply_edit(connection, layout, edit)
-            gone += done.before - done.after if done else 0
-    return gone
+            manager = {"manager_id": f"manager_id IN ({listed})"}
+            edit = FileEdit(path, f"learner_id IN ({listed})", manager)
+            result = apply_edit(connection, layout, edit)
+            removed += result.before - result.after if result else 0
+    return removed

@@ -1,8 +1,8 @@
-"""What a reader gets and what it owes.
+"""What a reader receives and what it must produce.
 
 A reader names the columns of a file as delivered (for the data map's check) and writes the
-file's rows, good and bad, as one Parquet file (pipeline/raw/readers/canonical.py). Lines that could
-not even be split into fields go to a second file beside it.
+file's rows, valid and quarantined, as one Parquet file (pipeline/raw/readers/canonical.py). Lines
+that cannot be split into fields go to a second file beside it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class MalformedFile(ValueError):
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """One drop's facts, and the SQL fragments that readers make of them."""
+    """Facts about one delivery, and the SQL fragments that readers make of them."""
 
     connection: duckdb.DuckDBPyConnection
     delivery: dt.date
@@ -43,7 +43,7 @@ class DeliveryContext:
 
     @property
     def latest(self) -> str:
-        # A delivery is written on its day, in any zone on Earth; nothing in it can have happened later.
+        # A delivery is written on its day in some time zone; nothing in it can be later.
         return f"TIMESTAMP '{self.delivery + dt.timedelta(days=2):%Y-%m-%d} 00:00:00'"
 
     @property
@@ -58,7 +58,7 @@ class Reader:
     Attributes:
         columns: file to its column names (or JSON paths); raises MalformedFile.
         read: files to <out>.parquet and <out>.rejects.parquet.
-        together: the source's files only make sense joined, as in a relational export.
+        together: the source's files must be read together, as in a relational export.
     """
 
     columns: Callable[[Path], list[str]]

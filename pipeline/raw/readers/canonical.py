@@ -8,7 +8,7 @@ Columns (DuckDB types) of a canonical Parquet file:
     manager_id    VARCHAR?   same namespaces
     department    VARCHAR?
     country       VARCHAR?   ISO 3166-1 alpha-2
-    region        VARCHAR?   the drop's region folder
+    region        VARCHAR?   the delivery's region folder
     course_code   VARCHAR
     course_title  VARCHAR?
     assigned_at, started_at, event_at, due_at   TIMESTAMP?  UTC
@@ -16,14 +16,14 @@ Columns (DuckDB types) of a canonical Parquet file:
     status        VARCHAR    one of STATUSES
     score         DOUBLE?    0..100, already divided by its scale
     attempts      INTEGER?
-    has_comment   BOOLEAN    free text was there; the text itself stays outside
+    has_comment   BOOLEAN    there was free text; the text itself is not read
     record_id     VARCHAR?   the source's own record id, by which it can void a record
-    occurrence    VARCHAR    what makes a second enrolment of the same course another record
+    occurrence    VARCHAR    distinguishes a second enrolment in the same course
     rank          INTEGER    how final the status is; decides which record supersedes
-    revised_at    TIMESTAMP  when the source said so
-    delivery_date     DATE       the delivery that brought it
+    revised_at    TIMESTAMP  when the source recorded it
+    delivery_date DATE       the delivery that brought it
     problem       VARCHAR?   'field:rule' of the first rule the row breaks: the quarantine
-    raw           VARCHAR?   a quarantined row as delivered, so that it can be mended
+    raw           VARCHAR?   a quarantined row as delivered, so that it can be corrected
     file          VARCHAR?   where a quarantined row came from
 """
 
@@ -39,7 +39,7 @@ from pipeline.storage.sql import literal
 
 
 def plain(column: str) -> str:
-    """SQL: text without the blanks around it, NULL for nothing but blanks."""
+    """SQL: text without surrounding blanks; NULL if nothing is left."""
     return f"nullif(trim({column}), '')"
 
 
@@ -49,20 +49,20 @@ def employee(column: str) -> str:
 
 
 def instant(column: str, date_format: str | None = None) -> str:
-    """SQL: a date or timestamp, ISO 8601 or of the source's own format, to UTC; without an
-    offset the session's zone holds."""
+    """SQL: a date or timestamp, ISO 8601 or of the source's own format, in UTC; without an
+    offset the session's time zone applies."""
     moment = f"try_cast({column} AS TIMESTAMPTZ)"
     if date_format:
         own = f"try_strptime({column}, {literal(date_format)})"
         moment = f"coalesce({moment}, {own}::TIMESTAMPTZ)"
-    # By way of microseconds: AT TIME ZONE asks ICU for every row though UTC has no rules.
+    # Through microseconds: AT TIME ZONE calls ICU for every row, though UTC has no rules.
     return f"make_timestamp(epoch_us({moment}))"
 
 
 def offset(column: str) -> str:
-    """SQL: the offset that an ISO-8601 timestamp was written with, NULL for none."""
-    # A plain date, the common case, is too short to carry one. Most others end in Z; only the rest
-    # are worth a regular expression.
+    """SQL: the offset that an ISO 8601 timestamp was written with; NULL if it has none."""
+    # A plain date, the common case, is too short to have one. Most others end in Z; only the rest
+    # need a regular expression.
     return (
         f"CASE WHEN length({column}) > 10 AND contains({column}, 'T') THEN "
         f"CASE WHEN suffix({column}, 'Z') THEN 'Z' ELSE "
@@ -71,7 +71,7 @@ def offset(column: str) -> str:
 
 
 def scaled(score: str, scale: str) -> str:
-    """SQL: a raw score as percent of its scale; a scale of nought or less gives NULL."""
+    """SQL: a raw score as percent of its scale; a scale of zero or less gives NULL."""
     top = f"coalesce(try_cast({scale} AS DOUBLE), 100)"
     return f"CASE WHEN {top} > 0 THEN 100 * try_cast({score} AS DOUBLE) / {top} END"
 
@@ -88,7 +88,7 @@ def problem(context: DeliveryContext, raw_dates: dict[str, str], raw_score: str)
     """SQL: the first rule that a typed row breaks, as 'field:rule', else NULL.
 
     Args:
-        context: gives the earliest and latest instant; an event outside them is a mistake.
+        context: gives the earliest and latest instant; an event outside them breaks a rule.
         raw_dates: typed date column to the text column that it was read from.
         raw_score: the text column that `score` was read from.
     """
@@ -97,7 +97,7 @@ def problem(context: DeliveryContext, raw_dates: dict[str, str], raw_score: str)
         ("course_code IS NULL", "course_code:missing"),
         ("length(learner_id) > 320", "learner_id:too_long"),
         ("length(course_code) > 256", "course_code:too_long"),
-        # A course code is published; one that carries an address would carry a person with it.
+        # A course code is published; one that contains an address would identify a person.
         ("contains(course_code, '@')", "course_code:looks_like_an_identifier"),
         ("record_type IS NULL", "record_type:unknown"),
         ("status IS NULL", "status:unknown"),

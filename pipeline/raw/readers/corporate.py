@@ -1,7 +1,7 @@
 """Corporate LMS learning history: one CSV row is one enrolment, exam or message.
 
-Which column carries which field stands in the data map, so that the report of another vendor,
-or of another tenant, is a matter of policy and not of code.
+The data map says which column holds which field, so that the report of another vendor or tenant
+needs a change of policy and not of code.
 """
 
 from __future__ import annotations
@@ -24,16 +24,30 @@ from pipeline.storage.sql import literal
 
 REQUIRED = ("learner_id", "course_code", "status")
 STATUS = {
-    "not started": "not_started", "assigned": "not_started", "registered": "not_started",
-    "enrolled": "not_started", "in progress": "in_progress", "started": "in_progress",
-    "completed": "completed", "complete": "completed", "passed": "passed", "failed": "failed",
-    "waived": "waived", "exempt": "waived", "withdrawn": "withdrawn", "dropped": "withdrawn",
-}  # fmt: skip
+    "not started": "not_started",
+    "assigned": "not_started",
+    "registered": "not_started",
+    "enrolled": "not_started",
+    "in progress": "in_progress",
+    "started": "in_progress",
+    "completed": "completed",
+    "complete": "completed",
+    "passed": "passed",
+    "failed": "failed",
+    "waived": "waived",
+    "exempt": "waived",
+    "withdrawn": "withdrawn",
+    "dropped": "withdrawn",
+}
 TYPE = {
-    "course": "milestone_flag", "curriculum": "milestone_flag", "program": "milestone_flag",
-    "exam": "assessment_record", "quiz": "assessment_record", "test": "assessment_record",
+    "course": "milestone_flag",
+    "curriculum": "milestone_flag",
+    "program": "milestone_flag",
+    "exam": "assessment_record",
+    "quiz": "assessment_record",
+    "test": "assessment_record",
     "message": "communications_log",
-}  # fmt: skip
+}
 
 
 def typed_sql(path: Path, context: DeliveryContext) -> str:
@@ -53,7 +67,7 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         "due_at": field("due_at"),
     }
     times = ", ".join(f"{instant(raw, source.date_format)} AS {at}" for at, raw in dates.items())
-    # A report of one kind of item only has no column for the kind.
+    # A report of a single kind of item has no column for the kind.
     kind = lookup(field("item_type"), TYPE | source.item_types)
     kind = kind if "item_type" in given else "'milestone_flag'"
     status = lookup(field("status"), STATUS | source.statuses)

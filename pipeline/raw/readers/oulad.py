@@ -39,9 +39,10 @@ def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
     )
     person = tables["studentInfo"]
     rule = problem(
-        context, {"event_at": "raw_event", "due_at": "raw_due", "assigned_at": "raw_assigned"},
+        context,
+        {"event_at": "raw_event", "due_at": "raw_due", "assigned_at": "raw_assigned"},
         "raw_score",
-    )  # fmt: skip
+    )
     return f"""
     SELECT *, {rule} AS problem FROM (SELECT *, {literal(context.name)} AS source,
       'ou:' || id_student AS learner_id,
@@ -84,8 +85,10 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     found = {path.stem: path for path in files}
     missing = [name for name in FILES if name not in found]
     if missing:
-        raise MalformedFile(f"oulad: the delivery lacks {', '.join(f'{n}.csv' for n in missing)}")
-    # Each CSV is parsed once; bad lines of all of them are set aside together.
+        raise MalformedFile(
+            f"oulad: the delivery has no {', '.join(f'{name}.csv' for name in missing)}"
+        )
+    # Each CSV is parsed once; the rejected lines of all of them are stored together.
     for name in FILES:
         context.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {identifier('oulad_' + name)} AS "

@@ -1,10 +1,8 @@
-"""Records that already come in the canonical schema, as Parquet (docs/canonical.md)."""
+"""Records that are delivered in the canonical schema, as Parquet (docs/canonical.md)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import polars as pl
 
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import (
@@ -20,13 +18,31 @@ from pipeline.storage.schema import RECORD_TYPES, STATUSES, namespaced
 from pipeline.storage.sql import literal
 
 REQUIRED = ("record_type", "learner_id", "course_code", "status", "event_at")
-TEXT = ("record_type", "learner_id", "manager_id", "department", "country", "course_code",
-        "course_title", "assigned_at", "started_at", "event_at", "due_at", "status", "score",
-        "score_max", "attempts", "free_text")  # fmt: skip
+TEXT = (
+    "record_type",
+    "learner_id",
+    "manager_id",
+    "department",
+    "country",
+    "course_code",
+    "course_title",
+    "assigned_at",
+    "started_at",
+    "event_at",
+    "due_at",
+    "status",
+    "score",
+    "score_max",
+    "attempts",
+    "free_text",
+)
 
 
 def columns(path: Path) -> list[str]:
     """Columns of the file's schema; nested fields are not part of the canonical schema."""
+    # Loaded here: most commands, and most deliveries, have no Parquet file.
+    import polars as pl
+
     try:
         return list(pl.read_parquet_schema(path))
     except (pl.exceptions.PolarsError, OSError):
@@ -34,9 +50,9 @@ def columns(path: Path) -> list[str]:
 
 
 def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
-    """Read one Parquet file into <out>.parquet. Every field goes through text and back, so that
-    a column of a neighbouring type (a score as text, a date as a timestamp) is judged by the
-    same rules as in any other format."""
+    """Read one Parquet file into <out>.parquet. Every field is converted to text and back, so
+    that a column of a related type (a score as text, a date as a timestamp) is checked by the same
+    rules as in any other format."""
     (path,) = files
     present = columns(path)
     missing = [name for name in REQUIRED if name not in present]

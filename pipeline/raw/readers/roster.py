@@ -1,8 +1,8 @@
-"""The HR roster: who works where and reports to whom, and by which aliases they are known.
+"""The HR roster: who works where, who reports to whom, and everybody's aliases.
 
 Columns of the roster file in the store: learner_id, name, email, manager_id (namespaced as in
 the canonical record), department, country (VARCHAR), left_on and delivery_date (DATE). Names and
-addresses serve two ends only: resolving xAPI actors, and the deny-list of the leak checks.
+addresses are used for two things only: to resolve xAPI actors, and for the leak checks' denylist.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     (path,) = files
     given = tabular.delivered_columns(path, context.source, REQUIRED)
     number, name, email, manager, department, country = (given[field] for field in REQUIRED)
-    told = given.get("left_on", "NULL::VARCHAR")
-    left = f"{instant(told, context.source.date_format)}::DATE"
+    left_on = given.get("left_on", "NULL::VARCHAR")
+    left = f"{instant(left_on, context.source.date_format)}::DATE"
     context.connection.execute(f"""
       COPY (SELECT {employee(number)} AS learner_id, {plain(name)} AS name,
               lower({plain(email)}) AS email, {employee(manager)} AS manager_id,

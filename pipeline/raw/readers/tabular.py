@@ -2,7 +2,7 @@
 
 The header is checked by itself before the body is read. Bad lines of the body (encoding, too
 few or too many columns, broken quotes, a line over the limit) are rejected by DuckDB's reader
-and set aside with their line number.
+and stored apart with their line number.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pipeline.policy.fields import Source
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.sql import identifier, literal
 
-MAX_HEADER = 64 * 1024
-MAX_LINE = 1_000_000
-# DuckDB needs a delimiter even for a file of whole lines; this control character is not text.
+MAX_HEADER = 64 * 1024  # bytes
+MAX_LINE = 1_000_000  # bytes
+# DuckDB needs a delimiter even for a file of whole lines; text has no such control character.
 NO_DELIMITER = "\x1f"
-# Delivered columns keep apart from the canonical ones, which may bear the same name.
+# Keeps delivered columns apart from canonical ones of the same name.
 PREFIX = "raw:"
 
 
@@ -29,7 +29,8 @@ def header(path: Path) -> list[str]:
     """Column names of a CSV file.
 
     Raises:
-        MalformedFile: empty, not UTF-8, another delimiter, duplicated or empty column names.
+        MalformedFile: the file is empty, not UTF-8, has another delimiter, or has duplicated or
+            empty column names.
     """
     with path.open("rb") as stream:
         line = stream.readline(MAX_HEADER)
@@ -96,7 +97,7 @@ def as_delivered(path: Path) -> str:
 
 
 def delivered_columns(path: Path, source: Source, required: tuple[str, ...]) -> dict[str, str]:
-    """SQL of every canonical field of a source, NULL for a field that the file lacks.
+    """Canonical field to the SQL of its column, for the columns that the file has.
 
     Raises:
         MalformedFile: a required field's column is missing.

@@ -1,7 +1,7 @@
 """xAPI statements (1.0.3; 2.0 is IEEE 9274.1.1-2023) as a JSON array or as NDJSON.
 
 A learner is an inverse functional identifier (mbox, mbox_sha1sum, openid or account); a verb
-maps by its cmi5 or ADL meaning; a `voided` statement takes the one it names out of the count.
+maps by its cmi5 or ADL meaning; a `voided` statement removes the one that it names.
 """
 
 from __future__ import annotations
@@ -18,12 +18,23 @@ from pipeline.raw.readers.tabular import line_scan, take_rejects
 from pipeline.storage.sql import literal
 
 VERBS = {
-    "voided": "voided", "passed": "passed", "failed": "failed", "completed": "completed",
-    "satisfied": "completed", "waived": "waived", "abandoned": "withdrawn",
-    "terminated": "in_progress", "launched": "in_progress", "initialized": "in_progress",
-    "progressed": "in_progress", "attempted": "in_progress", "scored": "completed",
-    "registered": "not_started", "commented": "in_progress", "responded": "in_progress",
-}  # fmt: skip
+    "voided": "voided",
+    "passed": "passed",
+    "failed": "failed",
+    "completed": "completed",
+    "satisfied": "completed",
+    "waived": "waived",
+    "abandoned": "withdrawn",
+    "terminated": "in_progress",
+    "launched": "in_progress",
+    "initialized": "in_progress",
+    "progressed": "in_progress",
+    "attempted": "in_progress",
+    "scored": "completed",
+    "registered": "not_started",
+    "commented": "in_progress",
+    "responded": "in_progress",
+}
 RANK = {"passed": 4, "failed": 4, "completed": 3, "waived": 3, "withdrawn": 2, "in_progress": 1}
 ASSESSMENT = ("passed", "failed", "scored")
 MESSAGE = ("commented", "responded")
@@ -92,7 +103,7 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
     def number(part: str, default: str = "NULL") -> str:
         return f"coalesce(try_cast({text('result.score.' + part)} AS DOUBLE), {default})"
 
-    # Scaled is told by the sender; raw lies between min and max, 0 and 100 where they are absent.
+    # `scaled` comes from the sender; `raw` lies between min and max, or 0 and 100 without them.
     floor, top = number("min", "0"), number("max", "100")
     score = (
         f"CASE WHEN {text('result.score.scaled')} IS NOT NULL THEN 100 * {number('scaled')} "

@@ -9,6 +9,7 @@ from __future__ import annotations
 SQLFLUFF_JINJA_FILTERS = {
     "literal": lambda value: "'value'",
     "literals": lambda values: "'value'",
+    "tuples": lambda rows: "('value')",
     "identifier": lambda name: "name",
     "identifiers": lambda names: "name",
 }

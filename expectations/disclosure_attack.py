@@ -1,4 +1,8 @@
-"""What coaching tells tonight: once, and nothing that can be worked out from all of it."""
+"""What attackers can work out of the coaching figures that are about to be published.
+
+The attackers (pipeline/disclosure/attack.py) have every staged coaching table without noise. One
+table stands for all of them: the finest, since whatever they learn is about one of its cells.
+"""
 
 from __future__ import annotations
 
@@ -18,53 +22,34 @@ from pipeline.policy.fields import Audience
 from pipeline.published import coaching, publication_history
 from pipeline.storage.engine import count
 from pipeline.storage.relations import pseudonymized
-from pipeline.storage.sql import Sql, dates, identifier
+from pipeline.storage.sql import Sql, identifier
 
-FRESH = "fresh"  # temporary table: staged rows that were not told before, or not so
-ATTACKED = "coaching_team_course"  # the finest table stands for all of them together
-ONCE = ["told.missing", "told.changed"]
-WORKED_OUT = ["attack.narrowed", "attack.learned", "attack.contradictory"]
-DECLARED = {table: ONCE + (WORKED_OUT if table == ATTACKED else []) for table in coaching.CELL}
+TABLE = "coaching_team_course"
+NARROWED, LEARNED = "attack.narrowed", "attack.learned"
+CONTRADICTORY = "attack.contradictory"
+RULES = [NARROWED, LEARNED, CONTRADICTORY]
+COUNTS = ("records", "complete", "on_time")
 
 
-def evidence(
-    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str,
-    relation: str,
-) -> Evidence:  # fmt: skip
-    """Rows told before that are missing, rows of a period that is not told tonight; and for the
-    finest table what the attackers get. Makes the table `fresh`."""
-    layout = context.layout
-    carried = publication_history.carry_forward(connection, context)[table]
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {FRESH} AS "
-        f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"
-    )
-    new = publication_history.new_periods(layout, partition)
-    found: Evidence = {
-        "told.missing": count(
-            connection,
-            f"SELECT count(*) FROM (FROM {carried} EXCEPT ALL SELECT * FROM {relation})",
-        ),
-        "told.changed": count(
-            connection,
-            f"SELECT count(*) FROM {FRESH} WHERE NOT coalesce(period IN ({dates(new)}), false)",
-        ),
+def evidence(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> Evidence:
+    """Cells of all new periods that an attacker narrows down too far or learns; 1 for
+    contradictory figures. The staged tables are attached as `staged`."""
+    new = publication_history.new_periods(context.layout, partition)
+    try:
+        found = attacks(connection, context, new).values()
+    except AuditError:
+        return {NARROWED: 0, LEARNED: 0, CONTRADICTORY: 1}
+    return {
+        NARROWED: sum(one.narrowed for one in found),
+        LEARNED: sum(one.learned for one in found),
+        CONTRADICTORY: 0,
     }
-    if table == ATTACKED:
-        found |= dict.fromkeys(WORKED_OUT, 0)
-        try:
-            for one in attacks(connection, context, new).values():
-                found["attack.narrowed"] += one.narrowed
-                found["attack.learned"] += one.learned
-        except AuditError:
-            found["attack.contradictory"] = 1
-    return found
 
 
 def attacks(
     connection: duckdb.DuckDBPyConnection, context: Context, new: list[str]
 ) -> dict[str, Found]:
-    """What the attackers get of every new period, from the tables attached as `staged`.
+    """What the attackers find out about every new period, from the tables attached as `staged`.
 
     Raises:
         AuditError: the staged figures contradict one another.
@@ -95,54 +80,63 @@ def figures(
     Args:
         exact: tables whose figures have no noise; no others say anything for certain.
     """
+    due = period.per_cell(period.due)
+    members, totals = [], []
+    cells = np.zeros(period.cells, bool)
+    values = {name: np.zeros(period.cells, np.int64) for name in COUNTS}
+    for table in exact:
+        staged = _staged(connection, rows, table, day)
+        row = _row_of_each_cell(period, table, staged)
+        inside = np.flatnonzero(row >= 0)
+        counts = _counts(staged, row[inside], due[inside])
+        if table == TABLE:
+            cells[inside] = True
+            for name in COUNTS:
+                values[name][inside] = counts[name][row[inside]]
+        else:
+            shape = (len(staged["records"]), period.cells)
+            members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
+            totals.append(counts)
+    nothing = np.empty(0, np.int64)
+    return Figures(
+        csr_array(vstack([csr_array((0, period.cells)), *members])),
+        {name: np.concatenate([nothing, *(counts[name] for counts in totals)]) for name in COUNTS},
+        cells,
+        values,
+    )
+
+
+def _counts(staged: dict[str, Ints], row: Ints, due: Ints) -> dict[str, Ints]:
+    """COUNTS of every staged row.
+
+    Args:
+        row: of cells, the staged row that each belongs to; due: their records with a due date.
+    """
+    on_time = staged["share"] * np.bincount(row, due, len(staged["records"]))
+    return {
+        "records": staged["records"],
+        "complete": staged["complete"],
+        "on_time": np.rint(on_time).astype(np.int64),
+    }
+
+
+def _row_of_each_cell(period: Period, table: str, staged: dict[str, Ints]) -> Ints:
+    """For every cell the staged row that it belongs to; -1 for none."""
+    key = coaching.KEY[table]
+    if not key:
+        # The whole company: one row, or none in a period that is not published.
+        return np.full(period.cells, len(staged["records"]) - 1)
     numbers = {
         "team": period.team,
         "department_number": period.teams.group[period.team],
         "course": period.course,
         "category_number": period.courses.group[period.course],
     }
-    due = period.per_cell(period.due)
-    members, totals = [], []
-    cells = np.zeros(period.cells, bool)
-    values = {n: np.zeros(period.cells, np.int64) for n in ("records", "complete", "on_time")}
-    for table in exact:
-        key = coaching.KEY[table]
-        staged = _staged(connection, rows, table, day)
-        row = (
-            _rows_of_cells([numbers[name] for name in key], [staged[name] for name in key])
-            if key
-            # The whole company: one row, or none in a period of which nothing is told.
-            else np.full(period.cells, len(staged["records"]) - 1)
-        )
-        inside = np.flatnonzero(row >= 0)
-        size = len(staged["records"])
-        on_time = staged["share"] * np.bincount(row[inside], due[inside], size)
-        staged_counts = {
-            "records": staged["records"],
-            "complete": staged["complete"],
-            "on_time": np.rint(on_time).astype(np.int64),
-        }
-        if table == ATTACKED:
-            cells[inside] = True
-            for name, counts in staged_counts.items():
-                values[name][inside] = counts[row[inside]]
-        else:
-            shape = (size, period.cells)
-            members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
-            totals.append(staged_counts)
-    return Figures(
-        csr_array(vstack([csr_array((0, period.cells)), *members])),
-        {
-            name: np.concatenate([np.empty(0, np.int64), *(told[name] for told in totals)])
-            for name in values
-        },
-        cells,
-        values,
-    )
+    return _rows_of_cells([numbers[name] for name in key], [staged[name] for name in key])
 
 
 def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
-    """Of every cell the staged row that tells of it, by the numbers of both; -1 for none."""
+    """For every cell the staged row with the same numbers; -1 for none."""
     wide = int(max(*(int(part.max(initial=0)) for part in of_cells), 0)) + 1
     cell, row = np.zeros_like(of_cells[0]), np.zeros_like(of_rows[0])
     for of_cell, of_row in zip(of_cells, of_rows, strict=True):
@@ -158,7 +152,7 @@ def _staged(
     connection: duckdb.DuckDBPyConnection, rows: coaching.CoachingRows, table: str, day: dt.date
 ) -> dict[str, Ints]:
     """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
-    of records in time."""
+    of the records with a due date that were completed on time."""
     named, numbers = "", ""
     for number in coaching.KEY[table]:
         relation, all_names = rows.names(number)

@@ -1,0 +1,53 @@
+"""Canonical: what must hold of one delivery's rows in the store."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from expectations import suite
+from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
+from pipeline.policy.data_map import DataMap
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout
+from pipeline.storage.relations import records
+from pipeline.storage.schema import CANONICAL, RECORD_TYPES, STATUSES, namespaced
+from pipeline.storage.sql import literal
+
+# Beyond this share of quarantined rows the export itself is broken, and the rest of it would
+# give a false picture.
+MAX_QUARANTINED = 0.5
+QUARANTINE_RULE = "quarantine.not_most"
+
+
+def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
+    """Rule to the SQL test that every row outside the quarantine must pass."""
+    statuses = ", ".join(literal(status) for status in (*STATUSES, "voided"))
+    sources = ", ".join(literal(source) for source in data_map.sources)
+    latest = f"DATE '{delivery}' + INTERVAL 2 DAY"
+    return {
+        "learner_id.namespaced": namespaced("learner_id"),
+        "record_type.vocabulary": f"record_type IN {RECORD_TYPES}",
+        "status.vocabulary": f"status IN ({statuses})",
+        "source.listed": f"source IN ({sources})",
+        "course_code.there": "length(course_code) BETWEEN 1 AND 256",
+        "score.scale": "score IS NULL OR score BETWEEN 0 AND 100",
+        "event_at.range": "event_at IS NULL OR event_at BETWEEN "
+        f"DATE '{data_map.earliest_date}' AND {latest}",
+        "raw.only_in_quarantine": "raw IS NULL",
+    }
+
+
+def validate(layout: Layout, data_map: DataMap, delivery: dt.date) -> suite.SuiteResult:
+    """One delivery's rows in the store: schema, `rules`, share of quarantined rows.
+
+    Raises:
+        duckdb.Error: the delivery is not in the store.
+    """
+    tests = rules(data_map, delivery)
+    with engine(layout.work) as connection:
+        rows = records(layout, delivery)
+        found = schema_evidence(connection, rows, CANONICAL)
+        found |= count_broken(connection, f"{rows} WHERE problem IS NULL", tests)
+        ((bad, total),) = connection.sql(f"SELECT count(problem), count(*) FROM {rows}").fetchall()
+    found[QUARANTINE_RULE] = int(bad > MAX_QUARANTINED * total)
+    return suite.judge("canonical", [*SCHEMA_RULES, *tests, QUARANTINE_RULE], found)

@@ -1,0 +1,35 @@
+"""Classified: what must hold of the current record of every milestone."""
+
+from __future__ import annotations
+
+from expectations import suite
+from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
+from pipeline.classified.models import sensitivity_model
+from pipeline.policy.data_map import DataMap
+from pipeline.storage import relations
+from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout
+from pipeline.storage.schema import CLASSIFIED, STATUSES, namespaced
+from pipeline.storage.sql import Sql
+
+# Rule to the SQL test that every row must pass. `sensitive` says, worked out anew from the course
+# codes and titles in the table, whether the row's course is sensitive.
+RULES = {
+    "person.namespaced": namespaced("person"),
+    "status.vocabulary": f"status IN {STATUSES}",
+    "course_code.sensitivity_tagged": "NOT coalesce(sensitive, false) OR sensitivity IS NOT NULL",
+}
+
+
+def validate(layout: Layout, data_map: DataMap) -> suite.SuiteResult:
+    """The classified rows: schema and RULES."""
+    rows = relations.classified(layout)
+    titles = Sql(f"(SELECT DISTINCT course_code, course_title FROM {rows})")
+    with engine(layout.work) as connection:
+        connection.execute(
+            "CREATE TEMP TABLE course AS SELECT course_code, sensitivity IS NOT NULL AS sensitive "
+            f"FROM ({sensitivity_model(titles, data_map)})"
+        )
+        found = schema_evidence(connection, rows, CLASSIFIED)
+        found |= count_broken(connection, f"{rows} LEFT JOIN course USING (course_code)", RULES)
+    return suite.judge("classified", [*SCHEMA_RULES, *RULES], found)

@@ -1,0 +1,149 @@
+"""Published: what must hold of a staged table before it may be released.
+
+The rule of each column is in data_map.yaml under `columns`. Here are the rules of whole tables:
+
+    database.unlisted_tables  its file holds the listed tables and nothing else
+    published_before.*        coaching: what was published stays as it is (published_once.py)
+    attack.*                  coaching: nothing can be worked out (disclosure_attack.py)
+    classes.*                 analytics: every row stands in a class of enough people
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import duckdb
+
+from expectations import disclosure_attack, published_once, suite
+from expectations.domains import CheckedColumn, Scope, described_column
+from expectations.evidence import Evidence, column_rules, schema_evidence, table_evidence
+from pipeline.classified import reference_values
+from pipeline.context import Context
+from pipeline.policy.data_map import DataMap
+from pipeline.policy.fields import Audience
+from pipeline.published import equivalence_classes, gate
+from pipeline.published.coaching import CELL
+from pipeline.published.tables import attached
+from pipeline.storage.engine import engine
+from pipeline.storage.sql import Sql, identifier
+
+UNLISTED_TABLES = "database.unlisted_tables"
+SMALL_CLASSES = "classes.too_small"
+UNCOVERED_COLUMNS = "classes.columns_outside"
+# Columns of an analysts' table that are no part of a class: whose row it is, and how it went.
+OUTSIDE_CLASSES = {"learner_ref", "status", "score_band"}
+# Exceptions from what a column's domain says of empty values (`may_be_empty`).
+EMPTY_IN = {
+    ("hr_legal_detail", "manager_ref"),  # a board member reports to nobody
+    # A team may belong to no department, or to one too small to be named.
+    ("coaching_team", "department"),
+    ("coaching_team_course", "department"),
+}
+
+
+def may_be_empty(data_map: DataMap, table: str, column: CheckedColumn) -> bool:
+    """A coaching cell has its name, a class may lack what can be generalized; for the rest the
+    column's domain decides, and EMPTY_IN."""
+    if (table, column.name) in EMPTY_IN:
+        return True
+    if data_map.published[table].audience is Audience.ANALYTICS:
+        return column.nullable or column.name in equivalence_classes.LEFT_OUT
+    return column.nullable and column.name not in ("period", *CELL.get(table, ()))
+
+
+def columns(data_map: DataMap, table: str) -> list[CheckedColumn]:
+    """The columns of a published table as the suite sees them.
+
+    Raises:
+        PolicyError: the rule of a column is no domain.
+    """
+    found = [described_column(data_map, name, table) for name in data_map.published[table].columns]
+    return [replace(one, nullable=may_be_empty(data_map, table, one)) for one in found]
+
+
+def rules(data_map: DataMap, table: str) -> list[str]:
+    """Names of all rules of one table."""
+    audience = data_map.published[table].audience
+    names = [UNLISTED_TABLES, *column_rules(columns(data_map, table))]
+    if audience is Audience.COACHING:
+        names += published_once.RULES
+        if table == disclosure_attack.TABLE:
+            names += disclosure_attack.RULES
+    if audience is Audience.ANALYTICS:
+        names += [SMALL_CLASSES, UNCOVERED_COLUMNS]
+    return names
+
+
+def validate(context: Context, partition: str, table: str) -> suite.SuiteResult:
+    """One staged table of a partition: all of `rules`."""
+    layout, data_map = context.layout, context.data_map
+    spec = data_map.published[table]
+    checked = columns(data_map, table)
+    with (
+        engine(layout.work) as connection,
+        attached(connection, context, layout.staged(partition), table, "staged"),
+    ):
+        reference_values.attach(connection, layout)
+        listed = {n for n, other in data_map.published.items() if other.database == spec.database}
+        staged = _tables(connection)
+        found: Evidence = {UNLISTED_TABLES: len(staged ^ listed)}
+        if table in staged:
+            relation = f"staged.{identifier(table)}"
+            types = {one.name: one.type for one in checked}
+            if not any(schema_evidence(connection, relation, types).values()):
+                found |= _table_rules(connection, context, partition, table, relation)
+                if spec.audience is Audience.COACHING:
+                    # What was published before was checked then; its courses may be gone by now.
+                    relation = published_once.NEW_ROWS
+            scope = Scope(data_map, spec.audience, spec.k)
+            found |= table_evidence(connection, relation, checked, layout, scope)
+    return suite.judge(table, rules(data_map, table), found)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Tables and views of the attached `staged`."""
+    found = connection.sql(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged' UNION "
+        "SELECT view_name FROM duckdb_views() WHERE database_name = 'staged' AND NOT internal"
+    ).fetchall()
+    return {str(name) for (name,) in found}
+
+
+def _table_rules(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    relation: str,
+) -> Evidence:
+    """Counts of the rules of a whole table, by its audience. For coaching also makes the table
+    `published_once.NEW_ROWS`."""
+    audience = context.data_map.published[table].audience
+    if audience is Audience.COACHING:
+        found = published_once.evidence(connection, context, partition, table, relation)
+        if table == disclosure_attack.TABLE:
+            found |= disclosure_attack.evidence(connection, context, partition)
+        return found
+    if audience is Audience.ANALYTICS:
+        return _class_evidence(connection, context, table, relation)
+    return {}
+
+
+def _class_evidence(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, relation: str
+) -> Evidence:
+    """Classes of too few people, and columns that the classes do not cover."""
+    covered = OUTSIDE_CLASSES.union(equivalence_classes.GENERALIZED)
+    rule = context.disclosure.classes[table]
+    return {
+        SMALL_CLASSES: equivalence_classes.too_small(connection, Sql(relation), rule),
+        UNCOVERED_COLUMNS: len(set(context.data_map.published[table].columns) - covered),
+    }
+
+
+def validate_and_seal(context: Context, partition: str, table: str) -> suite.SuiteResult:
+    """As `validate`; a table that passes gets the seal without which the gate releases nothing."""
+    result = validate(context, partition, table)
+    if result.passed:
+        gate.seal(context.layout, context.data_map, partition, table)
+    return result

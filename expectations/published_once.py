@@ -1,0 +1,50 @@
+"""Coaching figures are published once: a period's figures never change and never disappear.
+
+Two versions of one figure could be subtracted from each other, and the difference is about the
+few people who joined or left in between.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from expectations.evidence import Evidence
+from pipeline.context import Context
+from pipeline.published import publication_history
+from pipeline.storage.engine import count
+from pipeline.storage.sql import dates
+
+NEW_ROWS = "new_rows"  # temporary table: staged rows that were not published before, as they are
+MISSING, CHANGED = "published_before.missing", "published_before.changed"
+RULES = [MISSING, CHANGED]
+
+
+def evidence(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    relation: str,
+) -> Evidence:
+    """Rows published before that are missing, and new rows of a period that is not published for
+    the first time. Makes the table NEW_ROWS.
+
+    Args:
+        relation: SQL, the staged table.
+    """
+    carried = publication_history.carry_forward(connection, context)[table]
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {NEW_ROWS} AS "
+        f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"
+    )
+    new = dates(publication_history.new_periods(context.layout, partition))
+    return {
+        MISSING: count(
+            connection,
+            f"SELECT count(*) FROM (FROM {carried} EXCEPT ALL SELECT * FROM {relation})",
+        ),
+        CHANGED: count(
+            connection,
+            f"SELECT count(*) FROM {NEW_ROWS} WHERE NOT coalesce(period IN ({new}), false)",
+        ),
+    }

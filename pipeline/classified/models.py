@@ -1,0 +1,159 @@
+"""The queries from canonical rows to classified ones, rendered from the .sql files beside this.
+
+Every function takes the relations that its query reads. The steps run these very queries
+(pipeline/classified/classify.py), and the column lineage is read from them (assets/lineage.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.policy.data_map import DataMap
+from pipeline.storage.column_lineage import Columns, models_lineage
+from pipeline.storage.relations import subquery
+from pipeline.storage.schema import CANONICAL, ROSTER
+from pipeline.storage.sql import Sql, identifier, render
+from pipeline.subjects.denylist import entries_sql, grams_sql
+
+PACKAGE = "pipeline.classified"
+# The relations that the models start from, under the names that lineage gives them.
+SOURCES = {"canonical": CANONICAL, "roster": ROSTER}
+# What one enrolment, exam or message is; everything that shares it is a revision of it.
+KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
+# 128 bits that name the record through all its revisions, here and in the canonical store.
+RECORD_KEY = Sql(f"record_key_of({', '.join(KEY)})")
+PERIOD = Sql("month_of(coalesce(event_at, started_at, assigned_at, first_seen))")
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The small relations that rows are joined to, under the names that they have on a connection.
+
+    people: each employee's latest roster row; alias: alias, person; course: course_code,
+    sensitivity, title; region_of: country, home_region; department: those that are kept.
+    """
+
+    people: Sql
+    alias: Sql
+    course: Sql
+    region_of: Sql
+    department: Sql
+
+
+# The names of its relations on every connection, those of a cluster's workers included.
+RESOLUTION = ("people", "alias", "course", "region_of", "department")
+
+
+def resolution() -> Resolution:
+    """The relations, wherever they were made."""
+    return Resolution(*map(identifier, RESOLUTION))
+
+
+def resolution_models(rows: Sql, roster: Sql, data_map: DataMap) -> dict[str, Sql]:
+    """Name to query, in the order in which they are made: `Resolution`, and what it is made of.
+
+    Args:
+        rows: the canonical rows of all deliveries that are not in quarantine.
+        roster: each employee's latest roster row.
+    """
+    people, alias, titles, learners = map(identifier, ("people", "alias", "titles", "learners"))
+    texts = subquery(
+        render(PACKAGE, "naming_texts.sql", titles=titles, people=people, learners=learners)
+    )
+    return {
+        "people": Sql(f"FROM {roster}"),
+        "alias": render(PACKAGE, "alias.sql", rows=rows, people=people),
+        "titles": titles_model(rows),
+        "learners": render(PACKAGE, "learners.sql", rows=rows, alias=alias),
+        "denylist": entries_sql(people, learners),
+        "naming": render(
+            PACKAGE, "naming.sql", grams=grams_sql(texts), denylist=identifier("denylist")
+        ),
+        "course": render(
+            PACKAGE,
+            "course.sql",
+            sensitivity=sensitivity_model(titles, data_map),
+            titles=titles,
+            naming=identifier("naming"),
+        ),
+        "region_of": render(PACKAGE, "region_of.sql", region_of=data_map.region_of()),
+        "department": render(
+            PACKAGE,
+            "department.sql",
+            learners=learners,
+            people=people,
+            naming=identifier("naming"),
+            least_people=data_map.least_people,
+        ),
+    }
+
+
+def titles_model(rows: Sql) -> Sql:
+    """course_code, course_title and n (rows), of canonical rows that are not in quarantine."""
+    return render(PACKAGE, "titles.sql", rows=rows)
+
+
+def sensitivity_model(titles: Sql, data_map: DataMap) -> Sql:
+    """course_code and sensitivity (NULL = ordinary), of a relation of course_code, course_title."""
+    rules = data_map.course_sensitivity
+    return render(
+        PACKAGE,
+        "sensitivity.sql",
+        titles=titles,
+        codes=sorted(rules.codes),
+        patterns=rules.patterns,
+    )
+
+
+def current_model(rows: Sql, every_row: Sql) -> Sql:
+    """The current row of every key among `rows`: canonical columns, record_key, deliveries,
+    first_seen.
+
+    Args:
+        rows: canonical rows that are not in quarantine; all revisions of a key are among them.
+        every_row: those of all keys, among which the statements are that void a record.
+    """
+    return render(
+        PACKAGE,
+        "current.sql",
+        standing=_standing(rows, every_row),
+        key=KEY,
+        record_key=RECORD_KEY,
+    )
+
+
+def superseded_model(every_row: Sql) -> Sql:
+    """One number: the rows that were voided or superseded.
+
+    Args:
+        every_row: the canonical rows that are not in quarantine.
+    """
+    return render(
+        PACKAGE,
+        "superseded.sql",
+        every_row=every_row,
+        standing=_standing(every_row, every_row),
+        key=KEY,
+        reversed_key=KEY[::-1],
+    )
+
+
+def _standing(rows: Sql, every_row: Sql) -> Sql:
+    return render(PACKAGE, "standing.sql", rows=rows, every_row=every_row)
+
+
+def classified_model(current: Sql, resolution: Resolution) -> Sql:
+    """The classified rows (CLASSIFIED) of the query `current`."""
+    return render(PACKAGE, "classified.sql", current=current, **vars(resolution))
+
+
+def chain(data_map: DataMap) -> dict[str, Sql]:
+    """All models from SOURCES to the last one, `classified`, as the lineage reads them."""
+    rows, roster = Sql("canonical"), Sql("roster")
+    models = resolution_models(rows, roster, data_map)
+    return {**models, "classified": classified_model(current_model(rows, rows), resolution())}
+
+
+def columns_from_sources(data_map: DataMap) -> Columns:
+    """The classified columns in their order, made of columns of SOURCES."""
+    return models_lineage(chain(data_map), "classified", SOURCES)

@@ -1,0 +1,46 @@
+"""Is the policy valid today, and may data be used under it?"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from expectations.domains import require_domains
+from pipeline.access import approval
+from pipeline.access.suspension import require_not_suspended
+from pipeline.context import Context
+from pipeline.policy import access, governance_checks
+from pipeline.policy.disclosure import require_matching
+from pipeline.policy.retention import require_current
+from pipeline.policy.retention_coverage import require_coverage
+from pipeline.subjects import legal_holds
+
+
+def require_valid_policy(context: Context, today: dt.date) -> None:
+    """Stop under a policy that is not valid today.
+
+    Raises:
+        PolicyError: a policy file contradicts another one, the rule of a column is not a domain, a
+            rule or a legal hold in force is past its review date, or legal and HR have not signed
+            the files as they are.
+    """
+    require_domains(context.data_map)
+    require_coverage(context.rules, context.data_map)
+    require_matching(context.disclosure, context.data_map)
+    governance_checks.require_lawful_basis(context.governance, context.data_map)
+    access.require_consistent(context.access, context.data_map, context.governance)
+    require_current(context.rules, today)
+    legal_holds.require_reviewed(context.layout, today)
+    approval.require_approved(context.layout, context.access, context.version)
+
+
+def require_lawful_use(context: Context, today: dt.date) -> None:
+    """Stop before personal data is used unlawfully. Deletions do not require this: what may not be
+    used must still be erased.
+
+    Raises:
+        PolicyError: as `require_valid_policy`; a purpose, contract or transfer has expired; or an
+            incident has suspended everything.
+    """
+    require_valid_policy(context, today)
+    require_not_suspended(context.layout)
+    governance_checks.require_current(context.governance, today)

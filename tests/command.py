@@ -1,0 +1,45 @@
+"""The console command: in this process, or as a process of its own where that is the subject."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+from typer.testing import CliRunner
+
+from pipeline.cli.app import app
+
+COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def milestones(home: Path, *arguments: str, dagster: Path | None = None) -> Done:
+    """Run a command in this process. Its settings are gone afterwards, as with a process."""
+    before = os.umask(0o077)  # as the entry point does
+    try:
+        with mock.patch.dict(os.environ):
+            os.environ.pop("DAGSTER_HOME", None)
+            if dagster is not None:
+                os.environ["DAGSTER_HOME"] = str(dagster)
+            done = CliRunner().invoke(app, [*arguments, "--home", str(home)])
+    finally:
+        os.umask(before)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return Done(done.exit_code, done.stdout, done.stderr)
+
+
+def environment() -> dict[str, str]:
+    """Of a command that is a process of its own."""
+    return {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}

@@ -1,0 +1,159 @@
+"""A night as plain functions: those of the assets and checks, in the order of Dagster's job.
+
+What Dagster adds (events, retries that wait, its storage) is left out, and Great Expectations with
+it: `quick` says the same of the same counts. That is most of the time. tests/test_plain.py holds
+both against the real thing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+import logging
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import dagster as dg
+
+from assets.resources import Store
+from expectations import suite as suites
+from expectations.suite import SuiteResult
+from pipeline.definitions import defs
+
+
+def quick(suite: str, declared: Iterable[str], evidence: dict[str, int]) -> SuiteResult:
+    """The judgement of expectations/suite.py in a hundredth of the time. What is judged, the counts
+    over every value, is made as ever."""
+    broken = {name: n for name, n in evidence.items() if n}
+    rules = list(declared)
+    return SuiteResult(suite, len(rules), broken, sorted(set(rules) ^ set(evidence)))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a night: as much of Dagster's result as tests ask for.
+
+    Attributes:
+        run_id: as the release's manifest has it.
+        checks: 'asset check' to its result, of those that ran.
+        raised: what steps raised.
+        steps: which ran, in order.
+    """
+
+    run_id: str
+    checks: dict[str, dg.AssetCheckResult] = field(default_factory=dict)
+    raised: list[BaseException] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def failed_checks(self) -> list[str]:
+        return [name for name, one in self.checks.items() if not one.passed]
+
+    @property
+    def success(self) -> bool:
+        return not self.raised and not self.failed_checks
+
+    @property
+    def errors(self) -> str:
+        """The texts of what was raised, causes included, as Dagster would keep them."""
+        told = []
+        for error in self.raised:
+            at: BaseException | None = error
+            while at is not None:
+                told.append(f"{type(at).__name__}: {at}")
+                at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
+        return "\n".join(told)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the job: its function, what it makes, and the steps that it waits for."""
+
+    name: str
+    function: Any
+    assets: frozenset[dg.AssetKey]
+    check: str | None
+    after: frozenset[str]
+
+
+@cache
+def steps() -> tuple[Step, ...]:
+    """The job's steps, each after those that it waits for; blocking checks are among those."""
+    of_op: dict[str, tuple[frozenset[dg.AssetKey], str | None]] = {}
+    for one in (*(defs.assets or ()), *(defs.asset_checks or ())):
+        if isinstance(one, dg.AssetsDefinition) and one.is_executable:
+            checks = [(key.asset_key, key.name) for key in one.check_keys]
+            told = [f"{asset.to_user_string()} {name}" for asset, name in checks]
+            assets = frozenset(one.keys) | {asset for asset, _ in checks}
+            of_op[one.op.name] = (assets, told[0] if told else None)
+    graph = defs.resolve_job_def("nightly").graph
+    after = {
+        (invocation.alias or invocation.name): frozenset(
+            one.node for dependency in inputs.values() for one in dependency.get_node_dependencies()
+        )
+        for invocation, inputs in graph.dependencies.items()
+    }
+    return tuple(
+        Step(node.name, node.definition.compute_fn.decorated_fn, *of_op[node.name],  # type: ignore[union-attr]
+             after.get(node.name, frozenset()))
+        for node in graph.nodes_in_topological_order
+    )  # fmt: skip
+
+
+def _results(step: Step, store: Store, context: object) -> Iterator[object]:
+    """Call a step's function with what it asks for; one result or several."""
+    wanted = inspect.signature(step.function).parameters
+    found = step.function(**{n: {"store": store, "context": context}[n] for n in wanted})
+    if inspect.isgenerator(found):
+        yield from found
+    else:
+        yield found
+
+
+def _tried(step: Step, store: Store, context: SimpleNamespace) -> list[object]:
+    """As a step is tried: again where it asks for that, without the wait."""
+    for context.retry_number in range(1_000):
+        try:
+            return list(_results(step, store, context))
+        except dg.RetryRequested as again:
+            if context.retry_number == again.max_retries:
+                raise
+    raise AssertionError("unreachable")
+
+
+def run(store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None = None) -> Ran:
+    """Run the nightly job's steps, or those of some assets and their checks. Steps that wait for
+    one that failed, or for a check that did not pass, are left out; the others are not."""
+    with mock.patch.object(suites, "judge", quick):
+        return _run(store, night, assets)
+
+
+def _run(store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None) -> Ran:
+    ran, stopped = Ran(str(uuid.uuid4())), set[str]()
+    run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night)})
+    context = SimpleNamespace(run=run, log=logging.getLogger("plain night"), retry_number=0)
+    for step in steps():
+        if assets is not None and not step.assets & set(assets):
+            continue
+        if step.after & stopped:
+            stopped.add(step.name)
+            continue
+        ran.steps.append(step.name)
+        try:
+            results = _tried(step, store, context)
+        except Exception as error:
+            ran.raised.append(error)
+            stopped.add(step.name)
+            continue
+        for one in results:
+            if isinstance(one, dg.AssetCheckResult):
+                assert step.check is not None
+                ran.checks[step.check] = one
+                if not one.passed:
+                    stopped.add(step.name)
+    return ran

@@ -1,0 +1,67 @@
+"""A deletion or a night that dies at any point is made good by one more run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from tests.company import company, write_drop
+from tests.conftest import NIGHT, Estate
+from tests.killed import POINTS, killed
+
+pytestmark = pytest.mark.long
+
+
+@POINTS
+@pytest.mark.parametrize(("deed", "moments", "least"), [("retention", 100, 25), ("person", 12, 2)])
+def test_a_killed_deletion_reaches_the_same_end(
+    with_a_past: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
+) -> None:
+    """SIGKILL before every change of a name: the release is whole all the time, one re-run by
+    itself reaches the end state of a run that was never killed, with nothing lost."""
+    told = killed(deed, with_a_past.home, tmp_path, points, moments)
+    assert len(told.points) >= least
+    for point in told.points:
+        whole, middle, end = point["whole"], point["middle"], point["end"]
+        assert "unreadable" not in middle, ("readers saw half a release", point["site"])
+        assert point["again"] == 0, point["site"]
+        for part in ("records", "tables", "named", "open", "work", "releases", "landing"):
+            assert end[part] == whole[part], (point["point"], part, point["site"])
+        assert end["open"] == end["work"] == []
+        # No receipt before everything was gone, and none that counts too little.
+        if middle["receipts"]:
+            assert middle["records"] == whole["records"]
+            assert middle["tables"] == whole["tables"]
+        rows = whole["receipts"][0]["rows"]
+        for place in ("canonical records", "classified"):
+            gone = sum(
+                one["rows"][place]["before"] - one["rows"][place]["after"]
+                for one in end["receipts"]
+                if place in one["rows"]
+            )
+            assert gone == rows[place]["before"] - rows[place]["after"]
+
+
+@POINTS
+def test_a_killed_night_is_made_good_by_one_more(
+    published: Estate, tmp_path: Path, points: str
+) -> None:
+    """Readers see a release whole, the old one or the new, and a re-run reaches the new one."""
+    rows, people, statements = company()
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(published.drop(later), rows[:5], people, statements)
+    told = killed("night", published.home, tmp_path, points, 60)
+    assert len(told.points) >= 30
+    for point in told.points:
+        whole, middle, end = point["whole"], point["middle"], point["end"]
+        assert "unreadable" not in middle, point["site"]
+        assert middle["partition"] in (str(NIGHT), str(later))
+        assert middle["whole"]
+        assert middle["readable"]
+        assert point["again"] == 0, point["site"]
+        assert end == whole, point["site"]
+        assert (end["partition"], end["whole"], end["releases"]) == (str(later), True, 1)
+        assert end["work"] == []
+    assert {point["middle"]["partition"] for point in told.points} == {str(NIGHT), str(later)}
