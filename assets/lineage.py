@@ -6,9 +6,10 @@ import dagster as dg
 
 from pipeline.classified import models
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.disclosure import BANDS
+from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.models import columns as audience_columns
+from pipeline.published import models as published_models
 from pipeline.storage import schema
 from pipeline.storage.column_lineage import Columns
 
@@ -97,27 +98,8 @@ def pseudonymized_lineage(audience: Audience) -> dg.TableColumnLineage:
     return model_lineage(audience_columns(audience))
 
 
-# Measures of the coaching tables: the pseudonymized columns that they count or average.
-MEASURES = {
-    "learners": ("learner_ref",),
-    "records": ("learner_ref",),
-    "completion_rate": ("complete",),
-    "on_time_rate": ("on_time",),
-    "median_days": ("days",),
-    **{f"share_{band}": ("score_band",) for band in BANDS},
-    "category": ("course_code",),
-    # Coarser forms of what the rows of analysts have.
-    "event_period": ("event_month",),
-    "detail": ("region", "department", "course_code", "event_month"),
-}
-
-
-def published_lineage(data_map: DataMap, table: str) -> dg.TableColumnLineage:
-    spec = data_map.published[table]
-    key = pseudonymized_key(spec.audience)
-    return dg.TableColumnLineage(
-        {
-            name: [dg.TableColumnDep(key, origin) for origin in MEASURES.get(name, (name,))]
-            for name in spec.columns
-        }
-    )
+def published_lineage(
+    data_map: DataMap, rules: DisclosureRules, table: str
+) -> dg.TableColumnLineage:
+    """A published table's column to its audience's pseudonymized columns."""
+    return model_lineage(published_models.columns(data_map, rules, table))

@@ -22,6 +22,10 @@ from pipeline.retained import receipts
 from pipeline.storage.engine import engine
 
 
+def _lineage(table: str) -> dg.TableColumnLineage:
+    return lineage.published_lineage(DATA_MAP, CONTEXT.disclosure, table)
+
+
 def _spec(table: str) -> dg.AssetSpec:
     """One staged table as the graph shows it."""
     listed = DATA_MAP.published[table]
@@ -37,8 +41,8 @@ def _spec(table: str) -> dg.AssetSpec:
             "purpose": listed.audience.value,
         },
         metadata={
-            "dagster/column_schema": schemas.published(DATA_MAP, table),
-            "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+            "dagster/column_schema": schemas.published(DATA_MAP, CONTEXT.disclosure, table),
+            "dagster/column_lineage": _lineage(table),
             **schemas.minimum_group(CONTEXT, table),
             **schemas.governance(CONTEXT, table),
         },
@@ -68,7 +72,7 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
                 asset_key=lineage.published_key(table),
                 metadata={
                     "dagster/row_count": counts[table],
-                    "dagster/column_lineage": lineage.published_lineage(DATA_MAP, table),
+                    "dagster/column_lineage": _lineage(table),
                     "last erasure": erased,
                 },
             )

@@ -11,6 +11,7 @@ from expectations.domains import domain
 from expectations.pseudonymized import columns as checked_columns
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
+from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.storage.schema import CLASSIFIED
 
@@ -55,13 +56,13 @@ def pseudonymized(data_map: DataMap, audience: Audience) -> dg.TableSchema:
     return _schema(types, columns.published(data_map), lineage.pseudonymized_lineage(audience))
 
 
-def published(data_map: DataMap, table: str) -> dg.TableSchema:
+def published(data_map: DataMap, rules: DisclosureRules, table: str) -> dg.TableSchema:
     """A published table's columns, with class, risk, domain and audience as tags."""
     names = data_map.published[table].columns
     return _schema(
         {name: data_map.columns[name].type for name in names},
         columns.published(data_map),
-        lineage.published_lineage(data_map, table),
+        lineage.published_lineage(data_map, rules, table),
         {name: _tags(data_map, table, name) for name in names},
     )
 

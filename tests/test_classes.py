@@ -14,6 +14,7 @@ from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import ClassRule, Generalization, load_disclosure
 from pipeline.published import equivalence_classes
 from pipeline.storage.layout import PROJECT
+from pipeline.storage.sql import Sql
 from tests import soak
 from tests.company import record, write_drop
 from tests.conftest import Estate, failed_checks
@@ -44,10 +45,9 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
     frame = pl.DataFrame(given, SHAPE).with_columns(pl.col("event_month").str.to_date())
     connection.register("given", frame)
     connection.execute("CREATE OR REPLACE TEMP TABLE brought AS FROM given")
-    equivalence_classes.choose_generalization(connection, "brought", RULES, rule)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE told AS {equivalence_classes.generalized_sql('brought')}"
-    )
+    chosen = equivalence_classes.choose_generalization(connection, Sql("brought"), RULES, rule)
+    generalized = equivalence_classes.generalized_sql(Sql("brought"), chosen)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE told AS {generalized}")
     return connection.sql("FROM told").df()
 
 
@@ -56,8 +56,9 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
 def test_every_class_has_k_people(given: list[dict[str, str | None]]) -> None:
     with duckdb.connect() as connection:
         frame = told(connection, given)
-        assert equivalence_classes.too_small(connection, "told", RULE) == 0
-        withheld = connection.sql(equivalence_classes.suppressed_sql("brought", "told")).fetchall()
+        assert equivalence_classes.too_small(connection, Sql("told"), RULE) == 0
+        query = equivalence_classes.suppressed_sql(Sql("brought"), Sql("told"))
+        withheld = connection.sql(query).fetchall()
     assert len(frame) + withheld[0][0] == len(given)
     # Any subset of the quasi-identifiers is a union of classes: attack them all by hand.
     for name in ("region", "department", "course_code", "event_period"):
@@ -91,7 +92,7 @@ def test_the_same_rows_untreated_give_people_away() -> None:
             "CREATE TEMP TABLE plain AS SELECT *, 'x' AS category, event_month AS event_period, "
             "'full' AS detail FROM frame"
         )
-        assert equivalence_classes.too_small(connection, "plain", RULE) == 1
+        assert equivalence_classes.too_small(connection, Sql("plain"), RULE) == 1
     assert anonymity.k_anonymity(frame.to_pandas(), ["department", "course_code"]) == 1
 
 
@@ -142,7 +143,7 @@ def test_of_two_nights_the_finer_telling_implies_the_coarser(
     with duckdb.connect() as connection:
         for night, table in ((given, "first"), (given + later, "second")):
             told(connection, night)
-            connection.execute(f"CREATE TEMP TABLE {table} AS FROM class_of")
+            connection.execute(f"CREATE TEMP TABLE {table} AS FROM chosen_generalization")
         same = " AND ".join(
             f"a.{name} IS NOT DISTINCT FROM b.{name}"
             for name in equivalence_classes.QUASI_IDENTIFIERS
@@ -152,9 +153,9 @@ def test_of_two_nights_the_finer_telling_implies_the_coarser(
                            f"ORDER BY hash(a)").pl().to_dicts() for side in ("a", "b")
         ]  # fmt: skip
     for pair in zip(*both, strict=True):
-        fine, coarse = sorted(pair, key=lambda one: order.index(one["told_detail"]))
+        fine, coarse = sorted(pair, key=lambda one: order.index(one["generalized_detail"]))
         for name in names:
-            had, left = fine[f"told_{name}"], coarse[f"told_{name}"]
+            had, left = fine[f"generalized_{name}"], coarse[f"generalized_{name}"]
             # A quarter begins no later than its months.
             assert left is None or left == had or (name == "event_period" and left <= had)
 
@@ -184,7 +185,7 @@ def test_a_class_too_small_fails_the_run_and_is_not_published(
     write_drop(estate.drop(), [record(p) for p in range(7)] + [record(7, Course_Code="SQL-220")])
     strict = equivalence_classes.choose_generalization
     monkeypatch.setattr(
-        "pipeline.published.stage.classes.make_classes",
+        "pipeline.published.equivalence_classes.choose_generalization",
         lambda connection, rows, rules, rule: strict(
             connection, rows, rules, rule.model_copy(update={"k": 1, "minimum_not_adverse": 0})
         ),
@@ -202,9 +203,9 @@ def test_a_row_lost_on_the_way_to_the_analysts_does_not_reconcile(
     write_drop(estate.drop(), [record(p) for p in range(7)])
     whole = equivalence_classes.generalized_sql
     monkeypatch.setattr(
-        "pipeline.published.stage.classes.placed_sql",
-        lambda rows: (
-            f"SELECT * FROM ({whole(rows)}) UNION ALL SELECT * FROM ({whole(rows)} LIMIT 1)"
+        "pipeline.published.equivalence_classes.generalized_sql",
+        lambda *arguments: Sql(
+            f"SELECT * FROM ({whole(*arguments)}) UNION ALL (FROM ({whole(*arguments)}) LIMIT 1)"
         ),
     )
     result = estate.run()

@@ -121,11 +121,11 @@ def test_told_figures_keep_the_rule_themselves() -> None:
         period = random_period(rng)
         pattern = protect(period, RULE)
         told = tally(period, np.where(pattern.cells, np.arange(period.cells), -1), period.cells)
-        assert told.may_be_told(RULE, scores=False)[pattern.cells].all()
+        assert told.may_be_published(RULE, scores=False)[pattern.cells].all()
         teams = tally(period, period.team, len(period.teams.group))
-        assert teams.may_be_told(RULE, scores=False)[pattern.teams.leaves].all()
+        assert teams.may_be_published(RULE, scores=False)[pattern.teams.leaves].all()
         courses = tally(period, period.course, len(period.courses.group))
-        assert courses.may_be_told(RULE, scores=True)[pattern.courses.leaves].all()
+        assert courses.may_be_published(RULE, scores=True)[pattern.courses.leaves].all()
 
 
 @pytest.mark.more
@@ -137,20 +137,20 @@ def test_small_periods_withhold_the_least() -> None:
         period = random_period(rng)
         pattern = protect(period, RULE)
         cross = cross_of(period, pattern.teams, pattern.courses, RULE)
-        able = np.flatnonzero(cross.may_be_told)
+        able = np.flatnonzero(cross.may_be_published)
         if not pattern.teams.root or not 3 <= len(able) <= 11:
             continue
-        if not cross.unsafe(cross.may_be_told):
+        if not cross.unsafe(cross.may_be_published):
             continue
         seen += 1
         costs = []
         for size in range(len(able) + 1):
             for gone in combinations(able, size):
-                told = cross.may_be_told.copy()
+                told = cross.may_be_published.copy()
                 told[list(gone)] = False
                 if not cross.unsafe(told):
                     costs.append(cross.cost[list(gone)].sum() if gone else 0)
-        assert cross.cost[cross.may_be_told & ~pattern.cells].sum() == min(costs)
+        assert cross.cost[cross.may_be_published & ~pattern.cells].sum() == min(costs)
 
 
 def test_the_solver_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:

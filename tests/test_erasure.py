@@ -245,7 +245,7 @@ def test_a_file_that_nobody_declared_is_caught(planted: tuple[Estate, Context]) 
     stray.parent.mkdir()
     stray.write_text("nothing personal")
     assert data_inventory.undeclared_files(stand.layout) == ["exports (*.csv)"]
-    with pytest.raises(ErasureError, match=r"not on the list: exports"):
+    with pytest.raises(ErasureError, match=r"undeclared files: exports"):
         job.erase_person(stand, PERSON, None, NOW)
     shutil.rmtree(stray.parent)
     assert len(job.resume(stand, None, NOW)) == 1

@@ -108,7 +108,7 @@ def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
     told = json.loads((good_night.layout.reconciliation / f"{NIGHT}.json").read_text())
     assert [row["table"] for row in told] == list(data_map.published)
     for row in told:
-        assert row["holds"]
+        assert row["balanced"]
         assert row["received"] == len(company()[0]) + len(company()[2]) == 47
         assert row["quarantined"] == 1
         assert row["received"] == (

@@ -79,7 +79,7 @@ def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
     assert figures(estate, FINEST) == told
     assert noise.read_ledger(estate.layout.publication_history) == [spent]
     for row in json.loads((estate.layout.reconciliation / f"{later}.json").read_text()):
-        assert row["holds"]
+        assert row["balanced"]
 
 
 def test_a_period_that_the_budget_does_not_cover_is_not_told(

@@ -44,7 +44,7 @@ def stand(published: Estate) -> Context:
 
 def test_every_release_carries_the_documents_of_its_policy(stand: Context) -> None:
     folder = stand.layout.current / documents.FOLDER
-    made = documents.made(stand, NOW.date())
+    made = documents.rendered(stand, NOW.date())
     assert {path.name for path in folder.iterdir()} == {
         f"{name}.{kind}" for name in made for kind in ("md", "html")
     }
@@ -60,7 +60,7 @@ def test_every_release_carries_the_documents_of_its_policy(stand: Context) -> No
 
 
 def test_the_record_of_processing_says_everything_of_article_30(stand: Context) -> None:
-    record = documents.made(stand, NOW.date())["record-of-processing"]
+    record = documents.rendered(stand, NOW.date())["record-of-processing"]
     rules = stand.governance
     for purpose in rules.purposes.values():
         assert purpose.description in record
@@ -77,14 +77,14 @@ def test_documents_follow_the_policy(published: Estate, tmp_path: Path) -> None:
     changed["purposes"]["one_to_one"]["description"] = "<b>talk | about</b> trainings"
     changed["transfers"]["scc"] = []
     other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).context
-    made = documents.made(other, NOW.date())
+    made = documents.rendered(other, NOW.date())
     assert "| APAC | DE | none: such rows stop the night |" in made["record-of-processing"]
     page = documents.page(made["privacy-notice"])
     assert "<b>" not in page, "a value is shown, not obeyed"
 
 
 def test_the_managers_guide_names_what_managers_do_not_get(stand: Context) -> None:
-    guide = documents.made(stand, NOW.date())["manager-guide"]
+    guide = documents.rendered(stand, NOW.date())["manager-guide"]
     hidden = re.search(r"may not ask for: (.*)\.", guide)
     assert hidden is not None
     names = set(hidden[1].split(", "))
@@ -308,5 +308,5 @@ def test_the_plan_tells_its_state(stand: Context) -> None:
     plan = stand.governance.plan
     states = {plan.state(step, plan.started_on + dt.timedelta(days=400)) for step in plan.steps}
     assert states == {"done", "overdue"}
-    text = documents.made(stand, plan.started_on)["plan"]
+    text = documents.rendered(stand, plan.started_on)["plan"]
     assert text.count("| open |") == sum(step.done_on is None for step in plan.steps)

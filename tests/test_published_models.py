@@ -117,3 +117,20 @@ def test_a_class_is_as_coarse_as_the_steps_taken() -> None:
             else:
                 month = 1 if "year" in taken else 4 if "quarter" in taken else 5
                 assert day == dt.date(2026, month, 1)
+
+
+def test_published_columns_are_made_of_pseudonymized_ones() -> None:
+    def made_from(table: str) -> dict[str, set[str]]:
+        found = models.columns(MAP, RULES, table)
+        return {name: {o.column for o in one.made_from} for name, one in found.items()}
+
+    team = made_from("coaching_team")
+    assert team["team_ref"] == {"team_ref"}
+    assert team["learners"] == team["records"] == {"learner_ref"}
+    assert team["completion_rate"] == {"complete"}
+    rows = made_from("analytics_milestones")
+    assert rows["category"] == {"course_code"}
+    assert rows["event_period"] == {"event_month"}
+    for table, spec in MAP.published.items():
+        assert tuple(made_from(table)) == spec.columns
+        assert all(made_from(table).values()), table

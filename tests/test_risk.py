@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import dagster as dg
+import polars as pl
 
 from pipeline.published import equivalence_classes, risk_report
-from pipeline.published.risk import BAND_NAMES, AggregateRisk, ClassRisk, Risk
+from pipeline.published.risk import BAND_NAMES, CLASS_COLUMNS, Risk
 from tests.command import milestones
 from tests.conftest import Estate
 from tests.estate import context
@@ -27,11 +28,11 @@ def test_coaching_numbers_by_hand(good_night: Estate) -> None:
     assert (told["coaching_period"]["figures"], told["coaching_period"]["k"]) == (1, 19)
     # Sales is told with 12 people: 18 of the 25 records, and who is in neither small team.
     assert told["coaching_team"]["k"] == 12
-    assert told["coaching_team"]["told"] == 18 / 25
+    assert told["coaching_team"]["covered"] == 18 / 25
     # Of the finest cells the six who took the phishing course are the smallest.
     assert told["coaching_team_course"]["k"] == 6
     # September was not told: 19 of the 44 records of both months stayed out.
-    assert told["coaching_period"]["withheld"] == 19 / 44
+    assert told["coaching_period"]["suppressed"] == 19 / 44
 
 
 def test_analytics_numbers_by_hand(good_night: Estate) -> None:
@@ -43,7 +44,7 @@ def test_analytics_numbers_by_hand(good_night: Estate) -> None:
     assert told["by_detail"] == dict.fromkeys(equivalence_classes.loss_of(RULE), 0) | {"full": 44}
     assert told["by_size"] == dict.fromkeys(BAND_NAMES, 0) | {"5–9": 20, "10–19": 24}
     # The message of one person can never be one of k: 1 of 45 rows, which loses all.
-    assert told["withheld"] == told["loss"] == 1 / 45
+    assert told["suppressed"] == told["loss"] == 1 / 45
     # A row of Sales could be any of 12 people, one of no department any of 7.
     assert abs(float(str(told["marketer"])) - (30 / 12 + 14 / 7) / 44) < 1e-9
     assert told["journalist"] == 1 / 7
@@ -67,11 +68,15 @@ def test_the_command_prints_it(good_night: Estate) -> None:
 
 
 def test_a_release_of_nothing_has_a_report(good_night: Estate) -> None:
+    figures = {"figures": 0, "k": None, "l": None, "covered": None, "suppressed": None}
+    counts = dict.fromkeys(CLASS_COLUMNS, 0.0) | {"rows": 0, "people": 0, "k": None, "l": None}
+    table = "analytics_milestones"
     nothing = Risk(
-        (AggregateRisk("coaching_period", 0, None, None, None, None),),
-        (ClassRisk("analytics_milestones", 0, 0, 0, None, None, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,
-                   {"full": 0}, {"5–9": 0}),),
-    )  # fmt: skip
+        aggregates=pl.DataFrame([{"table": "coaching_period", **figures}]),
+        classes=pl.DataFrame([counts | {"table": table, "classes": 0}]),
+        by_detail=pl.DataFrame({"table": [table], "detail": ["full"], "rows": [0]}),
+        by_size=pl.DataFrame({"table": [table], "people": ["5–9"], "rows": [0]}),
+    )
     page = risk_report.page(nothing, context(good_night.home).disclosure, "2026-11-08")
     assert "None" not in page
     assert page.count("<svg") == 3

@@ -121,7 +121,7 @@ def exchange_a_released_file(estate: Estate) -> None:
 def begin_an_erasure(estate: Estate) -> None:
     folder = Journal(estate.layout, "20261101T000000000000Z-00000000").folder
     folder.mkdir(parents=True)
-    encryption.write_text(estate.layout, folder / "order.json.enc", "{}")
+    encryption.write_text(estate.layout, folder / "job.json.enc", "{}")
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,13 @@ def status(home: Path) -> Exit:
 
 
 # Measures of the risk report, and their headings.
+AGGREGATES = {
+    "figures": "figures",
+    "k": "k",
+    "l": "l",
+    "covered": "covered",
+    "suppressed": "suppressed",
+}
 RISKS = {
     "prosecutor": "prosecutor",
     "journalist": "journalist",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
+from pipeline.pseudonymized.models import columns as pseudonymized_columns
 from pipeline.published import PACKAGE, coaching, equivalence_classes
+from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.sql import Sql, identifiers, render
-
-SOURCE = Sql("pseudonymized")  # what `lineage_models` calls an audience's pseudonymized rows
 
 
 def row_level_sql(table: str, spec: Published, rows: Sql) -> Sql:
@@ -32,8 +32,20 @@ def coaching_sql(spec: Published, new: Sql, carried_forward: Sql) -> Sql:
     )
 
 
+def source(audience: Audience) -> Sql:
+    """What `lineage_models` calls an audience's pseudonymized rows."""
+    return Sql(f"pseudonymized_{audience.value}")
+
+
+def columns(data_map: DataMap, rules: DisclosureRules, table: str) -> Columns:
+    """A published table's columns, made of its audience's pseudonymized columns."""
+    audience = data_map.published[table].audience
+    sources = {str(source(audience)): list(pseudonymized_columns(audience))}
+    return models_lineage(lineage_models(data_map, rules, table), table, sources)
+
+
 def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dict[str, Sql]:
-    """The queries that make a published table of pseudonymized rows (SOURCE), by name.
+    """The queries that make a published table of its audience's pseudonymized rows, by name.
 
     Each reads those before it; the last one is the table's own. Coaching figures that are carried
     forward are left out: they were made by the same queries, in an earlier run.
@@ -43,12 +55,15 @@ def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dic
         return _coaching_models(rules, table, spec)
     if spec.audience is Audience.ANALYTICS:
         return _analytics_models(rules, table, spec)
-    return {table: row_level_sql(table, spec, SOURCE)}
+    return {table: row_level_sql(table, spec, source(spec.audience))}
 
 
 def _coaching_models(rules: DisclosureRules, table: str, spec: Published) -> dict[str, Sql]:
     rows = coaching.CoachingRows.of(())
-    models = {str(name): query for name, query in coaching.row_models(SOURCE, rules, rows).items()}
+    models = {
+        str(name): query
+        for name, query in coaching.row_models(source(spec.audience), rules, rows).items()
+    }
     # Which cells are chosen decides about rows and not about the columns' values.
     models["figures"] = coaching.figures_sql(table, rows, rows.rows, None)
     named = coaching.named_sql(table, rows, Sql("figures"))
@@ -60,9 +75,11 @@ def _analytics_models(rules: DisclosureRules, table: str, spec: Published) -> di
     combinations, generalized = Sql("combinations"), Sql("generalized")
     return {
         combinations: equivalence_classes.combinations_sql(
-            equivalence_classes.QUASI_IDENTIFIERS, SOURCE
+            equivalence_classes.QUASI_IDENTIFIERS, source(spec.audience)
         ),
         # Without any step taken, every column is still made of what it generalizes.
         generalized: equivalence_classes.generalized_step_sql(combinations, rules, rule, 0),
-        table: equivalence_classes.generalized_sql(SOURCE, generalized, spec.columns),
+        table: equivalence_classes.generalized_sql(
+            source(spec.audience), generalized, spec.columns
+        ),
     }

@@ -139,13 +139,12 @@ def _carried_sql(
 def _team_pseudonyms(connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing) -> Sql:
     """A temporary table of every pseudonym, former or current, under which a living team can have
     been published: former_ref, current_ref."""
-    population.load(connection, layout)
     living, teams = Sql("living_references"), Sql("team_pseudonyms")
     query = render(
         PACKAGE,
         "living_references.sql",
         refs=Sql(encryption.rows(connection, layout, layout.references(Audience.COACHING))),
-        people=Sql(population.PEOPLE),
+        people=population.load(connection, layout).people,
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {living} AS {query}")
     connection.execute(

@@ -30,7 +30,7 @@ from pipeline.storage.relations import classified, pseudonymized, records, rejec
 from pipeline.storage.sql import Sql, identifier, literals, render, same_values
 from pipeline.subjects.restrictions import make_restrictions
 
-# Why records are suppressed, besides by the filters of pipeline/pseudonymized/pseudonymize.py.
+# Why records are suppressed, besides by what pipeline/pseudonymized/eligible.sql withholds.
 NO_DATE = "no date"
 LATE = "arrived after its period was published"
 STILL_OPEN = "period still open"
@@ -115,19 +115,13 @@ def _suppressed_by_audience(
     """Records that none of an audience's tables gets, by reason."""
     make_restrictions(connection, context)
     until = run_snapshot.read(context.layout).until
+    rules, data_map = context.rules, context.data_map
     suppressed = {
-        audience: _filtered_out(
+        audience: _not_eligible(
             connection,
-            Sql(classified(context.layout)),
+            classified(context.layout),
             audience,
-            make_cutoffs(
-                connection,
-                f"cutoffs_{audience.value}",
-                context.rules,
-                context.data_map,
-                until,
-                audience,
-            ),
+            make_cutoffs(connection, "cutoffs", rules, data_map, until, audience),
         )
         for audience in Audience
     }
@@ -140,7 +134,7 @@ def _suppressed_by_audience(
     return suppressed
 
 
-def _filtered_out(
+def _not_eligible(
     connection: duckdb.DuckDBPyConnection, rows: Sql, audience: Audience, cutoffs: Cutoffs
 ) -> dict[str, int]:
     """Classified rows that the audience does not get, by the first reason for it."""

@@ -1,4 +1,4 @@
--- Classified rows that an audience does not get, by the reason that leaves them out.
+-- Classified rows that an audience does not get, by the first reason for it.
 SELECT
     withheld AS reason,
     count(*) AS records

@@ -94,7 +94,7 @@ def _erase_stores(
     _apply(connection, layout, journal, classified)
     population.sum_up(connection)
     small = rebuild.small_departments(
-        connection, layout, Sql(population.PEOPLE), context.data_map.least_people
+        connection, layout, population.PEOPLE, context.data_map.least_people
     )
     _apply(connection, layout, journal, small)
     population.put(connection, layout)

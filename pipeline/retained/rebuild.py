@@ -117,8 +117,8 @@ def _rebuild_month(
     """Rebuild one month of one audience; true if that changed it.
 
     Args:
-        cutoffs: as of when the rows may be published last.
-        pseudonyms: relation of the audience's pseudonyms.
+        cutoffs: which records may be published.
+        pseudonyms: the audience's, as `load_references` returns them.
 
     Raises:
         ErasureError: the rebuilt month is not what is left of it.
@@ -179,8 +179,8 @@ def rebuild_pseudonymized(
 
 def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Remove the vault's entries of people whom no classified row names any more."""
-    population.load(connection, layout)
-    unnamed = f"ANTI JOIN {population.PEOPLE} USING (person)"
+    people = population.load(connection, layout).people
+    unnamed = f"ANTI JOIN {people} USING (person)"
     for audience in Audience:
         path = layout.references(audience)
         if not path.exists():
@@ -188,7 +188,7 @@ def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> 
         rows = encryption.rows(connection, layout, path)
         if count(connection, f"SELECT count(*) FROM {rows} {unnamed}"):
             fresh = fresh_path(layout, path)
-            living = f"FROM {rows} SEMI JOIN {population.PEOPLE} USING (person) ORDER BY ref"
+            living = f"FROM {rows} SEMI JOIN {people} USING (person) ORDER BY ref"
             encryption.write_table(connection, layout, living, fresh)
             swap(fresh, path)
 
