@@ -24,7 +24,7 @@ RECORDS_PER_PERSON = 50
 
 
 def write_drop(landing: Path, records: int, seed: int = 7) -> Path:
-    """Write the delivery of NIGHT with `records` rows; return its folder. One that exists is left."""
+    """Write the delivery of NIGHT with `records` rows, unless it exists; return its folder."""
     folder = landing / str(NIGHT)
     done = folder.with_name("complete")
     if done.exists():

@@ -182,9 +182,12 @@ LEFT_OUT = {
     "classified": (
         "classified", lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: [])),
     "population": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
-    "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_remake", lambda *_: False)),
+    "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_rebuild_month", lambda *_: False)),
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
-    "deny-list": ("identity vault", lambda m: m.setattr(rebuild, "rebuild_reference_values", lambda *_: None)),
+    "deny-list": (
+        "identity vault",
+        lambda m: m.setattr(rebuild, "rebuild_reference_values", lambda *_: None),
+    ),
     "vault": ("identity vault", lambda m: m.setattr(rebuild, "forget_identities", lambda *_: None)),
     "raw deliveries": ("raw deliveries", lambda m: m.setattr(deliveries, "remove", lambda *_: None)),  # noqa: E501
     "backups": ("backups", lambda m: m.setattr(backup, "copies", lambda *_: [])),

@@ -20,6 +20,7 @@ from pipeline.policy.fields import Audience
 from pipeline.published import gate
 from pipeline.published import stage as staging
 from pipeline.storage.layout import PROJECT
+from pipeline.storage.sql import Sql
 from tests.company import EMAIL, NAME, NUMBER, TEXT
 from tests.conftest import NIGHT, Estate, failed_checks
 from tests.estate import context
@@ -190,19 +191,25 @@ def test_a_leak_fails_the_run_and_publishes_nothing(
     column, value = _target(table, kind)
     if MAP.published[table].audience is Audience.HR_LEGAL and kind == "sensitive course":
         column, value = "department", "HLT-404"
-    honest = staging.table_sql
 
-    def leaky(name: str, *arguments: object) -> str:
-        query = honest(name, *arguments)  # type: ignore[arg-type]
-        if name != table:
-            return query
+    def leaky(query: str) -> Sql:
         replaced = f"'{value}'::{MAP.columns[column].type}"
-        return (
+        return Sql(
             f"(SELECT * REPLACE ({replaced} AS {column}) FROM ({query}) LIMIT 1) "
             f"UNION ALL ({query})"
         )
 
-    monkeypatch.setattr(staging, "table_sql", leaky)
+    if MAP.published[table].encrypted:
+        row_level = staging.row_level_sql
+        monkeypatch.setattr(staging, "row_level_sql", lambda *given: leaky(row_level(*given)))
+    else:
+        queries = staging.queries
+
+        def with_a_leak(*given: Any, **more: Any) -> dict[str, Sql]:
+            found = queries(*given, **more)
+            return found | {table: leaky(found[table])} if table in found else found
+
+        monkeypatch.setattr(staging, "queries", with_a_leak)
     before = (published.layout.current / gate.MANIFEST).read_bytes()
     result = published.run_in_dagster(assets=PUBLISHING)
     assert not result.success

@@ -131,14 +131,14 @@ def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
     past: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand = context(past.home)
-    honest = job._select_again
+    honest = job._erase_stores
 
     def meanwhile(*arguments: Any) -> None:
-        monkeypatch.setattr(job, "_select_again", honest)
+        monkeypatch.setattr(job, "_erase_stores", honest)
         legal_holds.place(stand.layout, hold(courses=("OLD-1",)))
         honest(*arguments)
 
-    monkeypatch.setattr(job, "_select_again", meanwhile)
+    monkeypatch.setattr(job, "_erase_stores", meanwhile)
     (told,) = job.retain(stand, NOW)
     assert sum(line["due"] for line in told["plan"]) > 0
     assert sum(row[2] == "OLD-1" for row in records(past.home)) == 24
