@@ -182,7 +182,10 @@ LEFT_OUT = {
     "classified": (
         "classified", lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: [])),
     "population": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
-    "pseudonymized": ("pseudonymized", lambda m: m.setattr(rebuild, "_rebuild_month", lambda *_: False)),
+    "pseudonymized": (
+        "pseudonymized",
+        lambda m: m.setattr(rebuild, "_rebuild_month", lambda *_: False),
+    ),
     "release": ("releases", lambda m: m.setattr(rebuild, "publish_survivors", lambda *_: None)),
     "deny-list": (
         "identity vault",
