@@ -177,7 +177,7 @@ def _needed_beside(cross: Cross, published: Bools, at: int) -> bool:
 
 
 def _cheapest_path(cross: Cross, published: Bools, side: Bools) -> list[int] | None:
-    """Told cells of the least cost whose loss joins the cut's side to the rest of its component:
+    """Published cells of the least cost whose loss joins the cut's side to the rest of its component:
     a way that may lead through suppressed cells elsewhere for nothing."""
     unknown = np.flatnonzero(~published)
     rest = np.zeros(cross.points, bool)
