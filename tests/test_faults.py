@@ -294,7 +294,7 @@ def test_spill_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
 def test_parts_are_written_side_by_side_and_the_whole_alone(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     held = (
-        "import sys; from pathlib import Path; from pipeline.layout import Layout\n"
+        "import sys; from pathlib import Path; from pipeline.storage.layout import Layout\n"
         "with Layout(Path(sys.argv[1])).locked(sys.argv[2] or None):\n"
         "    print('in', flush=True)\n    sys.stdin.read()"
     )
