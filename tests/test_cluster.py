@@ -90,7 +90,7 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
 def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cluster.SETTING, raising=False)
     night = subprocess.Popen(
-        [sys.executable, "-c", "import time; from pipeline import cluster\n"
+        [sys.executable, "-c", "import time; from pipeline.compute import cluster\n"
          "if __name__ == '__main__':\n"
          "    list(cluster.results(time.sleep, [(300,), (300,)], 10**9))"],
         cwd=PROJECT, env=dict(os.environ) | {"MILESTONES_THREADS": "2"},
