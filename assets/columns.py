@@ -39,7 +39,7 @@ CANONICAL = RECORD | {
     "earlier record.",
     "record_id": "The source's own identifier of the record, by which it can void it; may be "
     "empty.",
-    "occurrence": "What tells two enrolments on the same course apart, such as the assignment "
+    "occurrence": "What distinguishes two enrolments on the same course, such as the assignment "
     "date; empty if nothing does.",
     "rank": "How final the status is, as a whole number; of two revisions of a record the more "
     "final one counts.",

@@ -260,5 +260,5 @@ def test_the_commands_survive_restarts_and_show_nobody(past: Estate) -> None:
     done = tell("request", "run", name)
     assert done.returncode == 0, done.stderr
     assert "done" in done.stdout
-    assert "the chain is whole" in tell("receipt").stdout
+    assert "the chain is complete" in tell("receipt").stdout
     assert tell("plan").returncode == 0

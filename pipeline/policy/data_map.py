@@ -20,6 +20,8 @@ from pipeline.errors import PolicyError
 from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 
+LEAST_K = 2
+
 
 class CourseSensitivity(Strict):
     """Courses whose completion is special-category data (GDPR Art. 9)."""
@@ -53,7 +55,7 @@ class Published(Strict):
     audience: Audience
     database: str
     columns: tuple[str, ...]
-    k: Annotated[int, Field(ge=2)] | None = None
+    k: Annotated[int, Field(ge=LEAST_K)] | None = None
     encrypted: bool = False
 
     @property
@@ -156,8 +158,9 @@ class DataMap(PolicyFile):
 
     @property
     def least_people(self) -> int:
-        """The smallest k of the published aggregates; a smaller group counts as single people."""
-        return min(spec.k for spec in self.published.values() if spec.k)
+        """The smallest k of the published aggregates, or that one may have if there are none; a
+        smaller group counts as single people."""
+        return min((spec.k for spec in self.published.values() if spec.k), default=LEAST_K)
 
     def source_of(self, file_name: str) -> str | None:
         """Name of the source that reads this file; None if no source claims it."""
