@@ -78,17 +78,17 @@ def test_documents_follow_the_policy(published: Estate, tmp_path: Path) -> None:
     changed["transfers"]["scc"] = []
     other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).context
     made = documents.rendered(other, NOW.date())
-    assert "| APAC | DE | none: such rows stop the night |" in made["record-of-processing"]
+    assert "| APAC | DE | none: such rows stop the run |" in made["record-of-processing"]
     page = documents.page(made["privacy-notice"])
     assert "<b>" not in page, "a value is shown, not obeyed"
 
 
 def test_the_managers_guide_names_what_managers_do_not_get(stand: Context) -> None:
     guide = documents.rendered(stand, NOW.date())["manager-guide"]
-    hidden = re.search(r"may not ask for: (.*)\.", guide)
+    hidden = re.search(r"may not ask for it: (.*)\.", guide)
     assert hidden is not None
     names = set(hidden[1].split(", "))
-    assert {"score", "date of completion", "comments", "name", "number of attempts"} <= names
+    assert {"score", "completion date", "comments", "name", "number of attempts"} <= names
     assert not {"status", "course code"} & names
 
 
@@ -143,7 +143,7 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Contex
     told = json.loads(numbers.read_text())
     told["classes"][0]["k"] = 4
     numbers.write_text(json.dumps(told))
-    assert "some of it is of 4 people, not 5" in noes(ask_share(stand))
+    assert "part of it covers 4 people only, fewer than 5" in noes(ask_share(stand))
     service.read(stand, REPORTS)
     (segment,) = segments(AccessLog(stand.layout))
     segment.write_bytes(segment.read_bytes().replace(b"granted", b"denied!"))
@@ -164,7 +164,7 @@ def entry(at: str, actor: str, people: int, **changes: Any) -> dict[str, object]
 
 def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
     stand = context(tmp_path)
-    own = "refused: one's own records are had by an access request (GDPR Art. 15)"
+    own = "refused: you cannot open your own records here; file an access request (GDPR Art. 15)"
     AccessLog(stand.layout).append(
         entry("2026-11-23T10:00:00.000", "hana", 2),  # a Monday
         entry("2026-11-23T10:00:00.000", "henry", 2),
@@ -180,8 +180,9 @@ def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
     found = review.review(stand, dt.datetime(2026, 11, 10, tzinfo=dt.UTC), NOW)
     signs = {line.actor: line.signs for line in found.findings}
     assert signs == {
-        "greedy": ("4.5 times as many people as peers",), "sunday": ("1 readings at odd hours",),
-        "owl": ("1 readings at odd hours",), "nosy": ("1 looks at own records", "1 refusals"),
+        "greedy": ("4.5 times as many people as others in the role",),
+        "sunday": ("1 readings at odd hours",), "owl": ("1 readings at odd hours",),
+        "nosy": ("1 attempts to read their own records", "1 refusals"),
         "hana": (), "henry": (), "early": (),
     }  # fmt: skip
     assert found.findings[0].actor == "nosy", "the one with most signs comes first"
