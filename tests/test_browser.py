@@ -110,7 +110,7 @@ def test_the_coaching_page_fits_a_phone_and_says_what_is_withheld(
         told = text(browser, "Learning in figures", "How to read it.", "suppressed")
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= 390, "the page is wider than the phone"
-        assert "Not to judge, rank, pay, promote or dismiss anybody" in told
+        assert "Do not use it to judge, rank, pay, promote or dismiss anybody" in told
         # Nothing is loaded from anywhere, and every picture can be read aloud.
         loaded = browser.execute_script("return performance.getEntriesByType('resource').length")
         assert loaded == 0
