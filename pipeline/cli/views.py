@@ -112,7 +112,11 @@ def status(home: Path) -> Exit:
         f"published: run date {found['partition']}, released at {found['released_at']}, "
         f"run {found['run_id']}"
     )
-    reconciliation(home, str(found["partition"]))
+    try:
+        reconciliation(home, str(found["partition"]))
+    except (OSError, ValueError):
+        warn(f"the record counts of run date {found['partition']} cannot be read")
+        return Exit.FAILED
     return Exit.DONE
 
 
