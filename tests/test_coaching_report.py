@@ -29,7 +29,7 @@ TEAMS = [f"v1c1_{md5(bytes([n])).hexdigest()}" for n in range(60)]
 def connection() -> duckdb.DuckDBPyConnection:
     """Coaching tables of a company with sixty teams, made by hand."""
     made = duckdb.connect()
-    made.execute("ATTACH ':memory:' AS told")
+    made.execute("ATTACH ':memory:' AS staged")
     measures = "learners BIGINT, records BIGINT, completion_rate DOUBLE, on_time_rate DOUBLE, " \
                "median_days DOUBLE"  # fmt: skip
     bands = ", ".join(f"share_{band} DOUBLE" for band in ("low", "mid", "high", "unscored"))
@@ -41,22 +41,24 @@ def connection() -> duckdb.DuckDBPyConnection:
         ("team_course", "department VARCHAR, team_ref VARCHAR, course_code VARCHAR,", ""),
     ):  # fmt: skip
         columns = f"period DATE, {keys} {measures}{', ' + more if more else ''}"
-        made.execute(f"CREATE TABLE told.coaching_{table} ({columns})")
+        made.execute(f"CREATE TABLE staged.coaching_{table} ({columns})")
     return made
 
 
 def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[object, ...]) -> None:
     marks = ", ".join("?" * len(values[0]))
-    connection.executemany(f"INSERT INTO told.coaching_{table} VALUES ({marks})", list(values))
+    connection.executemany(f"INSERT INTO staged.coaching_{table} VALUES ({marks})", list(values))
 
 
-def test_before_a_month_is_told(connection: duckdb.DuckDBPyConnection, good_night: Estate) -> None:
+def test_before_a_month_is_published(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
     told = coaching_page.page(connection, good_night.context, "2026-11-08")
-    assert "No month has been told so far" in told
+    assert "No month has been published yet" in told
     assert "What this may be used for" in told
 
 
-def test_what_is_withheld_is_said(
+def test_what_is_suppressed_is_said(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
@@ -71,10 +73,10 @@ def test_what_is_withheld_is_said(
          (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
          (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None))  # fmt: skip
     told = coaching_page.page(connection, good_night.context, "2026-11-08")
-    assert "60 teams; the 40 with the most people are drawn" in told
-    assert "Together they are of 60% of the company's records" in told
-    assert "<strong>withheld</strong>" in told
-    assert told.count('class="untold">not told') == 3
+    assert "60 teams; the chart shows the 40 with the most people" in told
+    assert "Together they cover 60% of the company's records" in told
+    assert "<strong>suppressed</strong>" in told
+    assert told.count('class="suppressed">not shown') == 3
     assert "25% <small>(7)</small>" in told
     assert "50% <small>(6)</small>" in told
     assert "75% <small>(8)</small>" in told
@@ -85,14 +87,14 @@ def test_what_is_withheld_is_said(
     assert re.search(r'aria-label="Complete per team, 2026-10: [^"]*Sales 98%', told)
 
 
-def test_nothing_is_called_withheld_where_nothing_is(
+def test_nothing_is_called_suppressed_where_nothing_is(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, 1.0, 1.0))
     told = coaching_page.page(connection, good_night.context, "2026-11-08")
-    assert "nothing is withheld" in told
-    assert "<strong>withheld</strong>" not in told
+    assert "nothing is suppressed" in told
+    assert "<strong>suppressed</strong>" not in told
 
 
 def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
@@ -101,15 +103,15 @@ def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
         published.pop(table)
     data_map = good_night.context.data_map.model_copy(update={"published": published})
     with duckdb.connect() as connection:
-        connection.execute("ATTACH ':memory:' AS told")
+        connection.execute("ATTACH ':memory:' AS staged")
         for table, key in (("department", "department"), ("category", "category")):
             connection.execute(
-                f"CREATE TABLE told.coaching_{table} AS SELECT DATE '{MONTH}' AS period, "
+                f"CREATE TABLE staged.coaching_{table} AS SELECT DATE '{MONTH}' AS period, "
                 f"'Sales' AS {key}, 9 AS learners, 20 AS records"
             )
         for table in ("team", "course"):
             connection.execute(
-                f"CREATE TABLE told.coaching_{table} (period DATE, department VARCHAR, category "
+                f"CREATE TABLE staged.coaching_{table} (period DATE, department VARCHAR, category "
                 "VARCHAR, team_ref VARCHAR, course_code VARCHAR, learners INT, records INT)"
             )
         told = coaching_page.page(connection, replace(good_night.context, data_map=data_map), "x")
