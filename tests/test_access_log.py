@@ -195,7 +195,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from pipeline.access.log import AccessLog
-from pipeline.layout import Layout
+from pipeline.storage.layout import Layout
 log = AccessLog(Layout(Path(sys.argv[1])))
 for number in range(int(sys.argv[2])):
     log.append({"writer": sys.argv[3], "number": number})
@@ -330,9 +330,9 @@ def test_the_command_verifies(published: Estate) -> None:
     asked = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
     audit.note(context(published.home), asked, ["v1m1_x"])
     done = milestones(published.home, "access", "verify")
-    assert (done.returncode, "1 entries hold" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "1 entries verified" in done.stdout) == (0, True), done.stdout
     (path,) = segments(AccessLog(published.layout))
     path.write_bytes(path.read_bytes().replace(b"granted", b"denied!"))
     done = milestones(published.home, "access", "verify")
     assert done.returncode == 1
-    assert f"segment {path.stem}, line 1" in done.stderr
+    assert f"the access log was tampered with: segment {path.stem}, line 1" in done.stderr
