@@ -71,16 +71,16 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     # What it is, on what basis, for how long, who reads it, what was erased: on one page.
     told = text(
         browser, "completion", "class: operational", "risk: medium", "purpose: manager",
-        "from pseudonymized/manager.completion", "lawful basis", "one_to_one",
+        "From pseudonymized/manager.completion", "lawful basis", "one_to_one",
         "6(1)(f)", "retention", "P1Y", "read by", "last erasure", "learning-data",
     )  # fmt: skip
     assert "v1m1_" not in told, "a pseudonym is on the page"
     keep(browser, "auditor")
     # And where it comes from, step by step.
     follow(browser, "pseudonymized/manager")
-    text(browser, "completion", "from classified/milestones.status")
+    text(browser, "completion", "From classified/milestones.status")
     follow(browser, "classified/milestones")
-    text(browser, "from raw/milestones.status")
+    text(browser, "From raw/milestones.status")
     follow(browser, "raw/milestones")
     text(browser, "landing/corporate.Status", "landing/xapi")
     follow(browser, "landing/corporate")
@@ -98,7 +98,7 @@ def test_an_auditor_sees_how_records_reconcile(browser: WebDriver, web: str) -> 
     text(browser, "reconciliation", "quarantined", "superseded", "manager_extract")
 
 
-def test_the_coaching_page_fits_a_phone_and_says_what_is_withheld(
+def test_the_coaching_page_fits_a_phone_and_says_what_is_suppressed(
     browser: WebDriver, good_night: Estate
 ) -> None:
     path = good_night.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE
@@ -107,10 +107,10 @@ def test_the_coaching_page_fits_a_phone_and_says_what_is_withheld(
     })  # fmt: skip
     try:
         browser.get(path.as_uri())
-        told = text(browser, "Learning in figures", "How to read it.", "withheld")
+        told = text(browser, "Learning in figures", "How to read it.", "suppressed")
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= 390, "the page is wider than the phone"
-        assert "Not to judge, rank, pay, promote or dismiss anybody" in told
+        assert "Do not use it to judge, rank, pay, promote or dismiss anybody" in told
         # Nothing is loaded from anywhere, and every picture can be read aloud.
         loaded = browser.execute_script("return performance.getEntriesByType('resource').length")
         assert loaded == 0
