@@ -335,4 +335,4 @@ def test_the_command_verifies(published: Estate) -> None:
     path.write_bytes(path.read_bytes().replace(b"granted", b"denied!"))
     done = milestones(published.home, "access", "verify")
     assert done.returncode == 1
-    assert f"segment {path.stem}, line 1" in done.stderr
+    assert f"the access log was tampered with: segment {path.stem}, line 1" in done.stderr

@@ -98,7 +98,7 @@ def test_an_auditor_sees_how_records_reconcile(browser: WebDriver, web: str) -> 
     text(browser, "reconciliation", "quarantined", "superseded", "manager_extract")
 
 
-def test_the_coaching_page_fits_a_phone_and_says_what_is_withheld(
+def test_the_coaching_page_fits_a_phone_and_says_what_is_suppressed(
     browser: WebDriver, good_night: Estate
 ) -> None:
     path = good_night.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE

@@ -50,13 +50,15 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[objec
     connection.executemany(f"INSERT INTO staged.coaching_{table} VALUES ({marks})", list(values))
 
 
-def test_before_a_month_is_told(connection: duckdb.DuckDBPyConnection, good_night: Estate) -> None:
+def test_before_a_month_is_published(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
     told = coaching_page.page(connection, good_night.context, "2026-11-08")
     assert "No month has been published yet" in told
     assert "What this may be used for" in told
 
 
-def test_what_is_withheld_is_said(
+def test_what_is_suppressed_is_said(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
@@ -85,7 +87,7 @@ def test_what_is_withheld_is_said(
     assert re.search(r'aria-label="Complete per team, 2026-10: [^"]*Sales 98%', told)
 
 
-def test_nothing_is_called_withheld_where_nothing_is(
+def test_nothing_is_called_suppressed_where_nothing_is(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))

@@ -47,7 +47,11 @@ def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
     first = milestones(tmp_path / "a", "demo", "--date", "2026-11-02", "--people", "120",
                        "--records", "2000")  # fmt: skip
     assert first.returncode == 0, first.stderr
-    for told in ("coaching_team", "holds for every table", "hr_legal_detail: closed"):
+    for told in (
+        "coaching_team",
+        "suppressed + published, for every table",
+        "hr_legal_detail is not shown",
+    ):
         assert told in first.stdout
     assert milestones(tmp_path / "b", "generate", "--date", "2026-11-02", "--people", "120",
                       "--records", "2000").returncode == 0  # fmt: skip
@@ -101,7 +105,7 @@ def test_no_figure_is_cut_on_a_narrow_screen(
 ) -> None:
     large = {"table": "coaching_team_course", "received": 987_654_321, "quarantined": 123_456_789,
              "superseded": 234_567_891, "suppressed": {"no date": 345_678_912},
-             "published": 283_950_729, "holds": True}  # fmt: skip
+             "published": 283_950_729, "balanced": True}  # fmt: skip
     layout = Layout(tmp_path)
     layout.reconciliation.mkdir(parents=True)
     (layout.reconciliation / "2026-11-24.json").write_text(json.dumps([large]))
