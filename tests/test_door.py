@@ -124,9 +124,9 @@ def test_the_whole_matrix(stand: Context) -> None:
         ({"people": ("v1h1_' OR true --",)}, "by their pseudonyms"),
         ({"note": "because"}, "note of at least 12"),
         ({"note": " " * 40}, "note of at least 12"),
-        ({"note": f"about {EMAIL}"}, "names or numbers a person"),
-        ({"note": f"about {NAME} of Sales"}, "names or numbers a person"),
-        ({"note": f"about person {number(1)}"}, "names or numbers a person"),
+        ({"note": f"about {EMAIL}"}, "identifies a person"),
+        ({"note": f"about {NAME} of Sales"}, "identifies a person"),
+        ({"note": f"about person {number(1)}"}, "identifies a person"),
         ({"fields": ("score",)}, "require a sign-off"),
         ({"fields": ("score; DROP TABLE hr_legal_detail",)}, "does not have all of these fields"),
         ({"table": "../vault/known"}, "no published table"),
@@ -315,7 +315,7 @@ def test_a_role_receives_its_files_and_no_others(stand: Context, tmp_path: Path)
 
     (path,) = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
     assert file_sha256(path) == file_sha256(stand.layout.current / "analytics.duckdb")
-    with pytest.raises(PolicyError, match="has a file of that name"):
+    with pytest.raises(PolicyError, match="contains a file of that name"):
         get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
     own = service.reference(stand, f"emp:{number(900)}", Audience.MANAGER)
     (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)

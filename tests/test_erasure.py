@@ -285,7 +285,7 @@ def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Context]) ->
     assert not seen_by_reading(stand.layout.root / "store" / "canonical")
     assert list(stand.layout.canonical.glob("*/*/*.parquet"))
     # What came back is in no index yet, so nothing can be said to be erased.
-    with pytest.raises(PolicyError, match="run the night again"):
+    with pytest.raises(PolicyError, match="run the pipeline first"):
         job.retain(stand, NOW)
     with pytest.raises(PolicyError, match="no backup"):
         backup.restore(stand, estate.home / "releases")
@@ -310,7 +310,7 @@ def test_a_drop_that_was_never_taken_in_keeps_an_erasure_open(
     estate, stand = planted
     later = NIGHT + dt.timedelta(days=1)
     write_drop(estate.drop(later), [record(0), record(1)])
-    with pytest.raises(ErasureError, match=f"never taken in.*{later}"):
+    with pytest.raises(ErasureError, match=f"never ingested.*{later}"):
         job.erase_person(stand, PERSON, None, NOW)
     result = estate.run(later)
     assert result.success, errors(result)

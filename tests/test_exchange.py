@@ -85,7 +85,7 @@ def by_exchange(
     home = tmp_path_factory.mktemp("exchange") / "home"
     shutil.copytree(_good_night.home, home, symlinks=True)
     # Every row is made anew, and every month is told, chosen and attacked by the workers, too.
-    for gone in ("classified", "pseudonymized", "told"):
+    for gone in ("classified", "pseudonymized", "publication_history"):
         shutil.rmtree(home / "store" / gone)
     # Left by a night that was killed.
     left = f"{PREFIX}/exchange-classified/left.parquet"

@@ -159,7 +159,7 @@ def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     stand = context(published.home)
     published.layout.staged(str(NIGHT)).mkdir(parents=True)
-    with pytest.raises(PolicyError, match="is not what was released"):
+    with pytest.raises(PolicyError, match="is not the file that was released"):
         gate.carry_over(published.layout, stand.data_map, str(NIGHT))
 
 
@@ -172,12 +172,12 @@ def test_a_missing_month_of_the_detail_is_told_and_made_anew(published: Estate) 
     months(detail)[0].unlink()
     assert not gate.unchanged(layout, detail.name)
     with (
-        pytest.raises(EngineError, match="months are missing"),
+        pytest.raises(EngineError, match="months missing"),
         opened(stand, layout.current, "hr_legal_detail"),
     ):
         pass
     layout.staged(str(NIGHT)).mkdir(parents=True)
-    with pytest.raises(PolicyError, match="is not what was released"):
+    with pytest.raises(PolicyError, match="is not the file that was released"):
         gate.carry_over(layout, stand.data_map, str(NIGHT))
     result = published.run()
     assert result.success, errors(result)
@@ -191,7 +191,7 @@ def real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("real_clock")
 @pytest.mark.parametrize(("days", "message"), [
-    (-2, "set it right"), (40, "nothing has run since"), (3650, "nothing has run since"),
+    (-2, "correct the clock"), (40, "nothing has run since"), (3650, "nothing has run since"),
     (-1, None), (0, None), (34, None),
 ])  # fmt: skip
 def test_a_clock_that_jumps_erases_nothing(
