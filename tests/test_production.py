@@ -24,6 +24,7 @@ from pipeline.operations import alerts, instance, openlineage
 from pipeline.operations.alerts import Alert
 from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
+from pipeline.settings import PREFIX, Settings, variable
 from pipeline.storage.layout import PROJECT
 from tests import plain
 from tests.command import milestones
@@ -97,7 +98,7 @@ def failed_run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun
         raise RuntimeError(f"{NAME} <{EMAIL}> has no number {NUMBER}")
 
     write_drop(estate.drop(), *company())
-    monkeypatch.setattr("assets.raw.take_in", careless)
+    monkeypatch.setattr("assets.raw.ingest", careless)
     result = estate.run_in_dagster()
     assert not result.success
     run = estate.instance.get_run_by_id(result.run_id)
@@ -154,7 +155,7 @@ def test_an_alert_that_nobody_took_is_sent_again(
 
 
 def test_without_a_receiver_the_sensor_says_so(estate: Estate, failed_run: dg.DagsterRun) -> None:
-    assert "neither a webhook" in str(sensed(estate, failed_run, "alert_on_failure"))
+    assert "neither an alert webhook" in str(sensed(estate, failed_run, "alert_on_failure"))
 
 
 def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: type[Hook]) -> None:
@@ -184,7 +185,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
 
     write_drop(estate.drop(), *company())
     monkeypatch.setattr(common, "FIRST_WAIT", 0)
-    monkeypatch.setattr("assets.raw.take_in", flaky)
+    monkeypatch.setattr("assets.raw.ingest", flaky)
     result = estate.run_in_dagster(assets=[lineage.CANONICAL])
     assert result.success, errors(result)
     assert len(calls) == 3
@@ -196,7 +197,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
         raise ValueError
 
     calls.clear()
-    monkeypatch.setattr("assets.raw.take_in", bug)
+    monkeypatch.setattr("assets.raw.ingest", bug)
     assert not estate.run_in_dagster(assets=[lineage.CANONICAL]).success
     assert len(calls) == 1
 
@@ -205,7 +206,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
         raise ConnectionResetError(NAME)
 
     calls.clear()
-    monkeypatch.setattr("assets.raw.take_in", away)
+    monkeypatch.setattr("assets.raw.ingest", away)
     result = estate.run_in_dagster(assets=[lineage.CANONICAL])
     assert not result.success
     assert len(calls) == 1 + common.RETRIES
@@ -299,7 +300,7 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
         sign_policy(home)
     done = milestones(homes["at once"], "backfill", "--from", "2026-11-01", "--to", "2026-12-01")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "drop of 2026-11-09, 2 of 2" in done.stdout
+    assert "delivery of 2026-11-09, 2 of 2" in done.stdout
     for day in days:
         ran = plain.run(Store(home=str(homes["one by one"])), day)
         assert ran.success, ran.errors
@@ -312,10 +313,10 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
     assert tables(homes["at once"])["coaching_period"]
     again = milestones(homes["at once"], "backfill", "--from", str(days[-2]), "--to", str(days[-1]))
     assert again.returncode == 0
-    assert "drop of" not in again.stdout
+    assert "delivery of" not in again.stdout
     nothing = milestones(homes["at once"], "backfill", "--from", "2020-01-01", "--to", "2020-02-01")
     assert nothing.returncode == 2
-    assert "no delivery lies between" in nothing.stderr + nothing.stdout
+    assert "there is no delivery between" in nothing.stderr + nothing.stdout
 
 
 SETTINGS = re.compile(r"\b(?:MILESTONES|OPENLINEAGE|DAGSTER)_[A-Z_]+\b")
@@ -327,7 +328,9 @@ def test_the_deployment_sets_only_what_the_product_reads() -> None:
         for folder in ("pipeline", "assets")
         for path in (PROJECT / folder).rglob("*.py")
     )
-    known = set(SETTINGS.findall(code)) | {"DAGSTER_HOME", "DAGSTER_REDACT_USER_CODE_ERRORS"}
+    others = {name for name in SETTINGS.findall(code) if not name.startswith(PREFIX)}
+    known = others | {"DAGSTER_HOME", "DAGSTER_REDACT_USER_CODE_ERRORS"}
+    known |= {variable(name) for name in Settings.model_fields}
     for name in ("Dockerfile", "compose.yaml", "kubernetes.yaml"):
         used = set(SETTINGS.findall((PROJECT / "deploy" / name).read_text()))
         assert used <= known, name

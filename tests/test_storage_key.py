@@ -127,9 +127,9 @@ def begin_an_erasure(estate: Estate) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (damage_a_case, "neither key opens some files: requests 1"),
-        (damage_a_table, "neither key opens some files: identity vault 1"),
-        (exchange_a_released_file, "is not what was released"),
+        (damage_a_case, "some files open under neither key: requests 1"),
+        (damage_a_table, "some files open under neither key: identity vault 1"),
+        (exchange_a_released_file, "is not the file that was released"),
         (begin_an_erasure, "an erasure is under way"),
     ],
 )
@@ -146,7 +146,7 @@ def test_what_does_not_hold_stops_it_before_anything_is_changed(
 
 
 def test_the_key_in_use_is_no_new_one(estate: Estate) -> None:
-    with pytest.raises(PolicyError, match="this is the one in use"):
+    with pytest.raises(PolicyError, match="this key is already in use"):
         storage_key.change(estate.layout, encryption.key(estate.layout))
 
 
@@ -159,7 +159,7 @@ def test_a_table_that_would_read_otherwise_is_not_swapped_in(
         lambda c, key, query, url: write(c, key, f"FROM ({query}) LIMIT 1", url),
     )  # fmt: skip
     tables_before = tables(estate.home)
-    with pytest.raises(PolicyError, match="reads otherwise"):
+    with pytest.raises(PolicyError, match="a table differs under the new key"):
         storage_key.change(estate.layout, StorageKey.read(NEW))
     assert tables(estate.home) == tables_before
 
@@ -176,7 +176,7 @@ def test_what_is_written_meanwhile_is_noticed(
         )
 
     monkeypatch.setattr(gate, "replace", slow)
-    with pytest.raises(PolicyError, match="run it again"):
+    with pytest.raises(PolicyError, match="run the command again"):
         storage_key.change(estate.layout, StorageKey.read(NEW))
     assert storage_key.change(estate.layout, StorageKey.read(NEW)) == 1
     assert all(opens(path, NEW) for path in encrypted(estate.home))
@@ -212,7 +212,7 @@ def test_command(estate: Estate, tmp_path: Path) -> None:
     new.chmod(0o600)
     told = milestones(estate.home, "keys", "storage", str(new))
     assert told.returncode == 0, told.stderr
-    assert "files are under the new key" in told.stdout
+    assert "files are encrypted under the new key" in told.stdout
     assert NEW not in told.stdout + told.stderr
     assert old_key(estate) == NEW
     assert all(opens(path, NEW) for path in encrypted(estate.home))

@@ -62,7 +62,7 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
             for p, c, kind, done, country in delivery
         ]  # fmt: skip
         date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
-        write_csv(Path(deliveries.Layout(bare).landing) / str(date) / "learning_history.csv",
+        write_csv(Path(Layout(bare).landing) / str(date) / "learning_history.csv",
                   delivered, HISTORY)  # fmt: skip
         ingest(stand.layout, stand.data_map, date)
         rows += delivered
