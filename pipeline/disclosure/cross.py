@@ -177,8 +177,8 @@ def _needed_beside(cross: Cross, published: Bools, at: int) -> bool:
 
 
 def _cheapest_path(cross: Cross, published: Bools, side: Bools) -> list[int] | None:
-    """Published cells of the least cost whose loss joins the cut's side to the rest of its component:
-    a way that may lead through suppressed cells elsewhere for nothing."""
+    """Published cells of the least cost whose loss joins the cut's side to the rest of its
+    component: a way that may lead through suppressed cells elsewhere for nothing."""
     unknown = np.flatnonzero(~published)
     rest = np.zeros(cross.points, bool)
     # Points that the suppressed cells reach from the side, without the side itself.
