@@ -12,6 +12,7 @@ from pipeline.policy.fields import Audience
 from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.retained.past_retention import PlanItem
+from pipeline.retained.plan import dry_run
 from pipeline.subjects import request_register
 
 # What a deletion deletes from. Dependencies only connect the graph: neither job selects the
@@ -60,7 +61,7 @@ def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_valid_policy(now.date())
-    lines = job.dry_run(store.context, now)
+    lines = dry_run(store.context, now)
     return dg.MaterializeResult(
         metadata={
             "plan": plan_table(lines),

@@ -25,6 +25,7 @@ from pipeline.raw.deliveries import ingest
 from pipeline.read import service
 from pipeline.retained import job, receipts
 from pipeline.retained.housekeeping import expired_before
+from pipeline.retained.plan import dry_run
 from pipeline.storage.engine import engine
 from pipeline.storage.file_edit import FileEdit, rewrite
 from pipeline.storage.layout import Layout
@@ -38,7 +39,7 @@ from tests.opened import everything, references
 
 def test_the_plan_says_what_where_and_by_which_rule(past: Estate) -> None:
     before = {p: p.stat().st_mtime_ns for p in past.home.rglob("*") if p.is_file()}
-    lines = job.dry_run(context(past.home), NOW)
+    lines = dry_run(context(past.home), NOW)
     first = next(line for line in lines if "milestone_flag" in line.what)
     assert (first.due, first.held, first.rule) == (12, 0, "records.milestone_flag")
     assert "2023-11" in first.where
@@ -69,7 +70,7 @@ def test_what_is_due_goes_from_everywhere_and_the_month_stays_as_an_aggregate(
         "after"
     ] == 24  # fmt: skip
     assert gate.manifest(Layout(past.home))["erasure"] == receipt["receipt"]
-    assert job.dry_run(context(past.home), NOW) == []
+    assert dry_run(context(past.home), NOW) == []
     # A second deletion has nothing to do, and says so.
     (again,) = job.retain(context(past.home), NOW)
     assert again["rows"] == {}
@@ -187,7 +188,7 @@ def test_old_drops_quarantine_and_rosters_go_by_their_own_rules(past: Estate) ->
     never = past.drop(NIGHT + dt.timedelta(days=1))
     write_drop(never, rows[:1])
     now = dt.datetime(2026, 12, 12, 12, tzinfo=dt.UTC)
-    plan = {line.what: line for line in job.dry_run(context(past.home), now)}
+    plan = {line.what: line for line in dry_run(context(past.home), now)}
     assert plan["ingested deliveries"].where == str(NIGHT)
     assert plan["never ingested, so not erased: run the pipeline for these dates"].held == 1
     assert plan["superseded and old rows"].due == 22

@@ -12,6 +12,7 @@ from pipeline.errors import EngineError
 from pipeline.published import gate
 from pipeline.raw import deliveries
 from pipeline.retained import job
+from pipeline.retained.plan import dry_run
 from pipeline.storage.layout import Layout
 from tests.conftest import NIGHT, Estate
 from tests.estate import BEFORE, NOW, as_of, context
@@ -29,7 +30,7 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past
     assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
     layout = Layout(past.home)
     release = {path: path.stat().st_ino for path in layout.current.rglob("*")}
-    assert job.dry_run(context(past.home), night) == []
+    assert dry_run(context(past.home), night) == []
     (told,) = job.retain(context(past.home), night + dt.timedelta(days=1))
     assert told["rows"]["classified"] == {"before": 12, "after": 0}
     assert "OLD-1" not in courses(past.home)

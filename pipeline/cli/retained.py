@@ -58,10 +58,10 @@ def verify(home: Home = DEFAULT_HOME, key: AuditorKey = None) -> None:
 def plan(home: Home = DEFAULT_HOME) -> None:
     """Show what is past retention: which records, by which rule, and where. Changes nothing."""
     from pipeline.cli import views
-    from pipeline.retained import job
+    from pipeline.retained.plan import dry_run
 
     with open_context(home) as context:
-        views.plan(job.dry_run(context, now()))
+        views.plan(dry_run(context, now()))
 
 
 def erase(home: Home = DEFAULT_HOME) -> None:

@@ -35,12 +35,6 @@ from pipeline.subjects import legal_holds, request_register, restrictions, tombs
 from pipeline.subjects.identity import Subject, find, references
 
 
-def dry_run(context: Context, now: dt.datetime) -> list[PlanItem]:
-    """What an erasure at `now` would do. Changes nothing."""
-    with engine(context.layout.work) as connection:
-        return plan.by_rule(connection, context, now).items
-
-
 def _open(
     connection: duckdb.DuckDBPyConnection, layout: Layout, job: ErasureJob, records: Sql
 ) -> Journal:

@@ -15,7 +15,7 @@ from pipeline.policy.retention import RetentionRules, StorageRule
 from pipeline.retained import housekeeping, past_retention
 from pipeline.retained.past_retention import PlanItem
 from pipeline.storage import relations
-from pipeline.storage.engine import count
+from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import FileEdit, affected
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql, literal
@@ -35,6 +35,16 @@ class Plan:
 
     items: list[PlanItem]
     records: Sql
+
+
+def dry_run(context: Context, now: dt.datetime) -> list[PlanItem]:
+    """What an erasure at `now` would do. Changes nothing.
+
+    Raises:
+        PolicyError: as `require_index`.
+    """
+    with engine(context.layout.work) as connection:
+        return by_rule(connection, context, now).items
 
 
 def require_index(layout: Layout) -> None:
