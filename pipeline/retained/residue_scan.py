@@ -15,7 +15,7 @@ import duckdb
 from pipeline.raw.deliveries import hits_in
 from pipeline.retained.data_inventory import entry_name, files
 from pipeline.storage import encryption
-from pipeline.storage.engine import count, engine
+from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import identifier, literal
 from pipeline.subjects.identity import Subject
@@ -52,15 +52,14 @@ def text_with(layout: Layout, path: Path, pattern: re.Pattern[bytes]) -> int:
     return bytes_with(path, pattern)
 
 
-def _inside(layout: Layout, path: Path, pattern: str) -> int:
+def _inside(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, pattern: str) -> int:
     if path.suffix == ".parquet":
-        with engine(layout.work) as connection:
-            encrypted = encryption.is_encrypted(path)
-            rows = encryption.rows(connection, layout, path) if encrypted else literal(path)
-            return rows_with(connection, rows, pattern)
+        encrypted = encryption.is_encrypted(path)
+        rows = encryption.rows(connection, layout, path) if encrypted else literal(path)
+        return rows_with(connection, rows, pattern)
     if path.suffix == ".duckdb":
-        with engine(layout.work) as connection:
-            connection.execute(f"ATTACH {literal(path)} AS scanned (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(path)} AS scanned (READ_ONLY)")
+        try:
             tables = connection.sql(
                 "SELECT schema_name, table_name FROM duckdb_tables() "
                 "WHERE database_name = 'scanned'"
@@ -69,11 +68,17 @@ def _inside(layout: Layout, path: Path, pattern: str) -> int:
                 rows_with(connection, f"scanned.{identifier(s)}.{identifier(t)}", pattern)
                 for s, t in tables
             )
+        finally:
+            connection.execute("DETACH scanned")
     return 0
 
 
 def scan(
-    layout: Layout, subject: Subject, pattern: str, leave_out: Path | None = None
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    subject: Subject,
+    pattern: str,
+    leave_out: Path | None = None,
 ) -> dict[str, int]:
     """Hits per entry of the data inventory; entries without a hit are left out.
 
@@ -92,7 +97,7 @@ def scan(
         compiled = re.compile(meant.encode())
         # A file name is data as well.
         named = bool(compiled.search(relative.encode()))
-        hits = text_with(layout, path, compiled) + _inside(layout, path, meant) + named
+        hits = text_with(layout, path, compiled) + _inside(connection, layout, path, meant) + named
         if hits:
             found[entry] += hits
     return dict(found)

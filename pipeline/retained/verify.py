@@ -92,7 +92,7 @@ def require_gone(
         found.update(still_past_retention(connection, context, job.now))
     else:
         found.update(work_list_left(connection, context.layout, journal))
-        found.update(scan(context.layout, subject, pattern, leave_out=journal.folder))
+        found.update(scan(connection, context.layout, subject, pattern, leave_out=journal.folder))
         if runs is not None:
             found.update({"Dagster": runs.hits(pattern)})
     left = {place: n for place, n in found.items() if n}
