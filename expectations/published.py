@@ -29,9 +29,6 @@ from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
 SMALL_CLASSES = "classes.too_small"
-UNCOVERED_COLUMNS = "classes.columns_outside"
-# Columns of an analysts' table that are no part of a class: whose row it is, and how it went.
-OUTSIDE_CLASSES = {"learner_ref", "status", "score_band"}
 # Exceptions from what a column's domain says of empty values (`may_be_empty`).
 EMPTY_IN = {
     ("hr_legal_detail", "manager_ref"),  # a board member reports to nobody
@@ -70,7 +67,7 @@ def rules(data_map: DataMap, table: str) -> list[str]:
         if table == disclosure_attack.TABLE:
             names += disclosure_attack.RULES
     if audience is Audience.ANALYTICS:
-        names += [SMALL_CLASSES, UNCOVERED_COLUMNS]
+        names.append(SMALL_CLASSES)
     return names
 
 
@@ -132,13 +129,10 @@ def _table_rules(
 def _class_evidence(
     connection: duckdb.DuckDBPyConnection, context: Context, table: str, relation: str
 ) -> Evidence:
-    """Classes of too few people, and columns that the classes do not cover."""
-    covered = OUTSIDE_CLASSES.union(equivalence_classes.GENERALIZED)
-    rule = context.disclosure.classes[table]
-    return {
-        SMALL_CLASSES: equivalence_classes.too_small(connection, Sql(relation), rule),
-        UNCOVERED_COLUMNS: len(set(context.data_map.published[table].columns) - covered),
-    }
+    """Classes of too few people."""
+    rule, columns = context.disclosure.classes[table], context.data_map.published[table].columns
+    small = equivalence_classes.too_small(connection, Sql(relation), rule, columns)
+    return {SMALL_CLASSES: small}
 
 
 def validate_and_seal(context: Context, partition: str, table: str) -> suite.SuiteResult:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pycanon import anonymity
 
 from pipeline.errors import PolicyError
-from pipeline.policy.disclosure import ClassRule, Generalization, load_disclosure
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.disclosure import ClassRule, Generalization, load_disclosure, require_matching
 from pipeline.published import equivalence_classes
 from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
@@ -33,20 +34,26 @@ row = st.fixed_dictionaries({
     "status": st.sampled_from(["completed", "failed", None]),
     "score_band": st.sampled_from(["low", "high", "unscored"]),
 })  # fmt: skip
+COLUMNS = load_data_map(PROJECT / "data_map.yaml").published["analytics_milestones"].columns
 SHAPE = dict.fromkeys(
-    (*equivalence_classes.QUASI_IDENTIFIERS, "learner_ref", "status", "score_band"), pl.String
+    (*equivalence_classes.QUASI_IDENTIFIERS, *equivalence_classes.OUTSIDE), pl.String
 )
 rows = st.lists(row, min_size=1, max_size=150)
 
 
-def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None]],
-         rule: ClassRule = RULE) -> pd.DataFrame:  # fmt: skip
+def told(
+    connection: duckdb.DuckDBPyConnection,
+    given: list[dict[str, str | None]],
+    columns: tuple[str, ...] = COLUMNS,
+) -> pd.DataFrame:
     """Make the table that analysts would get of some rows, as `told` and as a frame."""
-    frame = pl.DataFrame(given, SHAPE).with_columns(pl.col("event_month").str.to_date())
+    shape = dict.fromkeys((*SHAPE, *columns[len(COLUMNS) :]), pl.String)
+    frame = pl.DataFrame(given, shape).with_columns(pl.col("event_month").str.to_date())
     connection.register("given", frame)
     connection.execute("CREATE OR REPLACE TEMP TABLE brought AS FROM given")
-    chosen = equivalence_classes.choose_generalization(connection, Sql("brought"), RULES, rule)
-    generalized = equivalence_classes.generalized_sql(Sql("brought"), chosen)
+    brought = Sql("brought")
+    chosen = equivalence_classes.choose_generalization(connection, brought, RULES, RULE, columns)
+    generalized = equivalence_classes.generalized_sql(brought, chosen, columns)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE told AS {generalized}")
     return connection.sql("FROM told").df()
 
@@ -56,7 +63,7 @@ def told(connection: duckdb.DuckDBPyConnection, given: list[dict[str, str | None
 def test_every_class_has_k_people(given: list[dict[str, str | None]]) -> None:
     with duckdb.connect() as connection:
         frame = told(connection, given)
-        assert equivalence_classes.too_small(connection, Sql("told"), RULE) == 0
+        assert equivalence_classes.too_small(connection, Sql("told"), RULE, COLUMNS) == 0
         query = equivalence_classes.suppressed_sql(Sql("brought"), Sql("told"))
         withheld = connection.sql(query).fetchall()
     assert len(frame) + withheld[0][0] == len(given)
@@ -92,7 +99,7 @@ def test_the_same_rows_untreated_give_people_away() -> None:
             "CREATE TEMP TABLE plain AS SELECT *, 'x' AS category, event_month AS event_period, "
             "'full' AS detail FROM frame"
         )
-        assert equivalence_classes.too_small(connection, Sql("plain"), RULE) == 1
+        assert equivalence_classes.too_small(connection, Sql("plain"), RULE, COLUMNS) == 1
     assert anonymity.k_anonymity(frame.to_pandas(), ["department", "course_code"]) == 1
 
 
@@ -130,6 +137,23 @@ def test_a_class_of_failures_is_not_told_as_one() -> None:
         # Two of others, and nobody knows of anyone.
         frame = told(connection, [*people(0, 6, status="failed"), *people(6, 2)])
         assert len(frame) == 8
+
+
+def test_a_column_that_is_added_distinguishes_classes() -> None:
+    """Whatever its own rule says, it could single people out in a class that ignored it."""
+    given = [*people(0, 6, site="north"), *people(10, 6, site="south"), *people(20, 1, site="own")]
+    with duckdb.connect() as connection:
+        frame = told(connection, given, (*COLUMNS, "site"))
+        assert frame.groupby("site").size().to_dict() == {"north": 6, "south": 6}
+        # Merged by hand, so that whoever is alone in "own" is released: the check counts them.
+        connection.register("given", pl.DataFrame(given).drop("event_month"))
+        connection.execute(
+            "CREATE TEMP TABLE plain AS SELECT *, 'x' AS category, NULL::DATE AS event_period, "
+            "'full' AS detail FROM given"
+        )
+        plain = Sql("plain")
+        assert equivalence_classes.too_small(connection, plain, RULE, COLUMNS) == 0
+        assert equivalence_classes.too_small(connection, plain, RULE, (*COLUMNS, "site")) == 1
 
 
 @given(rows, st.lists(row, max_size=40))
@@ -186,8 +210,12 @@ def test_a_class_too_small_fails_the_run_and_is_not_published(
     strict = equivalence_classes.choose_generalization
     monkeypatch.setattr(
         "pipeline.published.equivalence_classes.choose_generalization",
-        lambda connection, rows, rules, rule: strict(
-            connection, rows, rules, rule.model_copy(update={"k": 1, "minimum_not_adverse": 0})
+        lambda connection, rows, rules, rule, columns: strict(
+            connection,
+            rows,
+            rules,
+            rule.model_copy(update={"k": 1, "minimum_not_adverse": 0}),
+            columns,
         ),
     )
     result = estate.run()
@@ -214,9 +242,6 @@ def test_a_row_lost_on_the_way_to_the_analysts_does_not_reconcile(
 
 
 def test_policy_without_a_rule_for_the_analysts_table_stops_the_run() -> None:
-    from pipeline.policy.data_map import load_data_map
-    from pipeline.policy.disclosure import require_matching
-
     bare = RULES.model_copy(update={"classes": {}})
     with pytest.raises(PolicyError, match="analytics_milestones"):
         require_matching(bare, load_data_map(PROJECT / "data_map.yaml"))

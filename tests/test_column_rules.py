@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 import yaml
 
@@ -84,17 +82,3 @@ def test_a_suite_wants_every_declared_count_and_no_other() -> None:
     assert judge("s", ["a", "b"], {"a": 0}).missing == ["b"]
     assert judge("s", ["a"], {"a": 0, "b": 0}).missing == ["b"]
     assert judge("s", ["a", "b"], {"a": 2**40}).broken == {"a": 2**40}
-
-
-def test_an_analysts_column_outside_the_classes_is_refused(policy: Path) -> None:
-    """Whatever its own rule says, it could single people out in a class that ignores it."""
-    context = Store(home=str(policy / "home"), policy_folder=str(policy)).context
-    changed = replace(context, data_map=with_column(policy, NEW))
-    table = "analytics_milestones"
-    row = ", ".join(f"NULL::VARCHAR AS {name}" for name in MAP.published[table].columns)
-    with duckdb.connect() as connection:
-        found = [
-            published._class_evidence(connection, one, table, f"(SELECT {row} LIMIT 0)")
-            for one in (context, changed)
-        ]
-    assert [one[published.UNCOVERED_COLUMNS] for one in found] == [0, 1]

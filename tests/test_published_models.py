@@ -93,6 +93,7 @@ def test_sqlglot_reads_the_queries_of_every_table(table: str) -> None:
 
 def test_a_class_is_as_coarse_as_the_steps_taken() -> None:
     rule = RULES.classes["analytics_milestones"]
+    columns = MAP.published["analytics_milestones"].columns
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TABLE combinations AS SELECT 1 AS number, 'milestone_flag' AS record_type, "
@@ -101,7 +102,7 @@ def test_a_class_is_as_coarse_as_the_steps_taken() -> None:
         )
         for steps in range(len(rule.generalize) + 1):
             query = equivalence_classes.generalized_step_sql(
-                Sql("combinations"), RULES, rule, steps
+                Sql("combinations"), RULES, rule, steps, columns
             )
             (found,) = connection.sql(query).pl().to_dicts()
             taken = {step.value for step in rule.generalize[:steps]}

@@ -125,9 +125,10 @@ def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
     """Ingest the deliveries between two run dates that are not in the store, then run the pipeline
     for the last of them; done if its tables were published."""
     from assets import lineage
+    from pipeline.context import open_layout
     from pipeline.raw import deliveries
 
-    layout = Layout(home.absolute(), settings().landing)
+    layout = open_layout(home, settings().landing)
     found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
     if not found:
         warn("there is no delivery between these dates")

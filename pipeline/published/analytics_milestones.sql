@@ -6,6 +6,9 @@ FROM (
         originals.learner_ref,
         originals.status,
         originals.score_band,
+        {%- for name in kept %}
+        originals.{{ name | identifier }},
+        {%- endfor %}
         classes.generalized_record_type AS record_type,
         classes.generalized_source AS source,
         classes.generalized_region AS region,
@@ -16,12 +19,6 @@ FROM (
         classes.generalized_detail AS detail
     FROM {{ rows }} AS originals
     INNER JOIN {{ classes }} AS classes
-        ON
-            originals.record_type IS NOT DISTINCT FROM classes.record_type
-            AND originals.source IS NOT DISTINCT FROM classes.source
-            AND originals.region IS NOT DISTINCT FROM classes.region
-            AND originals.department IS NOT DISTINCT FROM classes.department
-            AND originals.course_code IS NOT DISTINCT FROM classes.course_code
-            AND originals.event_month IS NOT DISTINCT FROM classes.event_month
+        ON {{ same_key }}
 )
 ORDER BY {{ columns | identifiers }}

@@ -18,7 +18,7 @@ import duckdb
 from pipeline.policy.disclosure import ClassRule, DisclosureRules, Generalization
 from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
-from pipeline.storage.sql import Sql, render, same_values
+from pipeline.storage.sql import Sql, identifiers, render, same_values
 
 FULL = "full"  # the detail of a row that has lost nothing
 # What distinguishes classes: as the pseudonymized rows have it, and as it is published.
@@ -27,7 +27,7 @@ GENERALIZED = (
     *("record_type", "source", "region", "department"),
     *("category", "course_code", "event_period", "detail"),
 )
-COLUMNS = ("learner_ref", *GENERALIZED, "status", "score_band")
+OUTSIDE = ("learner_ref", "status", "score_band")  # whose row it is, and how it went
 LEFT_OUT = {"region", "department", "category", "course_code", "event_period"}  # may be empty
 # How much of one of the four quasi-identifiers a row has lost after a step.
 LOST: dict[Generalization, tuple[str, float]] = {
@@ -57,11 +57,35 @@ def loss_of(rule: ClassRule) -> dict[str, float]:
     return found
 
 
+def class_key(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a published table's columns, those that distinguish classes: deny by default, so every
+    one that is not listed as lying outside."""
+    return tuple(name for name in columns if name not in OUTSIDE)
+
+
+def _kept(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of the class's key for which the chain has no step; they stay as they are."""
+    return tuple(name for name in class_key(columns) if name not in GENERALIZED)
+
+
+def quasi_identifiers(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns of the pseudonymized rows that the class's key is made of."""
+    return (*QUASI_IDENTIFIERS, *_kept(columns))
+
+
 def generalized_step_sql(
-    combinations: Sql, rules: DisclosureRules, rule: ClassRule, steps: int
+    combinations: Sql,
+    rules: DisclosureRules,
+    rule: ClassRule,
+    steps: int,
+    columns: tuple[str, ...],
 ) -> Sql:
     """Combinations of quasi-identifiers, what is published of each after some steps of the chain,
-    and the class that each is then in."""
+    and the class that each is then in.
+
+    Args:
+        columns: those of the published table.
+    """
     taken = set(rule.generalize[:steps])
     coarse = (step for step in (Generalization.YEAR, Generalization.QUARTER) if step in taken)
     unit = next(coarse, None)
@@ -69,6 +93,7 @@ def generalized_step_sql(
         PACKAGE,
         "generalized.sql",
         combinations=combinations,
+        kept=_kept(columns),
         has_region=Generalization.REGION not in taken,
         has_department=Generalization.DEPARTMENT not in taken,
         has_category=Generalization.COURSE not in taken,
@@ -81,31 +106,37 @@ def generalized_step_sql(
 
 
 def choose_generalization(
-    connection: duckdb.DuckDBPyConnection, rows: Sql, rules: DisclosureRules, rule: ClassRule
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sql,
+    rules: DisclosureRules,
+    rule: ClassRule,
+    columns: tuple[str, ...],
 ) -> Sql:
     """Choose, for every combination of quasi-identifiers, the first steps after which its class is
     large enough. Combinations for which no step is enough are left out.
 
     Args:
-        rows: an audience's pseudonymized rows: QUASI_IDENTIFIERS, learner_ref, status, score_band.
+        rows: an audience's pseudonymized rows: `quasi_identifiers`, learner_ref, status,
+            score_band.
+        columns: those of the published table.
 
     Returns:
-        A temporary table: QUASI_IDENTIFIERS, and generalized_<name> for each name in GENERALIZED.
+        A temporary table: `quasi_identifiers`, and generalized_<name> for each name in GENERALIZED.
     """
-    chosen = Sql("chosen_generalization")
-    combinations, people = _numbered(connection, QUASI_IDENTIFIERS, rows)
-    columns = ", ".join((*QUASI_IDENTIFIERS, *(f"generalized_{name}" for name in GENERALIZED)))
-    empty = generalized_step_sql(combinations, rules, rule, 0)
+    chosen, key = Sql("chosen_generalization"), quasi_identifiers(columns)
+    combinations, people = _numbered(connection, key, rows)
+    wanted = identifiers((*key, *(f"generalized_{name}" for name in GENERALIZED)))
+    empty = generalized_step_sql(combinations, rules, rule, 0, columns)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {chosen} AS SELECT {columns} FROM ({empty}) LIMIT 0"
+        f"CREATE OR REPLACE TEMP TABLE {chosen} AS SELECT {wanted} FROM ({empty}) LIMIT 0"
     )
     for steps in range(len(rule.generalize) + 1):
-        query = generalized_step_sql(combinations, rules, rule, steps)
+        query = generalized_step_sql(combinations, rules, rule, steps, columns)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE generalized AS {query}")
         large = _large_classes(people, Sql("generalized"), rule)
         connection.execute(f"""
         CREATE OR REPLACE TEMP TABLE placed AS FROM generalized SEMI JOIN ({large}) USING (class);
-        INSERT INTO {chosen} SELECT {columns} FROM placed;
+        INSERT INTO {chosen} SELECT {wanted} FROM placed;
         DELETE FROM {combinations} WHERE number IN (SELECT number FROM placed);
         CREATE OR REPLACE TEMP TABLE {people} AS
             FROM {people} SEMI JOIN {combinations} USING (number);
@@ -155,13 +186,21 @@ def _numbered(
     return combinations, people
 
 
-def generalized_sql(rows: Sql, classes: Sql, columns: tuple[str, ...] = COLUMNS) -> Sql:
+def generalized_sql(rows: Sql, classes: Sql, columns: tuple[str, ...]) -> Sql:
     """The rows whose class is large enough, generalized.
 
     Args:
-        classes: what `choose_generalization` has returned.
+        classes: what `choose_generalization` has returned for the same columns.
     """
-    return render(PACKAGE, "analytics_milestones.sql", rows=rows, classes=classes, columns=columns)
+    return render(
+        PACKAGE,
+        "analytics_milestones.sql",
+        rows=rows,
+        classes=classes,
+        columns=columns,
+        kept=_kept(columns),
+        same_key=same_values("originals", "classes", quasi_identifiers(columns)),
+    )
 
 
 def suppressed_sql(rows: Sql, table: Sql) -> Sql:
@@ -169,9 +208,11 @@ def suppressed_sql(rows: Sql, table: Sql) -> Sql:
     return render(PACKAGE, "suppressed_rows.sql", rows=rows, table=table)
 
 
-def too_small(connection: duckdb.DuckDBPyConnection, table: Sql, rule: ClassRule) -> int:
+def too_small(
+    connection: duckdb.DuckDBPyConnection, table: Sql, rule: ClassRule, columns: tuple[str, ...]
+) -> int:
     """How many classes of a published table are too small, counted from the table itself."""
-    classes, people = _numbered(connection, GENERALIZED, table)
+    classes, people = _numbered(connection, class_key(columns), table)
     small = render(
         PACKAGE,
         "small_classes.sql",

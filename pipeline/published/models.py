@@ -75,10 +75,12 @@ def _analytics_models(rules: DisclosureRules, table: str, spec: Published) -> di
     combinations, generalized = Sql("combinations"), Sql("generalized")
     return {
         combinations: equivalence_classes.combinations_sql(
-            equivalence_classes.QUASI_IDENTIFIERS, source(spec.audience)
+            equivalence_classes.quasi_identifiers(spec.columns), source(spec.audience)
         ),
         # Without any step taken, every column is still made of what it generalizes.
-        generalized: equivalence_classes.generalized_step_sql(combinations, rules, rule, 0),
+        generalized: equivalence_classes.generalized_step_sql(
+            combinations, rules, rule, 0, spec.columns
+        ),
         table: equivalence_classes.generalized_sql(
             source(spec.audience), generalized, spec.columns
         ),

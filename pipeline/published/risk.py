@@ -94,16 +94,23 @@ class _Classes:
 
 
 def _classes(
-    connection: duckdb.DuckDBPyConnection, rule: ClassRule, table: str, relation: Sql, rows: Sql
+    connection: duckdb.DuckDBPyConnection,
+    rule: ClassRule,
+    table: str,
+    columns: tuple[str, ...],
+    relation: Sql,
+    rows: Sql,
 ) -> _Classes:
     """Measure one row-level table.
 
     Args:
+        columns: the table's.
         relation: the staged table.
         rows: the audience's pseudonymized rows, which are the population.
     """
     classes, everyone = Sql("staged_classes"), Sql("people_by_place")
-    query = render(PACKAGE, "classes.sql", table=relation, key=equivalence_classes.GENERALIZED)
+    key = equivalence_classes.class_key(columns)
+    query = render(PACKAGE, "classes.sql", table=relation, key=key)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {classes} AS {query}")
     query = render(PACKAGE, "people_by_place.sql", rows=rows)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {everyone} AS {query}")
@@ -188,7 +195,7 @@ def measure(
             else:
                 rule = context.disclosure.classes[table]
                 rows = Sql(pseudonymized(context.layout, spec.audience))
-                found = _classes(connection, rule, table, relation, rows)
+                found = _classes(connection, rule, table, spec.columns, relation, rows)
                 classes.append(_with_losses(found, rule, suppressed.get(table, 0)))
     return Risk(
         aggregates=_coverage(pl.concat(aggregates), counts, suppressed),

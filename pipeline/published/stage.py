@@ -166,14 +166,12 @@ def queries(
         return _coaching_queries(connection, context, partition, publish_new=publish_new)
     rows = Sql(pseudonymized(context.layout, audience))
     if audience is Audience.ANALYTICS:
-        (rule,) = context.disclosure.classes.values()
+        ((table, spec),) = tables.items()
+        rules = context.disclosure
         classes = equivalence_classes.choose_generalization(
-            connection, rows, context.disclosure, rule
+            connection, rows, rules, rules.classes[table], spec.columns
         )
-        return {
-            table: equivalence_classes.generalized_sql(rows, classes, spec.columns)
-            for table, spec in tables.items()
-        }
+        return {table: equivalence_classes.generalized_sql(rows, classes, spec.columns)}
     return {table: row_level_sql(table, spec, rows) for table, spec in tables.items()}
 
 
