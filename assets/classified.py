@@ -10,8 +10,10 @@ from assets.resources import Store
 from pipeline.classified import population
 from pipeline.classified.reference_values import attach
 from pipeline.classified.steps import classify, list_reference_values
+from pipeline.policy.data_map import UNKNOWN_REGION
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import classified
+from pipeline.storage.sql import literal
 
 LINEAGE = lineage.classified_lineage(DATA_MAP)
 
@@ -43,11 +45,16 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
         population.load(connection, layout)
         ((people, rows),) = connection.sql(population.TOTAL).fetchall()
         sensitive = count(connection, f"SELECT count(sensitivity) FROM {classified(layout)}")
+        unknown = count(
+            connection,
+            f"SELECT count(*) FROM {classified(layout)} WHERE region = {literal(UNKNOWN_REGION)}",
+        )
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,
             "people": people,
             "records_on_sensitive_courses": sensitive,
+            "records_of_unknown_country": unknown,
             "dagster/column_lineage": LINEAGE,
         }
     )

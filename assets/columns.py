@@ -32,7 +32,7 @@ CANONICAL = RECORD | {
     "learner_id": "Identifier of the learner with its kind as prefix: emp:, mbox:, sha1:, openid:, "
     "acct: or ou:.",
     "manager_id": "Identifier of the learner's manager, with the same prefixes; may be empty.",
-    "country": "Country of the learner, two letters (ISO 3166-1 alpha-2); may be empty.",
+    "country": "Country of the learner, as the source writes it; may be empty.",
     "region": "Region folder that the file was delivered in: EU, UK, US or APAC; empty if the "
     "delivery has no region folders.",
     "status": f"{RECORD['status'].removesuffix('.')}; voided where the source takes back an "
@@ -57,7 +57,7 @@ ROSTER = {
     "roster.email": "E-mail address of the employee, in lower case; may be empty.",
     "roster.manager_id": "Identifier of the employee's manager; may be empty.",
     "roster.department": "Department of the employee; may be empty.",
-    "roster.country": "Country of the employee, two letters (ISO 3166-1 alpha-2); may be empty.",
+    "roster.country": "Country of the employee, as the source writes it; may be empty.",
     "roster.left_on": "Date on which the employee left the company; may be empty.",
 }
 CLASSIFIED = RECORD | {
@@ -69,8 +69,8 @@ CLASSIFIED = RECORD | {
     "person": "Identifier of the person, resolved through the HR roster, with its kind as prefix.",
     "manager": "Identifier of the person's manager, from the roster or else from the record; may "
     "be empty.",
-    "region": "Region of the person, from the country or else from the delivery's region folder; "
-    "may be empty.",
+    "region": "Region of the person: that of the country, unknown if that is no country or in no "
+    "region; without a country the delivery's region folder, or empty.",
     "department": "Department of the person; empty if unknown, smaller than the minimum group or "
     "like a person's name.",
     "course_title": "Title of the course; empty if unknown or if it could name a person.",

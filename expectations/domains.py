@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import PolicyError
 from pipeline.keys.ring import AUDIENCE_LETTER, SCHEME
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.policy.disclosure import BANDS, Generalization
 from pipeline.policy.fields import Audience
@@ -146,7 +146,7 @@ DOMAINS: dict[str, Domain] = {
     # Who
     "pseudonym": Domain(_pseudonym),
     "department": Domain(_department, nullable=True, source_text=True),
-    "region": Domain(_listed(lambda data_map: data_map.regions), nullable=True),
+    "region": Domain(_listed(lambda data_map: [*data_map.regions, UNKNOWN_REGION]), nullable=True),
     # What
     "record_type": Domain(_one_of(*RECORD_TYPES)),
     "source": Domain(_listed(lambda data_map: data_map.sources)),

@@ -11,17 +11,21 @@ from pathlib import Path
 import duckdb
 
 from pipeline.classified.models import (
+    COUNTRY_NAMES,
     KEY,
     PERIOD,
     RESOLUTION,
     Resolution,
     classified_model,
+    country_names_model,
     current_model,
+    region_of_model,
     resolution,
     resolution_models,
 )
 from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
+from pipeline.policy import countries
 from pipeline.policy.data_map import DataMap
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records, roster, subquery, temp_table, temp_view
@@ -45,9 +49,28 @@ def make_resolution(
         rows: canonical rows that are not in quarantine.
         people: each employee's latest roster row.
     """
+    make_country_names(connection)
     for name, query in resolution_models(rows, people, data_map).items():
         temp_table(connection, name, query)
     return resolution()
+
+
+def make_country_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the temporary table COUNTRY_NAMES."""
+    name, country, rank = zip(*countries.names(), strict=True)
+    listed = "SELECT unnest($name) AS name, unnest($country) AS country, unnest($rank) AS rank"
+    names = temp_table(
+        connection, "listed_names", listed, {"name": name, "country": country, "rank": rank}
+    )
+    temp_table(connection, COUNTRY_NAMES, country_names_model(names))
+
+
+def home_regions(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, data_map: DataMap
+) -> dict[str, str]:
+    """The countries of some canonical rows, as they were delivered, each with its region."""
+    make_country_names(connection)
+    return dict(connection.sql(region_of_model(rows, rows, data_map)).fetchall())
 
 
 def write_classified(

@@ -6,9 +6,10 @@ Every function takes the relations that its query reads. The steps run these ver
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.relations import subquery
 from pipeline.storage.schema import CANONICAL, ROSTER
@@ -17,7 +18,10 @@ from pipeline.subjects.denylist import entries_sql, grams_sql
 
 PACKAGE = "pipeline.classified"
 # The relations that the models start from, under the names that lineage gives them.
-SOURCES = {"canonical": CANONICAL, "roster": ROSTER}
+SOURCES: dict[str, Iterable[str]] = {"canonical": CANONICAL, "roster": ROSTER}
+# Names of countries, of which a region says nothing but what is looked up by them.
+COUNTRY_NAMES = Sql("country_names")
+LOOKUPS: dict[str, Iterable[str]] = {COUNTRY_NAMES: ("name", "country")}
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
@@ -76,7 +80,7 @@ def resolution_models(rows: Sql, roster: Sql, data_map: DataMap) -> dict[str, Sq
             titles=titles,
             naming=identifier("naming"),
         ),
-        "region_of": render(PACKAGE, "region_of.sql", region_of=data_map.region_of()),
+        "region_of": region_of_model(rows, people, data_map),
         "department": render(
             PACKAGE,
             "department.sql",
@@ -86,6 +90,32 @@ def resolution_models(rows: Sql, roster: Sql, data_map: DataMap) -> dict[str, Sq
             least_people=data_map.least_people,
         ),
     }
+
+
+def country_names_model(names: Sql) -> Sql:
+    """name and country: what a delivered country is looked up by.
+
+    Args:
+        names: name, country and rank, as `pipeline.policy.countries.names` has them.
+    """
+    return render(PACKAGE, "country_names.sql", names=names)
+
+
+def region_of_model(rows: Sql, people: Sql, data_map: DataMap) -> Sql:
+    """country, as it was delivered, and home_region; the connection has COUNTRY_NAMES.
+
+    Args:
+        rows: canonical rows; `people` are roster rows.
+    """
+    return render(
+        PACKAGE,
+        "region_of.sql",
+        rows=rows,
+        people=people,
+        country_names=COUNTRY_NAMES,
+        region_of=data_map.region_of(),
+        unknown=UNKNOWN_REGION,
+    )
 
 
 def titles_model(rows: Sql) -> Sql:
@@ -156,4 +186,4 @@ def chain(data_map: DataMap) -> dict[str, Sql]:
 
 def columns_from_sources(data_map: DataMap) -> Columns:
     """The classified columns in their order, made of columns of SOURCES."""
-    return models_lineage(chain(data_map), "classified", SOURCES)
+    return models_lineage(chain(data_map), "classified", SOURCES | LOOKUPS, LOOKUPS)

@@ -21,6 +21,7 @@ from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 
 LEAST_K = 2
+UNKNOWN_REGION = "unknown"  # of people whose country is no country, or in no region
 
 
 class CourseSensitivity(Strict):
@@ -90,6 +91,13 @@ class DataMap(PolicyFile):
     sources: dict[str, Source]
     published: dict[str, Published]
     columns: dict[str, Column]
+
+    @field_validator("regions")
+    @classmethod
+    def _regions_are_named(cls, regions: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if UNKNOWN_REGION in regions:
+            raise ValueError(f"`{UNKNOWN_REGION}` is for people whose country is in no region")
+        return regions
 
     @field_validator("default_zone")
     @classmethod

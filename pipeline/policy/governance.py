@@ -106,7 +106,8 @@ class Recipient(Strict):
 
 
 class Mechanism(Strict):
-    """What lets data of one region's people go to some countries."""
+    """What lets data of one region's people go to some countries; the region `unknown` is that of
+    people whose country is no country, or in no region."""
 
     origin: str = Field(alias="from")
     to: tuple[str, ...] = Field(min_length=1)
@@ -145,7 +146,7 @@ class Transfers(Strict):
 
     Attributes:
         home: region to the region of data_map.yaml to whose countries its data may go freely.
-        unknown_region: the region that rows without a known country count as.
+        unknown_region: the region that rows count as to which no country was delivered.
     """
 
     home: dict[str, str]

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.errors import PolicyError
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.fields import Audience
-from pipeline.policy.governance import Governance, LawfulBasis
+from pipeline.policy.governance import Governance, LawfulBasis, Recipient
 
 
 def require_lawful_basis(governance: Governance, data_map: DataMap) -> None:
@@ -45,9 +45,8 @@ def require_lawful_basis(governance: Governance, data_map: DataMap) -> None:
         if not any(audience in one.audiences for one in governance.recipients):
             raise PolicyError(f"governance.yaml: no recipient has the audience {audience.value}")
     moves = governance.transfers
-    named = {*moves.home, *moves.home.values(), moves.unknown_region} | {
-        one.origin for one in (*moves.unrestricted, *moves.adequacy, *moves.scc)
-    }
+    origins = {one.origin for one in (*moves.unrestricted, *moves.adequacy, *moves.scc)}
+    named = {*moves.home, *moves.home.values(), moves.unknown_region} | (origins - {UNKNOWN_REGION})
     unknown = sorted(named - set(data_map.regions))
     if unknown:
         raise PolicyError(
@@ -115,7 +114,8 @@ def require_current(governance: Governance, today: dt.date) -> None:
 def mechanism(governance: Governance, data_map: DataMap, region: str, country: str) -> str | None:
     """The mechanism that allows a transfer of a region's data to a country; None without one."""
     moves = governance.transfers
-    if country in data_map.regions[moves.home[region]]:
+    home = moves.home.get(region)
+    if home is not None and country in data_map.regions[home]:
         return "within the region"
     for kind, ways in (
         ("unrestricted", moves.unrestricted),
@@ -128,23 +128,34 @@ def mechanism(governance: Governance, data_map: DataMap, region: str, country: s
     return None
 
 
+def unreachable(
+    governance: Governance, data_map: DataMap, audience: Audience, region: str
+) -> list[Recipient]:
+    """The audience's recipients to whom nothing lets data of a region be transferred."""
+    return [
+        recipient
+        for recipient in governance.recipients
+        if audience in recipient.audiences
+        and mechanism(governance, data_map, region, recipient.country) is None
+    ]
+
+
 def require_flows(
     governance: Governance, data_map: DataMap, audience: Audience, regions: Iterable[str | None]
 ) -> None:
     """Refuse to give rows of some regions to an audience with a recipient that they may not be
-    transferred to (GDPR Art. 44). Rows without a region count as those of `unknown_region`.
+    transferred to (GDPR Art. 44). Rows without a country count as those of `unknown_region`; rows
+    of an unknown one are suppressed instead (pipeline/subjects/restrictions.py), so that a single
+    typing error does not stop everybody's tables.
 
     Raises:
         PolicyError: naming region, audience and recipient.
     """
     known = {region or governance.transfers.unknown_region for region in regions}
-    for region in sorted(known):
-        for recipient in governance.recipients:
-            if audience not in recipient.audiences:
-                continue
-            if mechanism(governance, data_map, region, recipient.country) is None:
-                raise PolicyError(
-                    f"governance.yaml: {audience.value}: nothing lets data of {region} go to "
-                    f"{recipient.name} ({recipient.country}); add a mechanism under transfers, or "
-                    "remove the audience from the recipient"
-                )
+    for region in sorted(known - {UNKNOWN_REGION}):
+        for recipient in unreachable(governance, data_map, audience, region):
+            raise PolicyError(
+                f"governance.yaml: {audience.value}: nothing lets data of {region} go to "
+                f"{recipient.name} ({recipient.country}); add a mechanism under transfers, or "
+                "remove the audience from the recipient"
+            )

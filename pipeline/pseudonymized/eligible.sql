@@ -10,9 +10,16 @@ SELECT
             NOT coalesce(r.person NOT IN (
                 SELECT w.person
                 FROM {{ restrictions }} AS w
-                WHERE w.audience = {{ audience | literal }}
+                WHERE w.audience = {{ audience | literal }} AND w.person IS NOT NULL
             ), FALSE)
             THEN 'restricted, objected, or no consent'
+        WHEN
+            r.region IN (
+                SELECT w.region
+                FROM {{ restrictions }} AS w
+                WHERE w.audience = {{ audience | literal }} AND w.region IS NOT NULL
+            )
+            THEN 'country unknown'
         WHEN
             {{ audience | literal }} NOT IN ('hr_legal')
             AND r.sensitivity IS NOT NULL

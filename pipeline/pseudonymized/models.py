@@ -7,7 +7,9 @@ the SQL itself, so that no declaration can be narrower than the query.
 
 from __future__ import annotations
 
-from pipeline.classified.models import SOURCES, chain
+from collections.abc import Iterable
+
+from pipeline.classified.models import LOOKUPS, SOURCES, chain
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import STRICTNESS, Audience, Treatment
@@ -81,8 +83,8 @@ def columns_read(audience: Audience) -> list[str]:
 def columns_from_canonical(audience: Audience, data_map: DataMap) -> Columns:
     """The audience's columns in their order, made of canonical and roster columns."""
     models = {**chain(data_map), audience.value: audience_model(audience, "classified")}
-    sources = {**SOURCES, PSEUDONYMS: PSEUDONYM_COLUMNS}
-    return models_lineage(models, audience.value, sources, (PSEUDONYMS,))
+    lookups: dict[str, Iterable[str]] = {**LOOKUPS, PSEUDONYMS: PSEUDONYM_COLUMNS}
+    return models_lineage(models, audience.value, SOURCES | lookups, lookups)
 
 
 def made_from(column: ColumnLineage) -> dict[str, bool]:

@@ -17,6 +17,7 @@ import duckdb
 from jinja2 import Environment
 
 from pipeline.access import audit
+from pipeline.classified.classify import home_regions
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
@@ -25,6 +26,7 @@ from pipeline.policy.windows import kept_until
 from pipeline.storage import encryption, relations
 from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import subquery
 from pipeline.storage.sql import literal
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, references
@@ -53,11 +55,11 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 
-def _kept_until(context: Context, row: dict[str, Any]) -> str:
+def _kept_until(context: Context, regions: dict[str, str], row: dict[str, Any]) -> str:
     """The last day on which the record is kept, by its own dates, and the rule behind it."""
     started = next((row[n] for n in ("event_at", "started_at", "assigned_at") if row[n]), None)
     record = RecordType(row["record_type"])
-    region = context.data_map.region_of().get(row["country"], row["region"])
+    region = regions.get(row["country"], row["region"])
     zone = context.rules.zone(region)
     day = (
         started.replace(tzinfo=dt.UTC).astimezone(zone).date() if started else row["delivery_date"]
@@ -106,12 +108,13 @@ def _delivered(
         f"SELECT * EXCLUDE (manager_id) FROM {relations.roster_history(context.layout)} "
         f"WHERE {learner} ORDER BY delivery_date",
     )
+    regions = home_regions(connection, subquery(f"FROM {stored} WHERE {learner}"), context.data_map)
     return [
         _section(
             "Learning records",
             "Every revision as the learning systems delivered it, with the day until which it is "
             "kept.",
-            [{"kept until": _kept_until(context, row), **row} for row in records],
+            [{"kept until": _kept_until(context, regions, row), **row} for row in records],
         ),
         _section(
             "Records that could not be read",

@@ -8,6 +8,16 @@
 CREATE OR REPLACE TEMP MACRO folded(value) AS
     replace(lower(strip_accents(value)), 'ı', 'i');
 
+-- A country's code or name as they are compared: without case, accents, blanks and punctuation, and
+-- without an article. A plus sign stays, since +43 is a telephone code and no number of ISO 3166-1.
+CREATE OR REPLACE TEMP MACRO country_key(value) AS
+    regexp_replace(
+        replace(replace(replace(replace(
+            regexp_replace(folded(trim(value)), '^the\s+', ''),
+            'ß', 'ss'), 'ł', 'l'), 'ø', 'o'), '&', 'and'),
+        '[\s.,''’`´()_\-]+', '', 'g'
+    );
+
 -- The words of a text, without what stands between them.
 CREATE OR REPLACE TEMP MACRO text_words(value) AS
     regexp_split_to_array(value, '[\s,;:()"/]+');

@@ -1,6 +1,9 @@
 """Whose records are kept but not used: restriction (GDPR Art. 18), objection (Art. 21), and, where
 a purpose rests on consent, everybody who has not given or has withdrawn it (Art. 7(3)).
 
+People whose country is unknown are left out as well, where nothing lets their data be transferred
+to a recipient (Art. 44).
+
 Two lists in the vault: entries of person (raw identifier), audience and kind; and consents. Every
 run leaves these people out of the audience's tables; retention does not erase the records of
 restricted people.
@@ -15,8 +18,10 @@ from pathlib import Path
 import duckdb
 
 from pipeline.context import Context
+from pipeline.policy.data_map import UNKNOWN_REGION
 from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
+from pipeline.policy.governance_checks import unreachable
 from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified
@@ -90,19 +95,24 @@ def release(layout: Layout, person: str, kind: str | None = None) -> None:
 
 
 def make_restrictions(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Create the temporary table RESTRICTIONS (person, audience), which the filters of
-    pipeline/pseudonymized read."""
+    """Create the temporary table RESTRICTIONS (audience, and the person or the region whose rows
+    it does not get), which the filters of pipeline/pseudonymized read."""
     layout, given = context.layout, consents(context.layout)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {RESTRICTIONS} (person VARCHAR, audience VARCHAR)"
+        f"CREATE OR REPLACE TEMP TABLE {RESTRICTIONS} "
+        "(audience VARCHAR, person VARCHAR, region VARCHAR)"
     )
-    rows = [(who, audience) for who, audience, _ in entries(layout)]
+    rows = [(audience, who, None) for who, audience, _ in entries(layout)] + [
+        (audience.value, None, UNKNOWN_REGION)
+        for audience in Audience
+        if unreachable(context.governance, context.data_map, audience, UNKNOWN_REGION)
+    ]
     if rows:
-        connection.executemany(f"INSERT INTO {RESTRICTIONS} VALUES (?, ?)", rows)
+        connection.executemany(f"INSERT INTO {RESTRICTIONS} VALUES (?, ?, ?)", rows)
     for name, purpose in context.governance.purposes.items():
         if purpose.basis is LawfulBasis.CONSENT:
             connection.execute(
-                f"INSERT INTO {RESTRICTIONS} SELECT DISTINCT person, $audience "
+                f"INSERT INTO {RESTRICTIONS} SELECT DISTINCT $audience, person, NULL "
                 f"FROM {classified(layout)} WHERE person NOT IN (SELECT unnest($given))",
                 {"audience": purpose.audience.value, "given": sorted(given.get(name, []))},
             )

@@ -7,7 +7,7 @@ Columns (DuckDB types) of a canonical Parquet file:
     learner_id    VARCHAR    namespaced raw identifier (emp:, mbox:, sha1:, openid:, acct:, ou:)
     manager_id    VARCHAR?   same namespaces
     department    VARCHAR?
-    country       VARCHAR?   ISO 3166-1 alpha-2
+    country       VARCHAR?   a code or name, in capitals; classified.sql finds its region
     region        VARCHAR?   the delivery's region folder
     course_code   VARCHAR
     course_title  VARCHAR?
