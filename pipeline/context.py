@@ -56,6 +56,7 @@ def open_layout(home: Path, landing: str | None = None) -> Layout:
     """
     layout = Layout(home.absolute(), landing)
     store_format.require(layout.root)
+    layout.put_back()
     return layout
 
 

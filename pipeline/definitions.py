@@ -38,7 +38,12 @@ def definitions(store: Store) -> dg.Definitions:
         asset_checks=[*checks.checks, *retained.checks],
         jobs=[nightly, retention],
         schedules=[schedules.nightly_run(nightly), schedules.nightly_retention(retention)],
-        sensors=[sensors.alert_on_failure, sensors.lineage_on_success],
+        sensors=[
+            sensors.catch_up(nightly, retention),
+            sensors.alert_on_failure,
+            sensors.alert_on_missed_run,
+            sensors.lineage_on_success,
+        ],
         resources={"store": store},
     )
 

@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         None, description="PostgreSQL URL for Dagster's storage; default SQLite in DAGSTER_HOME."
     )
     alert_webhook: SecretStr | None = Field(
-        None, description="URL that receives JSON by POST when a run has failed."
+        None, description="URL that receives JSON by POST when a run failed or did not happen."
     )
     alert_smtp: SecretStr | None = Field(
         None,

@@ -24,14 +24,15 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import duckdb
 
 from assets.resources import Store
 from expectations import suite as suites
-from pipeline.published import gate
-from pipeline.retained import job, receipts, storage_key
-from pipeline.storage import encryption
+from pipeline.published import gate, publication_history
+from pipeline.retained import backup, job, receipts, storage_key
+from pipeline.storage import encryption, files
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL
@@ -75,7 +76,7 @@ def _frames() -> Iterator[FrameType]:
 
 def site(event: str) -> Site:
     """Where in the product a change is made: the call, its line, and the first line outside the
-    helpers of pipeline/storage/layout.py that leads to it."""
+    helpers of pipeline/storage/files.py that leads to it."""
     lines = [
         f"{frame.f_code.co_filename.removeprefix(ROOT)}:{frame.f_lineno}"
         for frame in _frames()
@@ -230,7 +231,8 @@ def of_night(home: Path) -> dict[str, Any]:
     layout = Layout(home)
     readable = [bool(everything(home, path)) for path in released_files(layout.current)]
     return {"partition": gate.manifest(layout)["partition"], "whole": whole(layout),
-            "readable": all(readable), **left(layout)}  # fmt: skip
+            "readable": all(readable), "periods": publication_history.periods(layout),
+            **left(layout)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -248,9 +250,37 @@ class Deed:
     like: Callable[[Path], None] | None = None
 
 
+def restoring(home: Path) -> None:
+    """Restore the data folder's backup over what came later."""
+    stand = context(home)
+    (made,) = backup.copies(stand.layout)
+    backup.restore(stand, made.root)
+
+
+def of_restore(home: Path) -> dict[str, Any]:
+    """What whoever opens the data folder next finds in it."""
+    layout = context(home).layout
+    return {
+        "records": records(home),
+        "periods": publication_history.periods(layout),
+        **left(layout),
+    }
+
+
+def in_two_renames(do: Callable[[Path], None], home: Path) -> None:
+    """As on a file system that cannot exchange two folders."""
+    with mock.patch.object(files, "exchange", return_value=False):
+        do(home)
+
+
 def deed(name: str, template: Path) -> Deed:
+    if name.endswith(" in two renames"):
+        usual = deed(name.removesuffix(" in two renames"), template)
+        return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, usual.do)
     if name == "night":
         return Deed(night, of_night, lambda home: of_night(home) | said(home))
+    if name == "restore":
+        return Deed(restoring, of_restore, of_restore)
     if name == "rekey":
         look = partial(of_rekey, (template / "vault" / "storage.key").read_text())
         return Deed(change_key, look, lambda home: look(home) | said(home))

@@ -54,10 +54,11 @@ class Plant:
         assert done.returncode == 0, done.stderr
 
     def ended(self, number: int) -> list[dg.RunRecord]:
-        """The runs, once so many have ended; oldest first."""
-        until = time.monotonic() + LONGEST
+        """The runs of nights, once so many have ended; oldest first. What is on from the start can
+        request a retention beside them."""
+        until, nights = time.monotonic() + LONGEST, dg.RunsFilter(job_name="nightly")
         while time.monotonic() < until:
-            records = self.instance.get_run_records(ascending=True)
+            records = self.instance.get_run_records(nights, ascending=True)
             if len(records) >= number and all(r.dagster_run.status in ENDED for r in records):
                 return list(records)
             time.sleep(1)

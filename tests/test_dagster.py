@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import urllib.request
 from typing import Any
@@ -97,18 +96,6 @@ def test_every_published_column_leads_back_to_delivered_columns(
             }
             assert all(key.path[0] == "landing" for key, _ in ends), f"{table}.{column}"
             assert names & set(data_map.columns[column].made_from) or column == "region"
-
-
-def test_the_nightly_schedule_asks_for_tonights_drop() -> None:
-    schedule = defs.resolve_schedule_def("nightly_run")
-    at = dt.datetime(2026, 11, 2, 2, 15, tzinfo=dt.UTC)
-    with dg.instance_for_test() as instance:
-        context = dg.build_schedule_context(
-            instance, scheduled_execution_time=at, repository_def=defs.get_repository_def()
-        )
-        requests = schedule.evaluate_tick(context).run_requests
-    assert [request.partition_key for request in requests or []] == ["2026-11-02"]
-    assert schedule.execution_timezone == "Europe/Berlin"
 
 
 def _ask(url: str, query: str) -> Any:

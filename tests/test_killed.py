@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.company import company, write_drop
+from pipeline.retained import backup
+from tests.company import company, record, write_drop
 from tests.conftest import NIGHT, Estate
+from tests.estate import NOW
 from tests.killed import POINTS, killed
 
 pytestmark = pytest.mark.long
@@ -45,15 +47,19 @@ def test_a_killed_deletion_reaches_the_same_end(
 
 
 @POINTS
+@pytest.mark.parametrize(("deed", "moments", "least"), [
+    ("night", 60, 30), pytest.param("night in two renames", 0, 12, marks=pytest.mark.soak),
+])  # fmt: skip
 def test_a_killed_night_is_made_good_by_one_more(
-    published: Estate, tmp_path: Path, points: str
+    published: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:
-    """Readers see a release whole, the old one or the new, and a re-run reaches the new one."""
+    """Readers see a release whole, the old one or the new, and a re-run reaches the new one; also
+    where a folder is replaced by two renames, and killed between them."""
     rows, people, statements = company()
     later = NIGHT + dt.timedelta(days=1)
     write_drop(published.drop(later), rows[:5], people, statements)
-    told = killed("night", published.home, tmp_path, points, 60)
-    assert len(told.points) >= 30
+    told = killed(deed, published.home, tmp_path, points, moments)
+    assert len(told.points) >= least
     for point in told.points:
         whole, middle, end = point["whole"], point["middle"], point["end"]
         assert "unreadable" not in middle, point["site"]
@@ -64,4 +70,28 @@ def test_a_killed_night_is_made_good_by_one_more(
         assert end == whole, point["site"]
         assert (end["partition"], end["whole"], end["releases"]) == (str(later), True, 1)
         assert end["work"] == []
-    assert {point["middle"]["partition"] for point in told.points} == {str(NIGHT), str(later)}
+    if deed == "night":
+        assert {point["middle"]["partition"] for point in told.points} == {str(NIGHT), str(later)}
+
+
+@POINTS
+@pytest.mark.parametrize(
+    "deed", [pytest.param("restore", marks=pytest.mark.soak), "restore in two renames"]
+)
+def test_a_killed_restore_leaves_the_old_store_or_the_new_one(
+    published: Estate, tmp_path: Path, deed: str, points: str
+) -> None:
+    """Whoever comes next, be it a run and no second restore, finds all rows of one of the two."""
+    backup.make(published.context, NOW)
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(published.drop(later), [record(n, Course_Code="SQL-220") for n in range(3)])
+    assert published.run(later).success
+    told = killed(deed, published.home, tmp_path, points)
+    assert len(told.points) >= 3
+    stores = [told.before["records"], told.whole["records"]]
+    assert len(stores[0]) == len(stores[1]) + 3
+    for point in told.points:
+        assert point["middle"]["records"] in stores, point["site"]
+        assert point["middle"]["periods"] == told.before["periods"] != {}, point["site"]
+        assert point["again"] == 0, point["site"]
+        assert point["end"]["records"] == stores[1], point["site"]

@@ -129,7 +129,7 @@ def sign(
         target = _folder(layout, hash_)
         if target is None:
             target = layout.governance / f"{now:%Y%m%d}-{hash_[:16]}"
-            with atomic_build(target, layout.work) as beside:
+            with atomic_build(target, layout.work, durable=True) as beside:
                 beside.mkdir(mode=0o700)
                 for name in FILES:
                     shutil.copy(folder / name, beside / name)

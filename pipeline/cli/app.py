@@ -33,6 +33,10 @@ app = typer.Typer(
 Day = Annotated[str | None, typer.Option("--date", help="Run date, YYYY-MM-DD; default today.")]
 Seed = Annotated[int, typer.Option(help="The same seed makes the same data.")]
 People = Annotated[int, typer.Option(help="People in the demo company.")]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(metavar="HOURS", help="Exit with 4 if a job has not succeeded for so long."),
+]
 Records = Annotated[int, typer.Option(help="Records in the first delivery.")]
 
 
@@ -118,11 +122,12 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
 
 
 @app.command(rich_help_panel=shared.RUN)
-def status(home: Home = DEFAULT_HOME) -> None:
-    """Show what is published, with record counts from raw to published."""
+def status(home: Home = DEFAULT_HOME, max_age: MaxAge = None) -> None:
+    """Show what is published, with record counts from raw to published, and when each job last
+    succeeded."""
     from pipeline.cli import views
 
-    end(views.status(home))
+    end(views.status(home, max_age))
 
 
 @app.command(rich_help_panel=shared.RUN)

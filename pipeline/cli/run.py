@@ -19,7 +19,7 @@ from pipeline.cli.screen import console, say, warn
 from pipeline.cli.shared import dagster_home
 from pipeline.cli.views import reconciliation
 from pipeline.operations import instance as dagster_settings
-from pipeline.settings import settings, use_home
+from pipeline.settings import settings, use_home, variable
 from pipeline.storage.layout import Layout
 
 ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
@@ -70,6 +70,13 @@ def run_job(
         from pipeline.definitions import definitions
 
         job = definitions(store_from_environment()).resolve_job_def(name)
+        dates = job.partitions_def
+        if partition is not None and dates and not dates.has_partition_key(partition):
+            warn(
+                f"{partition} is no run date: run dates are from {settings().first_run_date} "
+                f"({variable('first_run_date')}) to today"
+            )
+            return Exit.BAD_INPUT
         run_id = str(uuid.uuid4())
         label = f"{name} {partition}" if partition else name
         with ThreadPoolExecutor(1) as worker:

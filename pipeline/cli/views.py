@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.cli.exits import Exit, of
 from pipeline.cli.screen import console, grid_of, page, say, warn
 from pipeline.errors import PolicyError
+from pipeline.operations.freshness import last_successes
+from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import manifest
 
@@ -101,10 +103,25 @@ def demo(context: Context, limit: int) -> Exit:
     return Exit.DONE
 
 
-def status(home: Path) -> Exit:
+def status(home: Path, longest: float | None) -> Exit:
+    """Print what is published now, and when each job last succeeded.
+
+    Args:
+        longest: hours; a job that has not succeeded for longer is an error.
+    """
+    layout, now = Layout(home.absolute(), settings().landing), dt.datetime.now(dt.UTC)
+    code = _release(home, layout)
+    for job in last_successes(layout):
+        late = longest is not None and job.hours(now) > longest
+        (warn if late else say)(job.sentence(now))
+        code = Exit.INCOMPLETE if late and code is Exit.DONE else code
+    return code
+
+
+def _release(home: Path, layout: Layout) -> Exit:
     """Print what is published now."""
     try:
-        found = manifest(Layout(home.absolute()))
+        found = manifest(layout)
     except PolicyError as error:
         warn(str(error))
         return of(error)

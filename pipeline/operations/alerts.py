@@ -1,4 +1,5 @@
-"""Alerts for failed runs: which job, partition, steps and checks, and never an exception's text.
+"""Alerts for runs that failed, and for jobs that did not run: which job, partition, steps and
+checks, and never an exception's text.
 
 Most exceptions are the pipeline's own and free of values; others are not, and an alert cannot
 distinguish them. So an alert names and links, and the reader looks it up.
@@ -48,6 +49,10 @@ class Alert:
     link: str | None
 
     @property
+    def subject(self) -> str:
+        return f"{self.job} failed"
+
+    @property
     def text(self) -> str:
         what = [*self.failed, *(f"check {name}" for name in self.checks)] or ["the run was ended"]
         lines = [
@@ -59,6 +64,31 @@ class Alert:
             f"Run {self.run_id}{f': {self.link}' if self.link else ''}",
         ]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A job that has not succeeded for too long, whether it failed or never started.
+
+    Attributes:
+        hours: since its last success, or since it was first due.
+        last_success: ISO instant; None if there was none.
+    """
+
+    job: str
+    hours: int
+    last_success: str | None
+
+    @property
+    def subject(self) -> str:
+        return f"{self.job} has not succeeded for {self.hours} hours"
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.subject}. See in Dagster whether the daemon, the schedule and the sensors are "
+            "on (`dagster schedule list`) and whether runs failed or wait in the queue."
+        )
 
 
 def _kind(error: object) -> str:
@@ -95,7 +125,7 @@ def alert(run: dg.DagsterRun, events: Iterable[dg.EventLogEntry]) -> Alert:
     )
 
 
-def send(failure: Alert, governance: Callable[[], Governance]) -> list[str]:
+def send(failure: Alert | Missed, governance: Callable[[], Governance]) -> list[str]:
     """Send an alert to every configured receiver; returns which received it.
 
     Args:
@@ -119,7 +149,7 @@ def send(failure: Alert, governance: Callable[[], Governance]) -> list[str]:
     if given.alert_smtp is not None:
         server = given.alert_smtp.get_secret_value()
         place, policy, mail = urlsplit(server), governance(), EmailMessage()
-        mail["Subject"] = f"milestones: {failure.job} failed"
+        mail["Subject"] = f"milestones: {failure.subject}"
         mail["From"] = policy.controller.dpo
         mail["To"] = ", ".join(step.who for step in policy.escalation)
         mail.set_content(failure.text)

@@ -8,18 +8,20 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
+from dagster._core.scheduler.instigation import InstigatorStatus
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from pipeline.context import Context
+from pipeline.operations.freshness import NIGHTLY, RETENTION, last_successes
 from pipeline.policy import governance_checks
 from pipeline.published import gate
 from pipeline.retained.journal import pending
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register
 
-JOBS = ("nightly", "retention")
+JOBS = (NIGHTLY, RETENTION)
 STAGES = ("received", "quarantined", "superseded", "published")
 
 
@@ -33,6 +35,8 @@ class Metrics(Collector):
         context = self._context()
         yield from self._release(context.layout)
         yield from self._runs()
+        yield from self._on()
+        yield from self._ages(context.layout)
         yield from self._duties(context, dt.datetime.now(dt.UTC).date())
 
     def _release(self, layout: Layout) -> Iterator[Metric]:
@@ -86,6 +90,36 @@ class Metrics(Collector):
             if good and good.end_time:
                 success.add_metric([job], good.end_time)
         yield from (success, seconds, failing)
+
+    def _on(self) -> Iterator[Metric]:
+        """Whether anything starts the jobs at all."""
+        beats = GaugeMetricFamily(
+            "milestones_daemon_heartbeat_timestamp_seconds",
+            "When a daemon of Dagster was last alive.",
+            labels=["daemon"],
+        )
+        for daemon, beat in self._instance.get_daemon_heartbeats().items():
+            beats.add_metric([daemon], beat.timestamp)
+        stopped = GaugeMetricFamily(
+            "milestones_stopped",
+            "Schedules and sensors, all on by default, that somebody has turned off.",
+            value=sum(
+                one.status is InstigatorStatus.STOPPED
+                for one in self._instance.all_instigator_state()
+            ),
+        )
+        yield from (beats, stopped)
+
+    def _ages(self, layout: Layout) -> Iterator[Metric]:
+        hours = GaugeMetricFamily(
+            "milestones_hours_since_success",
+            "Hours since a job last succeeded, or since it was first due if it never did.",
+            labels=["job"],
+        )
+        now = dt.datetime.now(dt.UTC)
+        for one in last_successes(layout):
+            hours.add_metric([one.job], one.hours(now))
+        yield hours
 
     def _newest(self, job: str, statuses: list[DagsterRunStatus]) -> dg.RunRecord | None:
         wanted = RunsFilter(job_name=job, statuses=statuses)

@@ -19,7 +19,7 @@ from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
 from pipeline.published import documents, exports
-from pipeline.storage.files import atomic_build, atomic_symlink, fsync
+from pipeline.storage.files import atomic_build, atomic_symlink, fsync, fsync_tree
 from pipeline.storage.hashing import file_sha256, files_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import MANIFEST as MANIFEST
@@ -98,10 +98,12 @@ def release(
     documents.write(context, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)
-    manifest = {
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    contents = {
         "partition": partition,
         "run_id": run_id,
-        "released_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "released_at": now,
+        "ran_at": manifest(layout)["ran_at"] if erasure else now,
         "erasure": erasure,
         "policy": context.version,
         "rows": rows,
@@ -112,12 +114,13 @@ def release(
             for path in files(staged, name)
         },
     }
-    (staged / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+    (staged / MANIFEST).write_text(json.dumps(contents, indent=1), "utf-8")
     layout.releases.mkdir(parents=True, exist_ok=True)
     target = layout.releases / f"{partition}-{run_id[:8]}"
     if target.exists():
         # The same run again, after it was killed here: the folder that readers have stays.
         target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
+    fsync_tree(staged)
     staged.rename(target)
     _switch_to(layout, target)
     # A pilot's files show rows of the release before this one.
@@ -207,7 +210,7 @@ def replace(layout: Layout, fresh: dict[str, Path]) -> None:
             raise PolicyError(CHANGED.format(name=name))
         hashes[name] = file_sha256(path)
     target = layout.releases / f"{contents['partition']}-{uuid.uuid4().hex[:8]}"
-    with atomic_build(target, layout.work) as beside:
+    with atomic_build(target, layout.work, durable=True) as beside:
         # Hard links; only the files that change get new bytes.
         shutil.copytree(layout.current.resolve(), beside, copy_function=os.link)
         for name, path in fresh.items():

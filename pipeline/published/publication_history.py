@@ -168,7 +168,7 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
     """
     layout = context.layout
     folder = layout.staged(partition)
-    with atomic_build(layout.publication_history, layout.work) as beside:
+    with atomic_build(layout.publication_history, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
         for table in CELL:
             with attached(connection, context, folder, table, "staged"):

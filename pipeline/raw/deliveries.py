@@ -267,7 +267,7 @@ def ingest(
         return stored
     with (
         admitted(layout, data_map, delivery) as files,
-        atomic_build(layout.canonical / str(delivery), layout.work) as folder,
+        atomic_build(layout.canonical / str(delivery), layout.work, durable=True) as folder,
         engine(layout.work, zone=data_map.default_zone) as connection,
     ):
         store_format.create(layout.root)

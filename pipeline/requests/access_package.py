@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import glob
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -182,9 +181,7 @@ def write(
         "sections": collect(connection, context, subject),
     }
     target = context.layout.vault / "packages" / f"{now:%Y%m%d}-for-{request}"
-    if target.exists():
-        shutil.rmtree(target)
-    with atomic_build(target, context.layout.work) as folder:
+    with atomic_build(target, context.layout.work, durable=True) as folder:
         folder.mkdir(mode=0o700)
         text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
         encryption.write_text(context.layout, folder / f"package.json{encryption.TEXT}", text)

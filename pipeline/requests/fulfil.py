@@ -190,7 +190,7 @@ def _rectify(
         if found != 1:
             raise PolicyError(f"a rectification must match one record; this one matches {found}")
         path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
-        with atomic_build(path, layout.work) as beside:
+        with atomic_build(path, layout.work, durable=True) as beside:
             connection.execute(
                 f"COPY (SELECT * REPLACE ({changes}, {WINS} AS rank, "
                 f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "

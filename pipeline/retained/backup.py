@@ -38,7 +38,7 @@ def make(context: Context, now: dt.datetime) -> Path:
     layout = context.layout
     with layout.locked():
         target = layout.backups / fresh_name(now)
-        with atomic_build(target, layout.work) as beside:
+        with atomic_build(target, layout.work, durable=True) as beside:
             copy = Layout(beside)
             store_format.create(copy.root)
             copy.vault.mkdir(parents=True, mode=0o700)
@@ -77,7 +77,7 @@ def restore(context: Context, source: Path) -> int:
         population.forget(layout)
         known, then = tombstones.hashes(layout), tombstones.hashes(old)
         with (
-            atomic_build(layout.canonical, layout.work) as beside,
+            atomic_build(layout.canonical, layout.work, durable=True) as beside,
             engine(layout.work) as connection,
         ):
             shutil.copytree(old.canonical, beside)
@@ -86,7 +86,7 @@ def restore(context: Context, source: Path) -> int:
             if known - then:
                 _clear_quarantine(connection, layout, beside, files)
         if old.publication_history.exists() and not layout.publication_history.exists():
-            with atomic_build(layout.publication_history, layout.work) as fresh:
+            with atomic_build(layout.publication_history, layout.work, durable=True) as fresh:
                 shutil.copytree(old.publication_history, fresh)
     return gone
 

@@ -31,7 +31,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.storage import store_format
-from pipeline.storage.files import UNFINISHED
+from pipeline.storage.files import UNFINISHED, away, put_back
 from pipeline.storage.spill import abandoned_spill
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -139,7 +139,8 @@ class Layout:
 
     @contextmanager
     def locked(self, part: str | None = None) -> Iterator[None]:
-        """Nobody else writes to the data folder during the block. A new folder gets its format.
+        """Nobody else writes to the data folder during the block. A new folder gets its format, and
+        a folder that a killed process left out of its place is put back.
 
         Args:
             part: only this part is written to, such as one audience's files; writers of other
@@ -150,8 +151,10 @@ class Layout:
         whole = FileLock(self.root / "lock", mode=0o600)
         if part is None:
             with whole:
+                put_back(self.work)
                 yield
             return
+        self.put_back()
         # FileLock's own file, shared: this keeps out writers of the whole folder, and nobody else.
         handle = os.open(whole.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -160,6 +163,13 @@ class Layout:
                 yield
         finally:
             os.close(handle)
+
+    def put_back(self) -> None:
+        """Put folders back that a killed process left out of their place, before anything is read.
+        Waits for a process that is replacing one."""
+        if away(self.work):
+            with self.locked():
+                pass
 
     def clear_unfinished(self) -> None:
         """Remove what a killed process left half-built; the caller holds the lock."""

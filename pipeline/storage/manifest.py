@@ -11,8 +11,9 @@ MANIFEST = "release.json"
 
 
 def manifest(layout: Layout) -> dict[str, object]:
-    """What is published now: `partition` (the run date), `run_id`, `released_at`, `rows` and
-    `sha256` per table and file, `made_from` per audience, `policy` and `erasure`.
+    """What is published now: `partition` (the run date), `run_id`, `released_at`, `ran_at` (when
+    the run released it, of which an erasure releases what is left), `rows` and `sha256` per table
+    and file, `made_from` per audience, `policy` and `erasure`.
 
     Raises:
         Unfinished: nothing is published yet.
