@@ -1,13 +1,18 @@
-"""Blocking asset checks at every boundary. A failed one stops the run before the gate."""
+"""Blocking asset checks at every boundary. A failed one stops the run before the gate, and refuses
+the deliveries that the run was for."""
+
+import datetime as dt
+from collections.abc import Iterable
 
 import dagster as dg
 
 from assets import lineage
-from assets.common import DATA_MAP, run_date
+from assets.common import DATA_MAP, run_date, run_of
 from assets.resources import Store
 from expectations import canonical, classified, pseudonymized, published
 from expectations.suite import SuiteResult
 from pipeline.policy.fields import Audience
+from pipeline.raw import register
 
 Context = dg.AssetCheckExecutionContext
 
@@ -29,16 +34,35 @@ def as_check_result(found: SuiteResult) -> dg.AssetCheckResult:
     )
 
 
+def _judged(
+    context: Context, store: Store, found: SuiteResult, days: Iterable[dt.date] | None = None
+) -> dg.AssetCheckResult:
+    """The result for Dagster; the deliveries of the run, or those named, are refused by it."""
+    result = as_check_result(found)
+    if not found.passed:
+        with store.layout.locked():
+            mine = register.of_run(store.layout, run_of(context))
+            chosen = mine if days is None else [day for day in days if day in mine]
+            register.refuse(store.layout, chosen, f"{found.suite}: {result.description}")
+    return result
+
+
 @dg.asset_check(asset=lineage.CANONICAL, blocking=True)
 def canonical_schema(context: Context, store: Store) -> dg.AssetCheckResult:
-    """The delivery's rows keep to the canonical schema, vocabularies and scales."""
-    return as_check_result(canonical.validate(store.layout, store.data_map, run_date(context)))
+    """The delivery's rows keep to the canonical schema, vocabularies and scales, and few of them
+    are lost."""
+    delivery = run_date(context)
+    found = canonical.validate(store.layout, store.data_map, delivery)
+    if found.passed:
+        with store.layout.locked():
+            register.admit(store.layout, delivery)
+    return _judged(context, store, found, [delivery])
 
 
 @dg.asset_check(asset=lineage.CLASSIFIED, blocking=True)
-def everything_classified(store: Store) -> dg.AssetCheckResult:
+def everything_classified(context: Context, store: Store) -> dg.AssetCheckResult:
     """Every row has a person, and every sensitive course is tagged."""
-    return as_check_result(classified.validate(store.layout, store.data_map))
+    return _judged(context, store, classified.validate(store.layout, store.data_map))
 
 
 def _no_identifier(audience: Audience) -> dg.AssetChecksDefinition:
@@ -48,8 +72,9 @@ def _no_identifier(audience: Audience) -> dg.AssetChecksDefinition:
         blocking=True,
         description=f"Only the columns, pseudonyms and courses that {audience.value} may see.",
     )
-    def check(store: Store) -> dg.AssetCheckResult:
-        return as_check_result(pseudonymized.validate(store.layout, store.data_map, audience))
+    def check(context: Context, store: Store) -> dg.AssetCheckResult:
+        found = pseudonymized.validate(store.layout, store.data_map, audience)
+        return _judged(context, store, found)
 
     return check
 
@@ -63,9 +88,8 @@ def _no_leak(table: str) -> dg.AssetChecksDefinition:
         "unlisted column, no group below its minimum. Only a table that passes can be released.",
     )
     def check(context: Context, store: Store) -> dg.AssetCheckResult:
-        return as_check_result(
-            published.validate_and_seal(store.context, str(run_date(context)), table)
-        )
+        found = published.validate_and_seal(store.context, str(run_date(context)), table)
+        return _judged(context, store, found)
 
     return check
 

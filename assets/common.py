@@ -21,6 +21,7 @@ RUN_DATES = dg.DailyPartitionsDefinition(
 )
 OWNERS = ["team:learning-data"]
 POOL = instance.POOL
+RUN_OF = "milestones/run_date"  # run tag
 RETRIES, FIRST_WAIT = 3, 30  # seconds, doubled each time
 # One policy for the whole process: schemas, suites and lineage cannot drift apart.
 STORE = store_from_environment()
@@ -39,6 +40,11 @@ def policy_version(store: Store) -> str:
 def run_date(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
     """The run's partition as a date."""
     return dt.date.fromisoformat(context.run.tags["dagster/partition"])
+
+
+def run_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> dt.date:
+    """The run date that publishes the partition: a later one for most deliveries of a backfill."""
+    return dt.date.fromisoformat(context.run.tags.get(RUN_OF, str(run_date(context))))
 
 
 @contextmanager

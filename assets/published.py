@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets import lineage, schemas
-from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
+from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, run_of, transient
 from assets.resources import Store
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
@@ -18,6 +18,7 @@ from pipeline.published.reconciliation import (
     write_reconciliation,
 )
 from pipeline.published.stage import stage_database
+from pipeline.raw import register
 from pipeline.retained import receipts
 from pipeline.storage.engine import engine
 
@@ -142,22 +143,25 @@ def _require_balanced(counts: pl.DataFrame) -> None:
     pool=POOL,
 )
 def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
-    """The gate: reconciles the run's tables, then publishes all of them at once.
+    """The gate: reconciles the run's tables, then publishes all of them at once. The deliveries
+    that they were made from are accepted with it.
 
     Only tables whose blocking checks passed, on these very files, are released.
     """
     layout, partition = store.layout, str(run_date(context))
+    date = gate.release_date(layout, partition)
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
         counts = reconcile(connection, store.context, partition)
         found = risk.measure(connection, store.context, partition, counts)
-    write_reconciliation(layout, partition, counts)
-    risk_report.write(found, store.disclosure, partition, layout.staged(partition))
+    write_reconciliation(layout, date, counts)
+    risk_report.write(found, store.disclosure, date, layout.staged(partition))
     _require_balanced(counts)
     with transient(context), layout.locked():
         with engine(layout.work) as connection:
             publication_history.record(connection, store.context, partition)
         gate.release(store.context, partition, context.run.run_id, published_rows(counts))
+        register.settle(layout, run_of(context))
     return dg.MaterializeResult(
         metadata={
             "reconciliation": _as_table(counts),

@@ -5,9 +5,10 @@ import datetime as dt
 import dagster as dg
 
 from assets import lineage, schemas
-from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, transient
+from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, run_of, transient
 from assets.resources import Store
 from expectations import suite
+from pipeline.raw import landing, register
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
 from pipeline.storage.engine import engine
@@ -57,7 +58,8 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
     delivery = run_date(context)
     with transient(context), store.layout.locked():
         store.layout.clear_unfinished()
-        files = ingest(store.layout, store.data_map, delivery, store.key_ring)
+        register.settle(store.layout, run_of(context))
+        files = ingest(store.layout, store.data_map, delivery, store.key_ring, run=run_of(context))
     with engine(store.layout.work) as connection:
         rows = records(store.layout, delivery)
         rules = connection.sql(
@@ -72,6 +74,7 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
             "records_by_region": dict(regions),
             "quarantined_by_rule": dict(rules),
             "files": files,
+            "left_alone_in_the_landing_folder": landing.no_deliveries(store.layout),
             "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
         }
     )

@@ -76,12 +76,12 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     store = Store(home=str(home))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
+    last = dt.date(2026, 11, 23)
     for first in months[:-1]:
         delivery = first + dt.timedelta(days=27)
         _deliver(home, delivery, first)
-        ingest(store.layout, store.data_map, delivery)
+        ingest(store.layout, store.data_map, delivery, run=last)
         shutil.rmtree(home / "landing" / str(delivery))
-    last = dt.date(2026, 11, 23)
     _deliver(home, last, months[-1])
     honest = run_snapshot.write
     with (

@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="Threads of DuckDB, and processes; default one per core."
     )
+    stable_seconds: float = Field(
+        10,
+        ge=0,
+        description="For how many seconds nothing in a delivery without a marker may have changed "
+        "before it is read.",
+    )
     keyring: Path | None = Field(
         None,
         description="File of the pseudonym keys, mode 0600; default `<home>/vault/keyring.json`.",

@@ -181,6 +181,14 @@ def _clock_is_right() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _deliveries_are_complete() -> Iterator[None]:
+    """No test waits to see whether somebody is still writing; those of that take this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MILESTONES_STABLE_SECONDS", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread_a_process() -> Iterator[None]:
     """The tests' processes share the cores, and threads that wait for one another cost more than
     they bring. In a soak everything has all cores, as in the field."""

@@ -126,16 +126,22 @@ def _tried(step: Step, store: Store, context: SimpleNamespace) -> list[object]:
     raise AssertionError("unreachable")
 
 
-def run(store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None = None) -> Ran:
+def run(
+    store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None = None,
+    tags: dict[str, str] | None = None,
+) -> Ran:  # fmt: skip
     """Run the nightly job's steps, or those of some assets and their checks. Steps that wait for
     one that failed, or for a check that did not pass, are left out; the others are not."""
     with mock.patch.object(suites, "judge", quick):
-        return _run(store, night, assets)
+        return _run(store, night, assets, tags)
 
 
-def _run(store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None) -> Ran:
+def _run(
+    store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None,
+    tags: dict[str, str] | None,
+) -> Ran:  # fmt: skip
     ran, stopped = Ran(str(uuid.uuid4())), set[str]()
-    run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night)})
+    run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night), **(tags or {})})
     context = SimpleNamespace(run=run, log=logging.getLogger("plain night"), retry_number=0)
     for step in steps():
         if assets is not None and not step.assets & set(assets):

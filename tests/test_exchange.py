@@ -18,7 +18,7 @@ from distributed import Client
 from pipeline.classified import run_snapshot
 from pipeline.compute import cluster, exchange
 from pipeline.errors import EngineError, PolicyError
-from pipeline.raw import deliveries
+from pipeline.raw import deliveries, landing
 from pipeline.retained import rebuild
 from pipeline.retained.journal import Journal
 from pipeline.storage import encrypted_parquet, encryption
@@ -155,19 +155,19 @@ def test_drops_are_read_and_removed_by_url(
     good_night: Estate, objects: Any, tmp_path: Path
 ) -> None:
     company = context(good_night.home)
-    delivery = deliveries.deliveries(company.layout)[0]
+    delivery = landing.deliveries(company.layout)[0]
     for path in Path(company.layout.landing, str(delivery)).rglob("*"):
         if path.is_file():
             relative = path.relative_to(company.layout.landing)
             objects.upload_file(str(path), BUCKET, f"landing/{relative}")
     layout = Layout(tmp_path / "home", f"s3://{BUCKET}/landing")
-    assert deliveries.deliveries(layout) == [delivery]
+    assert landing.deliveries(layout) == [delivery]
     taken = deliveries.ingest(layout, company.data_map, delivery)
     assert taken == deliveries.ingest(Layout(tmp_path / "other", company.layout.landing),
                                     company.data_map, delivery)  # fmt: skip
     assert not list(layout.work.glob("landing*")), "the copy is gone"
-    deliveries.remove(layout, delivery)
-    assert not deliveries.is_delivered(layout, delivery)
+    landing.remove(layout, delivery)
+    assert not landing.is_delivered(layout, delivery)
 
 
 def test_a_key_goes_over_no_network_in_the_clear(

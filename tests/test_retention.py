@@ -190,7 +190,8 @@ def test_old_drops_quarantine_and_rosters_go_by_their_own_rules(past: Estate) ->
     now = dt.datetime(2026, 12, 12, 12, tzinfo=dt.UTC)
     plan = {line.what: line for line in dry_run(context(past.home), now)}
     assert plan["ingested deliveries"].where == str(NIGHT)
-    assert plan["never ingested, so not erased: run the pipeline for these dates"].held == 1
+    what = "never ingested, or links, so not erased: run the pipeline for these dates"
+    assert plan[what].held == 1
     assert plan["superseded and old rows"].due == 22
     job.retain(context(past.home), now)
     assert not past.drop(NIGHT).exists()
@@ -225,14 +226,14 @@ def test_the_job_shows_plan_and_receipt_in_dagster(
     assert not [e for e in events if NAME in e or number(0) in e]
 
 
-def test_a_store_that_no_night_has_classified_is_not_touched(past: Estate) -> None:
+def test_what_no_run_has_published_holds_up_no_deletion_and_is_not_touched(past: Estate) -> None:
     later = NIGHT + dt.timedelta(days=1)
     stand = context(past.home)
     write_drop(past.drop(later), [record(1)])
     ingest(stand.layout, stand.data_map, later)
-    with pytest.raises(PolicyError, match="run the pipeline first"):
-        job.retain(stand, NOW)
-    assert "OLD-1" in courses(past.home)
+    job.retain(stand, NOW)
+    assert "OLD-1" not in courses(past.home)
+    assert list(stand.layout.set_aside.glob(f"{later}/*/records-*"))
 
 
 def test_a_rewritten_file_that_lost_a_survivor_is_not_swapped_in(

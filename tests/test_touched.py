@@ -10,7 +10,7 @@ import pytest
 from pipeline.classified import population
 from pipeline.errors import EngineError
 from pipeline.published import gate
-from pipeline.raw import deliveries
+from pipeline.raw import landing
 from pipeline.retained import job
 from pipeline.retained.plan import dry_run
 from pipeline.storage.layout import Layout
@@ -37,7 +37,7 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past
     assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
     assert not [one for one in told["files"] if "/pseudonymized/" in one["file"]]
     # The next night has nothing to take back.
-    deliveries.remove(layout, NIGHT)
+    landing.remove(layout, NIGHT)
     with as_of(night + dt.timedelta(days=1)):
         assert past.run().success
     assert tables(past.home) == shown

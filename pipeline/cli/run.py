@@ -21,6 +21,7 @@ from pipeline.cli.views import reconciliation
 from pipeline.operations import instance as dagster_settings
 from pipeline.settings import settings, use_home, variable
 from pipeline.storage.layout import Layout
+from pipeline.storage.manifest import manifest
 
 ENDED = {dg.DagsterEventType.STEP_SUCCESS, dg.DagsterEventType.STEP_FAILURE}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -60,7 +61,11 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def run_job(
-    home: Path, name: str, partition: str | None, assets: list[dg.AssetKey] | None = None
+    home: Path,
+    name: str,
+    partition: str | None,
+    assets: list[dg.AssetKey] | None = None,
+    tags: dict[str, str] | None = None,
 ) -> Exit:
     """Run one Dagster job of the code location, or some of its assets with their checks, with
     progress. Waits while another one runs over the same data folder."""
@@ -88,6 +93,7 @@ def run_job(
                 run_config=QUIET,
                 run_id=run_id,
                 asset_selection=assets,
+                tags=tags,
             )
             _follow(running, found, run_id, label, None if assets else len(job.graph.node_defs))
             result = running.result()
@@ -120,34 +126,57 @@ def _follow(
 def run(home: Path, day: dt.date) -> Exit:
     """Run the pipeline for one delivery; done if its tables were published."""
     say(f"run date {day}")
+    layout = Layout(home.absolute(), settings().landing)
+    left_alone(layout, day)
     code = run_job(home, "nightly", str(day))
     if code is not Exit.DONE:
         warn("nothing was published; the tables of the last successful run are still in place")
         return code
-    reconciliation(home, str(day))
+    date = str(manifest(layout)["partition"])
+    if date != str(day):
+        say(f"the delivery of {day} is published; the release stays at the newer run date {date}")
+    reconciliation(home, date)
     return Exit.DONE
+
+
+def left_alone(layout: Layout, day: dt.date) -> None:
+    """Name what a run for a day does not read: what is no delivery, and deliveries that are not
+    accepted."""
+    from pipeline.raw import landing, register
+    from pipeline.raw.register import State
+
+    if others := landing.no_deliveries(layout):
+        warn(f"no deliveries, left alone in the landing folder: {', '.join(others)}")
+    for other in sorted({*register.known(layout)} - {day, *register.of_run(layout, day)}):
+        found = register.steps(layout, other)
+        last = register.latest(found)
+        if last is not None and last.state is not State.ACCEPTED:
+            kept = ", what was accepted before stays in use" if register.accepted(found) else ""
+            warn(f"not used: the delivery of {other}, {last.state}{kept}")
 
 
 def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
     """Ingest the deliveries between two run dates that are not in the store, then run the pipeline
     for the last of them; done if its tables were published."""
     from assets import lineage
+    from assets.common import RUN_OF
     from pipeline.context import open_layout
-    from pipeline.raw import deliveries
+    from pipeline.raw import landing, register
 
     layout = open_layout(home, settings().landing)
-    found = [day for day in deliveries.deliveries(layout) if first <= day <= last]
+    found = [day for day in landing.deliveries(layout) if first <= day <= last]
     if not found:
         warn("there is no delivery between these dates")
         return Exit.BAD_INPUT
-    new = [day for day in found[:-1] if not deliveries.is_ingested(layout, day)]
+    run_date = found[-1]
+    new = [day for day in found[:-1] if register.accepted(register.steps(layout, day)) is None]
+    worst = Exit.DONE
     for number, day in enumerate(new, 1):
         say(f"delivery of {day}, {number} of {len(new)}")
-        code = run_job(home, "nightly", str(day), [lineage.CANONICAL])
+        tags = {RUN_OF: str(run_date)}
+        code = run_job(home, "nightly", str(day), [lineage.CANONICAL], tags)
         if code is not Exit.DONE:
-            warn(
-                f"{number - 1} deliveries were ingested; the tables of the last successful run are "
-                "still in place"
-            )
-            return code
-    return run(home, found[-1])
+            warn(f"the delivery of {day} is not used; the others go on")
+            worst = worst if worst is not Exit.DONE else code
+    code = run(home, run_date)
+    return code if code is not Exit.DONE else worst

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from pipeline.policy.data_map import DeliveryRules
+
 FIRST = [
     "Zoë",
     "José",
@@ -239,4 +241,6 @@ def generate(
         rows.write_csv(folder / "learning_history.csv")
         text = statements(rng, people, max(50, size.records // 20), date)
         (folder / "xapi.ndjson").write_text(text, "utf-8")
+        # Last of all: the delivery is complete.
+        (folder / DeliveryRules().marker).touch()
     return [before, day]

@@ -13,7 +13,7 @@ from dagster import DagsterRunStatus, RunsFilter
 
 from pipeline.classified import run_snapshot
 from pipeline.operations.freshness import NIGHTLY, RETENTION
-from pipeline.raw import deliveries
+from pipeline.raw import landing, register
 from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
@@ -57,12 +57,13 @@ def retention_unfinished(instance: dg.DagsterInstance) -> bool:
 
 
 def missed(layout: Layout, until: dt.date) -> list[dt.date]:
-    """Run dates up to a day whose delivery is there and was never ingested; the oldest first."""
+    """Run dates up to a day whose delivery is there and was neither accepted nor refused; the
+    oldest first."""
     first = settings().first_run_date
     return [
         day
-        for day in deliveries.deliveries(layout)
-        if first <= day <= until and not deliveries.is_ingested(layout, day)
+        for day in landing.deliveries(layout)
+        if first <= day <= until and not register.is_done_with(layout, day)
     ]
 
 

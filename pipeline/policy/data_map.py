@@ -81,12 +81,37 @@ class Column(Strict):
     description: Annotated[str, Field(min_length=1)]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class DeliveryRules(Strict):
+    """What a delivery must be like to be accepted.
+
+    Attributes:
+        marker: the file that a source writes last, so that the delivery is complete.
+        marker_required: without the marker, a delivery is refused.
+        unreadable: of a file's lines, the share that may be unreadable (encoding, quotes, number
+            of fields).
+        quarantined: of a file's or a source's rows, the share that may be set aside.
+        least: a full export, or a correction, must have this share of the rows of before.
+        compared_with: how many deliveries a full export is compared with, by their median.
+    """
+
+    marker: str = "_COMPLETE"
+    marker_required: bool = False
+    unreadable: Share = 0.05
+    quarantined: Share = 0.5
+    least: Share = 0.5
+    compared_with: Annotated[int, Field(ge=1)] = 5
+
+
 class DataMap(PolicyFile):
     """The whole of data_map.yaml."""
 
     regions: dict[str, tuple[str, ...]]
     default_zone: str
     earliest_date: dt.date
+    deliveries: DeliveryRules = DeliveryRules()
     course_sensitivity: CourseSensitivity
     sources: dict[str, Source]
     published: dict[str, Published]

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from pathlib import Path
 
+from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
@@ -24,6 +25,7 @@ from pipeline.storage.hashing import file_sha256, files_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import MANIFEST as MANIFEST
 from pipeline.storage.manifest import manifest as manifest
+from pipeline.storage.manifest import release_date as release_date
 from pipeline.storage.relations import period_files
 
 CHANGED = "release gate: {name} is not the file that was released; run the pipeline again"
@@ -80,7 +82,8 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
 def release(
     context: Context, partition: str, run_id: str, rows: dict[str, int], erasure: str | None = None
 ) -> Path:
-    """Publish the staged tables: move them beside the old release, then switch one link.
+    """Publish the staged tables: move them beside the old release, then switch one link. A run for
+    an older date publishes under the date of the newest one.
 
     A reader sees the old release or the new one. The old one is removed after the switch; whoever
     has it open can go on reading it.
@@ -94,18 +97,20 @@ def release(
     layout, data_map = context.layout, context.data_map
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
-    exports.write(context, staged, partition)
+    date = release_date(layout, partition)
+    exports.write(context, staged, date)
     documents.write(context, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)
     now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     contents = {
-        "partition": partition,
+        "partition": date,
         "run_id": run_id,
         "released_at": now,
         "ran_at": manifest(layout)["ran_at"] if erasure else now,
         "erasure": erasure,
         "policy": context.version,
+        "deliveries": run_snapshot.read(layout).deliveries,
         "rows": rows,
         "made_from": {audience.value: made_from(layout, audience) for audience in Audience},
         "sha256": {
@@ -116,10 +121,10 @@ def release(
     }
     (staged / MANIFEST).write_text(json.dumps(contents, indent=1), "utf-8")
     layout.releases.mkdir(parents=True, exist_ok=True)
-    target = layout.releases / f"{partition}-{run_id[:8]}"
+    target = layout.releases / f"{date}-{run_id[:8]}"
     if target.exists():
         # The same run again, after it was killed here: the folder that readers have stays.
-        target = layout.releases / f"{partition}-{uuid.uuid4().hex[:8]}"
+        target = layout.releases / f"{date}-{uuid.uuid4().hex[:8]}"
     fsync_tree(staged)
     staged.rename(target)
     _switch_to(layout, target)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import duckdb
 import fsspec
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
+from pipeline.raw import landing, register
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.registry import READERS
+from pipeline.raw.register import State
 from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
@@ -33,18 +30,6 @@ from pipeline.storage.layout import Layout
 from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
-DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
-CHUNK = 1 << 24  # bytes
-OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
-
-
-def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
-    """Matches in a stream of bytes; one at the border of two chunks may count twice."""
-    hits, tail = 0, b""
-    while chunk := stream.read(CHUNK):
-        hits += len(pattern.findall(tail + chunk))
-        tail = chunk[-OVERLAP:]
-    return hits
 
 
 @dataclass(frozen=True)
@@ -54,7 +39,6 @@ class DeliveredFile:
     Attributes:
         path: where it can be read.
         size: bytes.
-        seen: inode, size and time of change when it was admitted.
     """
 
     path: Path
@@ -62,7 +46,6 @@ class DeliveredFile:
     region: str | None
     size: int
     sha256: str
-    seen: tuple[int, int, int]
 
 
 def described(files: list[DeliveredFile]) -> list[dict[str, object]]:
@@ -70,9 +53,10 @@ def described(files: list[DeliveredFile]) -> list[dict[str, object]]:
     return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+def content_sha256(files: list[DeliveredFile]) -> str:
+    """One hash over a delivery's files, whatever their names and order."""
+    lines = sorted(f"{f.region} {f.source} {f.sha256}" for f in files)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
@@ -92,115 +76,73 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     )
 
 
-def _folder(layout: Layout, delivery: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{delivery}")
-    return system, base
-
-
-def is_delivered(layout: Layout, delivery: dt.date) -> bool:
-    """Is the delivery still in the landing folder?"""
-    system, base = _folder(layout, str(delivery))
-    return bool(system.isdir(base))
-
-
-def _record(folder: Path) -> Path:
-    """The file that records what a delivery's folder in the store was read from."""
-    return folder / "delivery.json"
-
-
-def is_ingested(layout: Layout, delivery: dt.date) -> bool:
-    """Does the store hold the delivery?"""
-    return _record(layout.canonical / str(delivery)).exists()
-
-
-def deliveries(layout: Layout) -> list[dt.date]:
-    """Dates of all deliveries in the landing folder."""
-    system, base = _folder(layout, "")
-    if not system.isdir(base):
-        return []
-    names = {PurePosixPath(str(path)).name for path in system.ls(base, detail=False)}
-    return sorted(dt.date.fromisoformat(n) for n in names if DATED.fullmatch(n))
-
-
-def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
-    """Deliveries with a file that matches a pattern, as bytes or, for Parquet, in a text column."""
-    found = []
-    compiled = re.compile(pattern.encode())
-    for delivery in deliveries(layout):
-        system, base = _folder(layout, str(delivery))
-        for path in system.find(base):
-            with fsspec.open(system.unstrip_protocol(path), "rb") as stream:
-                if str(path).endswith(".parquet"):
-                    table = pq.read_table(stream)
-                    hit = any(
-                        pc.any(pc.match_substring_regex(column.cast(pa.string()), pattern)).as_py()
-                        for column in table.columns
-                        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-                    )
-                else:
-                    hit = bool(hits_in(stream, compiled))
-            if hit:
-                found.append(delivery)
-                break
-    return found
-
-
-def remove(layout: Layout, delivery: dt.date) -> None:
-    """Remove a delivery from the landing folder, wherever that is."""
-    system, base = _folder(layout, str(delivery))
-    if system.isdir(base):
-        system.rm(base, recursive=True)
+def _require_delivery(layout: Layout, delivery: dt.date) -> None:
+    if str(delivery) in landing.no_deliveries(layout):
+        raise PolicyError(f"{delivery} in the landing folder is a link or a file, and no delivery")
+    if not landing.is_delivered(layout, delivery):
+        raise BadInput(
+            f"there is no delivery for {delivery}: the landing folder has no folder of that date"
+        )
 
 
 @contextmanager
 def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[list[DeliveredFile]]:
     """The files of one delivery, every one claimed by a source and every column listed.
 
-    A remote delivery is copied beside the store during the block. When the block succeeds, a local
-    file that changed meanwhile is an error, so that a half-replaced delivery is never accepted.
+    A remote delivery is copied beside the store during the block. When the block succeeds, a
+    delivery that changed meanwhile is an error, so that a half-replaced one is never accepted.
 
     Raises:
-        PolicyError: there is no delivery, no source claims a file, a column is not listed, or a
-            file changed.
+        PolicyError: there is no delivery, it is empty or incomplete, no source claims a file, a
+            column is not listed, or a file changed.
         MalformedFile: the header of a file cannot be read.
     """
-    system, base = _folder(layout, str(delivery))
-    if not system.isdir(base):
-        raise BadInput(
-            f"there is no delivery for {delivery}: the landing folder has no folder of that date"
-        )
-    local = isinstance(system, LocalFileSystem)
+    _require_delivery(layout, delivery)
+    found = landing.wait_until_complete(layout, delivery, data_map.deliveries)
+    data = landing.data_files(found, data_map.deliveries)
+    if not data:
+        raise BadInput(f"the delivery of {delivery} is empty; what was accepted before stays")
     copy = layout.work / f"landing-{delivery}"
-    files: list[DeliveredFile] = []
     try:
-        for remote in sorted(system.find(base)):
-            relative = remote.removeprefix(base).lstrip("/")
-            region, name = _place(relative, data_map)
-            source = data_map.source_of(name)
-            if source is None:
-                raise PolicyError(
-                    f"{printable(name)}: no source of the data map claims this file. Nothing was "
-                    "written. To admit it, add a source with a matching `files` pattern to "
-                    "data_map.yaml, or remove the file from the delivery."
-                )
-            path = Path(remote)
-            if not local:
-                path = copy / relative
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                system.get_file(remote, str(path))
-            data_map.require_listed(
-                source, name, READERS[data_map.sources[source].reader].columns(path)
-            )
-            seen = _stamp(path)
-            files.append(DeliveredFile(path, source, region, seen[1], file_sha256(path), seen))
-        yield files
-        for file in files:
-            if _stamp(file.path) != file.seen:
+        yield [_admit(layout, data_map, delivery, one, copy) for one in data]
+        now = {one.relative: one for one in landing.entries(layout, delivery)}
+        for one in found:
+            if now.pop(one.relative, None) != one:
                 raise Unfinished(
-                    f"{file.path.name}: changed while it was read; start the run again"
+                    f"{printable(one.name)}: changed while it was read; start the run again"
                 )
+        if now:
+            raise Unfinished("files were added to the delivery while it was read; run it again")
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def _admit(
+    layout: Layout, data_map: DataMap, delivery: dt.date, one: landing.Entry, copy: Path
+) -> DeliveredFile:
+    """One file, with a source that claims it and lists its columns."""
+    region, name = _place(one.relative, data_map)
+    source = data_map.source_of(name)
+    if source is None:
+        raise PolicyError(
+            f"{printable(name)}: no source of the data map claims this file. Nothing was "
+            "written. To admit it, add a source with a matching `files` pattern to "
+            "data_map.yaml, or remove the file from the delivery."
+        )
+    path = _readable(landing.folder(layout, delivery)[0], one, copy)
+    columns = READERS[data_map.sources[source].reader].columns(path)
+    data_map.require_listed(source, name, columns)
+    return DeliveredFile(path, source, region, path.stat().st_size, file_sha256(path))
+
+
+def _readable(system: fsspec.AbstractFileSystem, one: landing.Entry, copy: Path) -> Path:
+    """Where readers can open an entry: the file itself, or a copy of a remote one."""
+    if landing.is_local(system):
+        return Path(one.path)
+    path = copy / one.relative
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    system.get_file(one.path, str(path))
+    return path
 
 
 def _batches(files: list[DeliveredFile], data_map: DataMap) -> Iterator[list[DeliveredFile]]:
@@ -245,31 +187,64 @@ def _read_batch(
 
 
 def ingest(
-    layout: Layout, data_map: DataMap, delivery: dt.date, ring: KeyRing | None = None
+    layout: Layout,
+    data_map: DataMap,
+    delivery: dt.date,
+    ring: KeyRing | None = None,
+    run: dt.date | None = None,
 ) -> list[dict[str, object]]:
-    """Read one delivery into store/canonical/<date>/, replacing what an earlier run wrote.
+    """Read one delivery into store/canonical/<date>/; it is then received.
 
     Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
     of the delivery are not kept, since a name can itself be personal data.
 
-    People with a tombstone are refused: their rows never enter the store. A delivery that was
-    ingested, and that retention has removed since, is not read again.
+    What was accepted for the date before is kept aside until the new content is accepted or refused
+    (pipeline/raw/register.py). People with a tombstone are refused: their rows never enter the
+    store. A delivery that was ingested, and that retention has removed since, is not read again.
+
+    Args:
+        run: the run date for which it is read, if that is another day than the delivery's.
 
     Returns:
         Source, bytes and SHA-256 of every file.
 
     Raises:
-        PolicyError, MalformedFile: as `admitted`; the store stays as it was.
+        PolicyError, MalformedFile: as `admitted`; the delivery is refused unless it is merely not
+            complete, and the store stays as it was.
     """
-    if is_ingested(layout, delivery) and not is_delivered(layout, delivery):
-        record = _record(layout.canonical / str(delivery))
-        stored: list[dict[str, object]] = json.loads(record.read_text("utf-8"))["files"]
-        return stored
+    if register.is_ingested(layout, delivery) and not landing.is_delivered(layout, delivery):
+        stored = json.loads(register.record(layout.canonical / str(delivery)).read_text("utf-8"))
+        files: list[dict[str, object]] = stored["files"]
+        return files
+    try:
+        return _receive(layout, data_map, delivery, ring or KeyRing(layout.key_ring), run)
+    except Unfinished:
+        # It is not there yet; the next run looks again.
+        raise
+    except (PolicyError, MalformedFile) as error:
+        if landing.is_delivered(layout, delivery):
+            reason = _without_names(str(error), layout, data_map, delivery)
+            register.note(layout, delivery, State.REFUSED, reason)
+        raise
+
+
+def _without_names(text: str, layout: Layout, data_map: DataMap, delivery: dt.date) -> str:
+    """A reason as the register keeps it: files go by their source."""
+    for one in landing.entries(layout, delivery):
+        text = text.replace(one.name, data_map.source_of(one.name) or "(a file)")
+    return text
+
+
+def _receive(
+    layout: Layout, data_map: DataMap, delivery: dt.date, ring: KeyRing, run: dt.date | None
+) -> list[dict[str, object]]:
     with (
         admitted(layout, data_map, delivery) as files,
         atomic_build(layout.canonical / str(delivery), layout.work, durable=True) as folder,
         engine(layout.work, zone=data_map.default_zone) as connection,
     ):
+        sha256 = content_sha256(files)
+        _require_not_withdrawn(layout, delivery, sha256)
         store_format.create(layout.root)
         folder.mkdir(parents=True, mode=0o700)
         for number, batch in enumerate(_batches(files, data_map)):
@@ -277,9 +252,23 @@ def ingest(
         tombstones.refuse(
             connection,
             layout,
-            ring or KeyRing(layout.key_ring),
+            ring,
             tombstones.hashes(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
         )
-        _record(folder).write_text(json.dumps({"files": described(files)}, indent=1), "utf-8")
-        return described(files)
+        made = {"received_at": dt.datetime.now(dt.UTC).isoformat(), "files": described(files)}
+        register.record(folder).write_text(json.dumps(made, indent=1), "utf-8")
+        version = register.version_of(folder)
+        register.note(
+            layout, delivery, State.RECEIVED, version=version, sha256=sha256, run=run or delivery
+        )
+        register.make_room(layout, delivery)
+    return described(files)
+
+
+def _require_not_withdrawn(layout: Layout, delivery: dt.date, sha256: str) -> None:
+    if register.is_withdrawn(register.steps(layout, delivery), sha256):
+        raise PolicyError(
+            f"the delivery of {delivery} was withdrawn with this very content. Deliver corrected "
+            f"files, or allow it with a reason: milestones delivery allow {delivery} --because …"
+        )

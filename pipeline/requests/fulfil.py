@@ -15,7 +15,7 @@ from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
 from pipeline.requests import access_package
-from pipeline.retained import job, rebuild
+from pipeline.retained import index, job, rebuild
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import relations
@@ -49,6 +49,7 @@ def fulfil(
     if request.verified_by is None:
         raise PolicyError(f"request {name}: the sender's identity is not verified yet")
     request = request_register.move(layout, request, State.RUNNING, "started")
+    index.refresh(context, now)
     if request.kind is Kind.ERASURE:
         return _erase(context, request, now, runs)
     if request.identifier is None:
@@ -102,6 +103,7 @@ def _objected(request: Request) -> tuple[Audience, ...]:
 
 def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None:
     """Lift a person's restriction or objection; their rows are used again at once."""
+    index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
         restrictions.release(context.layout, subject.person, kind)
@@ -120,6 +122,7 @@ def consent(
     registered = context.governance.purposes.get(purpose)
     if registered is None or registered.basis is not LawfulBasis.CONSENT:
         raise PolicyError("there is no purpose of that name that rests on consent")
+    index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
         change = restrictions.consent if given else restrictions.withdraw

@@ -17,6 +17,7 @@ import duckdb
 from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
+from pipeline.raw import register
 from pipeline.retained.journal import fresh_name
 from pipeline.storage import store_format
 from pipeline.storage.engine import engine
@@ -37,6 +38,7 @@ def make(context: Context, now: dt.datetime) -> Path:
     """Copy the store into backups/<stamp>; returns the folder."""
     layout = context.layout
     with layout.locked():
+        register.settle(layout)
         target = layout.backups / fresh_name(now)
         with atomic_build(target, layout.work, durable=True) as beside:
             copy = Layout(beside)
@@ -44,6 +46,8 @@ def make(context: Context, now: dt.datetime) -> Path:
             copy.vault.mkdir(parents=True, mode=0o700)
             if layout.canonical.exists():
                 shutil.copytree(layout.canonical, copy.canonical)
+            if layout.register.exists():
+                shutil.copytree(layout.register, copy.register)
             if layout.publication_history.exists():
                 shutil.copytree(layout.publication_history, copy.publication_history)
             for name in CASES:
@@ -88,6 +92,7 @@ def restore(context: Context, source: Path) -> int:
         if old.publication_history.exists() and not layout.publication_history.exists():
             with atomic_build(layout.publication_history, layout.work, durable=True) as fresh:
                 shutil.copytree(old.publication_history, fresh)
+        register.restored(layout, old)
     return gone
 
 

@@ -84,6 +84,20 @@ INVENTORY = (
         "the delivery's files are rewritten without the rows past retention",
     ),
     InventoryEntry(
+        "set aside",
+        ("store/set_aside/*", "store/replaced/*"),
+        "deliveries that were refused or withdrawn, and what a correction may replace",
+        "storage.quarantine",
+        "rows of an erased person are removed, and old deliveries whole",
+    ),
+    InventoryEntry(
+        "delivery register",
+        ("store/deliveries/*.jsonl",),
+        "what became of every delivery, when and why; it names nobody",
+        "storage.reconciliation",
+        "old files are removed",
+    ),
+    InventoryEntry(
         "classified",
         ("store/classified/*",),
         "the current record of every milestone; counts of the people named",

@@ -17,6 +17,8 @@ from pipeline.subjects import request_register, tombstones
 # Files and folders whose names start with the day they were made.
 DATED = {
     "store/reconciliation/*.json": StorageRule.RECONCILIATION,
+    "store/deliveries/*.jsonl": StorageRule.RECONCILIATION,
+    "store/set_aside/*": StorageRule.QUARANTINE,
     "receipts/*.json": StorageRule.RECEIPTS,
     "backups/*": StorageRule.BACKUPS,
     "vault/packages/*": StorageRule.PACKAGES,

@@ -19,8 +19,17 @@ from pipeline.access import staff
 from pipeline.classified import population
 from pipeline.context import Context
 from pipeline.errors import ErasureError
-from pipeline.raw import deliveries as raw
-from pipeline.retained import backup, housekeeping, past_retention, plan, rebuild, receipts, verify
+from pipeline.raw import landing, register
+from pipeline.retained import (
+    backup,
+    housekeeping,
+    index,
+    past_retention,
+    plan,
+    rebuild,
+    receipts,
+    verify,
+)
 from pipeline.retained.journal import PERSON, RETENTION, ErasureJob, Journal, fresh_name, pending
 from pipeline.retained.past_retention import PlanItem
 from pipeline.retained.person import classified_edits_of_person, edits_of_person
@@ -117,16 +126,19 @@ def _publish(connection: duckdb.DuckDBPyConnection, context: Context, erasure: s
 def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None) -> None:
     """Remove raw deliveries: those past retention, or those that name the person.
 
+    A refused delivery that names the person is removed, too: what it holds of others its source can
+    deliver again.
+
     Raises:
-        ErasureError: a delivery that names the person was never ingested, so its contents are
-            nowhere else.
+        ErasureError: a delivery that names the person was never read, so its contents are nowhere
+            else.
     """
     layout = context.layout
     if subject is None:
         found, _ = past_retention.raw_deliveries(layout, context.rules, journal.job().now)
     else:
-        found = raw.deliveries_naming(layout, subject.free_text)
-    unread = [delivery for delivery in found if not raw.is_ingested(layout, delivery)]
+        found = landing.deliveries_naming(layout, subject.free_text)
+    unread = [delivery for delivery in found if not register.is_done_with(layout, delivery)]
     if unread:
         raise ErasureError(
             "raw deliveries: never ingested, run the pipeline for them first: "
@@ -134,10 +146,10 @@ def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None)
         )
     # A removal that was interrupted can have left files that do not name the person.
     noted = journal.noted("raw deliveries")
-    begun = {delivery for delivery in raw.deliveries(layout) if str(delivery) in noted}
+    begun = {delivery for delivery in landing.deliveries(layout) if str(delivery) in noted}
     for delivery in sorted({*found, *begun}):
         journal.note("raw deliveries", str(delivery))
-        raw.remove(layout, delivery)
+        landing.remove(layout, delivery)
 
 
 def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None:
@@ -269,6 +281,7 @@ def retain(
         PolicyError: a hold is overdue for review, or the store is not classified yet.
         ErasureError: something is left; the erasure stays open and the next run continues it.
     """
+    index.refresh(context, now)
     with context.layout.locked():
         legal_holds.require_reviewed(context.layout, now.date())
         done = resume(context, runs, now)
@@ -293,6 +306,7 @@ def erase_person(
         ErasureError: as `retain`.
     """
     layout = context.layout
+    index.refresh(context, now)
     with layout.locked():
         resume(context, runs, now)
         done = receipts.of_request(layout, request) if request else None

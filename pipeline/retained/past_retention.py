@@ -26,7 +26,7 @@ from pipeline.policy.windows import (
     record_cutoff,
     with_due,
 )
-from pipeline.raw import deliveries
+from pipeline.raw import landing, register
 from pipeline.storage import relations
 from pipeline.storage.file_edit import FileEdit
 from pipeline.storage.layout import Layout
@@ -149,12 +149,17 @@ def _several(names: list[str]) -> str:
 def raw_deliveries(
     layout: Layout, rules: RetentionRules, now: dt.datetime
 ) -> tuple[list[dt.date], list[dt.date]]:
-    """Raw deliveries past retention: those that were ingested, and those that were not, which stay
-    and are reported, since what they contain is nowhere else."""
+    """Raw deliveries past retention: those that can be removed, and those that stay and are
+    reported: no run has read them, so that what they contain is nowhere else, or nothing is left
+    of them but links."""
     last = last_day(rules, StorageRule.RAW_DELIVERIES, now)
-    old = [delivery for delivery in deliveries.deliveries(layout) if delivery <= last]
-    ingested = [delivery for delivery in old if deliveries.is_ingested(layout, delivery)]
-    return ingested, [delivery for delivery in old if delivery not in ingested]
+    old = [delivery for delivery in landing.deliveries(layout) if delivery <= last]
+    removable = [
+        delivery
+        for delivery in old
+        if register.is_done_with(layout, delivery) and not landing.only_links(layout, delivery)
+    ]
+    return removable, [delivery for delivery in old if delivery not in removable]
 
 
 def canonical_edits(
@@ -181,7 +186,7 @@ def canonical_edits(
         delivery = path.parent.parent.name
         tests = []
         # Corrections are stored apart, under the date of the delivery that they correct.
-        if delivery in touched or not deliveries.DATED.fullmatch(delivery):
+        if delivery in touched or landing.day_of(delivery) is None:
             tests.append(f"problem IS NULL AND {RECORD_KEY} IN (FROM {gone})")
         if path in bad:
             tests.append("problem IS NOT NULL")
@@ -230,8 +235,7 @@ def _until(files: list[Path], last: dt.date) -> list[Path]:
     return [
         path
         for path in files
-        if deliveries.DATED.fullmatch(delivery := path.parent.parent.name)
-        and dt.date.fromisoformat(delivery) <= last
+        if (delivery := landing.day_of(path.parent.parent.name)) and delivery <= last
     ]
 
 

@@ -15,15 +15,22 @@ def edits_of_person(layout: Layout, subject: Subject) -> list[FileEdit]:
     texts = {c: subject.mentioned(c) for c in ("department", "course_title", "file")}
     texts["raw"] = subject.named_in("raw")
     mine = f"{learner} OR {subject.mentioned('course_code')}"
+    aside = relations.set_aside(layout)
     records = [
         FileEdit(path, mine, {"manager_id": named, **texts})
-        for path in relations.files(layout, "records")
+        for path in (*relations.files(layout, "records"), *aside)
+        if relations.holds(path, "records")
     ]
     rosters = [
         FileEdit(path, learner, {"manager_id": named, "department": texts["department"]})
-        for path in relations.files(layout, "roster")
+        for path in (*relations.files(layout, "roster"), *aside)
+        if relations.holds(path, "roster")
     ]
-    lines = [FileEdit(path, subject.named_in("raw")) for path in relations.reject_files(layout)]
+    lines = [
+        FileEdit(path, subject.named_in("raw"))
+        for path in (*relations.reject_files(layout), *aside)
+        if path.match("*.rejects.parquet")
+    ]
     return [*records, *rosters, *lines]
 
 

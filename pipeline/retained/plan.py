@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from pipeline.classified import run_snapshot
 from pipeline.context import Context
-from pipeline.errors import PolicyError, Unfinished
+from pipeline.errors import PolicyError
 from pipeline.policy.retention import RetentionRules, StorageRule
-from pipeline.retained import housekeeping, past_retention
+from pipeline.retained import housekeeping, index, past_retention
 from pipeline.retained.past_retention import PlanItem
 from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
@@ -38,35 +37,24 @@ class Plan:
 
 
 def dry_run(context: Context, now: dt.datetime) -> list[PlanItem]:
-    """What an erasure at `now` would do. Changes nothing.
+    """What an erasure at `now` would do. Erases nothing.
 
     Raises:
-        PolicyError: as `require_index`.
+        PolicyError: as `index.refresh`.
     """
+    index.refresh(context, now)
     with engine(context.layout.work) as connection:
         return by_rule(connection, context, now).items
-
-
-def require_index(layout: Layout) -> None:
-    """The classified store is the index of what to erase, so it must know every delivery.
-
-    Raises:
-        Unfinished: no run has classified the store as it is now.
-    """
-    if run_snapshot.read(layout).deliveries != run_snapshot.deliveries(layout):
-        raise Unfinished(
-            "retention: some deliveries in the store are not classified yet; run the pipeline first"
-        )
 
 
 def by_rule(connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime) -> Plan:
     """Everything past retention, held or not.
 
     Raises:
-        PolicyError: as `require_index`.
+        PolicyError: as `index.require_current`.
     """
     layout, rules = context.layout, context.rules
-    require_index(layout)
+    index.require_current(layout)
     records = past_retention.select_past_retention(connection, context, now)
     items = [
         *past_retention.record_items(connection, rules, records, now),
@@ -104,7 +92,7 @@ def _rows(
 
 
 def _raw_deliveries(layout: Layout, rules: RetentionRules, now: dt.datetime) -> Iterator[PlanItem]:
-    """Raw deliveries past retention; those that were never ingested count as held."""
+    """Raw deliveries past retention; those that stay count as held."""
     ingested, missing = past_retention.raw_deliveries(layout, rules, now)
     rule = f"storage.{StorageRule.RAW_DELIVERIES}"
     if ingested:
@@ -112,7 +100,7 @@ def _raw_deliveries(layout: Layout, rules: RetentionRules, now: dt.datetime) -> 
         yield PlanItem("raw deliveries", "ingested deliveries", rule, len(ingested), 0, where)
     if missing:
         where = ", ".join(map(str, missing))
-        what = "never ingested, so not erased: run the pipeline for these dates"
+        what = "never ingested, or links, so not erased: run the pipeline for these dates"
         yield PlanItem("raw deliveries", what, rule, 0, len(missing), where)
 
 
@@ -120,10 +108,10 @@ def of_person(connection: duckdb.DuckDBPyConnection, context: Context, subject: 
     """Everything of one person.
 
     Raises:
-        PolicyError: as `require_index`; or a legal hold applies to some of it, by name.
+        PolicyError: as `index.require_current`; or a legal hold applies to some of it, by name.
     """
     layout = context.layout
-    require_index(layout)
+    index.require_current(layout)
     mine = f"{relations.classified(layout)} WHERE person = {literal(subject.person)}"
     for hold in legal_holds.live(layout):
         if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.raw.deliveries import hits_in
+from pipeline.raw.landing import hits_in
 from pipeline.retained.data_inventory import entry_name, files
 from pipeline.storage import encryption
 from pipeline.storage.engine import count

@@ -11,6 +11,7 @@ from pipeline.classified.models import RECORD_KEY
 from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.published import gate
+from pipeline.raw import landing
 from pipeline.retained import past_retention
 from pipeline.retained.data_inventory import UNDECLARED, undeclared_files
 from pipeline.retained.journal import Journal
@@ -68,6 +69,17 @@ def housekeeping(layout: Layout) -> dict[str, int]:
     return found
 
 
+def _landing_left(layout: Layout, pattern: str) -> dict[str, int]:
+    """What the scan of the data folder does not see: a landing folder elsewhere, and what links in
+    it name."""
+    found = {
+        "links in the landing folder, to files elsewhere": landing.links_naming(layout, pattern)
+    }
+    if layout.landing_url is not None:
+        found["raw deliveries"] = len(landing.deliveries_naming(layout, pattern))
+    return found
+
+
 def require_gone(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
@@ -93,6 +105,7 @@ def require_gone(
     else:
         found.update(work_list_left(connection, context.layout, journal))
         found.update(scan(connection, context.layout, subject, pattern, leave_out=journal.folder))
+        found.update(_landing_left(context.layout, pattern))
         if runs is not None:
             found.update({"Dagster": runs.hits(pattern)})
     left = {place: n for place, n in found.items() if n}

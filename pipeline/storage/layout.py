@@ -2,7 +2,10 @@
 
 format.json                        the format of this folder (pipeline/storage/store_format.py)
 landing/<date>/[<REGION>/]file     what the sources delivered (any fsspec URL)
+store/deliveries/<date>.jsonl      what became of that delivery, when and why
 store/canonical/<date>/            typed records and the quarantine of that delivery
+store/set_aside/<date>/            the same of one that was refused or withdrawn
+store/replaced/<date>/             the same of one that a correction may replace
 store/classified/period=<month>/   the current record of every milestone, roster resolved
 store/classified/*.parquet         population counts: whom and what the stored rows name
 store/pseudonymized/<audience>/period=<month>/   one table per audience; no raw identifier
@@ -59,6 +62,21 @@ class Layout:
     @property
     def canonical(self) -> Path:
         return self.root / "store" / "canonical"
+
+    @property
+    def register(self) -> Path:
+        """The register of deliveries."""
+        return self.root / "store" / "deliveries"
+
+    @property
+    def set_aside(self) -> Path:
+        """Content of deliveries that no run reads: refused, withdrawn or unfinished."""
+        return self.root / "store" / "set_aside"
+
+    @property
+    def replaced(self) -> Path:
+        """Accepted content, while a correction of it is tried."""
+        return self.root / "store" / "replaced"
 
     @property
     def classified(self) -> Path:

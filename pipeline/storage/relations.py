@@ -49,8 +49,21 @@ def parquet(files: list[Path], columns: dict[str, str]) -> Sql:
 
 
 def files(layout: Layout, kind: str, delivery: str = "*") -> list[Path]:
-    """The canonical files of a kind, `records` or `roster`, of one delivery or of all."""
+    """The canonical files of a kind, `records` or `roster`, of one delivery or of all.
+
+    Those of accepted deliveries, and of what a run under way is for: whatever was refused or
+    withdrawn lies elsewhere (pipeline/raw/register.py).
+    """
     return sorted(p for p in layout.canonical.glob(f"{delivery}/*/*") if holds(p, kind))
+
+
+def set_aside(layout: Layout, delivery: str = "*") -> list[Path]:
+    """The files of deliveries that no run reads, of one or of all: records, rosters and lines."""
+    return sorted(
+        path
+        for folder in (layout.set_aside, layout.replaced)
+        for path in folder.glob(f"{delivery}/*/*.parquet")
+    )
 
 
 def holds(path: Path, kind: str) -> bool:

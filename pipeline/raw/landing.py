@@ -1,0 +1,249 @@
+"""The landing folder: which of its entries are deliveries, whether one is complete, what is in it.
+
+A delivery is a folder whose name is a day, YYYY-MM-DD. Anything else in the landing folder is
+named to whoever runs something and otherwise left alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from pipeline.errors import PolicyError, Unfinished
+from pipeline.policy.data_map import DeliveryRules, printable
+from pipeline.settings import settings
+from pipeline.storage.layout import Layout
+
+DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+CHUNK = 1 << 24  # bytes
+OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
+# What systems leave beside files, and never holds records. Everything else has to have a source.
+NO_DATA = frozenset({"_SUCCESS", "_COMPLETE", ".DS_Store", "Thumbs.db", "desktop.ini"})
+# What shows that a file is another one than before, as far as a file system knows it.
+CHANGES = ("size", "mtime", "ino", "created", "LastModified", "updated", "ETag", "etag")
+
+
+def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
+    """Matches in a stream of bytes; one at the border of two chunks may count twice."""
+    hits, tail = 0, b""
+    while chunk := stream.read(CHUNK):
+        hits += len(pattern.findall(tail + chunk))
+        tail = chunk[-OVERLAP:]
+    return hits
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file, link or other entry of a delivery.
+
+    Attributes:
+        relative: its path below the delivery's folder.
+        seen: what changes when its content does.
+        changed_at: when it was last written, in seconds since 1970; 0 where files appear whole.
+        is_link: a symbolic or hard link, or no file at all, such as a pipe.
+    """
+
+    path: str
+    relative: str
+    seen: tuple[str, ...]
+    changed_at: float
+    is_link: bool
+
+    @property
+    def name(self) -> str:
+        return PurePosixPath(self.relative).name
+
+
+def folder(layout: Layout, delivery: dt.date | str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system and path of a delivery's folder, or of the landing folder itself."""
+    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{delivery}")
+    return system, base
+
+
+def is_local(system: fsspec.AbstractFileSystem) -> bool:
+    return isinstance(system, LocalFileSystem)
+
+
+def day_of(name: str) -> dt.date | None:
+    """The day that a folder is named after; None if it is none, such as 2026-02-30."""
+    try:
+        return dt.date.fromisoformat(name) if DATED.fullmatch(name) else None
+    except ValueError:
+        return None
+
+
+def _top(layout: Layout) -> Iterator[tuple[str, bool]]:
+    """Names in the landing folder, and whether each is a folder of its own and no link."""
+    system, base = folder(layout, "")
+    system.invalidate_cache()
+    if not system.isdir(base):
+        return
+    for info in system.ls(base, detail=True):
+        whole = info["type"] == "directory" and not info.get("islink")
+        yield PurePosixPath(str(info["name"])).name, whole
+
+
+def deliveries(layout: Layout) -> list[dt.date]:
+    """Dates of all deliveries in the landing folder."""
+    return sorted(d for name, whole in _top(layout) if whole and (d := day_of(name)))
+
+
+def no_deliveries(layout: Layout) -> list[str]:
+    """What else is in the landing folder, by names that can be shown; it is left alone."""
+    others = {name for name, whole in _top(layout) if not (whole and day_of(name))}
+    return sorted(name if DATED.fullmatch(name) else printable(name) for name in others)
+
+
+def is_delivered(layout: Layout, delivery: dt.date) -> bool:
+    """Is the delivery still in the landing folder?"""
+    return delivery in deliveries(layout)
+
+
+def entries(layout: Layout, delivery: dt.date) -> list[Entry]:
+    """Everything below a delivery's folder, in order."""
+    system, base = folder(layout, delivery)
+    system.invalidate_cache()
+    return [_entry(base, path, info) for path, info in sorted(_found(system, base).items())]
+
+
+def _found(system: fsspec.AbstractFileSystem, base: str) -> Mapping[str, dict[str, object]]:
+    found: Mapping[str, dict[str, object]] = system.find(base, detail=True)
+    return found
+
+
+def _entry(base: str, path: str, info: dict[str, object]) -> Entry:
+    written = info.get("mtime")
+    return Entry(
+        path,
+        path.removeprefix(base).lstrip("/"),
+        tuple(str(info.get(name)) for name in CHANGES),
+        float(written) if isinstance(written, int | float) else 0.0,
+        info["type"] != "file" or bool(info.get("islink")) or int(str(info.get("nlink", 1))) > 1,
+    )
+
+
+def data_files(found: list[Entry], rules: DeliveryRules) -> list[Entry]:
+    """The files that have to have a source.
+
+    Raises:
+        PolicyError: an entry is a link, so that what it names could change or stay unseen.
+    """
+    data = [one for one in found if one.name not in NO_DATA | {rules.marker}]
+    if linked := sorted({printable(one.name) for one in data if one.is_link}):
+        raise PolicyError(
+            f"{', '.join(linked)}: a link, or no file of its own. Nothing was written. Deliver the "
+            "files themselves: what a link names can change, and an erasure would not reach it."
+        )
+    return data
+
+
+def wait_until_complete(layout: Layout, delivery: dt.date, rules: DeliveryRules) -> list[Entry]:
+    """The entries of a delivery that is no longer being written.
+
+    The source's marker vouches for every file that is not newer than it. Without one, nothing may
+    have changed for some seconds (MILESTONES_STABLE_SECONDS), which are waited for if need be.
+
+    Raises:
+        Unfinished: the marker that policy demands is missing, or a file changed meanwhile.
+    """
+    found = entries(layout, delivery)
+    newest = max((one.changed_at for one in found if one.name != rules.marker), default=0.0)
+    marks = [one.changed_at for one in found if one.relative == rules.marker]
+    if rules.marker_required and not marks:
+        raise Unfinished(
+            f"the delivery is not complete: it has no file {rules.marker}, which its source writes "
+            "last. Run it again when it is there"
+        )
+    if marks and marks[0] >= newest:
+        return found
+    wait = settings().stable_seconds - (time.time() - newest)
+    if newest and wait > 0:
+        time.sleep(min(wait, settings().stable_seconds))
+        if entries(layout, delivery) != found:
+            raise Unfinished("the delivery is still being written; run it again when it is there")
+    return found
+
+
+def remove(layout: Layout, delivery: dt.date) -> None:
+    """Remove a delivery from the landing folder, wherever that is. Links stay where they are: what
+    they name lies elsewhere, and a removed link would hide it."""
+    if not is_delivered(layout, delivery):
+        return
+    system, base = folder(layout, delivery)
+    links = [one for one in entries(layout, delivery) if one.is_link]
+    if not links:
+        system.rm(base, recursive=True)
+        return
+    for one in entries(layout, delivery):
+        if not one.is_link:
+            system.rm_file(one.path)
+
+
+def only_links(layout: Layout, delivery: dt.date) -> bool:
+    """Is nothing left of a delivery but links?"""
+    found = entries(layout, delivery)
+    return bool(found) and all(one.is_link for one in found)
+
+
+def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
+    """Deliveries with a file that matches a pattern, as bytes or, for Parquet, in a text column."""
+    return [
+        delivery
+        for delivery in deliveries(layout)
+        if any(
+            _names(folder(layout, delivery)[0], one.path, pattern)
+            for one in entries(layout, delivery)
+            if not one.is_link
+        )
+    ]
+
+
+def links_naming(layout: Layout, pattern: str) -> int:
+    """Links below the landing folder whose targets match a pattern: an erasure does not reach
+    those. Only a local landing folder has links."""
+    system, base = folder(layout, "")
+    if not is_local(system):
+        return 0
+    return sum(
+        any(_names(system, str(target), pattern) for target in _targets(Path(one)))
+        for one, info in _found(system, base).items()
+        if info.get("islink") or int(str(info.get("nlink", 1))) > 1
+    )
+
+
+def _targets(link: Path) -> Iterator[Path]:
+    """The files that a link means; none if it leads nowhere."""
+    if link.is_file():
+        yield link
+    elif link.is_dir():
+        for place, _, names in os.walk(link):
+            yield from (path for name in names if (path := Path(place) / name).is_file())
+
+
+def _names(system: fsspec.AbstractFileSystem, path: str, pattern: str) -> bool:
+    with system.open(path, "rb") as stream:
+        if not path.endswith(".parquet"):
+            return bool(hits_in(stream, re.compile(pattern.encode())))
+        try:
+            table = pq.read_table(stream)
+        except pa.ArrowInvalid:
+            # A name alone makes no Parquet file.
+            stream.seek(0)
+            return bool(hits_in(stream, re.compile(pattern.encode())))
+    return any(
+        pc.any(pc.match_substring_regex(column.cast(pa.string()), pattern)).as_py()
+        for column in table.columns
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    )

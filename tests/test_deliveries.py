@@ -1,0 +1,354 @@
+"""A delivery has a state: what is refused, withdrawn, late, half there or no delivery at all is
+never published, never lost without a word, and holds up nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expectations import published as published_checks
+from expectations.suite import SuiteResult
+from pipeline.classified import run_snapshot
+from pipeline.errors import ErasureError, PolicyError, Unfinished
+from pipeline.policy.data_map import DataMap, DeliveryRules
+from pipeline.published import gate
+from pipeline.raw import landing, register
+from pipeline.raw.deliveries import ingest
+from pipeline.raw.register import State
+from pipeline.retained import backup, job
+from pipeline.retained.plan import dry_run
+from pipeline.storage.files import replace_text
+from pipeline.storage.layout import Layout
+from pipeline.storage.relations import records
+from tests import soak
+from tests.company import company, number, record, write_drop
+from tests.conftest import NIGHT, Estate, errors, failed_checks
+from tests.estate import NOW, context
+from tests.kill_points import courses
+
+DAY = dt.timedelta(days=1)
+LATER = NIGHT + DAY
+PERSON = f"emp:{number(3)}"
+
+
+def deliver(layout: Layout, day: dt.date, *rows: dict[str, str]) -> Path:
+    return write_drop(Path(layout.landing) / str(day), rows or [record()])
+
+
+def state(layout: Layout, day: dt.date) -> State | None:
+    last = register.latest(register.steps(layout, day))
+    return last.state if last else None
+
+
+def read(layout: Layout) -> dict[str, set[str]]:
+    """Delivery date to the courses that whoever reads the canonical store sees of it."""
+    found: dict[str, set[str]] = {}
+    with duckdb.connect() as connection:
+        query = f"SELECT DISTINCT delivery_date::VARCHAR, course_code FROM {records(layout)}"
+        for day, course in connection.execute(query).fetchall():
+            found.setdefault(day, set()).add(course)
+    return found
+
+
+def publish(layout: Layout) -> None:
+    """What the gate leaves behind: the manifest with the deliveries that it published."""
+    folder = layout.releases / "one"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not layout.current.exists():
+        layout.current.symlink_to("one")
+    made = f'{{"partition": "{NIGHT}", "deliveries": {run_snapshot.deliveries(layout)}}}'
+    replace_text(folder / "release.json", made.replace("'", '"'))
+
+
+# Random sequences against a simple computation.
+
+OUTCOMES = ("published", "killed after it was published", "killed", "refused by its own checks",
+            "refused by a later check")  # fmt: skip
+OPERATION = st.one_of(
+    st.tuples(st.just("deliver"), st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.just("empty the folder"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("remove the folder"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("withdraw"), st.integers(0, 2), st.just(0)),
+    *(st.tuples(st.just(outcome), st.integers(0, 2), st.just(0)) for outcome in OUTCOMES),
+)
+
+
+class Model:
+    """What ought to be read: by day, the course that was delivered when a run last published it."""
+
+    def __init__(self) -> None:
+        self.landing: dict[dt.date, int | None] = {}  # None: an empty folder
+        self.used: dict[dt.date, int] = {}
+        self.withdrawn: set[tuple[dt.date, int]] = set()
+
+    def run(self, day: dt.date, outcome: str) -> None:
+        given = self.landing.get(day)
+        if given is not None and (day, given) not in self.withdrawn and "published" in outcome:
+            self.used[day] = given
+
+    def withdraw(self, day: dt.date) -> None:
+        if day in self.used:
+            self.withdrawn.add((day, self.used.pop(day)))
+
+
+def run(layout: Layout, data_map: DataMap, day: dt.date, outcome: str) -> None:
+    """What a run does to deliveries, step by step, up to where it ends."""
+    register.settle(layout, day)
+    try:
+        ingest(layout, data_map, day)
+    except PolicyError:
+        return
+    if outcome == "refused by its own checks":
+        register.refuse(layout, register.of_run(layout, day), "canonical")
+    elif outcome != "killed":
+        register.admit(layout, day)
+    if outcome == "refused by a later check":
+        register.refuse(layout, register.of_run(layout, day), "published")
+    if "published" in outcome:
+        publish(layout)
+    if outcome == "published":
+        register.settle(layout, day)
+
+
+@settings(max_examples=soak.times(12, 300))
+@given(operations=st.lists(OPERATION, min_size=3, max_size=16))
+def test_whoever_reads_the_store_reads_what_was_published_last(
+    tmp_path_factory: pytest.TempPathFactory, data_map: DataMap,
+    operations: list[tuple[str, int, int]],
+) -> None:  # fmt: skip
+    layout, model = Layout(tmp_path_factory.mktemp("states")), Model()
+    for what, at, course in operations:
+        day = NIGHT + at * DAY
+        folder = Path(layout.landing) / str(day)
+        if what == "deliver":
+            deliver(layout, day, record(0, Course_Code=f"C-{course}"))
+            model.landing[day] = course
+        elif what.endswith("the folder"):
+            shutil.rmtree(folder, ignore_errors=True)
+            model.landing.pop(day, None)
+            if what.startswith("empty"):
+                folder.mkdir(parents=True)
+                model.landing[day] = None
+        elif what == "withdraw":
+            register.settle(layout)
+            if register.accepted(register.steps(layout, day)):
+                register.withdraw(layout, day, "wrong export", "eddy")
+            model.withdraw(day)
+        else:
+            run(layout, data_map, day, what)
+            model.run(day, what)
+        # Whoever comes next, a run or a deletion, settles first.
+        register.settle(layout)
+        assert read(layout) == {str(d): {f"C-{c}"} for d, c in model.used.items()}
+    assert not list(layout.replaced.glob("*"))
+
+
+# What is a delivery, and when it is complete.
+
+
+def test_what_is_no_delivery_is_named_and_left_alone(tmp_path: Path, data_map: DataMap) -> None:
+    """Files, links, days that do not exist, other spellings of days, hidden and working folders."""
+    layout = Layout(tmp_path)
+    deliver(layout, NIGHT)
+    top = Path(layout.landing)
+    for name in ("2026-02-30", "tmp", "20261108", "2026-13-01", "_temporary"):
+        (top / name).mkdir()
+    (top / "2026-11-01").write_text("a file")
+    (top / "_SUCCESS").touch()
+    (top / "2026-11-02").symlink_to(top / str(NIGHT))
+    assert landing.deliveries(layout) == [NIGHT]
+    assert {"2026-02-30", "2026-11-01", "2026-11-02", "tmp"} <= set(landing.no_deliveries(layout))
+    with pytest.raises(PolicyError, match="link or a file"):
+        ingest(layout, data_map, dt.date(2026, 11, 2))
+    for name in landing.no_deliveries(layout):
+        assert day_or_none(name) is None or (top / name).exists()
+    (top / str(NIGHT) / ".DS_Store").touch()
+    (top / str(NIGHT) / "_SUCCESS").touch()
+    assert ingest(layout, data_map, NIGHT)
+
+
+def day_or_none(name: str) -> dt.date | None:
+    return landing.day_of(name)
+
+
+def _symbolic(file: Path, elsewhere: Path) -> None:
+    shutil.move(file, elsewhere)
+    file.symlink_to(elsewhere)
+
+
+def _hard(file: Path, elsewhere: Path) -> None:
+    os.link(file, elsewhere)
+
+
+def _pipe(file: Path, _: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("link", [_symbolic, _hard, _pipe])
+def test_a_link_is_refused_by_name(
+    tmp_path: Path, data_map: DataMap, link: Callable[[Path, Path], None]
+) -> None:
+    layout = Layout(tmp_path)
+    link(deliver(layout, NIGHT) / "learning_history.csv", tmp_path / "elsewhere.csv")
+    with pytest.raises(PolicyError, match=r"learning_history\.csv: a link"):
+        ingest(layout, data_map, NIGHT)
+    assert state(layout, NIGHT) is State.REFUSED
+    (refused,) = register.steps(layout, NIGHT)
+    assert "learning_history" not in refused.reason, "the name of a file can be a person's"
+
+
+def test_a_delivery_that_is_still_being_written_is_not_read(
+    tmp_path: Path, data_map: DataMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    file = deliver(layout, NIGHT) / "learning_history.csv"
+    monkeypatch.setenv("MILESTONES_STABLE_SECONDS", "0.3")
+    writing = threading.Event()
+
+    def write() -> None:
+        while not writing.wait(0.05):
+            with file.open("a") as stream:
+                stream.write(",".join(record(1).values()) + "\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(Unfinished, match="being written"):
+            ingest(layout, data_map, NIGHT)
+    finally:
+        writing.set()
+        writer.join()
+    assert not read(layout)
+    assert ingest(layout, data_map, NIGHT), "and when it is there, it is"
+
+
+def test_a_marker_vouches_for_what_is_not_newer_than_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = Layout(tmp_path)
+    folder = deliver(layout, NIGHT)
+    monkeypatch.setenv("MILESTONES_STABLE_SECONDS", "60")
+    needed = DeliveryRules(marker="ready", marker_required=True)
+    with pytest.raises(Unfinished, match="no file ready"):
+        landing.wait_until_complete(layout, NIGHT, needed)
+    (folder / "ready").touch()
+    assert len(landing.wait_until_complete(layout, NIGHT, needed)) == 2
+    waited = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    os.utime(folder / "learning_history.csv", (time.time() + 1,) * 2)
+    landing.wait_until_complete(layout, NIGHT, needed)
+    assert waited, "the marker is of the delivery before"
+
+
+# Whole runs.
+
+
+def _fails(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    honest = published_checks.validate
+
+    def leaking(stand: Any, partition: str, name: str) -> SuiteResult:
+        found = honest(stand, partition, name)
+        return SuiteResult(name, found.expected, {"a.leak": 1}, []) if name == table else found
+
+    monkeypatch.setattr(published_checks, "validate", leaking)
+
+
+def test_a_delivery_that_leaks_poisons_nothing(
+    past: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the next run, nor retention, nor what somebody asks for, with or without its
+    folder; and it can be run again."""
+    stand = context(past.home)
+    write_drop(past.drop(LATER), [record(p, Course_Code="LEAK-1") for p in range(12)])
+    with monkeypatch.context() as patch:
+        _fails(patch, "manager_extract")
+        result = past.run(LATER)
+    assert failed_checks(result) == ["published/manager_extract no_leak"]
+    assert state(stand.layout, LATER) is State.REFUSED
+    assert "LEAK-1" not in courses(past.home)
+    kept = past.drop(LATER).rename(past.home.parent / "kept")
+    assert [one for one in dry_run(stand, NOW) if one.by_record]
+    job.retain(stand, NOW)
+    after = NIGHT + 2 * DAY
+    write_drop(past.drop(after), [record(p, Course_Code="NEXT-1") for p in range(12)])
+    result = past.run(after)
+    assert result.success, errors(result)
+    assert {"NEXT-1"} <= courses(past.home) - {"LEAK-1"}
+    assert "LEAK-1" not in courses(past.home)
+    kept.rename(past.drop(LATER))
+    result = past.run(LATER)
+    assert result.success, errors(result)
+    assert "LEAK-1" in courses(past.home)
+    assert state(stand.layout, LATER) is State.ACCEPTED
+    # An older date has been run after a newer one: what is published does not become older.
+    assert gate.manifest(stand.layout)["partition"] == str(after)
+
+
+def test_an_emptied_delivery_takes_nothing_back(published: Estate) -> None:
+    before = courses(published.home)
+    for path in published.drop().iterdir():
+        path.unlink()
+    result = published.run()
+    assert not result.success
+    assert "is empty" in errors(result)
+    layout = published.layout
+    assert register.accepted(register.steps(layout, NIGHT))
+    assert courses(published.home) == before
+    assert set(read(layout)) == {str(NIGHT)}
+
+
+def test_the_erasure_of_a_person_covers_what_was_refused(published: Estate) -> None:
+    """In the store and in the landing folder; and a link is no proof that a file is gone."""
+    stand = context(published.home)
+    layout = stand.layout
+    write_drop(published.drop(LATER), *company())
+    ingest(layout, stand.data_map, LATER)
+    register.refuse(layout, [LATER], "a check")
+    elsewhere = published.home.parent / "person3.csv"
+    elsewhere.write_text(f"{number(3)},Person 3")
+    write_drop(published.drop(NIGHT + 2 * DAY), [record(5)])
+    (published.drop(NIGHT + 2 * DAY) / "more.csv").symlink_to(elsewhere)
+    with pytest.raises(ErasureError, match="links in the landing folder"):
+        job.erase_person(stand, PERSON, None, NOW)
+    assert not published.drop(LATER).exists()
+    with duckdb.connect() as connection:
+        aside = f"{layout.set_aside}/*/*/records-corporate-*[0-9].parquet"
+        (left,) = connection.execute(
+            f"SELECT count(*) FILTER (learner_id = '{PERSON}') FROM '{aside}'"
+        ).fetchall()[0]
+    assert left == 0
+    elsewhere.unlink()
+    assert job.resume(stand, None, NOW)
+
+
+def test_a_restored_backup_brings_back_what_was_accepted_and_nothing_withdrawn(
+    published: Estate,
+) -> None:
+    stand = context(published.home)
+    layout = stand.layout
+    write_drop(published.drop(LATER), [record(4, Course_Code="OTHER")])
+    ingest(layout, stand.data_map, LATER)
+    register.admit(layout, LATER)
+    version = register.version_of(layout.canonical / str(LATER))
+    register.note(layout, LATER, State.ACCEPTED, version=version)
+    made = backup.make(stand, NOW)
+    ingest(layout, stand.data_map, NIGHT)
+    register.note(layout, NIGHT, State.ACCEPTED,
+                  version=register.version_of(layout.canonical / str(NIGHT)))  # fmt: skip
+    register.withdraw(layout, LATER, "wrong export", "eddy")
+    backup.restore(stand, made)
+    assert set(read(layout)) == {str(NIGHT)}
+    register.settle(layout)
+    assert set(read(layout)) == {str(NIGHT)}
