@@ -16,11 +16,16 @@ RECORD = {
     "department": "Department of the learner as the source spells it; may be empty.",
     "course_code": "Code of the course as the source spells it, at most 256 characters.",
     "course_title": "Title of the course; may be empty.",
-    "assigned_at": "When the course was assigned (UTC); may be empty.",
-    "started_at": "When the learner started (UTC); may be empty.",
+    "assigned_on": "Date on which the course was assigned; may be empty.",
+    "assigned_at": "When the course was assigned; as event_at.",
+    "started_on": "Date on which the learner started; may be empty.",
+    "started_at": "When the learner started; as event_at.",
+    "event_on": "Date on which the learner completed, was assessed, withdrew or was written to; "
+    "empty if that has not happened.",
     "event_at": "When the learner completed, was assessed, withdrew or was written to (UTC); empty "
-    "if that has not happened.",
-    "due_at": "When the record is or was due (UTC); may be empty.",
+    "where the source gave no time of day.",
+    "due_on": "Date on which the record is or was due; the day counts in full; may be empty.",
+    "due_at": "When the record is or was due; as event_at.",
     "event_zone": "UTC offset of the event as the source wrote it, such as +02:00 or Z; may be "
     "empty.",
     "status": "Status: not_started, in_progress, completed, passed, failed, waived or withdrawn.",
@@ -45,6 +50,8 @@ CANONICAL = RECORD | {
     "final one counts.",
     "revised_at": "When the source made this revision of the record (UTC).",
     "delivery_date": "Date of the delivery that the row came with.",
+    "discarded": "Rules that optional dates of the row break, as field:rule; the row has lost "
+    "these dates. Empty if it lost none.",
     "problem": "First rule that the row breaks, as field:rule; empty for a good row. Rows with a "
     "problem are in quarantine and go no further.",
     "raw": "The row as it was delivered, for rows in quarantine only, so that it can be corrected.",
@@ -59,6 +66,7 @@ ROSTER = {
     "roster.department": "Department of the employee; may be empty.",
     "roster.country": "Country of the employee, as the source writes it; may be empty.",
     "roster.left_on": "Date on which the employee left the company; may be empty.",
+    "roster.discarded": "Rules that the leaving date breaks, as field:rule; the row has lost it.",
 }
 CLASSIFIED = RECORD | {
     "record_key": "Identifier of the record, the same for all its revisions (128-bit hash).",

@@ -12,7 +12,7 @@ from pipeline.raw import landing, register
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
 from pipeline.storage.engine import engine
-from pipeline.storage.relations import records
+from pipeline.storage.relations import records, roster_history
 
 sources = [
     dg.AssetSpec(
@@ -44,7 +44,7 @@ sources = [
 )
 def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeResult[None]:
     """One delivery in the canonical schema. Rows that break a rule go into quarantine, with the
-    name of the rule.
+    name of the rule; a date that no record needs is left out where it breaks one, and counted.
 
     Of free text only the fact that there was some is stored. A file or column that is not in the
     data map stops the run before anything is written.
@@ -65,6 +65,12 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
         rules = connection.sql(
             f"SELECT problem, count(*) FROM {rows} WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
+        discarded = connection.sql(
+            "SELECT rule, count(*) FROM (SELECT unnest(discarded) AS rule FROM ("
+            f"SELECT discarded FROM {rows} WHERE problem IS NULL UNION ALL "
+            f"SELECT discarded FROM {roster_history(store.layout, delivery)})) "
+            "GROUP BY 1 ORDER BY 1"
+        ).fetchall()
         regions = connection.sql(
             f"SELECT coalesce(region, 'ALL'), count(*) FROM {rows} GROUP BY 1 ORDER BY 1"
         ).fetchall()
@@ -73,6 +79,7 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
             "dagster/partition_row_count": sum(count for _, count in regions),
             "records_by_region": dict(regions),
             "quarantined_by_rule": dict(rules),
+            "discarded_dates_by_rule": dict(discarded),
             "files": files,
             "left_alone_in_the_landing_folder": landing.no_deliveries(store.layout),
             "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),

@@ -23,7 +23,7 @@ def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
     """Rule to the SQL test that every row outside the quarantine must pass."""
     statuses = ", ".join(literal(status) for status in (*STATUSES, "voided"))
     sources = ", ".join(literal(source) for source in data_map.sources)
-    latest = f"DATE '{delivery}' + INTERVAL 2 DAY"
+    earliest, latest = f"DATE '{data_map.earliest_date}'", f"DATE '{delivery}' + INTERVAL 2 DAY"
     return {
         "learner_id.namespaced": namespaced("learner_id"),
         "record_type.vocabulary": f"record_type IN {RECORD_TYPES}",
@@ -31,8 +31,10 @@ def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
         "source.listed": f"source IN ({sources})",
         "course_code.there": "length(course_code) BETWEEN 1 AND 256",
         "score.scale": "score IS NULL OR score BETWEEN 0 AND 100",
+        "event_on.range": f"event_on IS NULL OR event_on BETWEEN {earliest} AND {latest}",
+        # An instant can be a day away from its date.
         "event_at.range": "event_at IS NULL OR event_at BETWEEN "
-        f"DATE '{data_map.earliest_date}' AND {latest}",
+        f"{earliest} - INTERVAL 1 DAY AND {latest} + INTERVAL 1 DAY",
         "raw.only_in_quarantine": "raw IS NULL",
     }
 

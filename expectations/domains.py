@@ -131,8 +131,14 @@ def _month(column: str, scope: Scope) -> str:
     )
 
 
-def _instant(column: str, scope: Scope) -> str:
+def _date(column: str, scope: Scope) -> str:
     return f"{column} BETWEEN {_earliest(scope)} AND {_latest()} + INTERVAL 10 YEAR"
+
+
+def _instant(column: str, scope: Scope) -> str:
+    # The first of January begins on the day before in half of the world.
+    earliest = f"{_earliest(scope)} - INTERVAL 1 DAY"
+    return f"{column} BETWEEN {earliest} AND {_latest()} + INTERVAL 10 YEAR"
 
 
 def _group_of(total: str) -> Callable[[str, Scope], str]:
@@ -160,6 +166,7 @@ DOMAINS: dict[str, Domain] = {
     "detail": Domain(_one_of(FULL, *Generalization)),
     # When
     "month": Domain(_month, nullable=True),
+    "date": Domain(_date, nullable=True),
     "instant": Domain(_instant, nullable=True),
     "zone": Domain(
         lambda column, _: f"regexp_full_match({column}, 'Z|[+-][0-9]{{2}}:?[0-9]{{2}}')",

@@ -148,7 +148,7 @@ def records(home: Path) -> list[tuple[Any, ...]]:
     """Every canonical row of the store, for comparison."""
     with duckdb.connect() as c:
         return c.execute(
-            f"SELECT learner_id, manager_id, course_code, status, assigned_at, event_at, problem, "
+            f"SELECT learner_id, manager_id, course_code, status, assigned_on, event_on, problem, "
             f"raw FROM read_parquet('{home}/store/canonical/*/*/records-*-*.parquet', "
             "hive_partitioning=false, union_by_name=true) WHERE learner_id IS NOT NULL ORDER BY ALL"
         ).fetchall()

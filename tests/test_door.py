@@ -33,8 +33,9 @@ from tests.conftest import Estate
 from tests.estate import KEYS, STAFF, context, policy_with, sign_policy
 
 DETAIL, CASE = "hr_legal_detail", "case 2026-17, works council told"
-RAW = {"course_title", "sensitivity", "assigned_at", "started_at", "event_at", "event_zone",
-       "due_at", "score", "attempts", "has_comment"}  # fmt: skip
+RAW = {"course_title", "sensitivity", "assigned_on", "assigned_at", "started_on", "started_at",
+       "event_on", "event_at", "event_zone", "due_on", "due_at", "score", "attempts",
+       "has_comment"}  # fmt: skip
 # What each role sees, by purpose, written down by hand: the policy is tested against this, and
 # whatever is not here is refused.
 COACHING = {"coaching_period", "coaching_department", "coaching_team", "coaching_category",

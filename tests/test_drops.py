@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pipeline.classified.classify import write_classified
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import load_data_map
+from pipeline.policy.retention import load_retention
 from pipeline.raw.deliveries import admitted, ingest
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
@@ -23,6 +24,7 @@ from tests import soak
 from tests.company import record, statement, write_drop
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
+RULES = load_retention(PROJECT / "retention_rules.yaml")
 FIRST = dt.date(2026, 11, 1)
 STATUSES = ["Not Started", "In Progress", "Completed", "Failed"]
 ROWS = st.lists(
@@ -34,11 +36,11 @@ def classified(layout: Layout) -> list[dict[str, Any]]:
     out = layout.root / "classified"
     shutil.rmtree(out, ignore_errors=True)
     with engine(layout.work) as connection:
-        write_classified(connection, layout, MAP, out)
+        write_classified(connection, layout, MAP, RULES, out)
     found = [pl.read_parquet(path) for path in out.glob("*/*.parquet")]
     if not found:
         return []
-    return pl.concat(found).sort("person", "course_code", "record_type", "assigned_at").to_dicts()
+    return pl.concat(found).sort("person", "course_code", "record_type", "assigned_on").to_dicts()
 
 
 def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:

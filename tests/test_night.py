@@ -90,7 +90,7 @@ def test_rows_leave_in_the_order_of_their_pseudonyms(tables: Ask) -> None:
         assert refs == sorted(refs), table
     # The detail tells its dates anyway and lies by month.
     told = tables(
-        "SELECT strftime(coalesce(event_at, started_at, assigned_at), '%Y-%m'), learner_ref "
+        "SELECT strftime(coalesce(event_on, started_on, assigned_on), '%Y-%m'), learner_ref "
         "FROM hr_legal_detail_db.hr_legal_detail"
     )
     assert told == sorted(told)  # type: ignore[type-var]
@@ -150,7 +150,7 @@ def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
     assert published.run(later).success
     with released(published.home) as c:
         found = c.execute("SELECT status, count(*) FROM hr_legal_detail_db.hr_legal_detail "
-                          "WHERE assigned_at > DATE '2026-09-15' AND course_code = 'SEC-101' "
+                          "WHERE assigned_on > DATE '2026-09-15' AND course_code = 'SEC-101' "
                           "GROUP BY 1 ORDER BY 1").fetchall()  # fmt: skip
     assert found == [("completed", 18), ("failed", 1)]
 

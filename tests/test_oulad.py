@@ -47,9 +47,9 @@ def test_days_results_and_missing_marks(tmp_path: Path, data_map: DataMap) -> No
     ingest(layout, data_map, NIGHT)
     (file,) = layout.canonical.glob("*/*/records-oulad-[0-9].parquet")
     rows = pl.read_parquet(file).sort("record_type", "learner_id", "score").to_dicts()
-    told = [(r["learner_id"], r["course_code"], r["status"], r["score"], r["event_at"])
+    told = [(r["learner_id"], r["course_code"], r["status"], r["score"], r["event_on"])
             for r in rows if not r["problem"]]  # fmt: skip
-    start = dt.datetime(2013, 10, 1)
+    start = dt.date(2013, 10, 1)
     day = dt.timedelta(days=1)
     assert told == [
         ("ou:1001", "AAA-2013J/1752", "passed", 78, start + 18 * day),

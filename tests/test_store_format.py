@@ -50,7 +50,7 @@ def test_the_number_is_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ('{"format": 7}', "This data folder has format 7; this version reads format 1. Install the "
+    ('{"format": 7}', "This data folder has format 7; this version reads format 2. Install the "
      "version that wrote it, or start a new data folder."),
     ("{}", "cannot be read"),
     ("", "cannot be read"),
@@ -75,7 +75,7 @@ def test_a_data_folder_from_before_there_were_formats_is_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ('{"format": 7}', "This backup has format 7; this version reads format 1"),
+    ('{"format": 7}', "This backup has format 7; this version reads format 2"),
     (None, "before formats"),
 ])  # fmt: skip
 def test_a_backup_of_another_format_is_refused(

@@ -1,5 +1,6 @@
 -- The current record of every key, resolved and tagged; columns as CLASSIFIED in
--- pipeline/storage/schema.py. person and manager are namespaced raw identifiers.
+-- pipeline/storage/schema.py. person and manager are namespaced raw identifiers. The date of an
+-- instant that has none so far is the one in the calendar of the region.
 SELECT
     r.record_key,
     r.deliveries,
@@ -15,9 +16,13 @@ SELECT
     r.course_code,
     c.title AS course_title,
     c.sensitivity,
+    coalesce(r.assigned_on, wall_time(r.assigned_at, z.zone)::DATE) AS assigned_on,
     r.assigned_at,
+    coalesce(r.started_on, wall_time(r.started_at, z.zone)::DATE) AS started_on,
     r.started_at,
+    coalesce(r.event_on, wall_time(r.event_at, z.zone)::DATE) AS event_on,
     r.event_at,
+    coalesce(r.due_on, wall_time(r.due_at, z.zone)::DATE) AS due_on,
     r.due_at,
     r.event_zone,
     r.status,
@@ -29,4 +34,5 @@ INNER JOIN {{ course }} AS c ON r.course_code = c.course_code
 LEFT JOIN {{ alias }} AS a ON r.learner_id = a.alias
 LEFT JOIN {{ people }} AS p ON p.learner_id = coalesce(a.person, r.learner_id)
 LEFT JOIN {{ region_of }} AS g ON g.country = coalesce(p.country, r.country)
+LEFT JOIN {{ calendar }} AS z ON z.region = coalesce(g.home_region, r.region, '')
 LEFT JOIN {{ department }} AS d ON d.department = coalesce(p.department, r.department)

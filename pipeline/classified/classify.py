@@ -26,7 +26,8 @@ from pipeline.classified.models import (
 from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
 from pipeline.policy import countries
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
+from pipeline.policy.retention import RetentionRules
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records, roster, subquery, temp_table, temp_view
 from pipeline.storage.schema import CLASSIFIED, PARQUET
@@ -41,7 +42,11 @@ def good_rows(layout: Layout) -> Sql:
 
 
 def make_resolution(
-    connection: duckdb.DuckDBPyConnection, rows: Sql, people: Sql, data_map: DataMap
+    connection: duckdb.DuckDBPyConnection,
+    rows: Sql,
+    people: Sql,
+    data_map: DataMap,
+    rules: RetentionRules,
 ) -> Resolution:
     """Make what rows are joined to.
 
@@ -50,7 +55,8 @@ def make_resolution(
         people: each employee's latest roster row.
     """
     make_country_names(connection)
-    for name, query in resolution_models(rows, people, data_map).items():
+    zones = rules.calendars((*data_map.regions, UNKNOWN_REGION))
+    for name, query in resolution_models(rows, people, data_map, zones).items():
         temp_table(connection, name, query)
     return resolution()
 
@@ -74,7 +80,11 @@ def home_regions(
 
 
 def write_classified(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, data_map: DataMap, out: Path
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    data_map: DataMap,
+    rules: RetentionRules,
+    out: Path,
 ) -> None:
     """Write the classified records of all deliveries to the folder `out`, by period.
 
@@ -83,7 +93,7 @@ def write_classified(
     """
     stored = good_rows(layout)
     rows = temp_view(connection, EVERY_ROW, Sql(f"FROM {stored}"))
-    joined = make_resolution(connection, rows, roster(layout), data_map)
+    joined = make_resolution(connection, rows, roster(layout), data_map, rules)
     # A store without a row is a folder all the same.
     out.mkdir(exist_ok=True, mode=0o700)
     shards = cluster.shards()

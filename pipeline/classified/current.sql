@@ -33,8 +33,10 @@ QUALIFY
     row_number() OVER (
         PARTITION BY {{ key | identifiers }}
         ORDER BY
-            r.rank DESC, r.revised_at DESC, r.delivery_date DESC, r.event_at DESC,
-            r.status ASC, r.score ASC, r.assigned_at ASC, r.attempts DESC, r.has_comment DESC,
-            r.started_at ASC, r.due_at ASC, r.event_zone ASC, r.manager_id ASC,
+            r.rank DESC, r.revised_at DESC, r.delivery_date DESC,
+            coalesce(r.event_on, r.event_at::DATE) DESC, r.event_at DESC, r.event_on DESC,
+            r.status ASC, r.score ASC, r.assigned_on ASC, r.assigned_at ASC, r.attempts DESC,
+            r.has_comment DESC, r.started_on ASC, r.started_at ASC, r.due_on ASC, r.due_at ASC,
+            r.event_zone ASC, r.manager_id ASC,
             r.department ASC, r.country ASC, r.region ASC
     ) = 1

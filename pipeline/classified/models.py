@@ -6,7 +6,7 @@ Every function takes the relations that its query reads. The steps run these ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
@@ -26,7 +26,7 @@ LOOKUPS: dict[str, Iterable[str]] = {COUNTRY_NAMES: ("name", "country")}
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
 RECORD_KEY = Sql(f"record_key_of({', '.join(KEY)})")
-PERIOD = Sql("month_of(coalesce(event_at, started_at, assigned_at, first_seen))")
+PERIOD = Sql("month_of(coalesce(known_start(event_on, started_on, assigned_on), first_seen))")
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,20 @@ class Resolution:
     """The small relations that rows are joined to, under the names that they have on a connection.
 
     people: each employee's latest roster row; alias: alias, person; course: course_code,
-    sensitivity, title; region_of: country, home_region; department: those that are kept.
+    sensitivity, title; region_of: country, home_region; calendar: region, zone; department: those
+    that are kept.
     """
 
     people: Sql
     alias: Sql
     course: Sql
     region_of: Sql
+    calendar: Sql
     department: Sql
 
 
 # The names of its relations on every connection, those of a cluster's workers included.
-RESOLUTION = ("people", "alias", "course", "region_of", "department")
+RESOLUTION = ("people", "alias", "course", "region_of", "calendar", "department")
 
 
 def resolution() -> Resolution:
@@ -53,12 +55,15 @@ def resolution() -> Resolution:
     return Resolution(*map(identifier, RESOLUTION))
 
 
-def resolution_models(rows: Sql, roster: Sql, data_map: DataMap) -> dict[str, Sql]:
+def resolution_models(
+    rows: Sql, roster: Sql, data_map: DataMap, zones: Mapping[str, str]
+) -> dict[str, Sql]:
     """Name to query, in the order in which they are made: `Resolution`, and what it is made of.
 
     Args:
         rows: the canonical rows of all deliveries that are not in quarantine.
         roster: each employee's latest roster row.
+        zones: region to the zone of its calendar (RetentionRules.calendars).
     """
     people, alias, titles, learners = map(identifier, ("people", "alias", "titles", "learners"))
     texts = subquery(
@@ -81,6 +86,7 @@ def resolution_models(rows: Sql, roster: Sql, data_map: DataMap) -> dict[str, Sq
             naming=identifier("naming"),
         ),
         "region_of": region_of_model(rows, people, data_map),
+        "calendar": render(PACKAGE, "calendar.sql", zones=zones),
         "department": render(
             PACKAGE,
             "department.sql",
@@ -180,7 +186,8 @@ def classified_model(current: Sql, resolution: Resolution) -> Sql:
 def chain(data_map: DataMap) -> dict[str, Sql]:
     """All models from SOURCES to the last one, `classified`, as the lineage reads them."""
     rows, roster = Sql("canonical"), Sql("roster")
-    models = resolution_models(rows, roster, data_map)
+    # Which zones there are says nothing about what a column is made of.
+    models = resolution_models(rows, roster, data_map, {"": "UTC"})
     return {**models, "classified": classified_model(current_model(rows, rows), resolution())}
 
 

@@ -9,12 +9,11 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar
-from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import PolicyFile, Strict, load
+from pipeline.policy.base import PolicyFile, Strict, Zone, load
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.duration import Duration
 from pipeline.policy.fields import Audience
@@ -89,13 +88,7 @@ class Hours(Strict):
 
     opening: Annotated[int, Field(ge=0, le=23, alias="from")]
     closing: Annotated[int, Field(ge=1, le=24, alias="to")]
-    zone: str
-
-    @field_validator("zone")
-    @classmethod
-    def _known(cls, zone: str) -> str:
-        ZoneInfo(zone)
-        return zone
+    zone: Zone
 
 
 class ReviewRule(Strict):

@@ -5,15 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.errors import BadInput
 
 # How pydantic's own kinds of error read in a policy file.
 PLAIN = {"extra_forbidden": "there is no such key", "missing": "is missing"}
+
+
+def _known_zone(zone: str) -> str:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise ValueError("not a time zone of the IANA database, such as Europe/Berlin") from None
+    return zone
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]  # by its name in the IANA database
 
 
 class Strict(BaseModel):

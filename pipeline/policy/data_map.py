@@ -11,13 +11,12 @@ import datetime as dt
 import re
 from pathlib import Path
 from typing import Annotated, ClassVar
-from zoneinfo import ZoneInfo
 
 import duckdb
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import PolicyFile, Strict, load
+from pipeline.policy.base import PolicyFile, Strict, Zone, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 
 LEAST_K = 2
@@ -109,7 +108,7 @@ class DataMap(PolicyFile):
     """The whole of data_map.yaml."""
 
     regions: dict[str, tuple[str, ...]]
-    default_zone: str
+    default_zone: Zone
     earliest_date: dt.date
     deliveries: DeliveryRules = DeliveryRules()
     course_sensitivity: CourseSensitivity
@@ -123,12 +122,6 @@ class DataMap(PolicyFile):
         if UNKNOWN_REGION in regions:
             raise ValueError(f"`{UNKNOWN_REGION}` is for people whose country is in no region")
         return regions
-
-    @field_validator("default_zone")
-    @classmethod
-    def _known_zone(cls, zone: str) -> str:
-        ZoneInfo(zone)
-        return zone
 
     @model_validator(mode="after")
     def _encrypted_alone(self) -> DataMap:

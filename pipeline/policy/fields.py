@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from pipeline.policy.base import Strict
+from pipeline.policy.base import Strict, Zone
 
 EMPTY = ".{}"  # after a JSON path: an empty object, or null
 
@@ -96,6 +96,9 @@ class Source(Strict):
     Attributes:
         files: a pattern of file names, as in a shell.
         date_format: as strptime has it, for dates that are not ISO 8601.
+        zone: time zone of the system's clock and calendar. It says when a time without an offset
+            was, and on which day one with an offset. Without it, the first is read in the data
+            map's default_zone, and the second has the day of the learner's region.
         statuses: the export's word, in lower case, to the canonical status.
         item_types: the export's word, in lower case, to the canonical record type.
     """
@@ -104,6 +107,7 @@ class Source(Strict):
     reader: str
     files: str
     date_format: str | None = None
+    zone: Zone | None = None
     statuses: dict[str, str] = Field(default_factory=dict)
     item_types: dict[str, str] = Field(default_factory=dict)
     fields: dict[str, SourceField]

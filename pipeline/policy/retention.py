@@ -8,6 +8,7 @@ store keeps it; every other place where data lies has a window of its own.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy.base import PolicyFile, Strict, load
+from pipeline.policy.base import PolicyFile, Strict, Zone, load
 from pipeline.policy.duration import Duration
 
 
@@ -161,7 +162,7 @@ class RetentionRules(PolicyFile):
         "storage.raw_drops": "storage.raw_deliveries",
     }
     publication_lead: str
-    zones: dict[str, str]
+    zones: dict[str, Zone]
     records: dict[RecordType, RecordRule]
     overrides: tuple[Override, ...] = ()
     tables: dict[str, WindowRule]
@@ -182,8 +183,6 @@ class RetentionRules(PolicyFile):
                 raise ValueError(f"no retention rule for {', '.join(missing)}")
         if "default" not in self.zones:
             raise ValueError("zones needs a default")
-        for zone in self.zones.values():
-            ZoneInfo(zone)
         if len({o.name for o in self.overrides}) < len(self.overrides):
             raise ValueError("two overrides have the same name")
         return self
@@ -204,6 +203,10 @@ class RetentionRules(PolicyFile):
 
     def zone(self, region: str | None) -> ZoneInfo:
         return ZoneInfo(self.zones.get(region or "default", self.zones["default"]))
+
+    def calendars(self, regions: Iterable[str]) -> dict[str, str]:
+        """Region to the zone of its calendar; '' to that of people of no region."""
+        return {region: self.zone(region or None).key for region in (*regions, "")}
 
     def overrides_of(self, record: RecordType, region: str | None) -> list[Override]:
         """The legal minimums and maximums of a record type in a region."""

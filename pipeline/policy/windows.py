@@ -1,9 +1,10 @@
-"""When a record is past retention: rules and jurisdictions to one instant per type and region.
+"""When a record is past retention: rules and jurisdictions to one day per type and region.
 
-A record is due when the last day of its window is over where it belongs, so that it may be erased
-from the next day's first moment and not before. Because a window's end only moves forward with
-its start, "due" is the same as "started before one instant". The calendar stays here: SQL joins a
-small table of these instants (cutoffs.sql) and compares with them (due.sql).
+Windows are counted in days, from the dates of the record, in the calendar of its region. A record
+is due when the last day of its window is over there, so that it may be erased from the next day's
+first moment and not before. Because a window's end only moves forward with its start, "due" is the
+same as "started on one day or before". The calendar stays here: SQL joins a small table of these
+days (cutoffs.sql) and compares with them (due.sql).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import datetime as dt
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -24,14 +24,6 @@ from pipeline.storage.relations import subquery, temp_table
 from pipeline.storage.sql import Sql, Value, render
 
 REACH = 150 * 366  # days back that the search looks; longer than the longest window
-
-
-@dataclass(frozen=True)
-class Cutoff:
-    """What started on `day` or before, or before `instant` (UTC, naive), is due."""
-
-    day: dt.date
-    instant: dt.datetime
 
 
 def kept_until(
@@ -61,34 +53,27 @@ def last_over(duration: Duration, today: dt.date) -> dt.date:
     return today - dt.timedelta(days=at)
 
 
-def _cutoff(zone: ZoneInfo, day: dt.date) -> Cutoff:
-    after = dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), zone)
-    return Cutoff(day, after.astimezone(dt.UTC).replace(tzinfo=None))
-
-
 def cutoff(
     rules: RetentionRules, region: str | None, now: dt.datetime, duration: Duration
-) -> Cutoff:
+) -> dt.date:
     """The latest start that is due at `now` (aware) under a plain window."""
-    zone = rules.zone(region)
-    return _cutoff(zone, last_over(duration, now.astimezone(zone).date()))
+    return last_over(duration, now.astimezone(rules.zone(region)).date())
 
 
 def record_cutoff(
     rules: RetentionRules, record: RecordType, region: str | None, now: dt.datetime, base: Duration
-) -> Cutoff:
+) -> dt.date:
     """The latest start of a record that is due at `now`, legal minima and maxima included.
 
     The end that `kept_until` gives lies before today if some maximum's does, or if the rule's own
     and every minimum's do; so the latest start follows from theirs.
     """
-    zone = rules.zone(region)
-    today = now.astimezone(zone).date()
+    today = now.astimezone(rules.zone(region)).date()
     overrides = rules.overrides_of(record, region)
     minima = [o.duration for o in overrides if o.minimum]
     maxima = [o.duration for o in overrides if o.maximum]
     day = min(last_over(duration, today) for duration in (base, *minima))
-    return _cutoff(zone, max([day, *(last_over(duration, today) for duration in maxima)]))
+    return max([day, *(last_over(duration, today) for duration in maxima)])
 
 
 OTHER = "other"  # the region of the cut-offs that hold outside the data map's regions
@@ -99,8 +84,7 @@ class Cutoffs:
     """The cut-offs as a relation of a connection.
 
     Attributes:
-        relation: columns record_type, region, clock, own_instant, own_day, latest_instant,
-            latest_day, table_instant, table_day.
+        relation: columns record_type, region, clock, own_day, latest_day, table_day.
         regions: those that have cut-offs of their own; OTHER stands for the rest.
     """
 
@@ -144,14 +128,10 @@ def _cutoff_row(
         record.value,
         region or OTHER,
         rule.clock.value,
-        *_limits(own),
-        *_limits(latest),
-        *_limits(published),
+        own,
+        latest,
+        published,
     )
-
-
-def _limits(at: Cutoff | None) -> tuple[Value, Value]:
-    return (at.instant, at.day) if at else (None, None)
 
 
 def make_cutoffs(
@@ -207,15 +187,15 @@ def latest_due(
     now: dt.datetime,
     record: RecordType,
     audience: Audience | None = None,
-) -> dt.datetime | None:
-    """No record of the type that started at this instant (UTC, naive) or later can be due; None
-    where its rule counts from the end of employment, whatever the record's own dates."""
+) -> dt.date | None:
+    """No record of the type that started after this day can be due; None where its rule counts from
+    the end of employment, whatever the record's own dates."""
     rule = rules.records[record]
     if rule.clock is Clock.TERMINATION:
         return None
     regions = (*data_map.regions, None)
     table = _table_window(rules, data_map, audience)
-    instants = [record_cutoff(rules, record, one, now, rule.duration).instant for one in regions]
+    days = [record_cutoff(rules, record, one, now, rule.duration) for one in regions]
     if table:
-        instants += [cutoff(rules, one, now, table).instant for one in regions]
-    return max(instants)
+        days += [cutoff(rules, one, now, table) for one in regions]
+    return max(days)

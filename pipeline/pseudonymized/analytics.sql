@@ -7,7 +7,7 @@ SELECT
     r.region, -- generalize
     r.department, -- keep
     r.course_code, -- keep
-    month_of(r.event_at) AS event_month, -- generalize
+    month_of(r.event_on) AS event_month, -- generalize
     r.status, -- keep
     score_band(r.score) AS score_band -- generalize
 FROM {{ rows }} AS r

@@ -5,14 +5,14 @@ SELECT
     manager.ref AS team_ref, -- pseudonymize
     r.department, -- keep
     r.course_code, -- keep
-    month_of(coalesce(r.event_at, r.assigned_at)) AS period, -- generalize
+    month_of(coalesce(r.event_on, r.assigned_on)) AS period, -- generalize
     is_complete(r.status) AS complete, -- generalize
     CASE
-        WHEN r.due_at IS NOT NULL THEN is_complete(r.status) AND r.event_at <= r.due_at
+        WHEN r.due_on IS NOT NULL
+            THEN is_complete(r.status) AND in_time(r.event_on, r.event_at, r.due_on, r.due_at)
     END AS on_time, -- generalize
     CASE
-        WHEN is_complete(r.status) AND r.event_at >= r.assigned_at
-            THEN epoch(r.event_at - r.assigned_at) / 86400
+        WHEN is_complete(r.status) THEN days_between(r.assigned_on, r.event_on)::DOUBLE
     END AS days, -- generalize
     score_band(r.score) AS score_band -- generalize
 FROM {{ rows }} AS r

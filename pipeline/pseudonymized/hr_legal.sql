@@ -10,10 +10,14 @@ SELECT
     r.course_code, -- keep
     r.course_title, -- keep
     r.sensitivity, -- generalize
+    r.assigned_on, -- generalize
     r.assigned_at, -- keep
+    r.started_on, -- generalize
     r.started_at, -- keep
+    r.event_on, -- generalize
     r.event_at, -- keep
     r.event_zone, -- generalize
+    r.due_on, -- generalize
     r.due_at, -- keep
     r.status, -- keep
     outcome_of(r.status) AS outcome, -- generalize

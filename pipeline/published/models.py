@@ -13,7 +13,7 @@ from pipeline.storage.sql import Sql, identifiers, render
 
 def row_level_sql(table: str, spec: Published, rows: Sql) -> Sql:
     """The rows of a published table that has one row per record."""
-    dated = any(name.endswith("_at") for name in spec.columns)
+    dated = any(name.endswith("_on") for name in spec.columns)
     return render(PACKAGE, f"{table}.sql", rows=rows, columns=spec.columns, dated=dated)
 
 

@@ -90,7 +90,7 @@ def last_expired_day(rules: RetentionRules, until: dt.datetime) -> dt.date:
         for one in COUNTED_RECORDS
         if rules.records[one].action is Action.ERASE
     ]
-    return max(cutoff(rules, None, until, window).day for window in windows)
+    return max(cutoff(rules, None, until, window) for window in windows)
 
 
 def carry_forward(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Sql]:

@@ -34,6 +34,7 @@ from pipeline.subjects.restrictions import make_restrictions
 NO_DATE = "no date"
 LATE = "arrived after its period was published"
 STILL_OPEN = "period still open"
+EXPIRED = "older than the aggregates window"
 IDENTIFYING = "could identify people"
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "table": pl.String,
@@ -130,6 +131,7 @@ def _suppressed_by_audience(
         context.layout,
         context.disclosure.coaching.period,
         _days(publication_history.new_periods(context.layout, partition)),
+        publication_history.last_expired_day(rules, until),
     )
     return suppressed
 
@@ -143,9 +145,17 @@ def _not_eligible(
 
 
 def _unpublished_periods(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, unit: str, new: list[dt.date]
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    unit: str,
+    new: list[dt.date],
+    last_expired: dt.date,
 ) -> dict[str, int]:
-    """Coaching's rows of periods that are not published now and so in none of its tables."""
+    """Coaching's rows of periods that are not published now and so in none of its tables.
+
+    Args:
+        last_expired: as `publication_history.last_expired_day` returns it.
+    """
     published = [day for day in _days(publication_history.periods(layout)) if day not in new]
     query = render(
         PACKAGE,
@@ -154,9 +164,10 @@ def _unpublished_periods(
         unit=unit,
         published=published,
         new=new,
+        last_expired=last_expired,
     )
-    ((no_date, late, still_open),) = connection.sql(query).fetchall()
-    return {NO_DATE: no_date, LATE: late, STILL_OPEN: still_open}
+    ((no_date, late, expired, still_open),) = connection.sql(query).fetchall()
+    return {NO_DATE: no_date, LATE: late, EXPIRED: expired, STILL_OPEN: still_open}
 
 
 def _table_counts(

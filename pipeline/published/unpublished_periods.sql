@@ -1,11 +1,14 @@
--- Coaching's rows of periods that are not published now, by reason.
+-- Coaching's rows of periods that are not published now, by the first reason that applies.
 SELECT
     count(*) FILTER (WHERE period IS NULL) AS no_date,
-    count(*) FILTER (WHERE coalesce(period IN ({{ published | literals }}), FALSE)) AS late,
-    count(*) FILTER (
-        WHERE
-        period IS NOT NULL
-        AND NOT coalesce(period IN ({{ published | literals }}), FALSE)
-        AND NOT coalesce(period IN ({{ new | literals }}), FALSE)
-    ) AS still_open
-FROM (SELECT date_trunc({{ unit | literal }}, period)::DATE AS period FROM {{ rows }})
+    count(*) FILTER (WHERE published) AS late,
+    count(*) FILTER (WHERE NOT published AND NOT new AND expired) AS expired,
+    count(*) FILTER (WHERE NOT published AND NOT new AND NOT expired) AS still_open
+FROM (
+    SELECT
+        period,
+        coalesce(period IN ({{ published | literals }}), FALSE) AS published,
+        coalesce(period IN ({{ new | literals }}), FALSE) AS new,
+        period <= {{ last_expired | literal }} AS expired
+    FROM (SELECT date_trunc({{ unit | literal }}, period)::DATE AS period FROM {{ rows }})
+)

@@ -174,7 +174,13 @@ def _read_batch(
     out = folder / (first.region or NO_REGION) / f"{kind}-{first.source}-{number}"
     out.parent.mkdir(exist_ok=True, mode=0o700)
     context = DeliveryContext(
-        connection, delivery, data_map.earliest_date, first.source, spec, first.region
+        connection,
+        delivery,
+        data_map.earliest_date,
+        data_map.default_zone,
+        first.source,
+        spec,
+        first.region,
     )
     try:
         READERS[spec.reader].read([file.path for file in batch], out, context)
@@ -241,7 +247,7 @@ def _receive(
     with (
         admitted(layout, data_map, delivery) as files,
         atomic_build(layout.canonical / str(delivery), layout.work, durable=True) as folder,
-        engine(layout.work, zone=data_map.default_zone) as connection,
+        engine(layout.work) as connection,
     ):
         sha256 = content_sha256(files)
         _require_not_withdrawn(layout, delivery, sha256)

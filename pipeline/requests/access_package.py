@@ -26,6 +26,7 @@ from pipeline.storage import encryption, relations
 from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import subquery
+from pipeline.storage.schema import MOMENTS
 from pipeline.storage.sql import literal
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, references
@@ -54,18 +55,22 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
     return [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
 
 
-def _kept_until(context: Context, regions: dict[str, str], row: dict[str, Any]) -> str:
-    """The last day on which the record is kept, by its own dates, and the rule behind it."""
-    started = next((row[n] for n in ("event_at", "started_at", "assigned_at") if row[n]), None)
-    record = RecordType(row["record_type"])
+def _with_dates(context: Context, regions: dict[str, str], row: dict[str, Any]) -> dict[str, Any]:
+    """A canonical row with the date of every instant, and first the last day on which it is kept,
+    by its own dates, and the rule behind that."""
     region = regions.get(row["country"], row["region"])
     zone = context.rules.zone(region)
-    day = (
-        started.replace(tzinfo=dt.UTC).astimezone(zone).date() if started else row["delivery_date"]
-    )
+    days = {
+        f"{name}_on": row[f"{name}_on"]
+        or (at and at.replace(tzinfo=dt.UTC).astimezone(zone).date())
+        for name in MOMENTS
+        for at in [row[f"{name}_at"]]
+    }
+    started = days["event_on"] or days["started_on"] or days["assigned_on"] or row["delivery_date"]
+    record = RecordType(row["record_type"])
     base = context.rules.records[record].duration
-    last, rule = kept_until(context.rules, record, region, base, day)
-    return f"{last} ({rule})"
+    last, rule = kept_until(context.rules, record, region, base, started)
+    return {"kept until": f"{last} ({rule})", **row, **days}
 
 
 Section = dict[str, Any]  # title, note and rows
@@ -113,7 +118,7 @@ def _delivered(
             "Learning records",
             "Every revision as the learning systems delivered it, with the day until which it is "
             "kept.",
-            [{"kept until": _kept_until(context, regions, row), **row} for row in records],
+            [_with_dates(context, regions, row) for row in records],
         ),
         _section(
             "Records that could not be read",

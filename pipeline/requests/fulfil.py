@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -14,6 +15,7 @@ from pipeline.context import Context
 from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
+from pipeline.raw.readers.base import PLANNED_WITHIN
 from pipeline.requests import access_package
 from pipeline.retained import index, job, rebuild
 from pipeline.retained.journal import Journal, fresh_name
@@ -22,8 +24,8 @@ from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build
-from pipeline.storage.schema import CANONICAL, PARQUET, STATUSES
-from pipeline.storage.sql import literal
+from pipeline.storage.schema import CANONICAL, MOMENTS, PARQUET, STATUSES
+from pipeline.storage.sql import Value, literal
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
@@ -167,6 +169,44 @@ def _corrected(details: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def _values(context: Context, fields: dict[str, Any], now: dt.datetime) -> dict[str, Value]:
+    """Canonical column to its corrected value; a date or time gives both columns of its moment.
+
+    Raises:
+        PolicyError: a date is none, or too far away.
+    """
+    values: dict[str, Value] = {}
+    for name, given in fields.items():
+        moment = name.removesuffix("_at")
+        if moment in MOMENTS:
+            on, at = _date(context, name, str(given), now)
+            values |= {f"{moment}_on": on, f"{moment}_at": at}
+        else:
+            values[name] = str(given)
+    return values | ({"event_zone": None} if "event_at" in fields else {})
+
+
+def _date(
+    context: Context, field: str, text: str, now: dt.datetime
+) -> tuple[dt.date | None, dt.datetime | None]:
+    """The date and the instant (UTC, naive) that somebody wrote, by the rules of the readers
+    (pipeline/raw/readers/moments.py)."""
+    data_map = context.data_map
+    latest = now.date() + dt.timedelta(days=PLANNED_WITHIN if field == "due_at" else 2)
+    try:
+        time = dt.datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise PolicyError(
+            f"{field} must be a date or time in ISO 8601, such as 2026-10-01"
+        ) from None
+    if not data_map.earliest_date < time.date() < latest:
+        raise PolicyError(f"{field} must lie between {data_map.earliest_date} and {latest}")
+    if time.tzinfo is None and time.time() == dt.time():
+        return time.date(), None
+    aware = time if time.tzinfo else time.replace(tzinfo=ZoneInfo(data_map.default_zone))
+    return None if time.tzinfo else time.date(), aware.astimezone(dt.UTC).replace(tzinfo=None)
+
+
 def _rectify(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
@@ -182,8 +222,9 @@ def _rectify(
         named = ("course_code", "record_type", "occurrence")
         scope = {name: details[name] for name in named if name in details}
         test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
+        values = _values(context, fields, now)
         changes = ", ".join(
-            f"CAST({literal(str(v))} AS {CANONICAL[k]}) AS {k}" for k, v in fields.items()
+            f"CAST({literal(v)} AS {CANONICAL[k]}) AS {k}" for k, v in values.items()
         )
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(CANONICAL)} "

@@ -60,7 +60,7 @@ def _tombstones(context: Context, now: dt.datetime) -> tuple[list[dict[str, str]
 def expired_before(context: Context, now: dt.datetime) -> dt.date:
     """Segments of the access log from before this day are past retention."""
     rule = context.rules.logs[Log.ACCESS_LOG]
-    return cutoff(context.rules, None, now, rule.duration).day + dt.timedelta(days=1)
+    return cutoff(context.rules, None, now, rule.duration) + dt.timedelta(days=1)
 
 
 def _segments(context: Context, now: dt.datetime) -> list[str]:

@@ -60,7 +60,7 @@ class PlanItem:
 
 def last_day(rules: RetentionRules, storage_rule: StorageRule, now: dt.datetime) -> dt.date:
     """What was made on this day or before is past retention."""
-    return cutoff(rules, None, now, rules.storage[storage_rule].duration).day
+    return cutoff(rules, None, now, rules.storage[storage_rule].duration)
 
 
 def months_past_retention(
@@ -73,14 +73,15 @@ def months_past_retention(
         path
         for path in relations.period_files(context.layout.classified)
         if horizon is None
-        or dt.date.fromisoformat(path.parent.name.removeprefix("period=")) <= horizon.date()
+        or dt.date.fromisoformat(path.parent.name.removeprefix("period=")) <= horizon
     ]
 
 
 def runs_before(rules: RetentionRules, now: dt.datetime) -> dt.datetime:
     """Dagster runs that were made before this aware instant are past retention."""
     rule = rules.storage[StorageRule.DAGSTER_RUNS]
-    return cutoff(rules, None, now, rule.duration).instant.replace(tzinfo=dt.UTC)
+    after = cutoff(rules, None, now, rule.duration) + dt.timedelta(days=1)
+    return dt.datetime.combine(after, dt.time(), rules.zone(None))
 
 
 def list_records(connection: duckdb.DuckDBPyConnection, rows: str, held: str) -> Sql:
@@ -128,8 +129,8 @@ def record_items(
     for kind, region, due, held, people, found, first, last in groups:
         record = RecordType(kind)
         rule = rules.records[record]
-        at = record_cutoff(rules, record, region, now, rule.duration)
-        _, name = kept_until(rules, record, region, rule.duration, at.day)
+        last = record_cutoff(rules, record, region, now, rule.duration)
+        _, name = kept_until(rules, record, region, rule.duration, last)
         yield PlanItem(
             "canonical records",
             f"{kind}, {region or 'no region'}, {people} people, {rule.action}",

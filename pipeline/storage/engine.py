@@ -14,7 +14,6 @@ import duckdb
 from pipeline.errors import EngineError
 from pipeline.settings import settings
 from pipeline.storage.spill import spill_folder
-from pipeline.storage.sql import literal
 
 
 def cores() -> int:
@@ -24,7 +23,7 @@ def cores() -> int:
 
 @contextmanager
 def engine(
-    work: Path, database: Path | str = ":memory:", *, read_only: bool = False, zone: str = "UTC"
+    work: Path, database: Path | str = ":memory:", *, read_only: bool = False
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection that closes by itself.
 
@@ -32,7 +31,6 @@ def engine(
         work: folder for spill files (they can hold raw values, so they stay in the data folder).
         database: file to open, or ":memory:".
         read_only: refuse writes.
-        zone: time zone in which timestamps without an offset are read.
     """
     spill = spill_folder(work)
     spill.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -52,8 +50,7 @@ def engine(
         },
     )
     try:
-        # Only a fixed name from the validated data map reaches this statement.
-        connection.execute(f"SET TimeZone = {literal(zone)}")
+        connection.execute("SET TimeZone = 'UTC'")
         load_macros(connection)
         yield connection
     except (

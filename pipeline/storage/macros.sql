@@ -8,6 +8,61 @@
 CREATE OR REPLACE TEMP MACRO folded(value) AS
     replace(lower(strip_accents(value)), 'ı', 'i');
 
+-- A delivered value without the blanks around it, whatever they are called in Unicode: separators,
+-- controls such as tabs, and characters of no width. NULL if nothing is left. Most values begin and
+-- end with a visible ASCII character, which is quickly seen.
+CREATE OR REPLACE TEMP MACRO stripped(value) AS
+    CASE
+        WHEN value BETWEEN '!' AND '~' AND value[-1] BETWEEN '!' AND '~' THEN value
+        ELSE nullif(regexp_replace(
+            value, '^[\pZ\p{Cc}\p{Cf}]+|[\pZ\p{Cc}\p{Cf}]+$', '', 'g'
+        ), '')
+    END;
+
+-- A TIMESTAMPTZ as a naive timestamp in UTC. AT TIME ZONE would call ICU for every row, though UTC
+-- has no rules.
+CREATE OR REPLACE TEMP MACRO in_utc(moment) AS
+    make_timestamp(epoch_us(moment));
+
+-- What clocks show in a zone at an instant (naive, UTC), and the instant at which they show it.
+CREATE OR REPLACE TEMP MACRO wall_time(instant, zone) AS
+    timezone(zone, make_timestamptz(epoch_us(instant)));
+CREATE OR REPLACE TEMP MACRO instant_of(wall, zone) AS
+    in_utc(timezone(zone, wall));
+
+-- An ISO 8601 date or time (RFC 3339 with its small letters, and XML's dates with an offset, which
+-- are that date), in UTC if an offset is written and otherwise as written; NULL if it is none. The
+-- session's time zone has to be UTC, and is (pipeline/storage/engine.py). DuckDB's words for
+-- instants, such as infinity, begin with a letter.
+CREATE OR REPLACE TEMP MACRO iso_time(value) AS
+    CASE
+        WHEN NOT value BETWEEN '0' AND ':' THEN NULL
+        WHEN length(value) <= 10 THEN try_cast(value AS TIMESTAMP)
+        ELSE in_utc(coalesce(
+            try_cast(value AS TIMESTAMPTZ),
+            try_cast(replace(upper(value), ',', '.') AS TIMESTAMPTZ),
+            CASE
+                WHEN regexp_full_match(value, '\d{4}-\d{2}-\d{2}(Z|[+-]\d{2}:\d{2})')
+                    THEN try_cast(left(value, 10) AS TIMESTAMPTZ)
+            END
+        ))
+    END;
+
+-- Is a time of day written with an offset or a zone?
+CREATE OR REPLACE TEMP MACRO has_offset(value) AS
+    length(value) > 10
+    AND regexp_matches(value, '\d:\d{2}[\d:.,]*\s*([A-Za-z]|[+-])');
+
+-- The offset that an ISO 8601 time was written with; NULL if it has none. A plain date, the common
+-- case, is too short to have one. Most others end in Z; only the rest need a regular expression.
+CREATE OR REPLACE TEMP MACRO written_offset(value) AS
+    CASE
+        WHEN length(value) > 10 AND contains(value, 'T') THEN
+            CASE
+                WHEN suffix(value, 'Z') THEN 'Z'
+                ELSE nullif(regexp_extract(right(value, 6), '[+-][0-9]{2}:?[0-9]{2}$'), '')
+            END
+    END;
 -- A country's code or name as they are compared: without case, accents, blanks and punctuation, and
 -- without an article. A plus sign stays, since +43 is a telephone code and no number of ISO 3166-1.
 CREATE OR REPLACE TEMP MACRO country_key(value) AS
@@ -61,9 +116,22 @@ CREATE OR REPLACE TEMP MACRO is_complete(status) AS
 CREATE OR REPLACE TEMP MACRO outcome_of(status) AS
     CASE WHEN status IN ('passed', 'failed') THEN status ELSE 'none' END;
 
--- The first day of an instant's month.
-CREATE OR REPLACE TEMP MACRO month_of(instant) AS
-    date_trunc('month', instant)::DATE;
+-- The first day of a day's month.
+CREATE OR REPLACE TEMP MACRO month_of(day) AS
+    date_trunc('month', day)::DATE;
+
+-- Is what was done by its due date in time? Where both are known to the second, that decides; a due
+-- date is otherwise over when its day is.
+CREATE OR REPLACE TEMP MACRO in_time(event_on, event_at, due_on, due_at) AS
+    CASE
+        WHEN event_at IS NOT NULL AND due_at IS NOT NULL THEN event_at <= due_at
+        ELSE event_on <= due_on
+    END;
+
+-- Days from one date to another; NULL if it comes before, or more than ten years after, since one
+-- of the two must be wrong then.
+CREATE OR REPLACE TEMP MACRO days_between(first_day, last_day) AS
+    CASE WHEN last_day - first_day BETWEEN 0 AND 3660 THEN last_day - first_day END;
 
 -- 128 bits that name a record through all its revisions.
 CREATE OR REPLACE TEMP MACRO record_key_of(
@@ -71,11 +139,6 @@ CREATE OR REPLACE TEMP MACRO record_key_of(
 ) AS
     md5_number(concat_ws(chr(31), source, learner_id, course_code, record_type, occurrence))::UUID;
 
--- The first instant that a record is known by; NULL if it has none.
-CREATE OR REPLACE TEMP MACRO known_start(event_at, started_at, assigned_at) AS
-    coalesce(event_at, started_at, assigned_at);
-
--- Is a window over? It started at `start`, or where that is NULL on the day of the delivery that
--- first brought the record; what started before `instant`, or on `day` or before, is over.
-CREATE OR REPLACE TEMP MACRO is_over(start, first_seen, instant, day) AS
-    CASE WHEN start IS NOT NULL THEN start < instant ELSE first_seen <= day END;
+-- The first day that a record is known by; NULL if it has none.
+CREATE OR REPLACE TEMP MACRO known_start(event_on, started_on, assigned_on) AS
+    coalesce(event_on, started_on, assigned_on);

@@ -76,9 +76,9 @@ def records(layout: Layout, delivery: dt.date | None = None) -> Sql:
     return parquet(files(layout, "records", str(delivery) if delivery else "*"), CANONICAL)
 
 
-def roster_history(layout: Layout) -> Sql:
-    """SQL: every roster row of every delivery."""
-    return parquet(files(layout, "roster"), ROSTER)
+def roster_history(layout: Layout, delivery: dt.date | None = None) -> Sql:
+    """SQL: every roster row of one delivery or of all."""
+    return parquet(files(layout, "roster", str(delivery) if delivery else "*"), ROSTER)
 
 
 def roster(layout: Layout) -> Sql:

@@ -22,6 +22,10 @@ STATUSES = (
 RECORD_TYPES = ("milestone_flag", "assessment_record", "communications_log")
 
 
+# Of a record: each has a date (<moment>_on) and, where a time of day was given, an instant
+# (<moment>_at, UTC).
+MOMENTS = ("assigned", "started", "event", "due")
+
 CANONICAL: dict[str, str] = {
     "record_type": "VARCHAR",
     "source": "VARCHAR",
@@ -32,9 +36,13 @@ CANONICAL: dict[str, str] = {
     "region": "VARCHAR",
     "course_code": "VARCHAR",
     "course_title": "VARCHAR",
+    "assigned_on": "DATE",
     "assigned_at": "TIMESTAMP",
+    "started_on": "DATE",
     "started_at": "TIMESTAMP",
+    "event_on": "DATE",
     "event_at": "TIMESTAMP",
+    "due_on": "DATE",
     "due_at": "TIMESTAMP",
     "event_zone": "VARCHAR",
     "status": "VARCHAR",
@@ -46,6 +54,7 @@ CANONICAL: dict[str, str] = {
     "rank": "INTEGER",
     "revised_at": "TIMESTAMP",
     "delivery_date": "DATE",
+    "discarded": "VARCHAR[]",
     "problem": "VARCHAR",
     "raw": "VARCHAR",
     "file": "VARCHAR",
@@ -69,6 +78,7 @@ ROSTER = {
     "department": "VARCHAR",
     "country": "VARCHAR",
     "left_on": "DATE",
+    "discarded": "VARCHAR[]",
     "delivery_date": "DATE",
 }
 
@@ -90,9 +100,13 @@ CLASSIFIED = {
     "course_code": "VARCHAR",
     "course_title": "VARCHAR",
     "sensitivity": "VARCHAR",
+    "assigned_on": "DATE",
     "assigned_at": "TIMESTAMP",
+    "started_on": "DATE",
     "started_at": "TIMESTAMP",
+    "event_on": "DATE",
     "event_at": "TIMESTAMP",
+    "due_on": "DATE",
     "due_at": "TIMESTAMP",
     "event_zone": "VARCHAR",
     "status": "VARCHAR",
@@ -106,7 +120,9 @@ CLASSIFIED = {
 READ_FROM: dict[str, tuple[str, ...]] = {
     "record_type": ("record_type", "item_type"),
     "score": ("score", "score_min", "score_max"),
+    **{f"{moment}_on": (f"{moment}_at",) for moment in MOMENTS},
     "event_zone": ("event_at",),
+    "discarded": ("assigned_at", "started_at", "event_at", "due_at", "left_on"),
     "occurrence": ("assigned_at",),
     "has_comment": ("free_text",),
     "name": ("learner_name",),

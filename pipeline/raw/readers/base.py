@@ -17,6 +17,10 @@ import duckdb
 from pipeline.policy.fields import Source
 from pipeline.storage.sql import literal
 
+# Days after its delivery; a later due date, such as 9999-12-31, is how systems write that there is
+# none.
+PLANNED_WITHIN = 3652
+
 
 class MalformedFile(ValueError):
     """A file as a whole cannot be read; the text names file and rule, never a value."""
@@ -29,26 +33,42 @@ class DeliveryContext:
     connection: duckdb.DuckDBPyConnection
     delivery: dt.date
     earliest_date: dt.date
+    default_zone: str
     name: str
     source: Source
     region: str | None = None
 
     @property
+    def zone(self) -> str:
+        """Of the source's own clock."""
+        return self.source.zone or self.default_zone
+
+    @property
     def delivery_instant(self) -> str:
-        return f"TIMESTAMP '{self.delivery:%Y-%m-%d} 00:00:00'"
+        return _midnight(self.delivery)
 
     @property
     def earliest(self) -> str:
-        return f"TIMESTAMP '{self.earliest_date:%Y-%m-%d} 00:00:00'"
+        return _midnight(self.earliest_date)
 
     @property
     def latest(self) -> str:
         # A delivery is written on its day in some time zone; nothing in it can be later.
-        return f"TIMESTAMP '{self.delivery + dt.timedelta(days=2):%Y-%m-%d} 00:00:00'"
+        return _midnight(self.delivery, 2)
+
+    @property
+    def latest_planned(self) -> str:
+        return _midnight(self.delivery, PLANNED_WITHIN)
 
     @property
     def region_sql(self) -> str:
         return literal(self.region) if self.region else "NULL"
+
+
+def _midnight(day: dt.date, later: int = 0) -> str:
+    """SQL: the timestamp at which a day begins, or so many days later."""
+    moved = dt.date.fromordinal(min(day.toordinal() + later, dt.date.max.toordinal()))
+    return literal(dt.datetime.combine(moved, dt.time()))
 
 
 @dataclass(frozen=True)

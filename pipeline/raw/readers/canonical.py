@@ -11,7 +11,8 @@ Columns (DuckDB types) of a canonical Parquet file:
     region        VARCHAR?   the delivery's region folder
     course_code   VARCHAR
     course_title  VARCHAR?
-    assigned_at, started_at, event_at, due_at   TIMESTAMP?  UTC
+    assigned_on, started_on, event_on, due_on   DATE?  NULL also where only the instant is known
+    assigned_at, started_at, event_at, due_at   TIMESTAMP?  UTC; where a time of day was written
     event_zone    VARCHAR?   offset as the source wrote it
     status        VARCHAR    one of STATUSES
     score         DOUBLE?    0..100, already divided by its scale
@@ -22,6 +23,7 @@ Columns (DuckDB types) of a canonical Parquet file:
     rank          INTEGER    how final the status is; decides which record supersedes
     revised_at    TIMESTAMP  when the source recorded it
     delivery_date DATE       the delivery that brought it
+    discarded     VARCHAR[]? 'field:rule' of every optional date that the row lost
     problem       VARCHAR?   'field:rule' of the first rule the row breaks: the quarantine
     raw           VARCHAR?   a quarantined row as delivered, so that it can be corrected
     file          VARCHAR?   where a quarantined row came from
@@ -38,36 +40,9 @@ from pipeline.storage.schema import CANONICAL, PARQUET
 from pipeline.storage.sql import literal
 
 
-def plain(column: str) -> str:
-    """SQL: text without surrounding blanks; NULL if nothing is left."""
-    return f"nullif(trim({column}), '')"
-
-
 def employee(column: str) -> str:
     """SQL: an employee number as a namespaced identifier."""
-    return f"'emp:' || {plain(column)}"
-
-
-def instant(column: str, date_format: str | None = None) -> str:
-    """SQL: a date or timestamp, ISO 8601 or of the source's own format, in UTC; without an
-    offset the session's time zone applies."""
-    moment = f"try_cast({column} AS TIMESTAMPTZ)"
-    if date_format:
-        own = f"try_strptime({column}, {literal(date_format)})"
-        moment = f"coalesce({moment}, {own}::TIMESTAMPTZ)"
-    # Through microseconds: AT TIME ZONE calls ICU for every row, though UTC has no rules.
-    return f"make_timestamp(epoch_us({moment}))"
-
-
-def offset(column: str) -> str:
-    """SQL: the offset that an ISO 8601 timestamp was written with; NULL if it has none."""
-    # A plain date, the common case, is too short to have one. Most others end in Z; only the rest
-    # need a regular expression.
-    return (
-        f"CASE WHEN length({column}) > 10 AND contains({column}, 'T') THEN "
-        f"CASE WHEN suffix({column}, 'Z') THEN 'Z' ELSE "
-        f"nullif(regexp_extract(right({column}, 6), '[+-][0-9]{{2}}:?[0-9]{{2}}$'), '') END END"
-    )
+    return f"'emp:' || {column}"
 
 
 def scaled(score: str, scale: str) -> str:
@@ -81,16 +56,15 @@ def lookup(column: str, table: dict[str, str]) -> str:
     cases = " ".join(
         f"WHEN {literal(given)} THEN {literal(meant)}" for given, meant in table.items()
     )
-    return f"CASE lower(trim({column})) {cases} END"
+    return f"CASE lower({column}) {cases} END"
 
 
-def problem(context: DeliveryContext, raw_dates: dict[str, str], raw_score: str) -> str:
+def problem(raw_score: str, event_fault: str) -> str:
     """SQL: the first rule that a typed row breaks, as 'field:rule', else NULL.
 
     Args:
-        context: gives the earliest and latest instant; an event outside them breaks a rule.
-        raw_dates: typed date column to the text column that it was read from.
         raw_score: the text column that `score` was read from.
+        event_fault: SQL, the rule that the date of the event breaks, where the record needs it.
     """
     branches = [
         ("learner_id IS NULL", "learner_id:missing"),
@@ -105,12 +79,8 @@ def problem(context: DeliveryContext, raw_dates: dict[str, str], raw_score: str)
         ("score IS NOT NULL AND NOT score BETWEEN 0 AND 100", "score:out_of_scale"),
         ("attempts IS NOT NULL AND NOT attempts BETWEEN 0 AND 1000", "attempts:out_of_range"),
     ]
-    for typed, raw in raw_dates.items():
-        branches.append((f"{typed} IS NULL AND {raw} IS NOT NULL", f"{typed}:not_a_date"))
-        branches.append((f"{typed} < {context.earliest}", f"{typed}:too_early"))
-    branches.append((f"event_at > {context.latest}", "event_at:in_the_future"))
     cases = " ".join(f"WHEN {test} THEN {literal(rule)}" for test, rule in branches)
-    return f"CASE {cases} END"
+    return f"CASE {cases} ELSE {event_fault} END"
 
 
 def write_records(

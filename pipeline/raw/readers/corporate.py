@@ -12,14 +12,12 @@ from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext
 from pipeline.raw.readers.canonical import (
     employee,
-    instant,
     lookup,
-    offset,
-    plain,
     problem,
     scaled,
     write_records,
 )
+from pipeline.raw.readers.moments import day_and_instant, discarded, with_moments
 from pipeline.storage.sql import literal
 
 REQUIRED = ("learner_id", "course_code", "status")
@@ -39,6 +37,7 @@ STATUS = {
     "withdrawn": "withdrawn",
     "dropped": "withdrawn",
 }
+IN_PROGRESS = ("not_started", "in_progress")
 TYPE = {
     "course": "milestone_flag",
     "curriculum": "milestone_flag",
@@ -58,34 +57,37 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
     def field(name: str) -> str:
         return given.get(name, "NULL::VARCHAR")
 
-    moments = [given[f] for f in ("event_at", "started_at", "assigned_at") if f in given]
-    event = f"coalesce({', '.join([*moments, 'NULL::VARCHAR'])})"
-    dates = {
-        "assigned_at": field("assigned_at"),
-        "started_at": field("started_at"),
-        "event_at": event,
-        "due_at": field("due_at"),
+    texts = {
+        "assigned": field("assigned_at"),
+        "started": field("started_at"),
+        "event": field("event_at"),
+        "due": field("due_at"),
     }
-    times = ", ".join(f"{instant(raw, source.date_format)} AS {at}" for at, raw in dates.items())
+    # What is not over yet has happened when it last moved on.
+    moments = dict(zip(texts, texts, strict=True)) | {"event": "coalesce(event, started, assigned)"}
     # A report of a single kind of item has no column for the kind.
     kind = lookup(field("item_type"), TYPE | source.item_types)
     kind = kind if "item_type" in given else "'milestone_flag'"
     status = lookup(field("status"), STATUS | source.statuses)
+    # Only what is over needs the day on which it was.
+    needed = f"CASE WHEN status NOT IN {IN_PROGRESS} THEN event_fault END"
+    optional = f"CASE WHEN status IN {IN_PROGRESS} THEN event_fault END"
     return f"""
-    SELECT *, {problem(context, dates, field("score"))} AS problem FROM (
-      SELECT {times}, {kind} AS record_type, {literal(context.name)} AS source,
+    SELECT *, {problem(field("score"), needed)} AS problem,
+      {discarded(["assigned_fault", "started_fault", "due_fault", optional])} AS discarded FROM (
+      SELECT {day_and_instant(moments)}, {kind} AS record_type,
+        {literal(context.name)} AS source,
         {employee(field("learner_id"))} AS learner_id,
         {employee(field("manager_id"))} AS manager_id,
-        {plain(field("department"))} AS department, upper({plain(field("country"))}) AS country,
-        {plain(field("course_code"))} AS course_code,
-        {plain(field("course_title"))} AS course_title,
-        {offset(event)} AS event_zone, {status} AS status,
+        {field("department")} AS department, upper({field("country")}) AS country,
+        {field("course_code")} AS course_code, {field("course_title")} AS course_title,
+        {status} AS status,
         {scaled(field("score"), field("score_max"))} AS score,
         try_cast({field("attempts")} AS INTEGER) AS attempts,
         {field("free_text")} IS NOT NULL AS has_comment,
-        NULL AS record_id, coalesce({field("assigned_at")}, '') AS occurrence, 0 AS rank,
+        NULL AS record_id, coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
         {context.delivery_instant} AS revised_at, {literal(path.name)} AS file, *
-      FROM {tabular.csv_scan(path)})"""
+      FROM {with_moments(tabular.csv_scan(path), texts, context)})"""
 
 
 def read(files: list[Path], out: Path, context: DeliveryContext) -> None:

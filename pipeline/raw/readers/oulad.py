@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import lookup, problem, write_records
+from pipeline.raw.readers.moments import day_and_instant, discarded, with_moments
 from pipeline.storage.sql import identifier, literal
 
 FILES = ("assessments", "courses", "studentAssessment", "studentInfo", "studentRegistration")
@@ -27,37 +28,25 @@ def _table(path: Path) -> str:
 
 
 def _day(start: str, days: str) -> str:
-    """SQL: the instant at `days` after the start; NULL where the day is missing."""
-    return f"({start} + to_days(try_cast({days} AS INTEGER)))"
+    """SQL: the date at so many days after the start, as text; what gives none, as it is."""
+    # Ninety years either way are a SMALLINT; with more, the sum itself could fail.
+    return f"coalesce(({start} + try_cast({days} AS SMALLINT)::INTEGER)::VARCHAR, {days})"
 
 
 def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
     """SQL: module results as milestone flags, assessments as assessment records."""
     start = (
         "(try_cast(left(code_presentation, 4) || CASE right(code_presentation, 1) "
-        "WHEN 'B' THEN '-02-01' WHEN 'J' THEN '-10-01' END AS TIMESTAMP))"
+        "WHEN 'B' THEN '-02-01' WHEN 'J' THEN '-10-01' END AS DATE))"
     )
     person = tables["studentInfo"]
-    rule = problem(
-        context,
-        {"event_at": "raw_event", "due_at": "raw_due", "assigned_at": "raw_assigned"},
-        "raw_score",
-    )
-    return f"""
-    SELECT *, {rule} AS problem FROM (SELECT *, {literal(context.name)} AS source,
-      'ou:' || id_student AS learner_id,
-      NULL AS manager_id, NULL AS course_title, NULL::TIMESTAMP AS started_at,
-      NULL AS event_zone, false AS has_comment, NULL AS record_id, 0 AS rank,
-      {context.delivery_instant} AS revised_at, 'GB' AS country
-    FROM (
+    results = f"""(
       SELECT 'milestone_flag' AS record_type, id_student, i.region AS department,
         code_module || '-' || code_presentation AS course_code, '' AS occurrence,
         {lookup("final_result", RESULT)} AS status,
-        coalesce(date_unregistration, module_presentation_length) AS raw_event,
-        {_day(start, "coalesce(date_unregistration, module_presentation_length)")} AS event_at,
-        module_presentation_length AS raw_due,
-        {_day(start, "module_presentation_length")} AS due_at,
-        date_registration AS raw_assigned, {_day(start, "date_registration")} AS assigned_at,
+        {_day(start, "coalesce(date_unregistration, module_presentation_length)")} AS raw_event,
+        {_day(start, "module_presentation_length")} AS raw_due,
+        {_day(start, "date_registration")} AS raw_assigned,
         NULL AS raw_score, NULL::DOUBLE AS score,
         try_cast(num_of_prev_attempts AS INTEGER) AS attempts, 'studentInfo.csv' AS file
       FROM {person} i
@@ -70,14 +59,22 @@ def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
         CASE WHEN s.score IS NULL THEN 'completed'
              WHEN try_cast(s.score AS DOUBLE) >= {PASS_MARK} THEN 'passed' ELSE 'failed' END
           AS status,
-        date_submitted AS raw_event, {_day(start, "date_submitted")} AS event_at,
-        a."date" AS raw_due, {_day(start, 'a."date"')} AS due_at,
-        NULL AS raw_assigned, {start} AS assigned_at,
+        {_day(start, "date_submitted")} AS raw_event, {_day(start, 'a."date"')} AS raw_due,
+        {start}::VARCHAR AS raw_assigned,
         s.score AS raw_score, try_cast(s.score AS DOUBLE) AS score, NULL::INTEGER AS attempts,
         'studentAssessment.csv' AS file
       FROM {tables["studentAssessment"]} s
       LEFT JOIN {tables["assessments"]} a USING (id_assessment)
-      LEFT JOIN {person} i USING (code_module, code_presentation, id_student)))"""
+      LEFT JOIN {person} i USING (code_module, code_presentation, id_student))"""
+    texts = {"event": "raw_event", "due": "raw_due", "assigned": "raw_assigned"}
+    return f"""
+    SELECT *, {problem("raw_score", "event_fault")} AS problem,
+      {discarded(["due_fault", "assigned_fault"])} AS discarded FROM (
+      SELECT *, {day_and_instant({name: name for name in texts})},
+        {literal(context.name)} AS source, 'ou:' || id_student AS learner_id,
+        NULL AS manager_id, NULL AS course_title, false AS has_comment, NULL AS record_id,
+        0 AS rank, {context.delivery_instant} AS revised_at, 'GB' AS country
+      FROM {with_moments(results, texts, context)})"""
 
 
 def read(files: list[Path], out: Path, context: DeliveryContext) -> None:

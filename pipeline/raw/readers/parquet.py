@@ -5,16 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
-from pipeline.raw.readers.canonical import (
-    instant,
-    lookup,
-    offset,
-    plain,
-    problem,
-    scaled,
-    write_records,
-)
-from pipeline.storage.schema import RECORD_TYPES, STATUSES, namespaced
+from pipeline.raw.readers.canonical import lookup, problem, scaled, write_records
+from pipeline.raw.readers.moments import day_and_instant, discarded, with_moments
+from pipeline.storage.schema import MOMENTS, RECORD_TYPES, STATUSES, namespaced
 from pipeline.storage.sql import literal
 
 REQUIRED = ("record_type", "learner_id", "course_code", "status", "event_at")
@@ -58,29 +51,30 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     missing = [name for name in REQUIRED if name not in present]
     if missing:
         raise MalformedFile(f"{path.name}: missing column {', '.join(missing)}")
-    raw_columns = ", ".join(
-        f"CAST({name} AS VARCHAR) AS raw_{name}" if name in present else f"NULL AS raw_{name}"
-        for name in TEXT
+    given = ", ".join(
+        f"CAST({name if name in present else 'NULL'} AS VARCHAR) AS given_{name}" for name in TEXT
     )
-    dates = {name: f"raw_{name}" for name in TEXT if name.endswith("_at")}
-    times = ", ".join(f"{instant(raw)} AS {typed}" for typed, raw in dates.items())
+    values = ", ".join(f"stripped(given_{name}) AS raw_{name}" for name in TEXT)
     texts = ", ".join(
-        f"{plain('raw_' + name)} AS {name}"
+        f"raw_{name} AS {name}"
         for name in ("learner_id", "manager_id", "department", "course_code", "course_title")
     )
+    scan = f"(SELECT *, {values} FROM (SELECT {given} FROM read_parquet({literal(path)})))"
+    rows = with_moments(scan, {name: f"raw_{name}_at" for name in MOMENTS}, context)
     typed = f"""
     SELECT *, CASE WHEN NOT {namespaced("learner_id")} THEN 'learner_id:no_namespace'
       WHEN NOT {namespaced("manager_id")} THEN 'manager_id:no_namespace'
-      WHEN event_at IS NULL AND raw_event_at IS NULL THEN 'event_at:missing'
-      ELSE {problem(context, dates, "raw_score")} END AS problem FROM (
-      SELECT *, {times}, {texts}, upper(trim(raw_country)) AS country,
+      WHEN raw_event_at IS NULL THEN 'event_at:missing'
+      ELSE {problem("raw_score", "event_fault")} END AS problem,
+      {discarded(["assigned_fault", "started_fault", "due_fault"])} AS discarded FROM (
+      SELECT *, {day_and_instant({name: name for name in MOMENTS})}, {texts},
+        upper(raw_country) AS country,
         {lookup("raw_record_type", {t: t for t in RECORD_TYPES})} AS record_type,
         {lookup("raw_status", {s: s for s in STATUSES})} AS status,
-        {literal(context.name)} AS source,
-        {offset("raw_event_at")} AS event_zone, {scaled("raw_score", "raw_score_max")} AS score,
+        {literal(context.name)} AS source, {scaled("raw_score", "raw_score_max")} AS score,
         try_cast(raw_attempts AS INTEGER) AS attempts, raw_free_text IS NOT NULL AS has_comment,
-        NULL AS record_id, coalesce(raw_assigned_at, '') AS occurrence, 0 AS rank,
+        NULL AS record_id, coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
         {context.delivery_instant} AS revised_at, {literal(path.name)} AS file
-      FROM (SELECT {raw_columns} FROM read_parquet({literal(path)})))"""
-    raw = f"to_json(struct_pack({', '.join('raw_' + name for name in TEXT)}))"
+      FROM {rows})"""
+    raw = f"to_json(struct_pack({', '.join(f'raw_{n} := given_{n}' for n in TEXT)}))"
     write_records(context.connection, typed, raw, out, context)

@@ -1,8 +1,10 @@
 """The HR roster: who works where, who reports to whom, and everybody's aliases.
 
 Columns of the roster file in the store: learner_id, name, email, manager_id (namespaced as in
-the canonical record), department, country (VARCHAR), left_on and delivery_date (DATE). Names and
-addresses are used for two things only: to resolve xAPI actors, and for the leak checks' denylist.
+the canonical record), department, country (VARCHAR), left_on and delivery_date (DATE), discarded
+(VARCHAR[]: the rule that a leaving date breaks, which the row has lost).
+Names and addresses are used for two things only: to resolve xAPI actors, and for the leak checks'
+denylist.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from pathlib import Path
 
 from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext
-from pipeline.raw.readers.canonical import employee, instant, plain
+from pipeline.raw.readers.canonical import employee
+from pipeline.raw.readers.moments import discarded, with_moments
 from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import literal
 
@@ -24,12 +27,14 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     given = tabular.delivered_columns(path, context.source, REQUIRED)
     number, name, email, manager, department, country = (given[field] for field in REQUIRED)
     left_on = given.get("left_on", "NULL::VARCHAR")
-    left = f"{instant(left_on, context.source.date_format)}::DATE"
+    left = f"coalesce(leaving.day, wall_time(leaving.instant, {literal(context.zone)})::DATE)"
+    rows = with_moments(tabular.csv_scan(path), {"leaving": left_on}, context)
     context.connection.execute(f"""
-      COPY (SELECT {employee(number)} AS learner_id, {plain(name)} AS name,
-              lower({plain(email)}) AS email, {employee(manager)} AS manager_id,
-              {plain(department)} AS department, upper({plain(country)}) AS country,
-              {left} AS left_on, DATE '{context.delivery}' AS delivery_date
-            FROM {tabular.csv_scan(path)} WHERE {plain(number)} IS NOT NULL)
+      COPY (SELECT {employee(number)} AS learner_id, {name} AS name,
+              lower({email}) AS email, {employee(manager)} AS manager_id,
+              {department} AS department, upper({country}) AS country,
+              {left} AS left_on, {discarded(["leaving_fault"])} AS discarded,
+              DATE '{context.delivery}' AS delivery_date
+            FROM {rows} WHERE {number} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

@@ -21,8 +21,9 @@ MAX_HEADER = 64 * 1024  # bytes
 MAX_LINE = 1_000_000  # bytes
 # DuckDB needs a delimiter even for a file of whole lines; text has no such control character.
 NO_DELIMITER = "\x1f"
-# Keeps delivered columns apart from canonical ones of the same name.
-PREFIX = "raw:"
+# Keep delivered columns apart from canonical ones of the same name: as they were delivered, and
+# without the blanks around their values.
+DELIVERED, STRIPPED = "delivered:", "raw:"
 
 
 def header(path: Path) -> list[str]:
@@ -52,12 +53,16 @@ def header(path: Path) -> list[str]:
 
 
 def csv_scan(path: Path) -> str:
-    """SQL table function: every field as text, bad lines into the reject tables."""
-    columns = ", ".join(f"{literal(PREFIX + name)}: 'VARCHAR'" for name in header(path))
+    """SQL relation: every field as text, as delivered and `stripped`; bad lines go to the reject
+    tables."""
+    names = header(path)
+    columns = ", ".join(f"{literal(DELIVERED + name)}: 'VARCHAR'" for name in names)
+    values = ", ".join(f"stripped({identifier(DELIVERED + n)}) AS {raw(n)}" for n in names)
     return (
+        f"(SELECT *, {values} FROM "
         f"read_csv({literal(path)}, auto_detect=false, header=true, delim=',', quote='\"', "
         f"escape='\"', columns={{{columns}}}, nullstr='', strict_mode=true, "
-        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0)"
+        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0))"
     )
 
 
@@ -86,13 +91,15 @@ def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
 
 
 def raw(column: str) -> str:
-    """SQL: a delivered column of `csv_scan`."""
-    return identifier(PREFIX + column)
+    """SQL: a delivered column of `csv_scan`, without the blanks around its values."""
+    return identifier(STRIPPED + column)
 
 
 def as_delivered(path: Path) -> str:
     """SQL: the whole delivered row as JSON, in the file's own column names."""
-    packed = ", ".join(f"{identifier(name)} := {raw(name)}" for name in header(path))
+    packed = ", ".join(
+        f"{identifier(name)} := {identifier(DELIVERED + name)}" for name in header(path)
+    )
     return f"to_json(struct_pack({packed}))"
 
 

@@ -13,7 +13,8 @@ import duckdb
 
 from pipeline.policy.fields import EMPTY
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
-from pipeline.raw.readers.canonical import instant, lookup, offset, problem, write_records
+from pipeline.raw.readers.canonical import lookup, problem, write_records
+from pipeline.raw.readers.moments import day_and_instant, with_moments
 from pipeline.raw.readers.tabular import line_scan, take_rejects
 from pipeline.storage.sql import literal
 
@@ -38,6 +39,7 @@ VERBS = {
 RANK = {"passed": 4, "failed": 4, "completed": 3, "waived": 3, "withdrawn": 2, "in_progress": 1}
 ASSESSMENT = ("passed", "failed", "scored")
 MESSAGE = ("commented", "responded")
+TITLES = ("en", '"en-US"', "de")  # the language tags, the first one that there is
 MAX_STATEMENT = 16 * 1024 * 1024
 
 
@@ -94,7 +96,7 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
     """SQL: the statements in canonical columns."""
 
     def text(json_path: str) -> str:
-        return f"(j ->> '$.{json_path}')"
+        return f"stripped(j ->> '$.{json_path}')"
 
     verb = f"lower(regexp_extract({text('verb.id')}, '[^/#]+$'))"
     account = f"{text('actor.account.homePage')} || '#' || {text('actor.account.name')}"
@@ -116,14 +118,16 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         f"ELSE {lookup('verb', VERBS)} END"
     )
     ranks = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANK.items())
-    rule = problem(context, {"event_at": "raw_time"}, "raw_score")
+    parsed = f"""(SELECT line, j, {text("timestamp")} AS raw_time, {verb} AS verb FROM (
+      SELECT line, CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT'
+        THEN line::JSON END AS j FROM {_scan(path)}))"""
     return f"""
     SELECT *, CASE WHEN j IS NULL THEN 'line:not_a_json_object'
-      WHEN event_at IS NULL AND raw_time IS NULL THEN 'event_at:missing'
-      ELSE {rule} END AS problem,
-      CASE status {ranks} ELSE 0 END AS rank, event_at AS revised_at
+      WHEN raw_time IS NULL THEN 'event_at:missing'
+      ELSE {problem("raw_score", "event_fault")} END AS problem,
+      CASE status {ranks} ELSE 0 END AS rank, coalesce(event_at, event_on) AS revised_at
     FROM (
-      SELECT line, j, {verb} AS verb, {literal(context.name)} AS source,
+      SELECT *, {literal(context.name)} AS source,
         {literal(path.name)} AS file,
         CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
              WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
@@ -133,17 +137,14 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
                  'openid:' || {text("actor.openid")}, 'acct:' || {account}) AS learner_id,
         NULL AS manager_id, NULL AS department, NULL AS country,
         {text("object.id")} AS course_code,
-        coalesce(j ->> '$.object.definition.name.en', j ->> '$.object.definition.name."en-US"',
-                 j ->> '$.object.definition.name.de') AS course_title,
-        NULL::TIMESTAMP AS assigned_at, NULL::TIMESTAMP AS started_at, NULL::TIMESTAMP AS due_at,
-        {text("timestamp")} AS raw_time, {instant(text("timestamp"))} AS event_at,
-        {offset(text("timestamp"))} AS event_zone, {status} AS status,
+        coalesce({", ".join(text(f"object.definition.name.{tag}") for tag in TITLES)})
+          AS course_title,
+        {day_and_instant({"event": "event"})}, {status} AS status,
         {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
         {text("result.response")} IS NOT NULL AS has_comment,
         CASE WHEN verb = 'voided' THEN {text("object.id")} ELSE {text("id")} END AS record_id,
-        coalesce({text("context.registration")}, '') AS occurrence
-      FROM (SELECT line, CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT'
-              THEN line::JSON END AS j FROM {_scan(path)}))"""
+        coalesce({text("context.registration")}, '') AS occurrence, NULL AS discarded
+      FROM {with_moments(parsed, {"event": "raw_time"}, context)})"""
 
 
 def read(files: list[Path], out: Path, context: DeliveryContext) -> None:

@@ -1,0 +1,128 @@
+"""The moments of a record (assigned, started, event, due): a calendar date, an instant, or both.
+
+A plain date is that date, wherever it is read. An instant (UTC) is kept only where the source gave
+a time of day; midnight without an offset is how spreadsheets and databases write a plain date. The
+date of an instant is
+
+- as written, where the time is written without an offset: it is the time of the source's own clock,
+  whose zone is the source's `zone` in the data map or else `default_zone`;
+- in the source's `zone`, where the data map names one;
+- otherwise that of the calendar of the record's region, which the classification finds out
+  (pipeline/classified/classified.sql); until then the instant stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.raw.readers.base import DeliveryContext
+from pipeline.storage.schema import MOMENTS
+from pipeline.storage.sql import Sql, literal
+
+PLANNED = ("due", "leaving")  # may lie in the future
+
+
+def with_moments(rows: str, texts: Mapping[str, str], context: DeliveryContext) -> Sql:
+    """Relation: the rows, and for every moment (`assigned`, `started`, ...) three more columns.
+
+    <moment>           struct of day, instant and zone (the offset as written); NULL without a valid
+                       date
+    <moment>_fault     the rule that its text breaks, as 'field:rule'
+    <moment>_spelled   its text, in one spelling where it is a date
+
+    Args:
+        rows: relation of delivered rows.
+        texts: moment to the SQL of its text, without blanks around it.
+        context: gives the source's zone and date format, and the range of its dates.
+    """
+    steps: list[list[str]] = [[], [], []]
+    for name, text in texts.items():
+        steps[0].append(f"{_time(text, context)} AS {name}_time")
+        steps[0].append(f"{_has_offset(text, context)} AS {name}_has_offset")
+        steps[1].append(f"{_fault(name, text, context)} AS {name}_fault")
+        steps[1].append(f"{_spelled(name, text)} AS {name}_spelled")
+        steps[2].append(f"{_moment(name, text, context)} AS {name}")
+    for made in steps:
+        rows = f"(SELECT *, {', '.join(made)} FROM {rows})"
+    return Sql(rows)
+
+
+def day_and_instant(moments: Mapping[str, str]) -> str:
+    """SQL: the canonical columns <moment>_on and <moment>_at, and the event's zone.
+
+    Args:
+        moments: moment to the SQL of its struct; NULL for those that are left out.
+    """
+    none = "CAST(NULL AS STRUCT(day DATE, instant TIMESTAMP, zone VARCHAR))"
+    structs = {name: moments.get(name, none) for name in MOMENTS}
+    columns = (
+        f"({of}).day AS {name}_on, ({of}).instant AS {name}_at" for name, of in structs.items()
+    )
+    return f"{', '.join(columns)}, ({structs['event']}).zone AS event_zone"
+
+
+def discarded(faults: Iterable[str]) -> str:
+    """SQL: the rules that optional dates break, which cost the row these dates; else NULL."""
+    listed = ", ".join(faults)
+    return (
+        f"CASE WHEN coalesce({listed}) IS NOT NULL "
+        f"THEN list_filter([{listed}], LAMBDA rule: rule IS NOT NULL) END"
+    )
+
+
+def _time(text: str, context: DeliveryContext) -> str:
+    """SQL: the timestamp of a text, in UTC if it has an offset and otherwise as written."""
+    own = context.source.date_format
+    if own is None:
+        return f"iso_time({text})"
+    # The source's own format comes first: 10/11/26 is a date of the year 10, too.
+    parsed = f"try_strptime({text}, {literal(own)})::TIMESTAMPTZ"
+    return f"coalesce(in_utc({parsed}), iso_time({text}))"
+
+
+def _has_offset(text: str, context: DeliveryContext) -> str:
+    own = context.source.date_format
+    test = f"has_offset({text})"
+    if own and "%z" in own.lower():
+        test += f" OR try_strptime({text}, {literal(own)}) IS NOT NULL"
+    return f"coalesce({test}, false)"
+
+
+def _fault(name: str, text: str, context: DeliveryContext) -> str:
+    """SQL: the rule that a text breaks. What has an offset is another date elsewhere, so it keeps a
+    day away from the lower end."""
+    field, last, rule = f"{name}_at", context.latest, "in_the_future"
+    if name in PLANNED:
+        last, rule = context.latest_planned, "too_late"
+    offset = f"CASE WHEN {name}_has_offset THEN INTERVAL 1 DAY ELSE INTERVAL 0 DAY END"
+    return (
+        f"CASE WHEN {text} IS NULL THEN NULL WHEN {name}_time IS NULL THEN '{field}:not_a_date' "
+        f"WHEN {name}_time < {context.earliest} + {offset} THEN '{field}:too_early' "
+        f"WHEN {name}_time > {last} THEN '{field}:{rule}' END"
+    )
+
+
+def _spelled(name: str, text: str) -> str:
+    """SQL: 10/01/2026 and 2026-10-01 00:00:00 are the same text, so that they name one record."""
+    return (
+        f"CASE WHEN {name}_time IS NULL THEN {text} "
+        f"WHEN NOT {name}_has_offset AND {_is_midnight(f'{name}_time')} "
+        f"THEN {name}_time::DATE::VARCHAR ELSE {name}_time::VARCHAR END"
+    )
+
+
+def _moment(name: str, text: str, context: DeliveryContext) -> str:
+    """SQL: the struct of a valid date."""
+    time, zone = f"{name}_time", literal(context.zone)
+    wall = f"wall_time({time}, {zone})" if context.source.zone else "NULL::TIMESTAMP"
+    wall = f"(CASE WHEN {name}_has_offset THEN {wall} ELSE {time} END)"
+    instant = f"CASE WHEN {name}_has_offset THEN {time} ELSE instant_of({time}, {zone}) END"
+    return (
+        f"CASE WHEN {time} IS NOT NULL AND {name}_fault IS NULL THEN {{'day': {wall}::DATE, "
+        f"'instant': CASE WHEN NOT coalesce({_is_midnight(wall)}, false) THEN {instant} END, "
+        f"'zone': written_offset({text})}} END"
+    )
+
+
+def _is_midnight(time: str) -> str:
+    return f"{time} = {time}::DATE"
