@@ -1,7 +1,7 @@
--- When a record's window is over, per record type and region. What started on a day or before is past
--- retention. Columns: record_type, region, clock; the days of the rule's own window, of the latest
--- end (`at_the_latest`; clock termination only) and of the published tables (NULL where they have no
--- say).
+-- When a record's window is over, per record type and region. What started on a day or before is
+-- past retention. Columns: record_type, region, clock; the days of the rule's own window, of the
+-- latest end (`at_the_latest`; clock termination only) and of the published tables (NULL where they
+-- have no say).
 SELECT
     c.record_type,
     c.region,
