@@ -82,10 +82,12 @@ def _time(text: str, context: DeliveryContext) -> str:
 
 def _has_offset(text: str, context: DeliveryContext) -> str:
     own = context.source.date_format
-    test = f"has_offset({text})"
-    if own and "%z" in own.lower():
-        test += f" OR try_strptime({text}, {literal(own)}) IS NOT NULL"
-    return f"coalesce({test}, false)"
+    test = f"coalesce(has_offset({text}), false)"
+    if own is None:
+        return test
+    # In the source's own format, PM is no zone.
+    parsed = f"try_strptime({text}, {literal(own)}) IS NOT NULL"
+    return f"CASE WHEN {parsed} THEN {'%z' in own.lower()} ELSE {test} END"
 
 
 def _fault(name: str, text: str, context: DeliveryContext) -> str:
