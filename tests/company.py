@@ -98,8 +98,8 @@ def company() -> tuple[list[dict[str, str]], list[dict[str, str]], list[dict[str
     people += [person(p, Department="Ops", Manager_ID=number(902)) for p in ops]
     people += [person(p, Manager_ID="") for p in (900, 901, 902)]
     rows = [record(p) for p in (*sales, *legal, *ops)]
-    rows += [record(p, Assigned_Date="2026-09-01", Completed_Date="", Status="In Progress",
-                    Score="") for p in (*sales, *legal, *ops)]  # fmt: skip
+    begun = {"Assigned_Date": "2026-09-01", "Started_Date": "2026-09-02", "Completed_Date": ""}
+    rows += [record(p, **begun, Status="In Progress", Score="") for p in (*sales, *legal, *ops)]
     rows[0]["Comments"] = TEXT
     rows.append(record(1, Course_Code="HLT-404", Course_Title="Living with burnout"))
     rows.append(record(2, Course_Code="MNT-001", Course_Title="Mentor", Item_Type="Message"))
