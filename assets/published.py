@@ -20,6 +20,7 @@ from pipeline.published.reconciliation import (
 from pipeline.published.stage import stage_database
 from pipeline.raw import register
 from pipeline.retained import receipts
+from pipeline.retained.remembered import require_remembered
 from pipeline.storage.engine import engine
 
 
@@ -158,6 +159,8 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     risk_report.write(found, store.disclosure, date, layout.staged(partition))
     _require_balanced(counts)
     with transient(context), layout.locked():
+        require_remembered(layout)
+        register.require_content(layout)
         with engine(layout.work) as connection:
             publication_history.record(connection, store.context, partition)
         gate.release(store.context, partition, context.run.run_id, published_rows(counts))

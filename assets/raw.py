@@ -11,6 +11,7 @@ from expectations import suite
 from pipeline.raw import landing, register
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import clock
+from pipeline.retained.remembered import require_remembered
 from pipeline.storage.engine import engine
 from pipeline.storage.relations import records, roster_history
 
@@ -53,6 +54,7 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
     now = dt.datetime.now(dt.UTC)
     clock.require_sane(store.layout, now)
     store.require_lawful_use(now.date())
+    require_remembered(store.layout)
     # The checks of the next steps need it.
     suite.preload()
     delivery = run_date(context)

@@ -43,15 +43,19 @@ class Plant:
     instance: dg.DagsterInstance
     environment: dict[str, str]
 
-    def launch(self, *nights: dt.date) -> None:
-        """Put nights into the queue, as the UI does."""
+    def dagster(self, *arguments: str) -> str:
+        """A command of Dagster, over the project's workspace."""
         done = subprocess.run(
-            [sys.executable, "-m", "dagster", "job", "backfill", "-w",
-             str(PROJECT / "workspace.yaml"), "-j", "nightly", "--noprompt", "--partitions",
-             ",".join(map(str, nights))],
+            [sys.executable, "-m", "dagster", *arguments, "-w", str(PROJECT / "workspace.yaml")],
             env=self.environment, cwd=PROJECT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def launch(self, *nights: dt.date) -> None:
+        """Put nights into the queue, as the UI does."""
+        partitions = ",".join(map(str, nights))
+        self.dagster("job", "backfill", "-j", "nightly", "--noprompt", "--partitions", partitions)
 
     def ended(self, number: int) -> list[dg.RunRecord]:
         """The runs of nights, once so many have ended; oldest first. What is on from the start can
@@ -102,6 +106,8 @@ def test_the_daemon_runs_nights_one_at_a_time_and_tells_of_failures(
     plant: Plant, hook: type[Hook]
 ) -> None:
     later, bad = NIGHT + dt.timedelta(days=1), NIGHT + dt.timedelta(days=2)
+    # It would request what is launched here.
+    plant.dagster("sensor", "stop", "catch_up")
     write_drop(plant.home / "landing" / str(NIGHT), *company())
     write_drop(plant.home / "landing" / str(later), [record(0, Status="Failed", Score="10")])
     plant.launch(NIGHT, later)

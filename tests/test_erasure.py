@@ -289,7 +289,7 @@ def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Context]) ->
     shutil.rmtree(estate.drop(later))
     assert not {one for one in seen_by_reading(estate.home) if one.startswith("store")}
     shutil.rmtree(stand.layout.canonical)
-    assert backup.restore(stand, old) > 0
+    assert backup.restore(stand, old).removed > 0
     assert not seen_by_reading(stand.layout.root / "store" / "canonical")
     assert list(stand.layout.canonical.glob("*/*/*.parquet"))
     # What came back is in no index yet; the next deletion makes it anew before it erases.

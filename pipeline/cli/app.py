@@ -158,6 +158,7 @@ app.command(rich_help_panel=shared.OPERATIONS)(operations.backfill)
 app.command(rich_help_panel=shared.OPERATIONS)(operations.metrics)
 app.command(rich_help_panel=shared.OPERATIONS)(retained.backup)
 app.command(rich_help_panel=shared.OPERATIONS)(retained.restore)
+app.command(rich_help_panel=shared.OPERATIONS)(retained.recover)
 app.add_typer(retained.keys, name="keys", rich_help_panel=shared.OPERATIONS)
 
 

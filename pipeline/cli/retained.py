@@ -153,7 +153,7 @@ def hold_list(home: Home = DEFAULT_HOME) -> None:
 
 
 def backup(home: Home = DEFAULT_HOME) -> None:
-    """Back up what cannot be rebuilt (canonical store, cases) into backups/."""
+    """Back up what cannot be rebuilt (records, cases, publication history) into backups/."""
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
@@ -165,13 +165,53 @@ def restore(
     source: Annotated[Path, typer.Argument(help="Folder of the backup.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Restore a backup. People who were erased since are removed before anyone can read it."""
+    """Restore a backup's records, and add its cases and publication history to what is there.
+
+    People who were erased since are removed before anyone can read it. Deliveries that came after
+    the backup are named.
+    """
     from pipeline.cli import screen
     from pipeline.retained import backup as backups
 
-    with open_context(home) as context:
-        removed = backups.restore(context, source.absolute())
-        screen.say(f"restored without {removed} rows of erased people; run the pipeline to publish")
+    # A new data folder has no signed policy yet: the backup has.
+    with open_context(home, valid=False) as context:
+        done = backups.restore(context, source.absolute())
+        screen.say(
+            f"restored without {done.removed} rows of erased people; run the pipeline to publish"
+        )
+        if done.missing:
+            days = ", ".join(map(str, done.missing))
+            screen.warn(
+                f"not in this backup: the deliveries of {days}. Ingest them again: "
+                f"`milestones backfill --from {done.missing[0]} --to {done.missing[-1]}`"
+            )
+            raise typer.Exit(exits.Exit.INCOMPLETE)
+
+
+def recover(
+    accept: Annotated[
+        str | None,
+        typer.Option("--accept-loss", metavar="REASON", help="Accept what cannot be recovered."),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Recover what must not be forgotten (publication history, holds, restrictions, tombstones)
+    from the current release and the backups in the data folder, and show what is still missing.
+    """
+    from pipeline.cli import screen
+    from pipeline.retained import recover as recovery
+
+    with open_context(home, valid=False) as context:
+        if accept is not None:
+            for one in recovery.accept(context, accept):
+                screen.say(f"accepted as lost, and noted in the access log: {one}")
+            return
+        lost = recovery.recover(context)
+        for one in lost:
+            screen.warn(f"missing: {one}")
+        if lost:
+            raise typer.Exit(exits.Exit.INCOMPLETE)
+        screen.say("nothing is missing")
 
 
 @keys.command("rotate")

@@ -169,7 +169,12 @@ def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:
         warn("there is no delivery between these dates")
         return Exit.BAD_INPUT
     run_date = found[-1]
-    new = [day for day in found[:-1] if register.accepted(register.steps(layout, day)) is None]
+    lost = register.lost(layout)
+    new = [
+        day
+        for day in found[:-1]
+        if day in lost or register.accepted(register.steps(layout, day)) is None
+    ]
     worst = Exit.DONE
     for number, day in enumerate(new, 1):
         say(f"delivery of {day}, {number} of {len(new)}")

@@ -14,7 +14,6 @@ import duckdb
 import yaml
 
 from expectations.published import validate_and_seal
-from pipeline.access import staff
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
@@ -23,7 +22,7 @@ from pipeline.pseudonymized import steps
 from pipeline.published import gate
 from pipeline.published.stage import stage_database
 from pipeline.published.tables import attached
-from pipeline.retained.backup import CASES
+from pipeline.storage import encryption
 from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import identifier, literal
@@ -82,9 +81,8 @@ def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str
         scratch.canonical.symlink_to(layout.canonical)
         if layout.publication_history.exists():
             shutil.copytree(layout.publication_history, scratch.publication_history)
-        for name in (*CASES, staff.FILE):
-            if (layout.vault / name).exists():
-                shutil.copy2(layout.vault / name, scratch.vault / name)
+        for path in layout.vault.glob(f"*{encryption.TEXT}"):
+            shutil.copy2(path, scratch.vault / path.name)
         trial = replace(candidate, layout=scratch)
         classify(trial, now)
         list_reference_values(trial)

@@ -180,12 +180,32 @@ class KeyRing:
         Raises:
             PolicyError: as `key`.
         """
+        listed = list(identifiers)
+        return {
+            _tombstone(secret, one) for secret in _tombstone_keys(self._ring()) for one in listed
+        }
+
+    def own_tombstone(self, identifier: str) -> str:
+        """The keyed hash under this ring's own key, which it gets if it has none; as `tombstone`
+        otherwise."""
         ring = self._ring()
         if "tombstone" not in ring:
             ring["tombstone"] = secrets.token_hex(KEY_BYTES)
             replace_text(self._path, json.dumps(ring))
-        secret = bytes.fromhex(ring["tombstone"])
-        return {hmac.new(secret, one.encode(), "sha256").hexdigest() for one in identifiers}
+        return _tombstone(ring["tombstone"], identifier)
+
+    def tombstone_keys(self) -> list[str]:
+        """The keys of the hashes that recognize erased people, hexadecimal; none without a ring."""
+        return _tombstone_keys(self._ring()) if self._path.exists() else []
+
+    def recognize(self, keys: Iterable[str]) -> None:
+        """Recognize people who were erased under other keys, too: those of a restored backup."""
+        new = [key for key in keys if key not in self.tombstone_keys()]
+        if new:
+            self.create()
+            ring = self._ring()
+            ring["tombstones_of_backups"] = [*ring.get("tombstones_of_backups", []), *new]
+            replace_text(self._path, json.dumps(ring))
 
     def _ring(self) -> dict[str, Any]:
         try:
@@ -193,3 +213,12 @@ class KeyRing:
         except (OSError, ValueError):
             raise PolicyError("key ring: it is missing or cannot be read") from None
         return ring
+
+
+def _tombstone(secret: str, identifier: str) -> str:
+    return hmac.new(bytes.fromhex(secret), identifier.encode(), "sha256").hexdigest()
+
+
+def _tombstone_keys(ring: dict[str, Any]) -> list[str]:
+    own = [ring["tombstone"]] if "tombstone" in ring else []
+    return [*own, *ring.get("tombstones_of_backups", [])]

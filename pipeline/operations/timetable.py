@@ -57,13 +57,13 @@ def retention_unfinished(instance: dg.DagsterInstance) -> bool:
 
 
 def missed(layout: Layout, until: dt.date) -> list[dt.date]:
-    """Run dates up to a day whose delivery is there and was neither accepted nor refused; the
-    oldest first."""
-    first = settings().first_run_date
+    """Run dates up to a day whose delivery is there and was neither accepted nor refused, or was
+    lost since; the oldest first."""
+    first, lost = settings().first_run_date, register.lost(layout)
     return [
         day
         for day in landing.deliveries(layout)
-        if first <= day <= until and not register.is_done_with(layout, day)
+        if first <= day <= until and (day in lost or not register.is_done_with(layout, day))
     ]
 
 

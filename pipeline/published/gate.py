@@ -19,7 +19,8 @@ from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.published import documents, exports
+from pipeline.published import documents, exports, publication_history
+from pipeline.storage import cases
 from pipeline.storage.files import atomic_build, atomic_symlink, fsync, fsync_tree
 from pipeline.storage.hashing import file_sha256, files_sha256
 from pipeline.storage.layout import Layout
@@ -109,6 +110,8 @@ def release(
         "released_at": now,
         "ran_at": manifest(layout)["ran_at"] if erasure else now,
         "erasure": erasure,
+        "history": publication_history.statement(layout),
+        "cases": cases.lasting(cases.numbers(layout)),
         "policy": context.version,
         "deliveries": run_snapshot.read(layout).deliveries,
         "rows": rows,

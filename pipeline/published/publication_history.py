@@ -10,12 +10,16 @@ The folder:
     <table>.parquet  the published rows of one coaching table
     ledger.json      what noise on the figures has cost (pipeline/published/noise.py)
     periods.json     period to the run that published it; a period stays here when its rows go
+    number.json      how often the history was written; a release says how often by then
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -33,12 +37,14 @@ from pipeline.published.tables import attached
 from pipeline.storage import encryption
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
+from pipeline.storage.manifest import manifest
 from pipeline.storage.relations import parquet
 from pipeline.storage.schema import PARQUET
-from pipeline.storage.sql import Sql, identifier, identifiers, literal, render
+from pipeline.storage.sql import Sql, dates, identifier, identifiers, literal, render
 
-PERIODS = "periods.json"
+PERIODS, NUMBER = "periods.json", "number.json"
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
 
@@ -170,16 +176,123 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
     folder = layout.staged(partition)
     with atomic_build(layout.publication_history, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
-        for table in CELL:
-            with attached(connection, context, folder, table, "staged"):
-                connection.execute(
-                    f"COPY (FROM staged.{identifier(table)} ORDER BY ALL) "
-                    f"TO {literal(beside / f'{table}.parquet')} ({PARQUET})"
-                )
+        _write_tables(connection, context, folder, beside)
         ledger = noise.read_ledger(folder) or noise.read_ledger(layout.publication_history)
         noise.write_ledger(beside, ledger)
         published = dict.fromkeys(new_periods(layout, partition), partition) | periods(layout)
-        (beside / PERIODS).write_text(json.dumps(published, indent=1, sort_keys=True), "utf-8")
+        _write_periods(beside, published, number(layout) + 1)
+
+
+def _write_tables(
+    connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, out: Path
+) -> None:
+    """Copy the coaching tables of a release, staged or published, into a history."""
+    for table in CELL:
+        with attached(connection, context, folder, table, "staged"):
+            connection.execute(
+                f"COPY (FROM staged.{identifier(table)} ORDER BY ALL) "
+                f"TO {literal(out / f'{table}.parquet')} ({PARQUET})"
+            )
+
+
+def _write_periods(folder: Path, published: dict[str, str], times: int) -> None:
+    """Write what a history contains into its folder, which is under construction."""
+    (folder / PERIODS).write_text(json.dumps(published, indent=1, sort_keys=True), "utf-8")
+    (folder / NUMBER).write_text(json.dumps(times), "utf-8")
+
+
+def number(layout: Layout) -> int:
+    """How often the history was written; 0 if there is none."""
+    path = layout.publication_history / NUMBER
+    return int(json.loads(path.read_text("utf-8"))) if path.exists() else 0
+
+
+def statement(layout: Layout) -> dict[str, object]:
+    """What a release says of the history by then: `number`, `periods` and `sha256` per file."""
+    files = sorted(layout.publication_history.glob("*"))
+    return {
+        "number": number(layout),
+        "periods": periods(layout),
+        "sha256": {path.name: file_sha256(path) for path in files},
+    }
+
+
+def missing(layout: Layout, released: dict[str, Any]) -> list[str]:
+    """What the history lacks of what a release says of it, in words; nothing if it is whole.
+
+    Args:
+        released: as `statement` made it for the release.
+    """
+    times = number(layout)
+    lost = sorted(set(released["periods"].items()) - set(periods(layout).items()))
+    if lost:
+        return [f"{len(lost)} of {len(released['periods'])} periods"]
+    if times < released["number"]:
+        return [f"{released['number'] - times} of {released['number']} changes"]
+    changed = times == released["number"] and statement(layout) != released
+    return ["figures, which are not those that were published"] if changed else []
+
+
+def take_from_release(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Make the history anew from what the current release shows, as `manifest` has it.
+
+    Raises:
+        PolicyError: a released file is not the one that was released.
+    """
+    layout = context.layout
+    released = manifest(layout)["history"]
+    assert isinstance(released, dict)
+    folder = layout.current.resolve()
+    with atomic_build(layout.publication_history, layout.work, durable=True) as beside:
+        beside.mkdir(mode=0o700)
+        _write_tables(connection, context, folder, beside)
+        noise.write_ledger(beside, noise.read_ledger(folder))
+        _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
+
+
+def accept_loss(layout: Layout) -> None:
+    """Keep the figures that are there; the periods that were published are never published again,
+    as `manifest` has them."""
+    released = manifest(layout)["history"]
+    assert isinstance(released, dict)
+    here = layout.publication_history
+    with atomic_build(here, layout.work, durable=True) as beside:
+        beside.mkdir(mode=0o700)
+        for path in here.glob("*.parquet"):
+            os.link(path, beside / path.name)
+        noise.write_ledger(beside, noise.read_ledger(here))
+        _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
+
+
+def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) -> None:
+    """Add what another history published: whatever was published once stays published.
+
+    A period that both have keeps the figures that it has here.
+    """
+    here, there = layout.publication_history, other.publication_history
+    if not there.exists():
+        return
+    mine, theirs = periods(layout), periods(other)
+    if here.exists() and set(theirs) <= set(mine):
+        return
+    only_there = dates(sorted(set(theirs) - set(mine)))
+    with atomic_build(here, layout.work, durable=True) as beside:
+        beside.mkdir(mode=0o700)
+        for name in sorted(
+            {path.name for path in [*here.glob("*.parquet"), *there.glob("*.parquet")]}
+        ):
+            parts = [f"FROM {literal(here / name)}"] if (here / name).exists() else []
+            if (there / name).exists():
+                chosen = f"period IN ({only_there})" if here.exists() else "true"
+                parts.append(f"FROM {literal(there / name)} WHERE {chosen}")
+            rows = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+            connection.execute(
+                f"COPY (FROM ({rows}) ORDER BY ALL) TO {literal(beside / name)} ({PARQUET})"
+            )
+        spent = noise.read_ledger(here)
+        spent += [one for one in noise.read_ledger(there) if one not in spent]
+        noise.write_ledger(beside, spent)
+        _write_periods(beside, theirs | mine, max(number(layout), number(other)) + 1)
 
 
 def new_periods(layout: Layout, partition: str) -> list[str]:

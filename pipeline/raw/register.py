@@ -166,6 +166,29 @@ def is_ingested(layout: Layout, delivery: dt.date) -> bool:
     return record(layout.canonical / str(delivery)).exists()
 
 
+def lost(layout: Layout) -> list[dt.date]:
+    """Accepted deliveries whose content is not in the store: an older backup was restored."""
+    return [
+        day
+        for day in known(layout)
+        if accepted(steps(layout, day)) is not None and not is_ingested(layout, day)
+    ]
+
+
+def require_content(layout: Layout) -> None:
+    """Stop before tables are published without a delivery that is in use.
+
+    Raises:
+        PolicyError: naming these deliveries and the way out.
+    """
+    if days := lost(layout):
+        raise PolicyError(
+            f"the store has lost the deliveries of {', '.join(map(str, days))}: ingest them again "
+            f"(`milestones backfill --from {days[0]} --to {days[-1]}`), restore a backup that has "
+            "them, or accept the loss (`milestones recover`)"
+        )
+
+
 def is_done_with(layout: Layout, delivery: dt.date) -> bool:
     """May the delivered files be removed when they are past retention? Those of a delivery that
     was accepted, or refused or withdrawn; no run has read the others."""

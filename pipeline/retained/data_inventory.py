@@ -148,8 +148,13 @@ INVENTORY = (
     ),
     InventoryEntry(
         "cases",
-        ("vault/holds.json.enc", "vault/restrictions.json.enc", "vault/consents.json.enc"),
-        "legal holds, restrictions, objections, consents",
+        (
+            "vault/holds.json.enc",
+            "vault/restrictions.json.enc",
+            "vault/consents.json.enc",
+            "cases.json",
+        ),
+        "legal holds, restrictions, objections, consents; how often each register has changed",
         "storage.requests",
         "removed when the case ends",
     ),

@@ -12,6 +12,7 @@ from pipeline.context import Context
 from pipeline.policy.retention import Log, StorageRule
 from pipeline.policy.windows import cutoff
 from pipeline.retained.past_retention import PlanItem, last_day
+from pipeline.storage import cases
 from pipeline.subjects import request_register, tombstones
 
 # Files and folders whose names start with the day they were made.
@@ -106,6 +107,8 @@ def clear(context: Context, now: dt.datetime, note: Callable[[str, str, int], No
         note(f"storage.{storage_rule}", path.name, 1)
         if path.is_dir():
             shutil.rmtree(path)
+        elif storage_rule is StorageRule.REQUESTS:
+            cases.remove(context.layout, path)
         else:
             path.unlink()
     staying, gone = _tombstones(context, now)

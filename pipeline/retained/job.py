@@ -33,6 +33,7 @@ from pipeline.retained import (
 from pipeline.retained.journal import PERSON, RETENTION, ErasureJob, Journal, fresh_name, pending
 from pipeline.retained.past_retention import PlanItem
 from pipeline.retained.person import classified_edits_of_person, edits_of_person
+from pipeline.retained.remembered import require_remembered
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
@@ -153,12 +154,14 @@ def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None)
 
 
 def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None:
-    """Erase a person from the registers, and leave a tombstone."""
+    """Erase a person from the registers, also of backups, and leave a tombstone."""
     tombstones.add(context, subject.ids, today)
-    restrictions.release(context.layout, subject.person)
-    restrictions.withdraw(context.layout, subject.person)
-    request_register.forget(context.layout, subject.ids)
-    staff.forget(context.layout, subject.ids)
+    for layout in (context.layout, *backup.copies(context.layout)):
+        restrictions.release(layout, subject.person)
+        restrictions.withdraw(layout, subject.person)
+        legal_holds.forget(layout, subject.ids)
+        request_register.forget(layout, subject.ids)
+        staff.forget(layout, subject.ids)
 
 
 def _erase_runs(
@@ -283,6 +286,7 @@ def retain(
     """
     index.refresh(context, now)
     with context.layout.locked():
+        require_remembered(context.layout)
         legal_holds.require_reviewed(context.layout, now.date())
         done = resume(context, runs, now)
         with engine(context.layout.work) as connection:
@@ -308,6 +312,7 @@ def erase_person(
     layout = context.layout
     index.refresh(context, now)
     with layout.locked():
+        require_remembered(layout)
         resume(context, runs, now)
         done = receipts.of_request(layout, request) if request else None
         if done:

@@ -40,6 +40,7 @@ from pipeline.published.reconciliation import (
 from pipeline.published.stage import stage_database
 from pipeline.retained.journal import Journal
 from pipeline.retained.past_retention import months_past_retention
+from pipeline.retained.remembered import require_remembered
 from pipeline.retained.residue_scan import text_with
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import count
@@ -215,6 +216,7 @@ def publish_survivors(
     layout, data_map = context.layout, context.data_map
     if not (layout.current / gate.MANIFEST).exists():
         return
+    require_remembered(layout)
     current, changed = gate.manifest(layout), changed_audiences(connection, context)
     if changed and current.get("erasure") != erasure:
         partition = str(current["partition"])

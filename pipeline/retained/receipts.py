@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.retained.data_inventory import entry_name
 from pipeline.retained.journal import ErasureJob, Journal
+from pipeline.storage import cases
 from pipeline.storage.files import replace_text
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
@@ -48,6 +49,7 @@ def contents(
         "files": [one.as_dict() for one in edits],
         "removed_whole": journal.notes(),
         "found_afterwards": left,
+        "cases": cases.lasting(cases.numbers(journal.layout)),
         "seconds": {part: round(spent, 1) for part, spent in seconds.items()},
     }
 

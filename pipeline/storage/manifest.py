@@ -13,7 +13,9 @@ MANIFEST = "release.json"
 def manifest(layout: Layout) -> dict[str, object]:
     """What is published now: `partition` (the run date), `run_id`, `released_at`, `ran_at` (when
     the run released it, of which an erasure releases what is left), `rows` and `sha256` per table
-    and file, `made_from` per audience, `deliveries` with their versions, `policy` and `erasure`.
+    and file, `made_from` per audience, `deliveries` with their versions, `policy`, `erasure`, and
+    what was on record by then: `history` (of publications) and `cases` (how often each register
+    had changed).
 
     Raises:
         Unfinished: nothing is published yet.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterable
 
 from pydantic import model_validator
 
 from pipeline.errors import PolicyError
 from pipeline.policy.base import Strict
 from pipeline.policy.retention import RecordType
-from pipeline.storage import encryption
+from pipeline.storage import cases
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import literal
 from pipeline.subjects import restrictions
@@ -64,13 +65,38 @@ class Hold(Strict):
 
 
 def _read(layout: Layout) -> list[Hold]:
-    text = encryption.read_text(layout, layout.vault / FILE)
+    text = cases.read(layout, layout.vault / FILE)
     return [Hold.model_validate(one) for one in json.loads(text or "[]")]
 
 
 def _write(layout: Layout, holds: list[Hold]) -> None:
     text = json.dumps([hold.model_dump(mode="json") for hold in holds], indent=1)
-    encryption.write_text(layout, layout.vault / FILE, text)
+    cases.write(layout, layout.vault / FILE, text)
+
+
+def every(layout: Layout) -> list[Hold]:
+    """All holds, also those that were lifted."""
+    return _read(layout)
+
+
+def add(layout: Layout, holds: Iterable[Hold]) -> None:
+    """Add holds of a backup whose names are not there."""
+    there = _read(layout)
+    new = {hold.name: hold for hold in holds if hold.name not in {one.name for one in there}}
+    if new:
+        _write(layout, [*there, *new.values()])
+
+
+def forget(layout: Layout, ids: Iterable[str]) -> None:
+    """Remove an erased person's identifiers from holds that were lifted since, such as those of a
+    backup; a hold in force on the person prevents the erasure."""
+    holds, erased = _read(layout), set(ids)
+    left = [
+        hold.model_copy(update={"people": tuple(p for p in hold.people if p not in erased)})
+        for hold in holds
+    ]
+    if left != holds:
+        _write(layout, left)
 
 
 def live(layout: Layout) -> list[Hold]:

@@ -18,7 +18,7 @@ from pydantic import Field
 from pipeline.errors import PolicyError
 from pipeline.policy.base import Strict
 from pipeline.policy.duration import Duration
-from pipeline.storage import encryption
+from pipeline.storage import cases
 from pipeline.storage.layout import Layout
 
 # Art. 12(3): one month from receipt, two further months where complexity demands it.
@@ -93,14 +93,14 @@ def path(layout: Layout, name: str) -> Path:
 
 
 def _save(layout: Layout, request: Request) -> Request:
-    encryption.write_text(layout, path(layout, request.name), request.model_dump_json(indent=1))
+    cases.write(layout, path(layout, request.name), request.model_dump_json(indent=1))
     return request
 
 
 def every(layout: Layout) -> list[Request]:
     """All requests, oldest first."""
     return [
-        Request.model_validate_json(encryption.read_text(layout, file) or "")
+        Request.model_validate_json(cases.read(layout, file) or "")
         for file in sorted((layout.vault / "requests").glob("*.json.enc"))
     ]
 

@@ -22,7 +22,7 @@ from pipeline.policy.data_map import UNKNOWN_REGION
 from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
 from pipeline.policy.governance_checks import unreachable
-from pipeline.storage import encryption
+from pipeline.storage import cases
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified
 
@@ -39,12 +39,12 @@ def path(layout: Layout) -> Path:
 
 def entries(layout: Layout) -> list[Entry]:
     """All restrictions and objections."""
-    found = json.loads(encryption.read_text(layout, path(layout)) or "[]")
+    found = json.loads(cases.read(layout, path(layout)) or "[]")
     return [(who, audience, kind) for who, audience, kind in found]
 
 
 def _write(layout: Layout, changed: list[Entry]) -> None:
-    encryption.write_text(layout, path(layout), json.dumps(changed))
+    cases.write(layout, path(layout), json.dumps(changed))
 
 
 def restricted(layout: Layout) -> list[str]:
@@ -60,7 +60,7 @@ def restrict(layout: Layout, person: str, audiences: Iterable[Audience], kind: s
 
 def consents(layout: Layout) -> dict[str, set[str]]:
     """Registered purpose to the people who consent to it."""
-    found = json.loads(encryption.read_text(layout, layout.vault / CONSENTS) or "{}")
+    found = json.loads(cases.read(layout, layout.vault / CONSENTS) or "{}")
     return {name: set(people) for name, people in found.items()}
 
 
@@ -68,7 +68,7 @@ def _write_consents(layout: Layout, changed: dict[str, set[str]]) -> None:
     file = layout.vault / CONSENTS
     if changed or file.exists():
         text = json.dumps({name: sorted(people) for name, people in sorted(changed.items())})
-        encryption.write_text(layout, file, text)
+        cases.write(layout, file, text)
 
 
 def consent(layout: Layout, person: str, purpose: str) -> None:

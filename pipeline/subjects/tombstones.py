@@ -15,7 +15,7 @@ import duckdb
 
 from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
-from pipeline.storage import encryption
+from pipeline.storage import cases
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import literal
@@ -25,25 +25,35 @@ FILE = "tombstones.json.enc"
 
 def entries(layout: Layout) -> list[dict[str, str]]:
     """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier."""
-    found: list[dict[str, str]] = json.loads(
-        encryption.read_text(layout, layout.vault / FILE) or "[]"
-    )
+    found: list[dict[str, str]] = json.loads(cases.read(layout, layout.vault / FILE) or "[]")
     return found
 
 
 def write(layout: Layout, changed: list[dict[str, str]]) -> None:
     """Replace the list."""
-    encryption.write_text(layout, layout.vault / FILE, json.dumps(changed))
+    cases.write(layout, layout.vault / FILE, json.dumps(changed))
 
 
 def add(context: Context, identifiers: Iterable[str], today: dt.date) -> None:
     """Set a tombstone for every identifier of an erased person; a repeated call changes nothing."""
     layout = context.layout
     context.ring.create()
-    new = sorted(context.ring.tombstone(identifiers) - hashes(layout))
+    known = hashes(layout)
+    new = {one for one in identifiers if not context.ring.tombstone([one]) & known}
     if new:
-        added = [{"hmac": one, "made_on": today.isoformat()} for one in new]
+        made_on = today.isoformat()
+        own = sorted(context.ring.own_tombstone(one) for one in new)
+        added = [{"hmac": one, "made_on": made_on} for one in own]
         write(layout, [*entries(layout), *added])
+
+
+def unite(layout: Layout, added: Iterable[dict[str, str]]) -> None:
+    """Add the tombstones of a backup."""
+    there = entries(layout)
+    known = {one["hmac"] for one in there}
+    new = {one["hmac"]: one for one in added if one["hmac"] not in known}
+    if new:
+        write(layout, [*there, *new.values()])
 
 
 def hashes(layout: Layout) -> set[str]:

@@ -1,0 +1,72 @@
+"""Is everything on record that must never be forgotten? Nothing is published or erased otherwise.
+
+A lost publication history publishes closed months anew, with other figures; a lost tombstone brings
+an erased person back; a lost hold erases what it keeps. What is there is compared with what was
+announced at each change, what the current release says of its time, and what the last receipt says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.errors import PolicyError
+from pipeline.published import publication_history
+from pipeline.retained import receipts
+from pipeline.storage import cases
+from pipeline.storage.layout import Layout
+from pipeline.storage.manifest import MANIFEST, manifest
+
+HISTORY = "publication history"
+WAY_OUT = (
+    "Restore a backup that has it (`milestones restore FOLDER` adds it to what is there), or see "
+    "`milestones recover`."
+)
+
+
+def require_remembered(layout: Layout) -> None:
+    """Stop before anything is published or erased on the strength of what was forgotten.
+
+    Raises:
+        PolicyError: naming what is missing, how much of it, and the way out.
+    """
+    if lost := missing(layout):
+        raise PolicyError(
+            f"missing from the data folder: {'; '.join(lost)}. Nothing is published or erased. "
+            f"{WAY_OUT}"
+        )
+
+
+def missing(layout: Layout) -> list[str]:
+    """What is known to have been on record and is not, in words."""
+    have = cases.numbers(layout)
+    found = [
+        f"vault/{name} ({times - have.get(name, 0)} of {times} changes)"
+        for name, times in sorted(expected_cases(layout).items())
+        if have.get(name, 0) < times
+    ]
+    lost = publication_history.missing(layout, history) if (history := _released(layout)) else []
+    return found + [f"{HISTORY} ({one})" for one in lost]
+
+
+def expected_cases(layout: Layout) -> cases.Numbers:
+    """How often each register has changed at least."""
+    says = [cases.announced(layout), _release(layout).get("cases", {}), _receipt(layout)]
+    return {name: max(one.get(name, 0) for one in says) for name in set().union(*says)}
+
+
+def _release(layout: Layout) -> dict[str, Any]:
+    return manifest(layout) if (layout.current / MANIFEST).exists() else {}
+
+
+def _released(layout: Layout) -> dict[str, Any] | None:
+    """What the release says of the publication history; None without a release."""
+    return _release(layout).get("history")
+
+
+def _receipt(layout: Layout) -> cases.Numbers:
+    """What the last receipt says of the registers."""
+    for path in receipts.newest_first(layout)[:1]:
+        found: cases.Numbers = json.loads(path.read_text("utf-8")).get("cases", {})
+        return found
+    return {}
