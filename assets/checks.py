@@ -22,9 +22,11 @@ def as_check_result(found: SuiteResult) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         passed=found.passed,
         severity=dg.AssetCheckSeverity.ERROR,
-        description="every rule held"
-        if found.passed
-        else "broken: " + ", ".join([*found.broken, *found.missing]),
+        description="; ".join(
+            ["broken: " + ", ".join([*found.broken, *found.missing]), *found.details]
+        )
+        if not found.passed
+        else "every rule held",
         metadata={
             "suite": found.suite,
             "expectations": found.expected,
@@ -43,7 +45,10 @@ def _judged(
         with store.layout.locked():
             mine = register.of_run(store.layout, run_of(context))
             chosen = mine if days is None else [day for day in days if day in mine]
-            register.refuse(store.layout, chosen, f"{found.suite}: {result.description}")
+            # The details can name files.
+            rules = ", ".join(f"{rule} {n}" for rule, n in found.broken.items())
+            reason = f"{found.suite}: {', '.join([rules, *found.missing])}"
+            register.refuse(store.layout, chosen, reason)
     return result
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
-from expectations import suite
+from expectations import losses, suite
 from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
 from pipeline.policy.data_map import DataMap
 from pipeline.storage.engine import engine
@@ -12,11 +13,6 @@ from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
 from pipeline.storage.schema import CANONICAL, RECORD_TYPES, STATUSES, namespaced
 from pipeline.storage.sql import literal
-
-# Beyond this share of quarantined rows the export itself is broken, and the rest of it would
-# give a false picture.
-MAX_QUARANTINED = 0.5
-QUARANTINE_RULE = "quarantine.not_most"
 
 
 def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
@@ -40,7 +36,7 @@ def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
 
 
 def validate(layout: Layout, data_map: DataMap, delivery: dt.date) -> suite.SuiteResult:
-    """One delivery's rows in the store: schema, `rules`, share of quarantined rows.
+    """One delivery's rows in the store: schema, `rules`, and how much of it was lost.
 
     Raises:
         duckdb.Error: the delivery is not in the store.
@@ -50,6 +46,13 @@ def validate(layout: Layout, data_map: DataMap, delivery: dt.date) -> suite.Suit
         rows = records(layout, delivery)
         found = schema_evidence(connection, rows, CANONICAL)
         found |= count_broken(connection, f"{rows} WHERE problem IS NULL", tests)
-        ((bad, total),) = connection.sql(f"SELECT count(problem), count(*) FROM {rows}").fetchall()
-    found[QUARANTINE_RULE] = int(bad > MAX_QUARANTINED * total)
-    return suite.judge("canonical", [*SCHEMA_RULES, *tests, QUARANTINE_RULE], found)
+        lost = losses.by_file(connection, layout, delivery)
+    broken = losses.too_many_lost(lost, data_map.deliveries) | losses.too_little(
+        layout, data_map, delivery, lost
+    )
+    found |= {rule: len(which) for rule, which in broken.items()}
+    result = suite.judge("canonical", [*SCHEMA_RULES, *tests, *losses.RULES], found)
+    words = [f"{rule}: {one}" for rule, which in broken.items() for one in which]
+    if result.broken:
+        words.append(f"milestones quarantine --date {delivery} shows more")
+    return replace(result, details=tuple(words))

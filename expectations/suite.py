@@ -24,6 +24,7 @@ class SuiteResult:
         expected: how many rules were declared.
         broken: rules that do not hold, with the number of rows (or columns, or groups) that break
             them.
+        details: what breaks them, by source, file and line, in words without a value.
         missing: rules without a count, and counts without a rule.
     """
 
@@ -31,6 +32,7 @@ class SuiteResult:
     expected: int
     broken: dict[str, int]
     missing: list[str]
+    details: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

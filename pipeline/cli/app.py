@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import (
+    deliveries,
     governance,
     incidents,
     operations,
@@ -139,6 +140,8 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 
 
 app.command(rich_help_panel=shared.RUN)(start.init)
+app.add_typer(deliveries.delivery, name="delivery", rich_help_panel=shared.OPERATIONS)
+app.command(rich_help_panel=shared.OPERATIONS)(deliveries.quarantine)
 app.command(rich_help_panel=shared.READ)(reading.show)
 app.command(rich_help_panel=shared.READ)(reading.receive)
 app.command(rich_help_panel=shared.READ)(reading.sign_off)

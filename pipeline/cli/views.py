@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.access.authorize import AccessRequest
     from pipeline.context import Context
     from pipeline.policy.access import Role
+    from pipeline.raw.register import Step
     from pipeline.retained.past_retention import PlanItem
     from pipeline.subjects.legal_holds import Hold
     from pipeline.subjects.request_register import Request
@@ -274,4 +275,51 @@ def requests(found: list[Request], today: dt.date) -> None:
         late = "overdue" if one.overdue(today) else ""
         verified = "yes" if one.verified_by else "no"
         grid.add_row(one.name, one.state, verified, str(one.deadline), late)
+    console.print(grid)
+
+
+def deliveries(layout: Layout) -> None:
+    """Print every delivery with its state; and what in the landing folder is none."""
+    from pipeline.raw import landing, register
+
+    grid = grid_of("Deliveries")
+    for name in ("delivery", "state", "since", "reason"):
+        grid.add_column(name, overflow="fold")
+    for day in sorted({*register.known(layout), *landing.deliveries(layout)}):
+        found = register.steps(layout, day)
+        last = register.latest(found)
+        if last is None:
+            grid.add_row(str(day), "not received", "–", "no run has read it")
+            continue
+        used = register.accepted(found)
+        state = str(last.state)
+        if used is not None and used != last:
+            state += "; in use as accepted before"
+        elif used is not None and not register.is_ingested(layout, day):
+            state += "; missing in the store"
+        grid.add_row(str(day), state, last.at[:16], last.reason)
+    console.print(grid)
+    if others := landing.no_deliveries(layout):
+        warn(f"no deliveries, left alone in the landing folder: {', '.join(others)}")
+
+
+def delivery(day: str, found: list[Step]) -> None:
+    """Print all that happened to a delivery."""
+    grid = grid_of(f"Delivery of {day}")
+    for name in ("at", "state", "content", "by", "reason"):
+        grid.add_column(name, overflow="fold")
+    for one in found:
+        grid.add_row(
+            one.at[:19], one.state, (one.sha256 or "–")[:12], one.by or "–", one.reason or "–"
+        )
+    console.print(grid)
+
+
+def quarantined(day: str, found: list[tuple[str, str, int, str]]) -> None:
+    """Print what is set aside of a delivery, by rule and file."""
+    grid = grid_of(f"Set aside of the delivery of {day}")
+    for name in ("rule", "file", "rows", "first lines"):
+        grid.add_column(name, overflow="fold")
+    for rule, file, rows, lines in found:
+        grid.add_row(rule, file, f"{rows:,}", lines or "–")
     console.print(grid)

@@ -53,6 +53,7 @@ class RoleRule(Strict):
     purposes: tuple[str, ...] = ()
     signs: tuple[Signing, ...] = ()
     log: bool = False
+    deliveries: bool = False
 
 
 class SignOffRule(Strict):

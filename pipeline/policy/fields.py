@@ -101,11 +101,13 @@ class Source(Strict):
             map's default_zone, and the second has the day of the learner's region.
         statuses: the export's word, in lower case, to the canonical status.
         item_types: the export's word, in lower case, to the canonical record type.
+        full: every delivery has everything, so that one with much less than before is broken.
     """
 
     description: str
     reader: str
     files: str
+    full: bool = False
     date_format: str | None = None
     zone: Zone | None = None
     statuses: dict[str, str] = Field(default_factory=dict)

@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import duckdb
 import fsspec
+import pyarrow.parquet as pq
 
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
@@ -255,6 +257,7 @@ def _receive(
         folder.mkdir(parents=True, mode=0o700)
         for number, batch in enumerate(_batches(files, data_map)):
             _read_batch(connection, data_map, delivery, batch, folder, number)
+        rows = _rows_by_source(folder)
         tombstones.refuse(
             connection,
             layout,
@@ -262,7 +265,11 @@ def _receive(
             tombstones.hashes(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
         )
-        made = {"received_at": dt.datetime.now(dt.UTC).isoformat(), "files": described(files)}
+        made = {
+            "received_at": dt.datetime.now(dt.UTC).isoformat(),
+            "files": described(files),
+            "rows": rows,
+        }
         register.record(folder).write_text(json.dumps(made, indent=1), "utf-8")
         version = register.version_of(folder)
         register.note(
@@ -270,6 +277,16 @@ def _receive(
         )
         register.make_room(layout, delivery)
     return described(files)
+
+
+def _rows_by_source(folder: Path) -> dict[str, int]:
+    """How many rows were read of each source, quarantined ones among them."""
+    rows: Counter[str] = Counter()
+    for path in folder.glob("*/*.parquet"):
+        if ".rejects." not in path.name:
+            source = path.stem.split("-", 1)[1].rsplit("-", 1)[0]
+            rows[source] += pq.read_metadata(path).num_rows
+    return dict(rows)
 
 
 def _require_not_withdrawn(layout: Layout, delivery: dt.date, sha256: str) -> None:

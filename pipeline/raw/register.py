@@ -81,6 +81,14 @@ def version_of(folder: Path) -> str | None:
     return file_sha256(file) if file.exists() else None
 
 
+def rows_of(folder: Path) -> dict[str, int]:
+    """Source to the rows that were read of it, of a delivery's folder in the store."""
+    file = record(folder)
+    stored = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    rows: dict[str, int] = stored.get("rows", {})
+    return rows
+
+
 def steps(layout: Layout, delivery: dt.date) -> list[Step]:
     """All that has happened to a delivery, oldest first.
 

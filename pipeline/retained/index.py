@@ -14,6 +14,7 @@ from pipeline.context import Context
 from pipeline.errors import Unfinished
 from pipeline.policy.fields import Audience
 from pipeline.raw import register
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 
 
@@ -57,3 +58,13 @@ def refresh(context: Context, now: dt.datetime) -> None:
             pseudonymize(context, audience)
     if layout.reference_values.exists():
         list_reference_values(context)
+
+
+def publish(context: Context, now: dt.datetime) -> None:
+    """Publish what the accepted deliveries make, after one of them was withdrawn."""
+    from pipeline.retained import rebuild
+    from pipeline.retained.journal import fresh_name
+
+    refresh(context, now)
+    with context.layout.locked(), engine(context.layout.work) as connection:
+        rebuild.publish_survivors(connection, context, fresh_name(now))

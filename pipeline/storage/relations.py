@@ -108,6 +108,12 @@ def period_files(folder: Path, period: str = "period=*") -> list[Path]:
     return sorted(folder.glob(f"{period}/*.parquet"))
 
 
+def rejects_of(path: Path) -> list[Path]:
+    """The file of the lines that could not be read of what a canonical file was made from."""
+    beside = path.with_suffix(".rejects.parquet")
+    return [beside] if beside.exists() else []
+
+
 def reject_files(layout: Layout) -> list[Path]:
     """The files of lines that could not be split, of record files and rosters."""
     return sorted(layout.canonical.glob("*/*/*.rejects.parquet"))

@@ -1,0 +1,132 @@
+"""Commands for deliveries: their states, and what is set aside of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.reading import acting
+from pipeline.cli.shared import DEFAULT_HOME, As, Home, date, now, open_context
+
+if TYPE_CHECKING:
+    from pipeline.context import Context
+
+delivery = typer.Typer(
+    help="What became of every delivery; withdrawing one, or allowing one.", no_args_is_help=True
+)
+Day = Annotated[str, typer.Argument(help="Date of the delivery, YYYY-MM-DD.")]
+Because = Annotated[str, typer.Option("--because", help="Reason; do not name a person.")]
+Export = Annotated[
+    Path | None,
+    typer.Option("--export", help="New file (CSV) for the rows and lines as delivered; logged."),
+]
+
+
+def _may_handle(context: Context, role: str | None) -> str:
+    """The actor, if the role may handle deliveries.
+
+    Raises:
+        AccessDenied: it may not.
+    """
+    from pipeline.access import staff
+    from pipeline.access.authorize import AccessDenied
+    from pipeline.policy.access import RoleRule
+
+    actor, acts_as = acting(context, role)
+    member = staff.find(context.layout, actor)
+    if member is None or acts_as not in member.roles:
+        raise AccessDenied(f"this actor does not have the role {acts_as.value}")
+    if not context.access.roles.get(acts_as, RoleRule()).deliveries:
+        raise AccessDenied(f"{acts_as.value} may not handle deliveries")
+    return actor
+
+
+@delivery.command("list")
+def delivery_list(home: Home = DEFAULT_HOME) -> None:
+    """List every delivery with its state, and what in the landing folder is none."""
+    from pipeline.cli import views
+
+    with open_context(home, valid=False) as context:
+        views.deliveries(context.layout)
+
+
+@delivery.command("show")
+def delivery_show(day: Day, home: Home = DEFAULT_HOME) -> None:
+    """Show all that happened to a delivery, with times and reasons."""
+    from pipeline.cli import views
+    from pipeline.errors import BadInput
+    from pipeline.raw import register
+
+    with open_context(home, valid=False) as context:
+        found = register.steps(context.layout, date(day))
+        if not found:
+            raise BadInput(f"no delivery of {day} was ever received")
+        views.delivery(day, found)
+
+
+@delivery.command("withdraw")
+def delivery_withdraw(
+    day: Day, because: Because, role: As = None, home: Home = DEFAULT_HOME
+) -> None:
+    """Use an accepted delivery no longer; the tables are published without it at once."""
+    from pipeline.access import audit
+    from pipeline.cli import screen
+    from pipeline.raw import register
+    from pipeline.retained import index
+
+    with open_context(home) as context:
+        actor = _may_handle(context, role)
+        with context.layout.locked():
+            register.settle(context.layout)
+            register.withdraw(context.layout, date(day), because, actor)
+        audit.note_change(context, f"the delivery of {day} was withdrawn")
+        index.publish(context, now())
+        screen.say(f"the delivery of {day} is withdrawn; its rows are in no table any more")
+
+
+@delivery.command("allow")
+def delivery_allow(day: Day, because: Because, role: As = None, home: Home = DEFAULT_HOME) -> None:
+    """Let the next run take a delivery that was refused for its size, or was withdrawn; this very
+    content only."""
+    from pipeline.access import audit
+    from pipeline.cli import screen
+    from pipeline.errors import PolicyError
+    from pipeline.raw import register
+    from pipeline.raw.register import State
+
+    with open_context(home) as context:
+        actor = _may_handle(context, role)
+        last = register.latest(register.steps(context.layout, date(day)))
+        if last is None or last.state not in (State.REFUSED, State.WITHDRAWN) or not last.sha256:
+            raise PolicyError(f"the delivery of {day} was not refused for its size, or withdrawn")
+        with context.layout.locked():
+            register.note(
+                context.layout, date(day), State.ALLOWED, because, sha256=last.sha256, by=actor
+            )
+        audit.note_change(context, f"the delivery of {day} was allowed")
+        screen.say(f"next: milestones run --date {day}")
+
+
+def quarantine(
+    day: Annotated[str, typer.Option("--date", help="Date of the delivery, YYYY-MM-DD.")],
+    export: Export = None,
+    role: As = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show what is set aside of a delivery: rules, files, lines and counts, no value."""
+    from pipeline.access import audit
+    from pipeline.access.suspension import require_not_suspended
+    from pipeline.cli import screen, views
+    from pipeline.raw import quarantine
+
+    with open_context(home) as context:
+        if export is None:
+            views.quarantined(day, quarantine.counts(context.layout, date(day)))
+            return
+        actor = _may_handle(context, role)
+        require_not_suspended(context.layout)
+        audit.note_change(context, f"quarantined rows of {day} are exported by {actor}")
+        rows = quarantine.export(context.layout, date(day), export)
+        screen.say(f"{rows:,} rows written to {export}; erase the file when you are done")

@@ -1,0 +1,128 @@
+"""What is lost counts, by file and source; a delivery that brings too little changes nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from expectations import canonical
+from expectations.suite import SuiteResult
+from pipeline.policy.data_map import DataMap
+from pipeline.raw import register
+from pipeline.raw.deliveries import ingest
+from pipeline.raw.register import State
+from pipeline.storage.layout import Layout
+from tests.company import HISTORY, person, record, statement, write_csv, write_drop
+from tests.conftest import NIGHT
+
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path)
+
+
+def checked(layout: Layout, data_map: DataMap, night: object = NIGHT) -> SuiteResult:
+    ingest(layout, data_map, night)  # type: ignore[arg-type]
+    return canonical.validate(layout, data_map, night)  # type: ignore[arg-type]
+
+
+def folder(layout: Layout, at: int = 0) -> Path:
+    return Path(layout.landing) / str(NIGHT + at * DAY)
+
+
+def accept(layout: Layout, at: int = 0) -> None:
+    day = NIGHT + at * DAY
+    version = register.version_of(layout.canonical / str(day))
+    register.note(layout, day, State.ACCEPTED, version=version)
+
+
+def _western(path: Path) -> None:
+    """The header is plain, and so is whoever has no umlaut."""
+    path.write_bytes(path.read_text("utf-8").encode("cp1252"))
+
+
+def _utf16(path: Path) -> None:
+    path.write_text(json.dumps([statement(p) for p in range(8)]), "utf-16")
+
+
+def _short_lines(path: Path) -> None:
+    path.write_text(path.read_text("utf-8").replace(",HQ,", ","), "utf-8")
+
+
+LOST: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "another encoding": ("two_learning_history.csv", _western),
+    "UTF-16": ("xapi.json", _utf16),
+    "a column short": ("two_learning_history.csv", _short_lines),
+    "a roster of another encoding": ("roster.csv", _western),
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_file_that_loses_most_fails_however_many_others_are_right(
+    layout: Layout, data_map: DataMap, kind: str
+) -> None:
+    name, spoil = LOST[kind]
+    rows = [record(p, Location="HQ") for p in range(60)]
+    write_drop(folder(layout), rows, [person(p) for p in range(60)], [statement(1)])
+    write_csv(folder(layout) / "two_learning_history.csv",
+              [record(p, Location="HQ", Department="Köln") for p in range(8)], HISTORY)  # fmt: skip
+    write_csv(folder(layout) / "roster.csv",
+              [person(p, Department="Köln") for p in range(8)], list(person(0)))  # fmt: skip
+    spoil(folder(layout) / name)
+    found = checked(layout, data_map)
+    assert {"quarantine.not_most", "lines.readable"} <= set(found.broken)
+    said = "; ".join(found.details)
+    assert name in said
+    assert "milestones quarantine" in said
+    assert "Person" not in said
+
+
+def test_a_few_bad_lines_are_set_aside(layout: Layout, data_map: DataMap) -> None:
+    path = write_drop(folder(layout), [record(p) for p in range(60)]) / "learning_history.csv"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[7] = lines[7].replace(b"Person", b"P\xff")
+    path.write_bytes(b"".join(lines))
+    assert checked(layout, data_map).passed
+
+
+@pytest.mark.parametrize(("people", "passes"), [(0, False), (9, False), (10, True), (40, True)])
+def test_a_full_export_is_compared_with_the_accepted_ones(
+    layout: Layout, data_map: DataMap, people: int, passes: bool
+) -> None:
+    """An incremental one is not: a day without news is no fault."""
+    for at in range(2):
+        write_drop(
+            folder(layout, at), [record(p) for p in range(30)], [person(p) for p in range(20)]
+        )
+        assert checked(layout, data_map, NIGHT + at * DAY).passed
+        accept(layout, at)
+    write_drop(folder(layout, 2), [])
+    write_csv(folder(layout, 2) / "hr_roster.csv", map(person, range(people)), list(person(0)))
+    found = checked(layout, data_map, NIGHT + 2 * DAY)
+    assert found.passed is passes, found.details
+    if not passes:
+        day = NIGHT + 2 * DAY
+        last = register.latest(register.steps(layout, day))
+        assert last is not None
+        register.note(layout, day, State.ALLOWED, "we sold a part", sha256=last.sha256)
+        assert checked(layout, data_map, day).passed, "this very content was allowed"
+
+
+def test_a_correction_does_not_take_back_most_of_what_was_accepted(
+    layout: Layout, data_map: DataMap
+) -> None:
+    write_drop(folder(layout), [record(p) for p in range(30)], (), [statement(1)])
+    assert checked(layout, data_map).passed
+    accept(layout)
+    write_drop(folder(layout), [record(p) for p in range(10)], (), [statement(1)])
+    assert set(checked(layout, data_map).broken) == {"volume.not_less"}
+    register.refuse(layout, [NIGHT], "volume")
+    (folder(layout) / "xapi.ndjson").unlink()
+    write_drop(folder(layout), [record(p) for p in range(30)])
+    assert "xapi" in "; ".join(checked(layout, data_map).details), "a file that is gone"
