@@ -98,12 +98,12 @@ def delivery_allow(day: Day, because: Because, role: As = None, home: Home = DEF
 
     with open_context(home) as context:
         actor = _may_handle(context, role)
-        last = register.latest(register.steps(context.layout, date(day)))
-        if last is None or last.state not in (State.REFUSED, State.WITHDRAWN) or not last.sha256:
+        sha256 = register.turned_down(register.steps(context.layout, date(day)))
+        if sha256 is None:
             raise PolicyError(f"the delivery of {day} was not refused for its size, or withdrawn")
         with context.layout.locked():
             register.note(
-                context.layout, date(day), State.ALLOWED, because, sha256=last.sha256, by=actor
+                context.layout, date(day), State.ALLOWED, because, sha256=sha256, by=actor
             )
         audit.note_change(context, f"the delivery of {day} was allowed")
         screen.say(f"next: milestones run --date {day}")

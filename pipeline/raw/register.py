@@ -151,6 +151,14 @@ def is_withdrawn(found: list[Step], sha256: str) -> bool:
     return bool(about) and about[-1].state is State.WITHDRAWN
 
 
+def turned_down(found: list[Step]) -> str | None:
+    """The content that was read last and is refused or withdrawn; None if that is not so."""
+    last = latest(found)
+    if last is None or last.state not in (State.REFUSED, State.WITHDRAWN):
+        return None
+    return next((one.sha256 for one in reversed(found) if one.sha256), None)
+
+
 def known(layout: Layout) -> list[dt.date]:
     """Days of all deliveries that the register or the store knows."""
     names = [file.stem for file in layout.register.glob("*.jsonl")]
