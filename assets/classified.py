@@ -11,7 +11,7 @@ from pipeline.classified import population
 from pipeline.classified.reference_values import attach
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.policy.data_map import UNKNOWN_REGION
-from pipeline.storage.engine import count, engine
+from pipeline.storage.engine import engine
 from pipeline.storage.relations import classified
 from pipeline.storage.sql import literal
 
@@ -44,16 +44,18 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
     with engine(layout.work) as connection:
         population.load(connection, layout)
         ((people, rows),) = connection.sql(population.TOTAL).fetchall()
-        sensitive = count(connection, f"SELECT count(sensitivity) FROM {classified(layout)}")
-        unknown = count(
-            connection,
-            f"SELECT count(*) FROM {classified(layout)} WHERE region = {literal(UNKNOWN_REGION)}",
-        )
+        ((sensitive, unreviewed, courses, unknown),) = connection.sql(
+            "SELECT count(sensitivity) FILTER (reviewed), count(*) FILTER (NOT reviewed), "
+            "count(DISTINCT course_code) FILTER (NOT reviewed), "
+            f"count(*) FILTER (region = {literal(UNKNOWN_REGION)}) FROM {classified(layout)}"
+        ).fetchall()
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,
             "people": people,
             "records_on_sensitive_courses": sensitive,
+            "records_on_unreviewed_courses": unreviewed,
+            "courses_to_review": courses,
             "records_of_unknown_country": unknown,
             "dagster/column_lineage": LINEAGE,
         }

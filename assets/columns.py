@@ -42,6 +42,8 @@ CANONICAL = RECORD | {
     "delivery has no region folders.",
     "status": f"{RECORD['status'].removesuffix('.')}; voided where the source takes back an "
     "earlier record.",
+    "course_titles": "Titles of the course by language tag, as JSON, where the source has several; "
+    "may be empty.",
     "record_id": "The source's own identifier of the record, by which it can void it; may be "
     "empty.",
     "occurrence": "What distinguishes two enrolments on the same course, such as the assignment "
@@ -82,8 +84,9 @@ CLASSIFIED = RECORD | {
     "department": "Department of the person; empty if unknown, smaller than the minimum group or "
     "like a person's name.",
     "course_title": "Title of the course; empty if unknown or if it could name a person.",
-    "sensitivity": "Why the course is sensitive: the matching category, or listed by its code; "
-    "empty for an ordinary course.",
+    "sensitivity": "Why the course is sensitive: its category as decided or suggested, listed by "
+    "its code, or unreviewed; empty for an ordinary course.",
+    "reviewed": "True if somebody has decided whether the course is sensitive.",
 }
 # What is delivered, by the canonical name that the data map gives it.
 FIELDS = CANONICAL | {

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from expectations import suite
 from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
+from pipeline.access.courses import make_decisions
 from pipeline.classified.models import sensitivity_model
-from pipeline.policy.data_map import DataMap
+from pipeline.context import Context
 from pipeline.storage import relations
 from pipeline.storage.engine import engine
-from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CLASSIFIED, STATUSES, namespaced
 from pipeline.storage.sql import Sql
 
-# Rule to the SQL test that every row must pass. `sensitive` says, worked out anew from the course
-# codes and titles in the table, whether the row's course is sensitive.
+# Rule to the SQL test that every row must pass. `ordinary` says, worked out anew from the decisions
+# and from the course codes and titles in the table, whether the row's course may be.
 RULES = {
     "person.namespaced": namespaced("person"),
     "status.vocabulary": f"status IN {STATUSES}",
-    "course_code.sensitivity_tagged": "NOT coalesce(sensitive, false) OR sensitivity IS NOT NULL",
+    "course_code.sensitivity_tagged": "ordinary OR sensitivity IS NOT NULL",
+    "course_code.reviewed_or_tagged": "reviewed OR sensitivity IS NOT NULL",
 }
 
 
-def validate(layout: Layout, data_map: DataMap) -> suite.SuiteResult:
+def validate(context: Context) -> suite.SuiteResult:
     """The classified rows: schema and RULES."""
+    layout = context.layout
     rows = relations.classified(layout)
     titles = Sql(f"(SELECT DISTINCT course_code, course_title FROM {rows})")
     with engine(layout.work) as connection:
+        make_decisions(connection, context)
         connection.execute(
-            "CREATE TEMP TABLE course AS SELECT course_code, sensitivity IS NOT NULL AS sensitive "
-            f"FROM ({sensitivity_model(titles, data_map)})"
+            "CREATE TEMP TABLE course AS SELECT course_code, sensitivity IS NULL AS ordinary "
+            f"FROM ({sensitivity_model(titles, context.data_map)})"
         )
         found = schema_evidence(connection, rows, CLASSIFIED)
         found |= count_broken(connection, f"{rows} LEFT JOIN course USING (course_code)", RULES)

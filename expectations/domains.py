@@ -22,6 +22,9 @@ from pipeline.storage.sql import literal
 
 MAX_DAYS = 3660  # ten years between assignment and completion; more is a broken clock
 SENSITIVE_BY_CODE = "listed"  # the sensitivity of a course that is listed by its code
+UNREVIEWED = (
+    "unreviewed"  # of one about which nobody has decided, and of which nothing is suggested
+)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,13 @@ DOMAINS: dict[str, Domain] = {
     "label": Domain(_label, nullable=True, source_text=True),
     "category": Domain(_reference("category", "category")),
     "sensitivity": Domain(
-        _listed(lambda data_map: [SENSITIVE_BY_CODE, *data_map.course_sensitivity.patterns]),
+        _listed(
+            lambda data_map: [
+                SENSITIVE_BY_CODE,
+                UNREVIEWED,
+                *data_map.course_sensitivity.categories,
+            ]
+        ),
         nullable=True,
     ),
     "detail": Domain(_one_of(FULL, *Generalization)),

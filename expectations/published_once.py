@@ -32,7 +32,7 @@ def evidence(
     Args:
         relation: SQL, the staged table.
     """
-    carried = publication_history.carry_forward(connection, context)[table]
+    carried = publication_history.carry_forward(connection, context, (table,))[table]
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {NEW_ROWS} AS "
         f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"

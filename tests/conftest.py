@@ -31,7 +31,7 @@ from pipeline.retained import clock
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain, soak
 from tests.company import company, write_drop
-from tests.estate import BEFORE, as_of, company_with_a_past, sign_policy
+from tests.estate import BEFORE, as_of, company_with_a_past, decide_courses, sign_policy
 from tests.opened import released
 from tests.webhook import Hook, receiving
 
@@ -131,7 +131,9 @@ class Estate:
     def _store(self) -> Store:
         """Under a policy that is signed."""
         sign_policy(self.home, self.policy)
-        return Store(home=str(self.home), policy_folder=str(self.policy))
+        store = Store(home=str(self.home), policy_folder=str(self.policy))
+        decide_courses(store.context)
+        return store
 
     def run(self, night: dt.date = NIGHT) -> plain.Ran:
         """Run the night's steps as plain functions."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from assets.resources import Store
-from pipeline.access import approval, staff
+from pipeline.access import approval, courses, staff
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.keys import signing
@@ -58,6 +59,28 @@ def sign_policy(home: Path, folder: Path = PROJECT) -> None:
     for actor in ("lea", "hana"):
         approval.sign(layout, folder, rules, actor, STAFF[actor][0], KEYS[actor],
                       dt.datetime.now(dt.UTC))  # fmt: skip
+
+
+def decide(
+    context: Context,
+    *codes: str,
+    category: str | None = None,
+    suggested: tuple[str, ...] = (),
+    patterns: tuple[str, ...] = (),
+) -> courses.Decision:
+    """A decision by the company's legal."""
+    return courses.decide(
+        context, "lea", KEYS["lea"], dt.datetime.now(dt.UTC), because="looked at it",
+        category=category, codes=dict.fromkeys(codes, suggested), patterns=patterns,
+    )  # fmt: skip
+
+
+def decide_courses(context: Context) -> None:
+    """All courses of which nothing is suggested are ordinary, and the one on burnout is not."""
+    if not courses.path(context.layout).exists():
+        letters = string.ascii_letters + string.digits
+        decide(context, patterns=tuple(f"{one}*" for one in letters))
+        decide(context, "HLT-404", category="health")
 
 
 def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) -> Path:

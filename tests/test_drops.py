@@ -22,6 +22,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests import soak
 from tests.company import record, statement, write_drop
+from tests.estate import context
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 RULES = load_retention(PROJECT / "retention_rules.yaml")
@@ -36,7 +37,7 @@ def classified(layout: Layout) -> list[dict[str, Any]]:
     out = layout.root / "classified"
     shutil.rmtree(out, ignore_errors=True)
     with engine(layout.work) as connection:
-        write_classified(connection, layout, MAP, RULES, out)
+        write_classified(connection, context(layout.root), out)
     found = [pl.read_parquet(path) for path in out.glob("*/*.parquet")]
     if not found:
         return []

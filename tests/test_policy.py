@@ -20,7 +20,7 @@ from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
 from tests.company import NAME, company, record, statement, write_drop
 from tests.conftest import Estate, errors
-from tests.estate import sign_policy
+from tests.estate import decide_courses, sign_policy
 
 NIGHT = dt.date(2026, 11, 1)
 
@@ -35,6 +35,7 @@ def test_an_unlisted_column_stops_the_run_before_anything_is_written(estate: Est
     path = estate.drop() / "learning_history.csv"
     pl.read_csv(path, infer_schema=False).with_columns(Salary=pl.lit("1")).write_csv(path)
     sign_policy(estate.home)
+    decide_courses(estate.context)
     before = {p for p in estate.home.rglob("*") if p.is_file()}
     result = estate.run()
     assert not result.success

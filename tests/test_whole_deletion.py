@@ -67,9 +67,7 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         ingest(stand.layout, stand.data_map, date)
         rows += delivered
     with engine(stand.layout.work) as connection:
-        write_classified(
-            connection, stand.layout, stand.data_map, stand.rules, stand.layout.classified
-        )
+        write_classified(connection, stand, stand.layout.classified)
         make_restrictions(connection, stand)
         population.write(connection, stand.layout, stand.layout.classified)
     run_snapshot.write(stand, stand.layout.classified, now)

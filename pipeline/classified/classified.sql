@@ -16,6 +16,7 @@ SELECT
     r.course_code,
     c.title AS course_title,
     c.sensitivity,
+    c.reviewed,
     coalesce(r.assigned_on, wall_time(r.assigned_at, z.zone)::DATE) AS assigned_on,
     r.assigned_at,
     coalesce(r.started_on, wall_time(r.started_at, z.zone)::DATE) AS started_on,

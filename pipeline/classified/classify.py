@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.access.courses import make_decisions
 from pipeline.classified.models import (
     COUNTRY_NAMES,
     KEY,
@@ -25,6 +26,7 @@ from pipeline.classified.models import (
 )
 from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
+from pipeline.context import Context
 from pipeline.policy import countries
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.retention import RetentionRules
@@ -48,7 +50,7 @@ def make_resolution(
     data_map: DataMap,
     rules: RetentionRules,
 ) -> Resolution:
-    """Make what rows are joined to.
+    """Make what rows are joined to; the connection has the decisions about courses.
 
     Args:
         rows: canonical rows that are not in quarantine.
@@ -79,21 +81,17 @@ def home_regions(
     return dict(connection.sql(region_of_model(rows, rows, data_map)).fetchall())
 
 
-def write_classified(
-    connection: duckdb.DuckDBPyConnection,
-    layout: Layout,
-    data_map: DataMap,
-    rules: RetentionRules,
-    out: Path,
-) -> None:
+def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> None:
     """Write the classified records of all deliveries to the folder `out`, by period.
 
     It depends on the set of deliveries only, not on the order in which they came, so a repeated,
     late or corrected delivery ends in the same file.
     """
+    layout = context.layout
+    make_decisions(connection, context)
     stored = good_rows(layout)
     rows = temp_view(connection, EVERY_ROW, Sql(f"FROM {stored}"))
-    joined = make_resolution(connection, rows, roster(layout), data_map, rules)
+    joined = make_resolution(connection, rows, roster(layout), context.data_map, context.rules)
     # A store without a row is a folder all the same.
     out.mkdir(exist_ok=True, mode=0o700)
     shards = cluster.shards()

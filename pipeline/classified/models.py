@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.access.courses import DECISIONS
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
+from pipeline.policy.sensitive_words import harmless
 from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.relations import subquery
 from pipeline.storage.schema import CANONICAL, ROSTER
@@ -19,9 +21,12 @@ from pipeline.subjects.denylist import entries_sql, grams_sql
 PACKAGE = "pipeline.classified"
 # The relations that the models start from, under the names that lineage gives them.
 SOURCES: dict[str, Iterable[str]] = {"canonical": CANONICAL, "roster": ROSTER}
-# Names of countries, of which a region says nothing but what is looked up by them.
+# Of these a column says nothing but what is looked up in them.
 COUNTRY_NAMES = Sql("country_names")
-LOOKUPS: dict[str, Iterable[str]] = {COUNTRY_NAMES: ("name", "country")}
+LOOKUPS: dict[str, Iterable[str]] = {
+    COUNTRY_NAMES: ("name", "country"),
+    DECISIONS: ("scope", "is_pattern", "category", "suggested"),
+}
 # What one enrolment, exam or message is; everything that shares it is a revision of it.
 KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
 # 128 bits that name the record through all its revisions, here and in the canonical store.
@@ -34,8 +39,8 @@ class Resolution:
     """The small relations that rows are joined to, under the names that they have on a connection.
 
     people: each employee's latest roster row; alias: alias, person; course: course_code,
-    sensitivity, title; region_of: country, home_region; calendar: region, zone; department: those
-    that are kept.
+    sensitivity, reviewed, title; region_of: country, home_region; calendar: region, zone;
+    department: those that are kept.
     """
 
     people: Sql
@@ -125,19 +130,22 @@ def region_of_model(rows: Sql, people: Sql, data_map: DataMap) -> Sql:
 
 
 def titles_model(rows: Sql) -> Sql:
-    """course_code, course_title and n (rows), of canonical rows that are not in quarantine."""
+    """course_code, course_title, language, shown and n (rows), of canonical rows that are not in
+    quarantine."""
     return render(PACKAGE, "titles.sql", rows=rows)
 
 
 def sensitivity_model(titles: Sql, data_map: DataMap) -> Sql:
-    """course_code and sensitivity (NULL = ordinary), of a relation of course_code, course_title."""
-    rules = data_map.course_sensitivity
+    """course_code, sensitivity (NULL = ordinary), reviewed and suggested, of a relation of
+    course_code and course_title; the connection has DECISIONS."""
     return render(
         PACKAGE,
         "sensitivity.sql",
         titles=titles,
-        codes=sorted(rules.codes),
-        patterns=rules.patterns,
+        codes=sorted(map(str.lower, data_map.course_sensitivity.codes)),
+        suggestions=data_map.course_sensitivity.suggestions,
+        harmless=harmless(),
+        decisions=DECISIONS,
     )
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.access.courses import make_decisions
 from pipeline.classified.models import PACKAGE, sensitivity_model
 from pipeline.classified.population import load
 from pipeline.context import Context
@@ -42,6 +43,7 @@ def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) ->
     """Write the file of reference values from the records and the roster in the store."""
     layout, data_map = context.layout, context.data_map
     population = load(connection, layout)
+    make_decisions(connection, context)
     query = render(
         PACKAGE,
         "reference_values.sql",

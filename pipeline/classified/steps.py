@@ -20,7 +20,7 @@ def classify(context: Context, as_of: dt.datetime) -> None:
         engine(layout.work) as connection,
         atomic_build(layout.classified, layout.work) as beside,
     ):
-        write_classified(connection, layout, context.data_map, context.rules, beside)
+        write_classified(connection, context, beside)
         population.write(connection, layout, beside)
         run_snapshot.write(context, beside, as_of)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli import (
+    courses,
     deliveries,
     governance,
     incidents,
@@ -153,6 +154,7 @@ app.add_typer(retained.hold, name="hold", rich_help_panel=shared.RETENTION)
 app.command(rich_help_panel=shared.GOVERNANCE)(governance.documents)
 app.command(rich_help_panel=shared.GOVERNANCE)(governance.may_share)
 app.add_typer(governance.policy, name="policy", rich_help_panel=shared.GOVERNANCE)
+app.add_typer(courses.courses, name="courses", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(governance.staff, name="staff", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(retained.access, name="access", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(incidents.incident, name="incident", rich_help_panel=shared.GOVERNANCE)

@@ -136,6 +136,7 @@ def run(home: Path, day: dt.date) -> Exit:
     if date != str(day):
         say(f"the delivery of {day} is published; the release stays at the newer run date {date}")
     reconciliation(home, date)
+    _remind_of_courses(home)
     return Exit.DONE
 
 
@@ -153,6 +154,19 @@ def left_alone(layout: Layout, day: dt.date) -> None:
         if last is not None and last.state is not State.ACCEPTED:
             kept = ", what was accepted before stays in use" if register.accepted(found) else ""
             warn(f"not used: the delivery of {other}, {last.state}{kept}")
+
+
+def _remind_of_courses(home: Path) -> None:
+    """Say how many courses wait for a decision, if any do."""
+    from pipeline.context import context_from_settings
+    from pipeline.governance import courses
+
+    left = courses.waiting(courses.courses(context_from_settings(home)))
+    if left:
+        warn(
+            f"{len(left):,} courses are shown to HR and legal only until they are reviewed: "
+            "`milestones courses review`"
+        )
 
 
 def backfill(home: Path, first: dt.date, last: dt.date) -> Exit:

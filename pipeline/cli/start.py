@@ -60,5 +60,8 @@ def _next_steps(folder: Path) -> list[str]:
         "   milestones check --date YYYY-MM-DD",
         "5. Run it (milestones run --date YYYY-MM-DD), or every day with Dagster:",
         f"   dagster dev -w {folder / 'workspace.yaml'}",
+        "6. Review the courses, which nobody sees before, and run once more:",
+        "   milestones courses review",
+        "   milestones courses decide '*' ordinary --key NAME.pem --because 'read the titles'",
         "To look around first with made-up people: milestones demo",
     ]

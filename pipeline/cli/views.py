@@ -17,7 +17,9 @@ from pipeline.storage.manifest import manifest
 
 if TYPE_CHECKING:
     from pipeline.access.authorize import AccessRequest
+    from pipeline.access.courses import Decision
     from pipeline.context import Context
+    from pipeline.governance.courses import Course
     from pipeline.policy.access import Role
     from pipeline.raw.register import Step
     from pipeline.retained.past_retention import PlanItem
@@ -322,4 +324,31 @@ def quarantined(day: str, found: list[tuple[str, str, int, str]]) -> None:
         grid.add_column(name, overflow="fold")
     for rule, file, rows, lines in found:
         grid.add_row(rule, file, f"{rows:,}", lines or "–")
+    console.print(grid)
+
+
+def courses(found: list[Course], title: str) -> None:
+    """Print courses; people are counted, not named."""
+    grid = grid_of(f"{title}: {len(found):,}")
+    for name in ("course", "titles", "suggested", "decided"):
+        grid.add_column(name, overflow="fold")
+    grid.add_column("people", justify="right", no_wrap=True)
+    for one in found:
+        titles = ", ".join(f"{text} ({tag})" if tag else text for tag, text in one.titles)
+        state = (one.sensitivity or "ordinary") if one.reviewed else "–"
+        grid.add_row(
+            one.code, titles or "–", ", ".join(one.suggested) or "–", state, f"{one.people:,}"
+        )
+    console.print(grid)
+
+
+def decisions(found: list[Decision]) -> None:
+    """Print decisions about courses."""
+    grid = grid_of("Decisions in force")
+    for name in ("number", "courses", "decided", "by", "on", "because"):
+        grid.add_column(name, overflow="fold")
+    for one in found:
+        named = ", ".join([*one.codes, *one.patterns])
+        decided = one.category or "ordinary"
+        grid.add_row(str(one.number), named, decided, one.by, str(one.at.date()), one.because)
     console.print(grid)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pipeline.access import approval, audit, staff
+from pipeline.access import approval, audit, courses, staff
 from pipeline.context import Context
 from pipeline.keys import signing
-from pipeline.policy.access import Role
+from pipeline.policy.access import Role, deciding_role
 from pipeline.policy.fields import Audience
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import engine
 
 SIGNERS = (Role.LEGAL, Role.HR)
+ORDINARY = ("SEC-*", "GDP-*", "COC-*", "NEG-*", "SQL-*", "FRK-*", "MNT-*")
+SENSITIVE = {"HLT-404": "health", "UNI-007": "union"}
 
 
 def name(role: Role, second: bool = False) -> str:
@@ -38,8 +40,26 @@ def create_staff(context: Context, now: dt.datetime) -> bool:
         approval.sign(
             context.layout, context.policy_folder, context.access, name(role), role, key, now
         )
-    audit.note_change(context, "the demo's staff")
+    decide_courses(context, now)
+    audit.note_change(context, "the demo's staff, and its decisions about courses")
     return True
+
+
+def decide_courses(context: Context, now: dt.datetime) -> None:
+    """Decide about the demo's courses as its legal would: most by how their codes begin, and one by
+    one those of which something is suggested."""
+    actor = name(deciding_role(context.access))
+    key = signing.load_private_key(
+        (context.layout.vault / "demo-keys" / f"{actor}.pem").read_bytes()
+    )
+    courses.decide(
+        context, actor, key, now, category=None, because="no course of these says more than its "
+        "title", patterns=(*ORDINARY, "https://lms.corp.example/*"),
+    )  # fmt: skip
+    for code, category in SENSITIVE.items():
+        courses.decide(
+            context, actor, key, now, category=category, because="GDPR Art. 9", codes={code: ()}
+        )
 
 
 def assign_manager(context: Context) -> None:

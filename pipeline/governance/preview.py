@@ -14,6 +14,7 @@ import duckdb
 import yaml
 
 from expectations.published import validate_and_seal
+from pipeline.access import courses
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
@@ -83,6 +84,7 @@ def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str
             shutil.copytree(layout.publication_history, scratch.publication_history)
         for path in layout.vault.glob(f"*{encryption.TEXT}"):
             shutil.copy2(path, scratch.vault / path.name)
+        courses.copy(layout, scratch)
         trial = replace(candidate, layout=scratch)
         classify(trial, now)
         list_reference_values(trial)

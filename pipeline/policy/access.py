@@ -41,6 +41,7 @@ class Role(StrEnum):
 class Signing(StrEnum):
     RAW_RECORDS = "raw records"
     POLICY = "policy"
+    COURSES = "courses"
 
 
 class RoleRule(Strict):
@@ -119,6 +120,7 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
     Raises:
         PolicyError: naming the role, audience or field.
     """
+    deciding_role(rules)
     _require_roles(rules, data_map, governance)
     _require_details(rules, data_map)
     for audience in rules.own_reports:
@@ -164,6 +166,19 @@ def _require_details(rules: AccessRules, data_map: DataMap) -> None:
             raise _deny(
                 f"detail.{audience.value}: {detail.sign_off.by.value} does not sign raw records"
             )
+
+
+def deciding_role(rules: AccessRules) -> Role:
+    """The one role that decides which courses are ordinary and which sensitive.
+
+    Raises:
+        PolicyError: there is none, or more than one.
+    """
+    found = [role for role, rule in rules.roles.items() if Signing.COURSES in rule.signs]
+    if len(found) != 1:
+        named = ", ".join(role.value for role in found) or "none"
+        raise _deny(f"exactly one role signs `{Signing.COURSES.value}`, and here it is {named}")
+    return found[0]
 
 
 def load_access(path: Path) -> AccessRules:

@@ -18,16 +18,32 @@ from pydantic import Field, field_validator, model_validator
 from pipeline.errors import PolicyError
 from pipeline.policy.base import PolicyFile, Strict, Zone, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
+from pipeline.policy.sensitive_words import suggestions
 
 LEAST_K = 2
 UNKNOWN_REGION = "unknown"  # of people whose country is no country, or in no region
 
 
 class CourseSensitivity(Strict):
-    """Courses whose completion is special-category data (GDPR Art. 9)."""
+    """Courses whose completion is special-category data (GDPR Art. 9).
+
+    Attributes:
+        codes: courses that are sensitive, whatever anybody decides.
+        patterns: category to an expression that suggests it, beside those of sensitive_words.yaml.
+    """
 
     codes: frozenset[str]
     patterns: dict[str, str]
+
+    @property
+    def suggestions(self) -> tuple[tuple[str, str], ...]:
+        """Category and expression, over the text of `course_words`."""
+        return (*self.patterns.items(), *suggestions().items())
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """What a sensitive course can be about."""
+        return tuple(dict.fromkeys([*suggestions(), *self.patterns]))
 
     @field_validator("patterns")
     @classmethod

@@ -22,6 +22,10 @@ SELECT
             THEN 'country unknown'
         WHEN
             {{ audience | literal }} NOT IN ('hr_legal')
+            AND NOT coalesce(r.reviewed, FALSE)
+            THEN 'course not reviewed'
+        WHEN
+            {{ audience | literal }} NOT IN ('hr_legal')
             AND r.sensitivity IS NOT NULL
             THEN 'sensitive course'
         WHEN

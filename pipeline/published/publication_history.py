@@ -23,7 +23,9 @@ from typing import Any
 
 import duckdb
 
+from pipeline.access.courses import make_decisions
 from pipeline.classified import population, run_snapshot
+from pipeline.classified.models import sensitivity_model
 from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap
@@ -40,11 +42,12 @@ from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import manifest
-from pipeline.storage.relations import parquet
+from pipeline.storage.relations import parquet, subquery, temp_table
 from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import Sql, dates, identifier, identifiers, literal, render
 
 PERIODS, NUMBER = "periods.json", "number.json"
+BY_COURSE = tuple(table for table, cell in CELL.items() if "course_code" in cell)
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
 
@@ -99,29 +102,71 @@ def last_expired_day(rules: RetentionRules, until: dt.datetime) -> dt.date:
     return max(cutoff(rules, None, until, window) for window in windows)
 
 
-def carry_forward(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Sql]:
+def carry_forward(
+    connection: duckdb.DuckDBPyConnection, context: Context, tables: tuple[str, ...] = tuple(CELL)
+) -> dict[str, Sql]:
     """The published rows that are carried forward into the next release as they are.
 
-    Left out: periods past retention, courses that count as sensitive by now, and teams of a manager
-    whom no record names any more. A team's pseudonym follows its manager into a new key epoch.
+    Left out: periods past retention, courses that are not ordinary, and teams of a manager whom no
+    record names any more. A team's pseudonym follows its manager into a new key epoch.
 
     Returns:
         Coaching table to a temporary table of its rows, with the table's published columns.
     """
+    return _of_history(connection, context, "carried_forward", "sensitivity IS NULL", tables)
+
+
+def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Sql]:
+    """The published rows about courses that wait for a decision again. No release shows them, and
+    the history keeps them, since figures that were published once are never made again.
+
+    Returns:
+        As `carry_forward`, for the tables by course.
+    """
+    return _of_history(connection, context, "waiting", "NOT reviewed", BY_COURSE)
+
+
+def _of_history(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    name: str,
+    test: str,
+    tables: tuple[str, ...],
+) -> dict[str, Sql]:
+    """Rows of the history; of the tables by course those of courses that pass the test."""
     layout, data_map = context.layout, context.data_map
     last_expired = last_expired_day(context.rules, run_snapshot.read(layout).until)
     teams = _team_pseudonyms(connection, layout, context.ring)
-    carried = {table: Sql(f"{table}_carried_forward") for table in CELL}
-    for table, relation in carried.items():
-        query = _carried_sql(layout, data_map, table, teams, last_expired)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {relation} AS {query}")
-    return carried
+    by_course = set(tables) & set(BY_COURSE)
+    known = _courses(connection, context) if by_course else Sql("courses_by_now")
+    courses = subquery(f"SELECT course_code FROM {known} WHERE {test}")
+    return {
+        table: temp_table(
+            connection,
+            f"{table}_{name}",
+            _history_sql(layout, data_map, table, teams, courses, last_expired),
+        )
+        for table in tables
+    }
 
 
-def _carried_sql(
-    layout: Layout, data_map: DataMap, table: str, teams: Sql, last_expired: dt.date
+def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
+    """A temporary table of all courses of the store and the history, as decided by now:
+    course_code, sensitivity, reviewed."""
+    stored = population.load(connection, context.layout).titles
+    files = [context.layout.publication_history / f"{table}.parquet" for table in BY_COURSE]
+    titles = [f"SELECT course_code, course_title FROM {stored}"] + [
+        f"SELECT DISTINCT course_code, NULL FROM {literal(path)}" for path in files if path.exists()
+    ]
+    make_decisions(connection, context)
+    model = sensitivity_model(subquery(" UNION ALL ".join(titles)), context.data_map)
+    return temp_table(connection, "courses_by_now", model)
+
+
+def _history_sql(
+    layout: Layout, data_map: DataMap, table: str, teams: Sql, courses: Sql, last_expired: dt.date
 ) -> Sql:
-    """One table's published rows that are carried forward."""
+    """One table's published rows, by course those of some courses."""
     columns = data_map.published[table].columns
     path = layout.publication_history / f"{table}.parquet"
     types = {name: data_map.columns[name].type for name in columns}
@@ -135,10 +180,9 @@ def _carried_sql(
         "carried_forward.sql",
         columns=columns,
         history=history,
-        by_course="course_code" in CELL[table],
+        by_course=table in BY_COURSE,
         last_expired=last_expired,
-        sensitive_codes=sorted(data_map.course_sensitivity.codes),
-        sensitive_patterns=tuple(data_map.course_sensitivity.patterns.values()),
+        courses=courses,
     )
 
 
@@ -174,9 +218,10 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
     """
     layout = context.layout
     folder = layout.staged(partition)
+    kept = waiting(connection, context)
     with atomic_build(layout.publication_history, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
-        _write_tables(connection, context, folder, beside)
+        _write_tables(connection, context, folder, beside, kept)
         ledger = noise.read_ledger(folder) or noise.read_ledger(layout.publication_history)
         noise.write_ledger(beside, ledger)
         published = dict.fromkeys(new_periods(layout, partition), partition) | periods(layout)
@@ -184,13 +229,21 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
 
 
 def _write_tables(
-    connection: duckdb.DuckDBPyConnection, context: Context, folder: Path, out: Path
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    folder: Path,
+    out: Path,
+    kept: dict[str, Sql],
 ) -> None:
-    """Copy the coaching tables of a release, staged or published, into a history."""
+    """Copy the coaching tables of a release, staged or published, into a history.
+
+    Args:
+        kept: rows of a table that the history keeps beside those of the release.
+    """
     for table in CELL:
         with attached(connection, context, folder, table, "staged"):
             connection.execute(
-                f"COPY (FROM staged.{identifier(table)} ORDER BY ALL) "
+                f"COPY (FROM staged.{identifier(table)} {_and_kept(kept, table)} ORDER BY ALL) "
                 f"TO {literal(out / f'{table}.parquet')} ({PARQUET})"
             )
 
@@ -245,7 +298,7 @@ def take_from_release(connection: duckdb.DuckDBPyConnection, context: Context) -
     folder = layout.current.resolve()
     with atomic_build(layout.publication_history, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
-        _write_tables(connection, context, folder, beside)
+        _write_tables(connection, context, folder, beside, {})
         noise.write_ledger(beside, noise.read_ledger(folder))
         _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
 
@@ -295,6 +348,10 @@ def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) 
         _write_periods(beside, theirs | mine, max(number(layout), number(other)) + 1)
 
 
+def _and_kept(kept: dict[str, Sql], table: str) -> str:
+    return f"UNION ALL FROM {kept[table]}" if table in kept else ""
+
+
 def new_periods(layout: Layout, partition: str) -> list[str]:
     """Periods that the staged tables publish for the first time, including those of which every
     figure is suppressed."""
@@ -306,6 +363,7 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
 def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
     """How many rows of the history must not be published any more, or not under this pseudonym."""
     found = 0
+    kept = waiting(connection, context)
     for table, carried in carry_forward(connection, context).items():
         path = context.layout.publication_history / f"{table}.parquet"
         if path.exists():
@@ -313,6 +371,6 @@ def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
             found += count(
                 connection,
                 f"SELECT count(*) FROM (SELECT {columns} FROM {literal(path)} "
-                f"EXCEPT ALL FROM {carried})",
+                f"EXCEPT ALL (FROM {carried} {_and_kept(kept, table)}))",
             )
     return found

@@ -180,6 +180,13 @@ INVENTORY = (
         "only in the demo; elsewhere people keep their own keys",
     ),
     InventoryEntry(
+        "course decisions",
+        ("governance/courses.jsonl",),
+        "which courses are ordinary and which sensitive, and who decided",
+        RECORDS,
+        "stored as long as the folder; it names the signers only",
+    ),
+    InventoryEntry(
         "approvals",
         ("governance/*",),
         "policies as they were signed, and by whom",

@@ -63,7 +63,8 @@ CREATE OR REPLACE TEMP MACRO written_offset(value) AS
                 ELSE nullif(regexp_extract(right(value, 6), '[+-][0-9]{2}:?[0-9]{2}$'), '')
             END
     END;
--- A country's code or name as they are compared: without case, accents, blanks and punctuation, and
+
+-- A country's code or name as they are compared: without case, accents, blanks and punctuation,
 -- without an article. A plus sign stays, since +43 is a telephone code and no number of ISO 3166-1.
 CREATE OR REPLACE TEMP MACRO country_key(value) AS
     regexp_replace(
@@ -72,6 +73,21 @@ CREATE OR REPLACE TEMP MACRO country_key(value) AS
             'ß', 'ss'), 'ł', 'l'), 'ø', 'o'), '&', 'and'),
         '[\s.,''’`´()_\-]+', '', 'g'
     );
+
+-- The words of a course's code or title: without the address of a server, case, accents and
+-- punctuation, and apart from each other even where a code has joined them (livingWithBurnout,
+-- HR_STRESS). Umlauts are one letter, whether written as one or as two.
+CREATE OR REPLACE TEMP MACRO course_words(value) AS
+    concat(' ', trim(regexp_replace(
+        replace(replace(replace(replace(replace(replace(replace(
+            folded(
+                regexp_replace(regexp_replace(
+                    regexp_replace(value, '^[A-Za-z][A-Za-z0-9+.\-]*://[^/]*', ''),
+                    '(\p{Ll})(\p{Lu})', '\1 \2', 'g'),
+                    '(\p{Lu})(\p{Lu}\p{Ll})', '\1 \2', 'g')
+            ), 'ß', 'ss'), 'ł', 'l'), 'ø', 'o'), 'æ', 'a'), 'ae', 'a'), 'oe', 'o'), 'ue', 'u'),
+        '[^\p{L}\p{N}]+', ' ', 'g'
+    )), ' ');
 
 -- The words of a text, without what stands between them.
 CREATE OR REPLACE TEMP MACRO text_words(value) AS

@@ -36,6 +36,7 @@ CANONICAL: dict[str, str] = {
     "region": "VARCHAR",
     "course_code": "VARCHAR",
     "course_title": "VARCHAR",
+    "course_titles": "VARCHAR",
     "assigned_on": "DATE",
     "assigned_at": "TIMESTAMP",
     "started_on": "DATE",
@@ -100,6 +101,7 @@ CLASSIFIED = {
     "course_code": "VARCHAR",
     "course_title": "VARCHAR",
     "sensitivity": "VARCHAR",
+    "reviewed": "BOOLEAN",
     "assigned_on": "DATE",
     "assigned_at": "TIMESTAMP",
     "started_on": "DATE",
@@ -125,6 +127,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "discarded": ("assigned_at", "started_at", "event_at", "due_at", "left_on"),
     "occurrence": ("assigned_at",),
     "has_comment": ("free_text",),
+    "course_titles": ("course_title",),
     "name": ("learner_name",),
     "email": ("learner_email",),
 }

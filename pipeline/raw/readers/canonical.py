@@ -11,6 +11,7 @@ Columns (DuckDB types) of a canonical Parquet file:
     region        VARCHAR?   the delivery's region folder
     course_code   VARCHAR
     course_title  VARCHAR?
+    course_titles VARCHAR?   titles by language tag, as JSON, where the source has several
     assigned_on, started_on, event_on, due_on   DATE?  NULL also where only the instant is known
     assigned_at, started_at, event_at, due_at   TIMESTAMP?  UTC; where a time of day was written
     event_zone    VARCHAR?   offset as the source wrote it

@@ -81,6 +81,7 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         {employee(field("manager_id"))} AS manager_id,
         {field("department")} AS department, upper({field("country")}) AS country,
         {field("course_code")} AS course_code, {field("course_title")} AS course_title,
+        NULL AS course_titles,
         {status} AS status,
         {scaled(field("score"), field("score_max"))} AS score,
         try_cast({field("attempts")} AS INTEGER) AS attempts,

@@ -72,8 +72,9 @@ def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
       {discarded(["due_fault", "assigned_fault"])} AS discarded FROM (
       SELECT *, {day_and_instant({name: name for name in texts})},
         {literal(context.name)} AS source, 'ou:' || id_student AS learner_id,
-        NULL AS manager_id, NULL AS course_title, false AS has_comment, NULL AS record_id,
-        0 AS rank, {context.delivery_instant} AS revised_at, 'GB' AS country
+        NULL AS manager_id, NULL AS course_title, NULL AS course_titles,
+        false AS has_comment, NULL AS record_id, 0 AS rank,
+        {context.delivery_instant} AS revised_at, 'GB' AS country
       FROM {with_moments(results, texts, context)})"""
 
 

@@ -73,7 +73,8 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
         {lookup("raw_status", {s: s for s in STATUSES})} AS status,
         {literal(context.name)} AS source, {scaled("raw_score", "raw_score_max")} AS score,
         try_cast(raw_attempts AS INTEGER) AS attempts, raw_free_text IS NOT NULL AS has_comment,
-        NULL AS record_id, coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
+        NULL AS record_id, NULL AS course_titles,
+        coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
         {context.delivery_instant} AS revised_at, {literal(path.name)} AS file
       FROM {rows})"""
     raw = f"to_json(struct_pack({', '.join(f'raw_{n} := given_{n}' for n in TEXT)}))"

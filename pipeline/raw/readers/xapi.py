@@ -39,7 +39,8 @@ VERBS = {
 RANK = {"passed": 4, "failed": 4, "completed": 3, "waived": 3, "withdrawn": 2, "in_progress": 1}
 ASSESSMENT = ("passed", "failed", "scored")
 MESSAGE = ("commented", "responded")
-TITLES = ("en", '"en-US"', "de")  # the language tags, the first one that there is
+# Language tags of the title that is shown, the first one that there is, or else any.
+TITLES = ("en", '"en-US"', '"en-GB"', "de")
 MAX_STATEMENT = 16 * 1024 * 1024
 
 
@@ -137,8 +138,11 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
                  'openid:' || {text("actor.openid")}, 'acct:' || {account}) AS learner_id,
         NULL AS manager_id, NULL AS department, NULL AS country,
         {text("object.id")} AS course_code,
-        coalesce({", ".join(text(f"object.definition.name.{tag}") for tag in TITLES)})
-          AS course_title,
+        coalesce({", ".join(text(f"object.definition.name.{tag}") for tag in TITLES)},
+                 stripped((j ->> '$.object.definition.name.*')[1])) AS course_title,
+        CASE json_type(j, '$.object.definition.name')
+             WHEN 'OBJECT' THEN CAST(j -> '$.object.definition.name' AS VARCHAR) END
+          AS course_titles,
         {day_and_instant({"event": "event"})}, {status} AS status,
         {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
         {text("result.response")} IS NOT NULL AS has_comment,
