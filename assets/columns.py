@@ -75,8 +75,12 @@ CLASSIFIED = RECORD | {
     "deliveries": "Dates of the deliveries that hold a revision of the record.",
     "first_seen": "Date of the delivery that first brought the record.",
     "left_on": "Date on which the person left the company, from the roster; may be empty.",
-    "on_roster": "True if the person is on the newest HR roster.",
+    "on_roster": "True if the person is on an HR roster that is stored.",
     "person": "Identifier of the person, resolved through the HR roster, with its kind as prefix.",
+    "unresolved": "Why nobody can say which employee the identifier means: unknown, ambiguous or "
+    "damaged; empty if the person is resolved.",
+    "set_aside": "Why the record is in no table by policy, where the person is not resolved; empty "
+    "for all others.",
     "manager": "Identifier of the person's manager, from the roster or else from the record; may "
     "be empty.",
     "region": "Region of the person: that of the country, unknown if that is no country or in no "

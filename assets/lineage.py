@@ -45,6 +45,7 @@ CANONICAL_COLUMNS = {
 UPSTREAM = {
     "canonical": (CANONICAL, ""),
     "roster": (CANONICAL, ROSTER),
+    "roster_history": (CANONICAL, ROSTER),
     "classified": (CLASSIFIED, ""),
     **{f"pseudonymized_{one.value}": (pseudonymized_key(one), "") for one in Audience},
 }
@@ -78,11 +79,14 @@ def model_lineage(columns: Columns) -> dg.TableColumnLineage:
     """
     return dg.TableColumnLineage(
         {
-            name: [
-                dg.TableColumnDep(key, f"{before}{origin.column}")
-                for origin in sorted(column.made_from)
-                for key, before in [UPSTREAM[origin.relation]]
-            ]
+            # The latest roster rows and those of all rosters are columns of the same asset.
+            name: list(
+                dict.fromkeys(
+                    dg.TableColumnDep(key, f"{before}{origin.column}")
+                    for origin in sorted(column.made_from)
+                    for key, before in [UPSTREAM[origin.relation]]
+                )
+            )
             for name, column in columns.items()
         }
     )

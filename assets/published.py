@@ -88,7 +88,10 @@ tables = [_staged(audience) for audience in Audience]
 def _as_table(counts: pl.DataFrame) -> dg.TableMetadataValue:
     """The reconciliation as the UI shows it, one row per published table."""
     suppressed = pl.col("suppressed").list.eval(pl.element().struct.field("records")).list.sum()
-    shown = counts.select("table", "received", "quarantined", "superseded", suppressed, "published")
+    shown = counts.select(
+        *("table", "received", "quarantined", "superseded", suppressed, "published"),
+        "unresolved_people",
+    )
     return dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dicts()])
 
 

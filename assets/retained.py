@@ -9,6 +9,7 @@ from assets import lineage
 from assets.common import OWNERS, POOL, transient
 from assets.resources import Store
 from pipeline.policy.fields import Audience
+from pipeline.requests.fulfil import conflicts
 from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.retained.past_retention import PlanItem
@@ -110,7 +111,8 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     store.require_valid_policy(now.date())
     with transient(context):
         done = job.retain(store.context, now, DagsterStorage(context.instance))
-    return dg.MaterializeResult(metadata=_receipt_metadata(done[-1]))
+    set_aside = dg.MetadataValue.json(job.set_aside(store.layout))
+    return dg.MaterializeResult(metadata={**_receipt_metadata(done[-1]), "set aside": set_aside})
 
 
 @dg.asset_check(asset=lineage.ERASURE, blocking=True)
@@ -130,4 +132,27 @@ def requests_are_answered_in_time(store: Store) -> dg.AssetCheckResult:
     )
 
 
-checks = [receipts_are_whole, requests_are_answered_in_time]
+@dg.asset_check(asset=lineage.ERASURE)
+def nothing_is_set_aside(store: Store) -> dg.AssetCheckResult:
+    """No erasure waits for somebody to mend what keeps it from being completed."""
+    waiting = job.set_aside(store.layout)
+    return dg.AssetCheckResult(
+        passed=not waiting, severity=dg.AssetCheckSeverity.WARN, metadata={"set aside": waiting}
+    )
+
+
+@dg.asset_check(asset=lineage.ERASURE)
+def rectifications_hold(store: Store) -> dg.AssetCheckResult:
+    """No source contradicts what was corrected at a person's request (GDPR Art. 16)."""
+    found = conflicts(store.context)
+    return dg.AssetCheckResult(
+        passed=not found, severity=dg.AssetCheckSeverity.WARN, metadata={"contradicted": found}
+    )
+
+
+checks = [
+    rectifications_hold,
+    receipts_are_whole,
+    requests_are_answered_in_time,
+    nothing_is_set_aside,
+]

@@ -132,7 +132,9 @@ def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
     actors = [
         statement(0, actor={"mbox": f"mailto:{record(0)['Email'].upper()}"}),
         statement(1, actor={"mbox_sha1sum": sha}),
-        statement(2, actor={"account": {"homePage": "https://hr", "name": "7700003"}}),
+        statement(
+            2, actor={"account": {"homePage": "https://lms.corp.example", "name": "7700003"}}
+        ),
         statement(3, actor={"mbox": "mailto:shared@corp.example"}),
     ]
     people = [person(p) for p in range(3)] + [

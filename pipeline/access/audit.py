@@ -100,6 +100,28 @@ def note(
     )
 
 
+def note_listing(
+    context: Context, actor: str, role: Role, what: str, rows: int, decision: str
+) -> None:
+    """Log that somebody saw a list of raw identifiers, or was refused it."""
+    _append(
+        context,
+        {
+            "actor": actor if is_name(actor) else "(unfit)",
+            "role": role.value,
+            "table": None,
+            "purpose": "identity",
+            "people": [],
+            "everybody": False,
+            "fields": ["identifier"],
+            "rows": rows,
+            "note": what,
+            "sign_off": None,
+            "decision": decision,
+        },
+    )
+
+
 def note_change(context: Context, what: str) -> None:
     """Log a change of roles or policy."""
     _append(

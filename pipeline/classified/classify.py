@@ -27,11 +27,20 @@ from pipeline.classified.models import (
 from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
 from pipeline.context import Context
+from pipeline.identity import models as identity
+from pipeline.identity import store as identity_store
 from pipeline.policy import countries
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.retention import RetentionRules
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import records, roster, subquery, temp_table, temp_view
+from pipeline.storage.relations import (
+    records,
+    roster,
+    roster_history,
+    subquery,
+    temp_table,
+    temp_view,
+)
 from pipeline.storage.schema import CLASSIFIED, PARQUET
 from pipeline.storage.sql import Sql, identifier, literal
 
@@ -43,10 +52,15 @@ def good_rows(layout: Layout) -> Sql:
     return Sql(f"(FROM {records(layout)} WHERE problem IS NULL)")
 
 
+def resolved_rows(layout: Layout) -> Sql:
+    """The same, each with the person that the last classification took it to be about."""
+    return subquery(identity.resolved(good_rows(layout), identity_store.identifiers(layout)))
+
+
 def make_resolution(
     connection: duckdb.DuckDBPyConnection,
     rows: Sql,
-    people: Sql,
+    layout: Layout,
     data_map: DataMap,
     rules: RetentionRules,
 ) -> Resolution:
@@ -54,11 +68,14 @@ def make_resolution(
 
     Args:
         rows: canonical rows that are not in quarantine.
-        people: each employee's latest roster row.
     """
     make_country_names(connection)
     zones = rules.calendars((*data_map.regions, UNKNOWN_REGION))
-    for name, query in resolution_models(rows, people, data_map, zones).items():
+    history = roster_history(layout)
+    models = resolution_models(rows, roster(layout), history, data_map, zones)
+    # Rows in quarantine name people, too, who can ask for them.
+    models |= identity.models(records(layout), history, data_map.identity)
+    for name, query in models.items():
         temp_table(connection, name, query)
     return resolution()
 
@@ -91,25 +108,31 @@ def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, ou
     make_decisions(connection, context)
     stored = good_rows(layout)
     rows = temp_view(connection, EVERY_ROW, Sql(f"FROM {stored}"))
-    joined = make_resolution(connection, rows, roster(layout), context.data_map, context.rules)
+    data_map = context.data_map
+    joined = make_resolution(connection, rows, layout, data_map, context.rules)
     # A store without a row is a folder all the same.
     out.mkdir(exist_ok=True, mode=0o700)
+    identity_store.write(connection, joined.identifiers, out)
     shards = cluster.shards()
     if shards == 1:
-        query = _by_period(rows, rows, joined)
+        query = _by_period(_resolved(rows, joined), rows, joined, data_map)
         connection.execute(f"COPY ({query}) TO {literal(out)} ({_parts('data')})")
         return
     with exchange(layout, "classified") as shared:
         for name in RESOLUTION:
             shared.put(connection, name)
         shared.put_stored(connection, EVERY_ROW, stored)
-        cluster.each(_write_shard, [(shared, out, n, shards) for n in range(shards)])
+        cluster.each(_write_shard, [(shared, data_map, out, n, shards) for n in range(shards)])
         for n in range(shards):
             shared.download(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
 
 
-def _by_period(rows: Sql, every_row: Sql, joined: Resolution) -> str:
-    classified = classified_model(current_model(rows, every_row), joined)
+def _resolved(rows: Sql, joined: Resolution) -> Sql:
+    return subquery(identity.resolved(rows, joined.identifiers))
+
+
+def _by_period(rows: Sql, every_row: Sql, joined: Resolution, data_map: DataMap) -> str:
+    classified = classified_model(current_model(rows, every_row), joined, data_map)
     return f"SELECT {', '.join(CLASSIFIED)}, {PERIOD} AS period FROM {subquery(classified)}"
 
 
@@ -121,12 +144,13 @@ def _parts(name: str) -> str:
     )
 
 
-def _write_shard(shared: Exchange, out: Path, number: int, of: int) -> None:
+def _write_shard(shared: Exchange, data_map: DataMap, out: Path, number: int, of: int) -> None:
     """Write one shard. All revisions of a record are in the same one, so each is complete."""
     with shared.open(EVERY_ROW, *RESOLUTION) as connection:
         every_row = identifier(EVERY_ROW)
-        mine = f"FROM {every_row} WHERE hash({', '.join(KEY)}) % {of} = {number}"
+        resolved = _resolved(every_row, resolution())
+        mine = f"FROM {resolved} WHERE hash({', '.join(KEY)}) % {of} = {number}"
         rows = temp_view(connection, "rows_of_shard", Sql(mine))
         name = f"shard-{number}"
-        query = _by_period(rows, every_row, resolution())
+        query = _by_period(rows, every_row, resolution(), data_map)
         shared.upload(connection, name, query, out, _parts(name))

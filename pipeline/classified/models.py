@@ -10,27 +10,38 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.access.courses import DECISIONS
-from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
+from pipeline.identity import models as identity
+from pipeline.identity.models import IDENTIFIERS
+from pipeline.policy.data_map import UNKNOWN_REGION, DataMap, Unresolved
 from pipeline.policy.sensitive_words import harmless
 from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.relations import subquery
-from pipeline.storage.schema import CANONICAL, ROSTER
-from pipeline.storage.sql import Sql, identifier, render
+from pipeline.storage.schema import CANONICAL, MOMENTS, ROSTER
+from pipeline.storage.sql import Sql, identifier, render, same_values
 from pipeline.subjects.denylist import entries_sql, grams_sql
 
 PACKAGE = "pipeline.classified"
 # The relations that the models start from, under the names that lineage gives them.
-SOURCES: dict[str, Iterable[str]] = {"canonical": CANONICAL, "roster": ROSTER}
+SOURCES: dict[str, Iterable[str]] = {
+    "canonical": CANONICAL,
+    "roster_history": ROSTER,
+    "roster": ROSTER,
+}
 # Of these a column says nothing but what is looked up in them.
 COUNTRY_NAMES = Sql("country_names")
 LOOKUPS: dict[str, Iterable[str]] = {
     COUNTRY_NAMES: ("name", "country"),
     DECISIONS: ("scope", "is_pattern", "category", "suggested"),
 }
-# What one enrolment, exam or message is; everything that shares it is a revision of it.
-KEY = ("source", "learner_id", "course_code", "record_type", "occurrence")
-# 128 bits that name the record through all its revisions, here and in the canonical store.
+# What one enrolment, exam or message is; everything that shares it is a revision of it, under
+# whichever identifier of the person it came.
+KEY = ("source", "person", "course_code", "record_type", "occurrence")
+# 128 bits that name the record through all its revisions, of rows whose person is resolved.
 RECORD_KEY = Sql(f"record_key_of({', '.join(KEY)})")
+# What may be corrected at the request of a person (GDPR Art. 16): the fields, and their columns.
+CORRECTABLE = ("status", "score", "attempts", *(f"{name}_at" for name in MOMENTS))
+CORRECTED = ("status", "score", "attempts", *(f"{m}_{at}" for m in MOMENTS for at in ("on", "at")))
+CORRECTED_RANK = 1000  # above the rank of any status
 PERIOD = Sql("month_of(coalesce(known_start(event_on, started_on, assigned_on), first_seen))")
 
 
@@ -38,13 +49,13 @@ PERIOD = Sql("month_of(coalesce(known_start(event_on, started_on, assigned_on), 
 class Resolution:
     """The small relations that rows are joined to, under the names that they have on a connection.
 
-    people: each employee's latest roster row; alias: alias, person; course: course_code,
-    sensitivity, reviewed, title; region_of: country, home_region; calendar: region, zone;
-    department: those that are kept.
+    people: each employee's latest roster row; identifiers: whom each means, and when
+    (pipeline/identity); course: course_code, sensitivity, reviewed, title; region_of: country,
+    home_region; calendar: region, zone; department: those that are kept.
     """
 
     people: Sql
-    alias: Sql
+    identifiers: Sql
     course: Sql
     region_of: Sql
     calendar: Sql
@@ -52,7 +63,7 @@ class Resolution:
 
 
 # The names of its relations on every connection, those of a cluster's workers included.
-RESOLUTION = ("people", "alias", "course", "region_of", "calendar", "department")
+RESOLUTION = ("people", IDENTIFIERS, "course", "region_of", "calendar", "department")
 
 
 def resolution() -> Resolution:
@@ -61,24 +72,26 @@ def resolution() -> Resolution:
 
 
 def resolution_models(
-    rows: Sql, roster: Sql, data_map: DataMap, zones: Mapping[str, str]
+    rows: Sql, roster: Sql, history: Sql, data_map: DataMap, zones: Mapping[str, str]
 ) -> dict[str, Sql]:
     """Name to query, in the order in which they are made: `Resolution`, and what it is made of.
 
     Args:
         rows: the canonical rows of all deliveries that are not in quarantine.
         roster: each employee's latest roster row.
+        history: the roster rows of all deliveries.
         zones: region to the zone of its calendar (RetentionRules.calendars).
     """
-    people, alias, titles, learners = map(identifier, ("people", "alias", "titles", "learners"))
+    people, titles, learners = map(identifier, ("people", "titles", "learners"))
+    resolved = subquery(identity.resolved(rows, identifier(IDENTIFIERS)))
     texts = subquery(
         render(PACKAGE, "naming_texts.sql", titles=titles, people=people, learners=learners)
     )
     return {
         "people": Sql(f"FROM {roster}"),
-        "alias": render(PACKAGE, "alias.sql", rows=rows, people=people),
+        **identity.models(rows, history, data_map.identity),
         "titles": titles_model(rows),
-        "learners": render(PACKAGE, "learners.sql", rows=rows, alias=alias),
+        "learners": render(PACKAGE, "learners.sql", rows=resolved),
         "denylist": entries_sql(people, learners),
         "naming": render(
             PACKAGE, "naming.sql", grams=grams_sql(texts), denylist=identifier("denylist")
@@ -154,7 +167,7 @@ def current_model(rows: Sql, every_row: Sql) -> Sql:
     first_seen.
 
     Args:
-        rows: canonical rows that are not in quarantine; all revisions of a key are among them.
+        rows: resolved rows that are not in quarantine; all revisions of a key are among them.
         every_row: those of all keys, among which the statements are that void a record.
     """
     return render(
@@ -170,7 +183,7 @@ def superseded_model(every_row: Sql) -> Sql:
     """One number: the rows that were voided or superseded.
 
     Args:
-        every_row: the canonical rows that are not in quarantine.
+        every_row: the resolved rows that are not in quarantine.
     """
     return render(
         PACKAGE,
@@ -183,20 +196,54 @@ def superseded_model(every_row: Sql) -> Sql:
 
 
 def _standing(rows: Sql, every_row: Sql) -> Sql:
-    return render(PACKAGE, "standing.sql", rows=rows, every_row=every_row)
+    overtaken = overtaken_model(rows)
+    return render(PACKAGE, "standing.sql", rows=rows, every_row=every_row, overtaken=overtaken)
 
 
-def classified_model(current: Sql, resolution: Resolution) -> Sql:
+def overtaken_model(rows: Sql) -> Sql:
+    """The corrections that the source has overtaken: rank, the columns of KEY, agrees.
+
+    Args:
+        rows: as `current_model`.
+    """
+    return render(
+        PACKAGE,
+        "overtaken.sql",
+        rows=rows,
+        corrected=CORRECTED_RANK,
+        same_key=same_values("c", "s", KEY),
+        corrected_values=values_of("c"),
+        delivered_values=values_of("s"),
+    )
+
+
+def values_of(rows: str) -> Sql:
+    """SQL: a hash of what a person may have corrected in a row."""
+    columns = ", ".join(f"{rows}.{name}::VARCHAR" for name in CORRECTED)
+    return Sql(f"md5(to_json([{columns}]))")
+
+
+def classified_model(current: Sql, resolution: Resolution, data_map: DataMap) -> Sql:
     """The classified rows (CLASSIFIED) of the query `current`."""
-    return render(PACKAGE, "classified.sql", current=current, **vars(resolution))
+    return render(
+        PACKAGE,
+        "classified.sql",
+        current=current,
+        set_aside=[one.value for one in data_map.identity.set_aside],
+        unknown=Unresolved.UNKNOWN.value,
+        **vars(resolution),
+    )
 
 
 def chain(data_map: DataMap) -> dict[str, Sql]:
     """All models from SOURCES to the last one, `classified`, as the lineage reads them."""
-    rows, roster = Sql("canonical"), Sql("roster")
+    rows = Sql("canonical")
     # Which zones there are says nothing about what a column is made of.
-    models = resolution_models(rows, roster, data_map, {"": "UTC"})
-    return {**models, "classified": classified_model(current_model(rows, rows), resolution())}
+    zones = {"": "UTC"}
+    models = resolution_models(rows, Sql("roster"), Sql("roster_history"), data_map, zones)
+    resolved = subquery(identity.resolved(rows, identifier(IDENTIFIERS)))
+    current = current_model(resolved, resolved)
+    return {**models, "classified": classified_model(current, resolution(), data_map)}
 
 
 def columns_from_sources(data_map: DataMap) -> Columns:

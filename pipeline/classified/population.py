@@ -70,6 +70,14 @@ def load(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Population:
     return Population(PEOPLE, TITLES)
 
 
+def people(layout: Layout) -> Sql:
+    """SQL: the people that classified rows name (columns: PEOPLE), from the file if it is there."""
+    path = layout.classified / FILES[PEOPLE]
+    if path.exists():
+        return subquery(f"FROM {literal(path)}")
+    return subquery(_counted(PEOPLE, classified(layout)))
+
+
 def write(connection: duckdb.DuckDBPyConnection, layout: Layout, months: Path) -> None:
     """Count the classified months in a folder, and the canonical store; leave the files there."""
     made = parquet(period_files(months), CLASSIFIED)
@@ -99,7 +107,7 @@ def change(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, fr
         path: the file as it is.
         fresh: the file that takes its place.
     """
-    if path.is_relative_to(layout.classified):
+    if path.is_relative_to(layout.classified) and path.parent.name.startswith("period="):
         table = PEOPLE
     elif path.is_relative_to(layout.canonical) and holds(path, "records"):
         table = TITLES

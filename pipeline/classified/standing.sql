@@ -1,8 +1,18 @@
--- The rows that are not voided, neither by their own status nor by a statement about their record.
+-- The rows that are not voided, neither by their own status nor by a statement about their record;
+-- without corrections that the source has overtaken.
 SELECT r.*
 FROM {{ rows }} AS r
+LEFT JOIN ({{ overtaken }}) AS o
+    ON
+        r.rank = o.rank
+        AND r.source = o.source
+        AND r.person = o.person
+        AND r.course_code = o.course_code
+        AND r.record_type = o.record_type
+        AND r.occurrence = o.occurrence
 WHERE
-    NOT (
+    o.rank IS NULL
+    AND NOT (
         r.status = 'voided'
         OR (
             r.record_id IS NOT NULL

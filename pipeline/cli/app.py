@@ -16,6 +16,7 @@ from pipeline.cli import (
     governance,
     incidents,
     operations,
+    people,
     reading,
     requests,
     retained,
@@ -146,6 +147,7 @@ app.command(rich_help_panel=shared.OPERATIONS)(deliveries.quarantine)
 app.command(rich_help_panel=shared.READ)(reading.show)
 app.command(rich_help_panel=shared.READ)(reading.receive)
 app.command(rich_help_panel=shared.READ)(reading.sign_off)
+app.add_typer(people.people, name="people", rich_help_panel=shared.REQUESTS)
 app.add_typer(requests.request, name="request", rich_help_panel=shared.REQUESTS)
 app.command(rich_help_panel=shared.RETENTION)(retained.plan)
 app.command(rich_help_panel=shared.RETENTION)(retained.erase)

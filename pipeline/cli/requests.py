@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli.people import Chosen, Who, Yes, confirmed
 from pipeline.cli.shared import DEFAULT_HOME, Home, dagster_home, now, open_context
 
 if TYPE_CHECKING:
+    from pipeline.context import Context
     from pipeline.retained.run_storage import RunStorage
 
 request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the request, as `request list` shows it.")]
-Person = Annotated[str, typer.Argument(help="Raw identifier, such as emp:4711.")]
 Reason = Annotated[
     str, typer.Option("--because", help="Reason, which is recorded and sent to the person.")
 ]
 Purposes = Annotated[
     list[str] | None,
-    typer.Option(help="For an objection: audience that it concerns; repeatable."),
+    typer.Option(help="For an objection: purpose or audience that it concerns; repeatable."),
 ]
 Corrections = Annotated[
     list[str] | None,
@@ -36,25 +37,82 @@ def request_receive(
     kind: Annotated[
         str, typer.Argument(help="access, rectification, erasure, restriction or objection.")
     ],
-    person: Person,
+    who: Who,
+    person: Chosen = None,
+    yes: Yes = False,
     set_: Corrections = None,
     purpose: Purposes = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Register a new request."""
+    """Register a new request: shows who was found, and wants that confirmed."""
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
-        details: dict[str, Any] = dict(one.split("=", 1) for one in set_ or ())
-        if purpose:
-            details["purposes"] = purpose
         try:
             wanted = request_register.Kind(kind)
         except ValueError:
             raise typer.BadParameter(f"one of {', '.join(request_register.Kind)}") from None
-        made = request_register.receive(context.layout, wanted, person, now().date(), details)
+        details = _details(context, set_, purpose)
+        first, *also = confirmed(context, who, person, yes)
+        made = request_register.receive(
+            context.layout, wanted, first, now().date(), details, tuple(also)
+        )
         screen.say(f"{made.name}: answer due by {made.deadline}; next: milestones request verify")
+
+
+def _details(
+    context: Context, corrections: list[str] | None, purposes: list[str] | None
+) -> dict[str, Any]:
+    """The details of a request.
+
+    Raises:
+        BadInput: a correction without a value, or a purpose that is not registered.
+    """
+    from pipeline.errors import BadInput
+    from pipeline.requests.fulfil import audience_of
+
+    if not all("=" in one for one in corrections or ()):
+        raise BadInput("--set takes field=value")
+    details: dict[str, Any] = dict(one.split("=", 1) for one in corrections or ())
+    for one in purposes or ():
+        audience_of(context, one)
+    return details | ({"purposes": purposes} if purposes else {})
+
+
+@request.command("amend")
+def request_amend(
+    name: Name,
+    who: Annotated[
+        str | None, typer.Argument(help="Whom the request is about, if that was wrong.")
+    ] = None,
+    person: Chosen = None,
+    yes: Yes = False,
+    set_: Corrections = None,
+    purpose: Purposes = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Mend a request that is not answered yet: whom it is about, or its details."""
+    from pipeline.cli import screen
+    from pipeline.requests import fulfil
+    from pipeline.subjects import request_register
+
+    with open_context(home) as context:
+        details = _details(context, set_, purpose)
+        people = confirmed(context, who, person, yes) if who else ()
+        made = request_register.amend(context.layout, name, people, details)
+        fulfil.close(context, made)
+        screen.say(f"{made.name}: {made.state}; {made.history[-1].note}")
+
+
+@request.command("withdraw")
+def request_withdraw(name: Name, home: Home = DEFAULT_HOME) -> None:
+    """Close a request that its sender has withdrawn."""
+    from pipeline.requests import fulfil
+    from pipeline.subjects import request_register
+
+    with open_context(home) as context:
+        fulfil.close(context, request_register.withdraw(context.layout, name))
 
 
 @request.command("verify")
@@ -84,10 +142,11 @@ def request_extend(name: Name, reason: Reason, home: Home = DEFAULT_HOME) -> Non
 @request.command("refuse")
 def request_refuse(name: Name, reason: Reason, home: Home = DEFAULT_HOME) -> None:
     """Refuse a request."""
+    from pipeline.requests import fulfil
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
-        request_register.refuse(context.layout, name, reason)
+        fulfil.close(context, request_register.refuse(context.layout, name, reason))
 
 
 @contextmanager
@@ -133,35 +192,45 @@ def request_package(
 @request.command("lift")
 def request_lift(
     kind: Annotated[str, typer.Argument(help="restricted or objected.")],
-    person: Person,
+    who: Who,
+    person: Chosen = None,
+    yes: Yes = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Lift a person's restriction or objection."""
     from pipeline.requests import fulfil
 
     with open_context(home) as context:
-        fulfil.lift(context, person, kind, now())
+        for one in confirmed(context, who, person, yes):
+            fulfil.lift(context, one, kind, now())
 
 
 @request.command("consent")
 def request_consent(
-    person: Person,
+    who: Who,
     purpose: Annotated[str, typer.Argument(help="Purpose, as registered in governance.yaml.")],
     withdraw: Withdraw = False,
+    person: Chosen = None,
+    yes: Yes = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Record consent to a purpose that is based on consent (Art. 7), or its withdrawal."""
     from pipeline.requests import fulfil
 
     with open_context(home) as context:
-        fulfil.consent(context, person, purpose, now(), given=not withdraw)
+        for one in confirmed(context, who, person, yes):
+            fulfil.consent(context, one, purpose, now(), given=not withdraw)
 
 
 @request.command("list")
 def request_list(home: Home = DEFAULT_HOME) -> None:
-    """List all requests with state and deadline; identifiers are not shown."""
-    from pipeline.cli import views
+    """List all requests with state and deadline, and rectifications that the source contradicts;
+    identifiers are not shown."""
+    from pipeline.cli import screen, views
+    from pipeline.requests import fulfil
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
         views.requests(request_register.every(context.layout), now().date())
+        for name in fulfil.conflicts(context):
+            screen.warn(f"{name}: the source has since sent another value, which is current again")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.cli import exits
+from pipeline.cli.people import Yes, confirmed
 from pipeline.cli.shared import DEFAULT_HOME, Home, Persons, now, open_context
 
 hold = typer.Typer(
@@ -110,25 +111,28 @@ def hold_place(
     record: Records = None,
     region: Regions = None,
     source: Sources = None,
+    yes: Yes = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Place a hold on the records that match every part of its scope."""
     from pipeline.cli import screen
     from pipeline.subjects import legal_holds
 
-    given = {
+    given: dict[str, Any] = {
         "name": name,
         "reason": reason,
         "owner": owner,
         "placed_on": now().date(),
         "review_by": review_by,
-        "people": tuple(person or ()),
+        "people": (),
         "courses": tuple(course or ()),
         "records": tuple(record or ()),
         "regions": tuple(region or ()),
         "sources": tuple(source or ()),
     }
     with open_context(home) as context:
+        meant = (confirmed(context, one, yes=yes) for one in person or ())
+        given["people"] = tuple(dict.fromkeys(one for found in meant for one in found))
         legal_holds.place(context.layout, legal_holds.Hold.model_validate(given))
         screen.say(f"hold {name} is in force until it is lifted; review it by {review_by}")
 

@@ -28,7 +28,7 @@ DEFAULT_HOME = Path("data")
 Home = Annotated[Path, typer.Option("--home", envvar="MILESTONES_HOME", help="Data folder.")]
 Persons = Annotated[
     list[str] | None,
-    typer.Option("--person", help="Raw identifier, such as emp:4711; repeatable."),
+    typer.Option("--person", help="Employee number, address, name or emp:4711; repeatable."),
 ]
 Purpose = Annotated[str, typer.Option(help="Purpose, as registered in governance.yaml.")]
 As = Annotated[str | None, typer.Option("--role", help="Required if you have more than one role.")]

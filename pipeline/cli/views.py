@@ -44,6 +44,8 @@ def reconciliation(home: Path, run_date: str) -> None:
     console.print(grid)
     for reasons, names in _suppressed(tables).items():
         console.print(f"suppressed in {', '.join(names)}: {reasons}", style="dim", highlight=False)
+    if unresolved := max(row.get("unresolved_people", 0) for row in tables):
+        say(f"{unresolved:,} people cannot be resolved; `milestones people unresolved` lists them")
     if all(row["balanced"] for row in tables):
         say("received = quarantined + superseded + suppressed + published, for every table")
 

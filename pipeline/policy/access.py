@@ -55,6 +55,7 @@ class RoleRule(Strict):
     signs: tuple[Signing, ...] = ()
     log: bool = False
     deliveries: bool = False
+    identifiers: bool = False
 
 
 class SignOffRule(Strict):

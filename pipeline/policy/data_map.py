@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -56,6 +57,27 @@ class CourseSensitivity(Strict):
                 except duckdb.Error:
                     raise ValueError(f"{name}: not a valid RE2 regular expression") from None
         return patterns
+
+
+class Unresolved(StrEnum):
+    """Why nobody can say which employee an identifier means."""
+
+    UNKNOWN = "unknown"  # nobody on any roster
+    AMBIGUOUS = "ambiguous"  # two employees had it at that time
+    DAMAGED = "damaged"  # a spreadsheet or a data frame had hold of the number
+
+
+class IdentityRules(Strict):
+    """Whom an identifier means.
+
+    Attributes:
+        company_home_pages: home pages whose account names are the company's own employee numbers
+            or addresses. An account of any other home page is somebody of that home page.
+        set_aside: records of people who cannot be resolved in these ways are in no table.
+    """
+
+    company_home_pages: tuple[str, ...] = ()
+    set_aside: tuple[Unresolved, ...] = (Unresolved.AMBIGUOUS, Unresolved.DAMAGED)
 
 
 class Published(Strict):
@@ -127,6 +149,7 @@ class DataMap(PolicyFile):
     default_zone: Zone
     earliest_date: dt.date
     deliveries: DeliveryRules = DeliveryRules()
+    identity: IdentityRules = IdentityRules()
     course_sensitivity: CourseSensitivity
     sources: dict[str, Source]
     published: dict[str, Published]

@@ -14,6 +14,15 @@ from pipeline.policy.base import Strict, Zone
 EMPTY = ".{}"  # after a JSON path: an empty object, or null
 
 
+# Readers of tables whose columns the data map names.
+TABLES = ("corporate", "roster")
+
+
+def _plain(column: str) -> str:
+    """A column's name without case, and with single blanks."""
+    return " ".join(column.casefold().split())
+
+
 class FieldClass(StrEnum):
     DIRECT_IDENTIFIER = "direct_identifier"
     QUASI_IDENTIFIER = "quasi_identifier"
@@ -128,13 +137,31 @@ class Source(Strict):
         )
         return any(fnmatchcase(file_name, name) for name in names)
 
+    def spelled(self, header: list[str]) -> dict[str, str]:
+        """The source's own columns as a table's header spells them: upper and lower case and blanks
+        do not matter where only one column can be meant. JSON paths are spelled in one way."""
+        if self.reader not in TABLES:
+            return {name: name for name in header if name in self.fields}
+        wanted = [_plain(name) for name in self.fields]
+        given = [_plain(name) for name in header]
+        return {
+            own: name
+            for own in self.fields
+            for name in header
+            if own == name
+            or (
+                _plain(own) == _plain(name)
+                and wanted.count(_plain(own)) == given.count(_plain(own)) == 1
+            )
+        }
+
     def lists(self, column: str) -> bool:
         """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an empty
         object is listed if something below it is."""
         if column.endswith(EMPTY):
             inside = column.removesuffix(EMPTY)
             return self.lists(inside) or any(f.startswith(f"{inside}.") for f in self.fields)
-        if column in self.fields:
+        if column in self.fields or self.spelled([column]):
             return True
         head, _, _ = column.rpartition(".")
         return f"{head}.*" in self.fields

@@ -13,6 +13,8 @@ SELECT
                 WHERE w.audience = {{ audience | literal }} AND w.person IS NOT NULL
             ), FALSE)
             THEN 'restricted, objected, or no consent'
+        WHEN r.set_aside IS NOT NULL
+            THEN r.set_aside
         WHEN
             r.region IN (
                 SELECT w.region

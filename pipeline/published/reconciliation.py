@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 
 from pipeline.classified import run_snapshot
-from pipeline.classified.classify import good_rows
+from pipeline.classified.classify import resolved_rows
 from pipeline.classified.models import superseded_model
 from pipeline.context import Context
 from pipeline.policy.disclosure import DisclosureRules
@@ -43,6 +43,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "superseded": pl.Int64,
     "suppressed": pl.List(pl.Struct({"reason": pl.String, "records": pl.Int64})),
     "published": pl.Int64,
+    "unresolved_people": pl.Int64,
 }
 
 
@@ -53,7 +54,8 @@ def reconcile(
 
     Returns:
         One row per table, in records: table, received, quarantined, superseded, suppressed (a list
-        of reason and records), published; and balanced: is every received record accounted for?
+        of reason and records), published; unresolved_people: how many identifiers mean nobody
+        that can be said; and balanced: is every received record accounted for?
     """
     store = _store_counts(connection, context.layout)
     suppressed = _suppressed_by_audience(connection, context, partition)
@@ -99,14 +101,19 @@ def write_reconciliation(layout: Layout, partition: str, counts: pl.DataFrame) -
 
 
 def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict[str, int]:
-    """What is the same for every table: received, quarantined and superseded records."""
+    """What is the same for every table: received, quarantined and superseded records, and people
+    whom nobody can resolve."""
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     return {
         "received": count(connection, f"SELECT count(*) FROM {rows}") + lines,
         "quarantined": bad + lines,
-        "superseded": count(connection, superseded_model(good_rows(layout))),
+        "superseded": count(connection, superseded_model(resolved_rows(layout))),
+        "unresolved_people": count(
+            connection,
+            f"SELECT count(DISTINCT person) FROM {classified(layout)} WHERE unresolved IS NOT NULL",
+        ),
     }
 
 

@@ -262,8 +262,8 @@ def _receive(
             connection,
             layout,
             ring,
-            tombstones.hashes(layout),
             (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
+            data_map.identity.company_home_pages,
         )
         made = {
             "received_at": dt.datetime.now(dt.UTC).isoformat(),

@@ -74,7 +74,7 @@ def reference(context: Context, person: str | None, audience: Audience | None) -
         return None
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, person)
-        return references(connection, context.layout, subject).get(audience)
+        return next(iter(references(connection, context.layout, subject).get(audience, ())), None)
 
 
 def read(context: Context, request: AccessRequest, limit: int | None = None) -> ReadResult:

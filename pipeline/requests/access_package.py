@@ -23,6 +23,7 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
 from pipeline.storage import encryption, relations
+from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import subquery
@@ -87,8 +88,12 @@ def collect(
     refs = references(connection, context.layout, subject)
     return [
         *_delivered(connection, context, subject),
-        *(_pseudonymized(connection, context, audience, ref) for audience, ref in refs.items()),
-        *_registered(context, subject, set(refs.values())),
+        *(
+            _pseudonymized(connection, context, audience, ref)
+            for audience, theirs in refs.items()
+            for ref in theirs
+        ),
+        *_registered(context, subject, {ref for theirs in refs.values() for ref in theirs}),
     ]
 
 
@@ -102,11 +107,14 @@ def _delivered(
         f"SELECT * EXCLUDE (raw, file, rank, manager_id) FROM {stored} "
         f"WHERE {learner} AND problem IS NULL ORDER BY course_code, revised_at",
     )
-    quarantined = _rows(
-        connection,
-        f"SELECT problem, raw, delivery_date FROM {stored} WHERE problem IS NOT NULL "
-        f"AND ({learner} OR {subject.mentioned('raw')})",
-    )
+    quarantined = [
+        row | {"raw": _without_others(context, str(row.pop("source")), row["raw"])}
+        for row in _rows(
+            connection,
+            f"SELECT problem, raw, delivery_date, source FROM {stored} "
+            f"WHERE problem IS NOT NULL AND {learner} ORDER BY delivery_date",
+        )
+    ]
     directory = _rows(
         connection,
         f"SELECT * EXCLUDE (manager_id) FROM {relations.roster_history(context.layout)} "
@@ -126,7 +134,44 @@ def _delivered(
             quarantined,
         ),
         _section("Staff directory", "From the HR roster.", directory),
+        _section(
+            "Where others' records name you",
+            "As a number of rows: they are about other people, whose data is not yours to receive.",
+            _mentions(connection, context, subject),
+        ),
     ]
+
+
+def _without_others(context: Context, source: str, raw: str | None) -> str | None:
+    """A row as delivered, without the fields of a source that name somebody else."""
+    try:
+        fields = json.loads(raw or "")
+    except ValueError:
+        return raw
+    spec = context.data_map.sources.get(source)
+    if spec is None or not isinstance(fields, dict):
+        return raw
+    spelled = spec.spelled(list(fields)).items()
+    others = {given for own, given in spelled if spec.fields[own].name == "manager_id"}
+    return json.dumps({k: v for k, v in fields.items() if k not in others}, ensure_ascii=False)
+
+
+def _mentions(
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
+) -> list[dict[str, Any]]:
+    """How many rows about other people name the person, and how."""
+    stored, rejects = relations.records(context.layout), relations.rejects(context.layout)
+    others = f"NOT coalesce({subject.is_learner()}, false)"
+    shared = f"{subject.may_be_learner()} AND {others}"
+    kinds = {
+        "as the manager": f"{stored} WHERE problem IS NULL AND {others} AND {subject.is_manager()}",
+        "in rows that could not be read": f"{stored} WHERE problem IS NOT NULL AND {others} "
+        f"AND {subject.mentioned('raw')}",
+        "in lines that could not be read": f"{rejects} WHERE {subject.mentioned('raw')}",
+        "under an address that somebody else had at the same time": f"{stored} WHERE {shared}",
+    }
+    counts = {kind: count(connection, f"SELECT count(*) FROM {q}") for kind, q in kinds.items()}
+    return [{"how": kind, "rows": n} for kind, n in counts.items() if n]
 
 
 def _pseudonymized(
@@ -151,12 +196,12 @@ def _registered(context: Context, subject: Subject, refs: set[str]) -> list[Sect
     limits = [
         {"audience": audience, "kind": kind}
         for who, audience, kind in restrictions.entries(context.layout)
-        if who == subject.person
+        if who in subject.people
     ]
     requests = [
         {"request": one.name, "state": one.state, "answer due": one.deadline}
         for one in request_register.every(context.layout)
-        if one.identifier in subject.ids
+        if one.identifier in subject.ids or set(one.also) & set(subject.people)
     ]
     return [
         _section("Limits on use", "Restrictions and objections in force.", limits),

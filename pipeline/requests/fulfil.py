@@ -9,15 +9,25 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from pipeline.classified import population
-from pipeline.classified.classify import good_rows
-from pipeline.classified.models import PERIOD, RECORD_KEY, current_model
+from pipeline.classified.classify import resolved_rows
+from pipeline.classified.models import (
+    CORRECTABLE,
+    CORRECTED_RANK,
+    KEY,
+    PERIOD,
+    current_model,
+    overtaken_model,
+    values_of,
+)
 from pipeline.context import Context
-from pipeline.errors import ErasureError, PolicyError
+from pipeline.errors import BadInput, EngineError, ErasureError, PolicyError
+from pipeline.identity.models import resolved
+from pipeline.identity.store import identifiers
 from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
 from pipeline.raw.readers.base import PLANNED_WITHIN
 from pipeline.requests import access_package
-from pipeline.retained import index, job, rebuild
+from pipeline.retained import index, job, past_retention, rebuild
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import relations
@@ -25,16 +35,14 @@ from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build
 from pipeline.storage.schema import CANONICAL, MOMENTS, PARQUET, STATUSES
-from pipeline.storage.sql import Value, literal
-from pipeline.subjects import request_register, restrictions
+from pipeline.storage.sql import Value, literal, same_values
+from pipeline.subjects import lookup, request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
 
 # What HR and legal use rests on legal obligation and legal claims, which an objection under
 # Art. 21(1) does not end.
 OBJECTABLE = (Audience.COACHING, Audience.MANAGER, Audience.ANALYTICS)
-CORRECTABLE = ("status", "score", "attempts", "event_at", "started_at", "assigned_at", "due_at")
-WINS = 1000  # above the rank of any status
 
 
 def fulfil(
@@ -51,39 +59,58 @@ def fulfil(
     if request.verified_by is None:
         raise PolicyError(f"request {name}: the sender's identity is not verified yet")
     request = request_register.move(layout, request, State.RUNNING, "started")
-    index.refresh(context, now)
-    if request.kind is Kind.ERASURE:
-        return _erase(context, request, now, runs)
-    if request.identifier is None:
-        raise PolicyError(f"request {name}: the person has been erased")
-    with engine(layout.work) as connection:
-        subject = find(connection, layout, request.identifier)
-        if request.kind is Kind.ACCESS:
-            folder = access_package.write(connection, context, subject, name, now)
-            note = f"package {folder.name} written"
-        elif request.kind is Kind.RECTIFICATION:
-            note = _rectify(connection, context, request, subject, now)
-        else:
-            restricted = request.kind is Kind.RESTRICTION
-            kind = restrictions.RESTRICTED if restricted else restrictions.OBJECTED
-            audiences = tuple(Audience) if restricted else _objected(request)
-            restrictions.restrict(layout, subject.person, audiences, kind)
-            refresh(connection, context, subject, now)
-            note = f"{kind}: {', '.join(audiences)}"
+    try:
+        index.refresh(context, now)
+        if request.kind is Kind.ERASURE:
+            return _erase(context, request, now, runs)
+        note = _done(context, request, now)
+    except Exception as error:
+        # Set aside, so that nothing waits for it. Only our own errors quote no value.
+        ours = isinstance(error, PolicyError | ErasureError | EngineError)
+        reason = str(error) if ours else f"failed: {type(error).__name__}"
+        left = request_register.read(layout, name)
+        if left.state is State.RUNNING:
+            request_register.move(layout, left, State.WAITING, reason)
+        raise
     return request_register.move(layout, request, State.DONE, note)
+
+
+def _done(context: Context, request: Request, now: dt.datetime) -> str:
+    """Do what a request other than an erasure asks for; returns what was done."""
+    layout = context.layout
+    if request.identifier is None:
+        raise PolicyError(f"request {request.name}: the person has been erased")
+    with engine(layout.work) as connection:
+        subject = find(connection, layout, request.identifier, *request.also)
+        lookup.require_somebody(connection, layout, subject)
+        if request.kind is Kind.ACCESS:
+            folder = access_package.write(connection, context, subject, request.name, now)
+            return f"package {folder.name} written"
+        if request.kind is Kind.RECTIFICATION:
+            return _rectify(connection, context, request, subject, now)
+        restricted = request.kind is Kind.RESTRICTION
+        kind = restrictions.RESTRICTED if restricted else restrictions.OBJECTED
+        audiences = tuple(Audience) if restricted else _objected(context, request)
+        for person in subject.people:
+            restrictions.restrict(layout, person, audiences, kind)
+        refresh(connection, context, subject, now)
+        return f"{kind}: {', '.join(audiences)}"
+
+
+def close(context: Context, request: Request) -> None:
+    """Leave an erasure that was interrupted undone: its request was amended, refused or
+    withdrawn."""
+    with context.layout.locked():
+        job.abandon(context.layout, request.name)
 
 
 def _erase(
     context: Context, request: Request, now: dt.datetime, runs: RunStorage | None
 ) -> Request:
     layout = context.layout
-    try:
-        receipt = job.erase_person(context, request.identifier, request.name, now, runs)
-    except (PolicyError, ErasureError) as error:
-        request_register.move(
-            layout, request_register.read(layout, request.name), State.WAITING, str(error)
-        )
-        raise
+    receipt = job.erase_person(
+        context, request.identifier, request.name, now, runs, also=request.also
+    )
     return request_register.move(
         layout,
         request,
@@ -91,13 +118,30 @@ def _erase(
         "erased",
         receipt=receipt["receipt"],
         identifier=None,
+        also=(),
         details={},
     )
 
 
-def _objected(request: Request) -> tuple[Audience, ...]:
+def audience_of(context: Context, purpose: str) -> Audience:
+    """The audience that a purpose of the register serves, or that has this name itself.
+
+    Raises:
+        BadInput: there is none of that name.
+    """
+    registered = context.governance.purposes.get(purpose)
+    if registered is not None:
+        return registered.audience
+    try:
+        return Audience(purpose)
+    except ValueError:
+        names = ", ".join([*context.governance.purposes, *Audience])
+        raise BadInput(f"there is no such purpose; choose one of {names}") from None
+
+
+def _objected(context: Context, request: Request) -> tuple[Audience, ...]:
     named = request.details.get("purposes") or [p.value for p in OBJECTABLE]
-    audiences = tuple(Audience(one) for one in named)
+    audiences = tuple(dict.fromkeys(audience_of(context, one) for one in named))
     if not set(audiences) <= set(OBJECTABLE):
         raise PolicyError("an objection does not cover what HR and legal are obliged to keep")
     return audiences
@@ -105,9 +149,12 @@ def _objected(request: Request) -> tuple[Audience, ...]:
 
 def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None:
     """Lift a person's restriction or objection; their rows are used again at once."""
+    if kind not in (restrictions.RESTRICTED, restrictions.OBJECTED):
+        raise BadInput(f"choose {restrictions.RESTRICTED} or {restrictions.OBJECTED}")
     index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
+        lookup.require_somebody(connection, context.layout, subject)
         restrictions.release(context.layout, subject.person, kind)
         refresh(connection, context, subject, now)
 
@@ -127,6 +174,7 @@ def consent(
     index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
+        lookup.require_somebody(connection, context.layout, subject)
         change = restrictions.consent if given else restrictions.withdraw
         change(context.layout, subject.person, purpose)
         refresh(connection, context, subject, now)
@@ -141,7 +189,7 @@ def refresh(
         months = rebuild.months(
             connection,
             f"SELECT DISTINCT {PERIOD} FROM {relations.classified(layout)} "
-            f"WHERE person = {literal(subject.person)}",
+            f"WHERE {subject.is_person()}",
         )
         journal = Journal(layout, fresh_name(now))
         rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
@@ -207,6 +255,29 @@ def _date(
     return None if time.tzinfo else time.date(), aware.astimezone(dt.UTC).replace(tzinfo=None)
 
 
+def conflicts(context: Context) -> list[str]:
+    """Rectifications, by request, after which the source has sent another value: it is current
+    again, and somebody has to find out which one is right."""
+    layout = context.layout
+    made = sorted((layout.canonical / "rectified").glob("*/records-rectified-*.parquet"))
+    if not made:
+        return []
+    rows = resolved_rows(layout)
+    with engine(layout.work) as connection:
+        overtaken = relations.temp_table(connection, "overtaken", overtaken_model(rows))
+        same = same_values("o", "r", KEY)
+        return [
+            path.stem.removeprefix("records-rectified-")
+            for path in made
+            for corrected in [resolved(relations.parquet([path], {}), identifiers(layout))]
+            if count(
+                connection,
+                f"SELECT count(*) FROM {overtaken} o JOIN ({corrected}) r ON {same} "
+                "WHERE NOT o.agrees",
+            )
+        ]
+
+
 def _rectify(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
@@ -218,7 +289,7 @@ def _rectify(
     layout, details = context.layout, request.details
     fields = _corrected(details)
     with layout.locked():
-        rows = good_rows(layout)
+        rows = resolved_rows(layout)
         named = ("course_code", "record_type", "occurrence")
         scope = {name: details[name] for name in named if name in details}
         test = " AND ".join(f"{k} = {literal(str(v))}" for k, v in scope.items())
@@ -227,25 +298,27 @@ def _rectify(
             f"CAST({literal(v)} AS {CANONICAL[k]}) AS {k}" for k, v in values.items()
         )
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT {', '.join(CANONICAL)} "
-            f"FROM ({current_model(rows, rows)}) WHERE {subject.is_learner()} AND {test}"
+            f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT deliveries, record_key, "
+            f"{', '.join(CANONICAL)} "
+            f"FROM ({current_model(rows, rows)}) WHERE {subject.is_person()} AND {test}"
         )
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
             raise PolicyError(f"a rectification must match one record; this one matches {found}")
         path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
         with atomic_build(path, layout.work, durable=True) as beside:
+            # What the source says wrongly, so that only something else overtakes the correction.
+            wrong = f"CASE WHEN rank = {CORRECTED_RANK} THEN raw ELSE {values_of('wrong')} END"
             connection.execute(
-                f"COPY (SELECT * REPLACE ({changes}, {WINS} AS rank, "
+                f"COPY (SELECT {', '.join(CANONICAL)} FROM (SELECT * REPLACE ({changes}, "
+                f"{CORRECTED_RANK} AS rank, {wrong} AS raw, "
+                "list_max(deliveries) AS delivery_date, "
                 f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "
-                f"FROM wrong) TO {literal(beside)} ({PARQUET})"
+                f"FROM wrong)) TO {literal(beside)} ({PARQUET})"
             )
         population.forget(layout)
         for old in relations.files(layout, "records"):
             if old != path:
-                apply_edit(
-                    connection,
-                    layout,
-                    FileEdit(old, f"{RECORD_KEY} IN (SELECT {RECORD_KEY} FROM wrong)"),
-                )
+                revisions = past_retention.rows_of_records(old, "wrong", identifiers(layout))
+                apply_edit(connection, layout, FileEdit(old, revisions))
     return f"corrected {', '.join(fields)}; the next run publishes it"

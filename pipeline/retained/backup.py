@@ -119,8 +119,8 @@ def restore(context: Context, source: Path) -> Restored:
             with atomic_build(layout.canonical, layout.work, durable=True) as beside:
                 shutil.copytree(old.canonical, beside)
                 files = [p for p in beside.glob("*/*/*.parquet") if ".rejects." not in p.name]
-                known = tombstones.hashes(layout)
-                removed = tombstones.refuse(connection, layout, context.ring, known, sorted(files))
+                pages = context.data_map.identity.company_home_pages
+                removed = tombstones.refuse(connection, layout, context.ring, sorted(files), pages)
                 if known_before - then:
                     _clear_quarantine(connection, layout, beside, files)
         register.restored(layout, old)

@@ -100,7 +100,7 @@ INVENTORY = (
     InventoryEntry(
         "classified",
         ("store/classified/*",),
-        "the current record of every milestone; counts of the people named",
+        "the current record of every milestone; whom identifiers mean; counts of people",
         RECORDS,
         "the months affected are rewritten and counted again",
     ),

@@ -18,7 +18,7 @@ import duckdb
 from pipeline.access import staff
 from pipeline.classified import population
 from pipeline.context import Context
-from pipeline.errors import ErasureError
+from pipeline.errors import EngineError, ErasureError, PolicyError
 from pipeline.raw import landing, register
 from pipeline.retained import (
     backup,
@@ -41,7 +41,7 @@ from pipeline.storage.file_edit import EditResult, FileEdit, apply_edit
 from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql
-from pipeline.subjects import legal_holds, request_register, restrictions, tombstones
+from pipeline.subjects import legal_holds, lookup, request_register, restrictions, tombstones
 from pipeline.subjects.identity import Subject, find, references
 
 
@@ -87,13 +87,13 @@ def _erase_stores(
         records = past_retention.select_past_retention(connection, context, now)
     else:
         records = plan.of_person(connection, context, subject).records
-    population.take(connection, layout)
     if subject is None:
         edits = past_retention.edits(connection, context, records, now)
         classified = rebuild.classified_edits(connection, layout, records)
     else:
         edits = edits_of_person(layout, subject)
         classified = classified_edits_of_person(layout, subject)
+    population.take(connection, layout)
     _apply(connection, layout, journal, edits)
     _apply(connection, layout, journal, classified)
     population.sum_up(connection)
@@ -114,7 +114,7 @@ def _months_affected(
     return rebuild.months(connection, f"SELECT DISTINCT period FROM {work_list}") | {
         done.file.split("/")[2]
         for done in journal.edits()
-        if done.file.startswith("store/classified/")
+        if done.file.startswith("store/classified/period=")
     }
 
 
@@ -155,10 +155,11 @@ def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None)
 
 def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None:
     """Erase a person from the registers, also of backups, and leave a tombstone."""
-    tombstones.add(context, subject.ids, today)
+    tombstones.add(context, subject, today)
     for layout in (context.layout, *backup.copies(context.layout)):
-        restrictions.release(layout, subject.person)
-        restrictions.withdraw(layout, subject.person)
+        for person in subject.people:
+            restrictions.release(layout, person)
+            restrictions.withdraw(layout, person)
         legal_holds.forget(layout, subject.ids)
         request_register.forget(layout, subject.ids)
         staff.forget(layout, subject.ids)
@@ -245,11 +246,50 @@ def _execute(
 
 
 def resume(context: Context, runs: RunStorage | None, clock: dt.datetime) -> list[dict[str, Any]]:
-    """Finish every erasure that was interrupted; returns their receipts."""
-    interrupted = pending(context.layout)
-    if interrupted:
+    """Finish every erasure that was interrupted; returns the receipts of those that are complete.
+
+    One that cannot be completed is set aside: it stays open with its reason, and keeps nothing else
+    from being erased. `set_aside` lists them.
+    """
+    done = []
+    for one in pending(context.layout):
         population.forget(context.layout)
-    return [_execute(context, one, runs, clock) for one in interrupted]
+        try:
+            done.append(_execute(context, one, runs, clock))
+        except (PolicyError, ErasureError, EngineError) as error:
+            one.set_aside(str(error))
+    return done
+
+
+def _resume_request(
+    context: Context, request: str | None, runs: RunStorage | None, clock: dt.datetime
+) -> None:
+    """Finish the erasure of this very request, if it was interrupted.
+
+    Raises:
+        ErasureError: it cannot be completed.
+    """
+    for one in pending(context.layout):
+        if request is not None and one.job().request == request:
+            population.forget(context.layout)
+            _execute(context, one, runs, clock)
+
+
+def set_aside(layout: Layout) -> dict[str, str]:
+    """Erasures that could not be completed, by the request or else their own name: the reason."""
+    return {
+        one.job().request or one.job().name: reason
+        for one in pending(layout)
+        if (reason := one.reason())
+    }
+
+
+def abandon(layout: Layout, request: str) -> None:
+    """Leave the erasure of a request as far as it got. The caller holds the lock."""
+    for one in pending(layout):
+        if one.job().request == request:
+            population.forget(layout)
+            one.close()
 
 
 def _new_job(
@@ -302,17 +342,23 @@ def erase_person(
     request: str | None,
     now: dt.datetime,
     runs: RunStorage | None = None,
+    also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Erase everything of one person (GDPR Art. 17); the vault's entry goes last.
 
+    Args:
+        also: further identifiers of the same person.
+
     Raises:
         PolicyError: a hold applies to some of it.
+        BadInput: nothing is stored about this person.
         ErasureError: as `retain`.
     """
     layout = context.layout
     index.refresh(context, now)
     with layout.locked():
         require_remembered(layout)
+        _resume_request(context, request, runs, now)
         resume(context, runs, now)
         done = receipts.of_request(layout, request) if request else None
         if done:
@@ -321,7 +367,8 @@ def erase_person(
         if identifier is None:
             raise ErasureError("the request's person is already erased, but there is no receipt")
         with engine(layout.work) as connection:
-            subject = find(connection, layout, identifier)
+            subject = find(connection, layout, identifier, *also)
+            lookup.require_somebody(connection, layout, subject)
             found = plan.of_person(connection, context, subject)
             job = _new_job(context, PERSON, now, found.items, identifier, request)
             refs = references(connection, layout, subject)

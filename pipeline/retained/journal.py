@@ -17,9 +17,9 @@ from typing import Any
 from pipeline.policy.fields import Audience
 from pipeline.storage import encryption
 from pipeline.storage.file_edit import EditResult
-from pipeline.storage.files import append_line, fsync
+from pipeline.storage.files import append_line, fsync, replace_text
 from pipeline.storage.layout import Layout
-from pipeline.subjects.identity import Subject, alone
+from pipeline.subjects.identity import Subject, Window, alone
 
 RETENTION = "retention"
 PERSON = "person"
@@ -111,9 +111,11 @@ class Journal:
         """Items of a kind that were about to be removed, whether or not they then were."""
         return {item for kind, item, _ in _lines(self._notes) if kind == what}
 
-    def keep_subject(self, subject: Subject, refs: dict[Audience, str]) -> None:
+    def keep_subject(self, subject: Subject, refs: dict[Audience, tuple[str, ...]]) -> None:
         """Store who the person is, while the stores still show it, before the first edit."""
-        text = json.dumps({**asdict(subject), "refs": sorted(refs.values())})
+        text = json.dumps(
+            {**asdict(subject), "refs": sorted(ref for theirs in refs.values() for ref in theirs)}
+        )
         encryption.write_text(self.layout, self.folder / SUBJECT, text)
 
     def subject(self) -> tuple[Subject, str]:
@@ -124,8 +126,22 @@ class Journal:
             name: tuple(value) if isinstance(value, list) else value
             for name, value in stored.items()
         }
+        for name in ("windows", "shared"):
+            fields[name] = tuple(Window(*one) for one in fields[name])
         subject = Subject(**fields)
         return subject, alone(subject.search_terms + refs)
+
+    @property
+    def _reason(self) -> Path:
+        return self.folder / "reason.txt"
+
+    def set_aside(self, reason: str) -> None:
+        """Remember why the job could not be completed; the text quotes no value."""
+        replace_text(self._reason, reason)
+
+    def reason(self) -> str | None:
+        """Why the job could not be completed, when it was last tried."""
+        return self._reason.read_text("utf-8") if self._reason.exists() else None
 
     def edits(self) -> list[EditResult]:
         """What was swapped, per file from its first state to its last.

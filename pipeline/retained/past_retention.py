@@ -14,8 +14,11 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.classified import population
 from pipeline.classified.models import PERIOD, RECORD_KEY
 from pipeline.context import Context
+from pipeline.identity import models as identity
+from pipeline.identity import store
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import (
@@ -30,10 +33,13 @@ from pipeline.raw import landing, register
 from pipeline.storage import relations
 from pipeline.storage.file_edit import FileEdit
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import parquet
-from pipeline.storage.schema import CLASSIFIED
+from pipeline.storage.relations import parquet, subquery
+from pipeline.storage.schema import CLASSIFIED, ROSTER
 from pipeline.storage.sql import Sql, literal, literals
 from pipeline.subjects import legal_holds
+
+# What resolution needs of a roster row; everything else of it is cleared when it is superseded.
+IDENTIFYING = ("learner_id", "email", "delivery_date")
 
 
 @dataclass(frozen=True)
@@ -180,15 +186,17 @@ def canonical_edits(
     last = last_day(rules, StorageRule.QUARANTINE, now)
     files = relations.files(layout, "records")
     gone, touched = _records_to_erase(connection, records)
+    stored = f"FROM {store.identifiers(layout)}"
+    identifiers = relations.temp_table(connection, identity.IDENTIFIERS, stored)
     void, voiding = _voided(connection, layout, last)
     bad = {*_with_rows(connection, _until(files, last), "problem IS NOT NULL")}
     edits = []
     for path in files:
         delivery = path.parent.parent.name
-        tests = []
+        tests: list[str] = []
         # Corrections are stored apart, under the date of the delivery that they correct.
         if delivery in touched or landing.day_of(delivery) is None:
-            tests.append(f"problem IS NULL AND {RECORD_KEY} IN (FROM {gone})")
+            tests.append(rows_of_records(path, gone, identifiers))
         if path in bad:
             tests.append("problem IS NOT NULL")
         if path.stem.removeprefix("records-").rsplit("-", 1)[0] in voiding:
@@ -198,6 +206,21 @@ def canonical_edits(
             edits.append(FileEdit(path, " OR ".join(f"({test})" for test in tests)))
     rejects = _until(relations.reject_files(layout), last)
     return edits + [FileEdit(path, "true") for path in _with_rows(connection, rejects, "true")]
+
+
+def rows_of_records(path: Path, keys: str, identifiers: Sql) -> Sql:
+    """SQL: is a row of a canonical file a revision of some records? For a `FileEdit` of it.
+
+    Args:
+        keys: relation with their `record_key`.
+        identifiers: those of the classification that the keys are from.
+    """
+    rows = subquery(f"FROM {FileEdit(path).source} WHERE problem IS NULL")
+    resolved = identity.resolved(rows, identifiers)
+    return Sql(
+        f"file_row_number IN (SELECT file_row_number FROM ({resolved}) "
+        f"WHERE {RECORD_KEY} IN (SELECT record_key FROM {keys}))"
+    )
 
 
 def _records_to_erase(connection: duckdb.DuckDBPyConnection, records: Sql) -> tuple[Sql, set[str]]:
@@ -255,7 +278,8 @@ def roster_edits(
     connection: duckdb.DuckDBPyConnection, layout: Layout, rules: RetentionRules, now: dt.datetime
 ) -> list[FileEdit]:
     """Superseded roster rows, and rows past the roster's own retention, except those of people on
-    hold. The edits read a temporary table of the connection."""
+    hold. Of those by which stored records are resolved, number, address and date stay and the rest
+    is cleared. The edits read temporary tables of the connection."""
     history = last_day(rules, StorageRule.ROSTER_HISTORY, now)
     whole = last_day(rules, StorageRule.ROSTER, now)
     latest = Sql("latest_roster_rows")
@@ -263,14 +287,31 @@ def roster_edits(
         f"CREATE OR REPLACE TEMP TABLE {latest} AS SELECT learner_id, max(delivery_date) AS newest "
         f"FROM {relations.roster_history(layout)} GROUP BY ALL"
     )
+    needed = _roster_rows_needed(connection, layout, whole)
     people = literals(sorted({p for hold in legal_holds.live(layout) for p in hold.people}))
-    gone = (
+    old_rows = (
         f"coalesce(learner_id NOT IN ({people}), true) AND (delivery_date <= DATE '{whole}' OR "
         f"(delivery_date <= DATE '{history}' AND (learner_id, delivery_date) NOT IN "
         f"(SELECT (learner_id, newest) FROM {latest})))"
     )
+    kept = f"(learner_id, delivery_date) IN (SELECT (person, day) FROM {needed})"
+    gone, cleared = f"{old_rows} AND NOT {kept}", f"{old_rows} AND {kept}"
+    facts = {
+        name: f"{name} IS NOT NULL AND {cleared}" for name in ROSTER if name not in IDENTIFYING
+    }
     old = _until(relations.files(layout, "roster"), max(history, whole))
-    return [FileEdit(path, gone) for path in _with_rows(connection, old, gone)]
+    touched = _with_rows(connection, old, " OR ".join([f"({gone})", *facts.values()]))
+    return [FileEdit(path, gone, facts) for path in touched]
+
+
+def _roster_rows_needed(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, whole: dt.date
+) -> Sql:
+    """A temporary table (person, day) of the roster rows by which stored records are resolved."""
+    history = relations.roster_history(layout)
+    holdings = relations.temp_table(connection, "holdings", identity.holdings_model(history))
+    model = identity.needed_model(holdings, population.people(layout), whole)
+    return relations.temp_table(connection, "roster_rows_needed", model)
 
 
 def edits(

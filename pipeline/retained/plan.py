@@ -17,7 +17,7 @@ from pipeline.storage import relations
 from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import FileEdit, affected
 from pipeline.storage.layout import Layout
-from pipeline.storage.sql import Sql, literal
+from pipeline.storage.sql import Sql
 from pipeline.subjects import legal_holds
 from pipeline.subjects.identity import Subject
 
@@ -112,7 +112,7 @@ def of_person(connection: duckdb.DuckDBPyConnection, context: Context, subject: 
     """
     layout = context.layout
     index.require_current(layout)
-    mine = f"{relations.classified(layout)} WHERE person = {literal(subject.person)}"
+    mine = f"{relations.classified(layout)} WHERE {subject.is_person()}"
     for hold in legal_holds.live(layout):
         if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
             raise PolicyError(

@@ -10,17 +10,21 @@ import duckdb
 from pipeline.classified.models import RECORD_KEY
 from pipeline.context import Context
 from pipeline.errors import ErasureError
+from pipeline.identity import models as identity
+from pipeline.identity import store
 from pipeline.published import gate
 from pipeline.raw import landing
 from pipeline.retained import past_retention
-from pipeline.retained.data_inventory import UNDECLARED, undeclared_files
+from pipeline.retained.data_inventory import UNDECLARED, entry_name, undeclared_files
 from pipeline.retained.journal import Journal
+from pipeline.retained.person import classified_edits_of_person, edits_of_person
 from pipeline.retained.residue_scan import scan
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import count
 from pipeline.storage.file_edit import affected
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import subquery
 from pipeline.storage.schema import CANONICAL
 from pipeline.subjects.identity import Subject
 
@@ -48,12 +52,25 @@ def work_list_left(
     found = connection.sql(f"SELECT DISTINCT unnest(deliveries) FROM {listed}").fetchall()
     deliveries = {str(delivery) for (delivery,) in found} | {"rectified"}
     files = [f for f in relations.files(layout, "records") if f.parent.parent.name in deliveries]
-    canonical = f"{relations.parquet(files, CANONICAL)} WHERE problem IS NULL AND {RECORD_KEY}"
+    rows = subquery(f"FROM {relations.parquet(files, CANONICAL)} WHERE problem IS NULL")
+    canonical = f"({identity.resolved(rows, store.identifiers(layout))}) WHERE {RECORD_KEY}"
     classified = f"{relations.classified(layout)} WHERE record_key"
     return {
         "canonical records": count(connection, f"SELECT count(*) FROM {canonical} IN ({keys})"),
         "classified": count(connection, f"SELECT count(*) FROM {classified} IN ({keys})"),
     }
+
+
+def rows_left(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, subject: Subject
+) -> dict[str, int]:
+    """Rows that the edits of the erasure would still change, by place: what deletes also
+    verifies."""
+    found: Counter[str] = Counter()
+    for edit in [*edits_of_person(layout, subject), *classified_edits_of_person(layout, subject)]:
+        _, deleted, blanked = affected(connection, edit)
+        found[entry_name(edit.path.relative_to(layout.root).as_posix())] += deleted + blanked
+    return dict(found)
 
 
 def housekeeping(layout: Layout) -> dict[str, int]:
@@ -104,6 +121,7 @@ def require_gone(
         found.update(still_past_retention(connection, context, job.now))
     else:
         found.update(work_list_left(connection, context.layout, journal))
+        found.update(rows_left(connection, context.layout, subject))
         found.update(scan(connection, context.layout, subject, pattern, leave_out=journal.folder))
         found.update(_landing_left(context.layout, pattern))
         if runs is not None:

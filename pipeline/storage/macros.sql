@@ -93,6 +93,10 @@ CREATE OR REPLACE TEMP MACRO course_words(value) AS
 CREATE OR REPLACE TEMP MACRO text_words(value) AS
     regexp_split_to_array(value, '[\s,;:()"/]+');
 
+-- The words of a name in an order of their own, whichever stands first.
+CREATE OR REPLACE TEMP MACRO name_words(value) AS
+    list_sort(list_filter(text_words(folded(value)), LAMBDA word: word <> ''));
+
 -- Every run of one to four words of a text, folded. The text is split once, for all lengths n.
 CREATE OR REPLACE TEMP MACRO word_grams(value) AS
     flatten(list_transform(
@@ -106,6 +110,113 @@ CREATE OR REPLACE TEMP MACRO word_grams(value) AS
 -- Does a raw identifier say what kind of identifier it is? NULL stays NULL.
 CREATE OR REPLACE TEMP MACRO is_namespaced(value) AS
     regexp_matches(value, '^(emp|mbox|sha1|openid|acct|ou):.');
+
+-- An employee number in capitals, without blanks, quotation marks and the signs by which a
+-- spreadsheet keeps a number as text (="4711", '4711), and without the decimal of a number that was
+-- read as one (4711.0).
+CREATE OR REPLACE TEMP MACRO bare_number(value) AS
+    upper(regexp_replace(regexp_replace(
+        value, '^[\s\p{Z}\p{Cf}="''“”„‘’`´]+|[\s\p{Z}\p{Cf}"''“”‘’`´]+$', '', 'g'
+    ), '^(\d+)\.0$', '\1'));
+
+-- The one form of an employee number; NULL for what a program writes where there is none. Most are
+-- whole numbers already, which is quickly seen.
+CREATE OR REPLACE TEMP MACRO employee_number(value) AS
+    CASE
+        WHEN try_cast(value AS UBIGINT)::VARCHAR = value THEN value
+        WHEN bare_number(value) IN (
+            '', 'NAN', 'NONE', 'NULL', 'NIL', 'N/A', '#N/A', 'NA', '#NAME?', '#REF!', '#VALUE!', '-'
+        ) THEN NULL
+        ELSE bare_number(value)
+    END;
+
+-- The one form of an e-mail address: upper and lower case are the same mailbox.
+CREATE OR REPLACE TEMP MACRO mail_address(value) AS
+    nullif(regexp_replace(
+        lower(value),
+        '^[\s\p{Z}\p{Cf}<"'']*(?:mailto:)?[\s\p{Z}\p{Cf}<"'']*|[\s\p{Z}\p{Cf}>"'']+$', '', 'g'
+    ), '');
+
+-- The one form of a home page (IRL): scheme and host in lower case, without the scheme's own port,
+-- the slash at the end and what stands behind a #. A system that moved from http to https is the
+-- same one.
+CREATE OR REPLACE TEMP MACRO home_page(value) AS
+    CASE
+        WHEN regexp_matches(stripped(value), '^(?:(?i:https?)://)?[^/:?#@\s]+(?::\d+)?(?:[/?#]|$)')
+            THEN 'https://'
+            || regexp_replace(lower(regexp_extract(
+                stripped(value), '^(?:(?i:https?)://)?([^/?#]+)', 1
+            )), ':(?:80|443)$', '')
+            || rtrim(regexp_extract(
+                stripped(value), '^(?:(?i:https?)://)?[^/?#]+([^#]*)', 1
+            ), '/')
+        ELSE rtrim(regexp_extract(stripped(value), '^[^#]*'), '/')
+    END;
+
+-- What a column of employee numbers holds, as an identifier with its kind: some exports have the
+-- address there.
+CREATE OR REPLACE TEMP MACRO employee_identifier(value) AS
+    CASE
+        WHEN contains(value, '@') THEN 'mbox:mailto:' || mail_address(value)
+        ELSE 'emp:' || employee_number(value)
+    END;
+
+-- The one form of an account: home page and name, both.
+CREATE OR REPLACE TEMP MACRO account_identifier(page, name) AS
+    'acct:' || nullif(home_page(page), '') || '#' || stripped(name);
+
+-- Home page and name of an account's identifier; a home page has no # any more.
+CREATE OR REPLACE TEMP MACRO account_page(identifier) AS
+    regexp_extract(identifier, '^acct:([^#]*)#', 1);
+CREATE OR REPLACE TEMP MACRO account_name(identifier) AS
+    regexp_extract(identifier, '^acct:[^#]*#(.*)$', 1);
+
+-- The one form of an identifier that comes with its kind.
+CREATE OR REPLACE TEMP MACRO same_form(identifier) AS
+    CASE split_part(identifier, ':', 1)
+        WHEN 'emp' THEN employee_identifier(substr(identifier, 5))
+        WHEN 'mbox' THEN 'mbox:mailto:' || mail_address(substr(identifier, 6))
+        WHEN 'sha1' THEN lower(stripped(identifier))
+        WHEN 'openid' THEN 'openid:' || nullif(home_page(substr(identifier, 8)), '')
+        WHEN 'acct'
+            THEN account_identifier(
+                regexp_extract(identifier, '^acct:([^#]*)', 1),
+                regexp_extract(identifier, '^acct:[^#]*#(.*)$', 1)
+            )
+        ELSE stripped(identifier)
+    END;
+
+-- A number without its leading zeros and the blanks in it.
+CREATE OR REPLACE TEMP MACRO number_core(value) AS
+    coalesce(nullif(ltrim(regexp_replace(value, '[\s\p{Z}\p{Cf}]', '', 'g'), '0'), ''), '0');
+
+-- Every number that a spreadsheet or a data frame may have made this text of, without leading
+-- zeros: with its thousands set apart, as a decimal, or in scientific notation with all its digits.
+CREATE OR REPLACE TEMP MACRO number_readings(value) AS
+    list_distinct(list_filter([
+        number_core(value),
+        CASE WHEN regexp_matches(value, '^\+?\d{1,3}(?:[,.''’][\s\p{Z}]?\d{3})+$')
+            THEN number_core(regexp_replace(value, '\D', '', 'g')) END,
+        CASE WHEN regexp_matches(value, '^\+?\d{1,3}(?:[,.''’\s\p{Z}]?\d{3})*[.,]0+$')
+            THEN number_core(regexp_replace(
+                regexp_replace(value, '[.,]0+$', ''), '\D', '', 'g'
+            )) END,
+        CASE WHEN regexp_matches(value, '^\+?\d+(?:[.,]0+)?$')
+            THEN number_core(regexp_extract(value, '\d+')) END,
+        CASE
+            WHEN
+                -- Fewer digits than the exponent says were rounded away: it can be anybody's.
+                nullif(length(regexp_extract(value, '^\+?\d[.,](\d+)E\+?\d{1,2}$', 1)), 0)
+                = try_cast(regexp_extract(value, 'E\+?(\d{1,2})$', 1) AS INTEGER)
+                THEN number_core(regexp_replace(regexp_extract(value, '^[^E]+'), '\D', '', 'g'))
+        END
+    ], LAMBDA reading: reading IS NOT NULL));
+
+-- Does an employee number look like a spreadsheet or a data frame had hold of it?
+CREATE OR REPLACE TEMP MACRO looks_damaged(value) AS
+    regexp_matches(value, '^[+\d][\d.,''’\s\p{Z}]*[.,''’+\s\p{Z}][\d.,''’\s\p{Z}]*$')
+    OR regexp_matches(value, '^\d(?:[.,]\d+E\+?|E\+)\d+$')
+    OR contains(value, '#');
 
 -- Does a text look like it names or numbers a person: an e-mail address, a long number, or an
 -- employee id? The patterns follow Presidio's recognizers and err towards finding too much.

@@ -93,6 +93,8 @@ CLASSIFIED = {
     "left_on": "DATE",
     "on_roster": "BOOLEAN",
     "person": "VARCHAR",
+    "unresolved": "VARCHAR",
+    "set_aside": "VARCHAR",
     "manager": "VARCHAR",
     "record_type": "VARCHAR",
     "source": "VARCHAR",

@@ -38,18 +38,22 @@ class State(StrEnum):
     RECEIVED = "received"
     VERIFIED = "verified"
     RUNNING = "running"
-    WAITING = "waiting"  # for a hold to end, or for a delivery to be ingested
+    WAITING = "waiting"  # set aside with its reason: amend it, retry it, refuse it
     DONE = "done"
     REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
 
 
+# A request that was answered, or that there is no more.
+CLOSED = (State.DONE, State.REFUSED, State.WITHDRAWN)
 NEXT: dict[State, set[State]] = {
-    State.RECEIVED: {State.VERIFIED, State.REFUSED},
-    State.VERIFIED: {State.RUNNING, State.REFUSED},
-    State.RUNNING: {State.RUNNING, State.WAITING, State.DONE, State.REFUSED},
-    State.WAITING: {State.RUNNING, State.REFUSED},
+    State.RECEIVED: {State.RECEIVED, State.VERIFIED, State.REFUSED, State.WITHDRAWN},
+    State.VERIFIED: {State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
+    State.RUNNING: {State.RUNNING, State.WAITING, State.DONE, State.REFUSED, State.WITHDRAWN},
+    State.WAITING: {State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
     State.DONE: set(),
     State.REFUSED: set(),
+    State.WITHDRAWN: set(),
 }
 
 
@@ -64,12 +68,14 @@ class Request(Strict):
 
     Attributes:
         identifier: the person's raw identifier; removed once the person is erased.
+        also: further numbers of the same person, as the operator confirmed.
         details: what the kind of request needs, such as the fields to correct.
     """
 
     name: str
     kind: Kind
     identifier: str | None
+    also: tuple[str, ...] = ()
     received_on: dt.date
     verified_by: str | None = None
     extended_because: str | None = None
@@ -120,12 +126,17 @@ def read(layout: Layout, name: str) -> Request:
 
 
 def receive(
-    layout: Layout, kind: Kind, identifier: str, today: dt.date, details: dict[str, Any]
+    layout: Layout,
+    kind: Kind,
+    identifier: str,
+    today: dt.date,
+    details: dict[str, Any],
+    also: tuple[str, ...] = (),
 ) -> Request:
     """Register a request; its deadline starts to run."""
     name = f"{today:%Y%m%d}-{kind}-{uuid.uuid4().hex[:6]}"
     request = Request(
-        name=name, kind=kind, identifier=identifier, received_on=today, details=details
+        name=name, kind=kind, identifier=identifier, also=also, received_on=today, details=details
     )
     return move(layout, request, State.RECEIVED, "received")
 
@@ -149,7 +160,7 @@ def move(
         raise PolicyError(f"request {request.name}: {request.state} cannot become {state}")
     step = HistoryEntry(at=dt.datetime.now(dt.UTC), state=state, note=note)
     changes |= {"state": state, "history": (*request.history, step)}
-    if state in (State.DONE, State.REFUSED):
+    if state in CLOSED:
         changes.setdefault("closed_on", step.at.date())
     return _save(layout, request.model_copy(update=changes))
 
@@ -189,8 +200,34 @@ def forget(layout: Layout, ids: Iterable[str]) -> None:
     """Remove the identifier from an erased person's requests; that they were answered stays."""
     erased = set(ids)
     for request in every(layout):
-        if request.identifier in erased:
-            _save(layout, request.model_copy(update={"identifier": None, "details": {}}))
+        if request.identifier in erased or erased & set(request.also):
+            gone: dict[str, Any] = {"identifier": None, "also": (), "details": {}}
+            _save(layout, request.model_copy(update=gone))
+
+
+def amend(
+    layout: Layout, name: str, people: tuple[str, ...], details: dict[str, Any] | None
+) -> Request:
+    """Mend a request that is not answered yet: whom it is about, or its details.
+
+    Raises:
+        PolicyError: it is closed.
+    """
+    request = read(layout, name)
+    changes: dict[str, Any] = {}
+    if people:
+        changes |= {"identifier": people[0], "also": people[1:]}
+    if details:
+        changes["details"] = request.details | details
+    state = State.RECEIVED if request.verified_by is None else State.VERIFIED
+    if request.state is State.RUNNING:
+        request = move(layout, request, State.WAITING, "interrupted")
+    return move(layout, request, state, f"amended: {', '.join(changes) or 'nothing'}", **changes)
+
+
+def withdraw(layout: Layout, name: str) -> Request:
+    """Close a request that its sender has withdrawn."""
+    return move(layout, read(layout, name), State.WITHDRAWN, "withdrawn by the sender")
 
 
 def refuse(layout: Layout, name: str, because: str) -> Request:

@@ -18,13 +18,16 @@ from pipeline.keys.ring import KeyRing
 from pipeline.storage import cases
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
-from pipeline.storage.sql import literal
+from pipeline.storage.relations import holds
+from pipeline.storage.sql import literal, literals
+from pipeline.subjects.identity import Subject, Window
 
 FILE = "tombstones.json.enc"
 
 
 def entries(layout: Layout) -> list[dict[str, str]]:
-    """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier."""
+    """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier; the days (`since`,
+    `until`) of those that others had at other times."""
     found: list[dict[str, str]] = json.loads(cases.read(layout, layout.vault / FILE) or "[]")
     return found
 
@@ -34,69 +37,115 @@ def write(layout: Layout, changed: list[dict[str, str]]) -> None:
     cases.write(layout, layout.vault / FILE, json.dumps(changed))
 
 
-def add(context: Context, identifiers: Iterable[str], today: dt.date) -> None:
-    """Set a tombstone for every identifier of an erased person; a repeated call changes nothing."""
-    layout = context.layout
+def add(context: Context, subject: Subject, today: dt.date) -> None:
+    """Set a tombstone for every identifier of an erased person, and for what they shared with
+    others on the days on which it may be theirs; a repeated call changes nothing."""
     context.ring.create()
-    known = hashes(layout)
-    new = {one for one in identifiers if not context.ring.tombstone([one]) & known}
-    if new:
-        made_on = today.isoformat()
-        own = sorted(context.ring.own_tombstone(one) for one in new)
-        added = [{"hmac": one, "made_on": made_on} for one in own]
-        write(layout, [*entries(layout), *added])
+    ring, found = context.ring, entries(context.layout)
+    known = {_stone(one) for one in found}
+    wanted: list[tuple[str, str | None, str | None]]
+    wanted = [(one, None, None) for one in subject.ids]
+    wanted += [(*window,) for window in subject.windows + subject.shared]
+    added = [
+        {"hmac": ring.own_tombstone(identifier), "made_on": today.isoformat()}
+        | ({"since": since, "until": until} if since and until else {})
+        for identifier, since, until in wanted
+        if not {(one, since, until) for one in ring.tombstone([identifier])} & known
+    ]
+    if added:
+        write(context.layout, [*found, *sorted(added, key=str)])
+
+
+def _stone(entry: dict[str, str]) -> tuple[str, str | None, str | None]:
+    """What distinguishes a tombstone: the hash, and the days if there are any."""
+    return entry["hmac"], entry.get("since"), entry.get("until")
 
 
 def unite(layout: Layout, added: Iterable[dict[str, str]]) -> None:
     """Add the tombstones of a backup."""
     there = entries(layout)
-    known = {one["hmac"] for one in there}
-    new = {one["hmac"]: one for one in added if one["hmac"] not in known}
+    known = {_stone(one) for one in there}
+    new = {_stone(one): one for one in added if _stone(one) not in known}
     if new:
         write(layout, [*there, *new.values()])
 
 
 def hashes(layout: Layout) -> set[str]:
-    """The keyed hashes of all erased people's identifiers."""
-    return {one["hmac"] for one in entries(layout)}
+    """The keyed hashes of identifiers that meant erased people at any time."""
+    return {one["hmac"] for one in entries(layout) if "since" not in one}
+
+
+def windows(layout: Layout) -> set[Window]:
+    """The keyed hashes, in the place of the identifiers, of what others had at other times."""
+    return {
+        Window(one["hmac"], one["since"], one["until"]) for one in entries(layout) if "since" in one
+    }
+
+
+# An identifier, and every employee's that it can be read as.
+READINGS = """
+    SELECT identifier, list_distinct([identifier, employee_identifier(said)]
+        || list_transform(number_readings(employee_number(said)), LAMBDA one: 'emp:' || one))
+    FROM (
+        SELECT identifier, CASE
+            WHEN starts_with(identifier, 'emp:') THEN substr(identifier, 5)
+            WHEN account_page(identifier) IN ({pages}) THEN account_name(identifier)
+        END AS said
+        FROM (
+            SELECT learner_id AS identifier FROM {file} UNION SELECT manager_id FROM {file}
+        )
+        WHERE identifier IS NOT NULL
+    )
+"""
 
 
 def _refused(
-    connection: duckdb.DuckDBPyConnection, ring: KeyRing, known: set[str], path: Path
-) -> list[str]:
-    """Learner and manager identifiers of a file that have a tombstone."""
-    found = []
-    for (one,) in connection.sql(
-        f"SELECT DISTINCT learner_id FROM {literal(path)} UNION "
-        f"SELECT DISTINCT manager_id FROM {literal(path)}"
-    ).fetchall():
-        also = {str(one)}
-        if str(one).startswith("acct:"):
-            also.add("emp:" + str(one).rsplit("#", 1)[-1])
-        if ring.tombstone(also) & known:
-            found.append(str(one))
-    return found
+    connection: duckdb.DuckDBPyConnection,
+    ring: KeyRing,
+    known: set[str],
+    dated: set[Window],
+    pages: tuple[str, ...],
+    path: Path,
+) -> tuple[list[str], list[Window]]:
+    """Learner and manager identifiers of a file that have a tombstone: at any time, and on some
+    days."""
+    whole: list[str] = []
+    some: list[Window] = []
+    ours = ", ".join(f"home_page({literal(page)})" for page in pages) or "NULL"
+    query = READINGS.format(file=literal(path), pages=ours)
+    for identifier, readings in connection.sql(query).fetchall():
+        found = ring.tombstone(str(one) for one in readings or [identifier] if one)
+        if found & known:
+            whole.append(str(identifier))
+        some += [one._replace(identifier=str(identifier)) for one in dated if one[0] in found]
+    return whole, some
 
 
 def refuse(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
     ring: KeyRing,
-    known: set[str],
     files: Iterable[Path],
+    pages: tuple[str, ...],
 ) -> int:
     """Remove erased people from record and roster files before anybody reads them.
+
+    Args:
+        layout: the files are below it.
+        pages: home pages whose account names are the company's numbers.
 
     Returns:
         Rows removed.
     """
     removed = 0
-    for path in files if known else ():
-        ids = _refused(connection, ring, known, path)
-        if ids:
-            listed = ", ".join(literal(one) for one in ids)
-            manager = {"manager_id": f"manager_id IN ({listed})"}
-            edit = FileEdit(path, f"learner_id IN ({listed})", manager)
-            result = apply_edit(connection, layout, edit)
-            removed += result.before - result.after if result else 0
+    known, dated = hashes(layout), windows(layout)
+    for path in files if known or dated else ():
+        ids, days = _refused(connection, ring, known, dated, pages, path)
+        tests = [f"learner_id IN ({literals(ids)})"]
+        if not holds(path, "roster"):
+            # A row of a roster names its employee by number, which is nobody else's.
+            tests += [one.sql("learner_id") for one in days]
+        manager = {"manager_id": f"manager_id IN ({literals(ids)})"}
+        result = apply_edit(connection, layout, FileEdit(path, " OR ".join(tests), manager))
+        removed += result.before - result.after if result else 0
     return removed

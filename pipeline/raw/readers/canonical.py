@@ -42,8 +42,8 @@ from pipeline.storage.sql import literal
 
 
 def employee(column: str) -> str:
-    """SQL: an employee number as a namespaced identifier."""
-    return f"'emp:' || {column}"
+    """SQL: an employee number, or the address in its place, as a namespaced identifier."""
+    return f"employee_identifier({column})"
 
 
 def scaled(score: str, scale: str) -> str:

@@ -56,8 +56,8 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     )
     values = ", ".join(f"stripped(given_{name}) AS raw_{name}" for name in TEXT)
     texts = ", ".join(
-        f"raw_{name} AS {name}"
-        for name in ("learner_id", "manager_id", "department", "course_code", "course_title")
+        [f"same_form(raw_{name}) AS {name}" for name in ("learner_id", "manager_id")]
+        + [f"raw_{name} AS {name}" for name in ("department", "course_code", "course_title")]
     )
     scan = f"(SELECT *, {values} FROM (SELECT {given} FROM read_parquet({literal(path)})))"
     rows = with_moments(scan, {name: f"raw_{name}_at" for name in MOMENTS}, context)

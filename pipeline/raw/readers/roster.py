@@ -31,10 +31,10 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
     rows = with_moments(tabular.csv_scan(path), {"leaving": left_on}, context)
     context.connection.execute(f"""
       COPY (SELECT {employee(number)} AS learner_id, {name} AS name,
-              lower({email}) AS email, {employee(manager)} AS manager_id,
+              mail_address({email}) AS email, {employee(manager)} AS manager_id,
               {department} AS department, upper({country}) AS country,
               {left} AS left_on, {discarded(["leaving_fault"])} AS discarded,
               DATE '{context.delivery}' AS delivery_date
-            FROM {rows} WHERE {number} IS NOT NULL)
+            FROM {rows} WHERE {employee(number)} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
     tabular.take_rejects(context.connection, out)

@@ -109,10 +109,10 @@ def delivered_columns(path: Path, source: Source, required: tuple[str, ...]) -> 
     Raises:
         MalformedFile: a required field's column is missing.
     """
-    present = set(header(path))
+    present = source.spelled(header(path))
     names = source.delivered()
     missing = [names.get(field, field) for field in required if names.get(field) not in present]
     if missing:
         shown = ", ".join(identifier(name) for name in missing)
         raise MalformedFile(f"{path.name}, line 1: missing column {shown}")
-    return {field: raw(name) for field, name in names.items() if name in present}
+    return {field: raw(present[name]) for field, name in names.items() if name in present}

@@ -100,7 +100,7 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         return f"stripped(j ->> '$.{json_path}')"
 
     verb = f"lower(regexp_extract({text('verb.id')}, '[^/#]+$'))"
-    account = f"{text('actor.account.homePage')} || '#' || {text('actor.account.name')}"
+    account = ", ".join(text(f"actor.account.{part}") for part in ("homePage", "name"))
     raw_score = f"coalesce({text('result.score.scaled')}, {text('result.score.raw')})"
 
     def number(part: str, default: str = "NULL") -> str:
@@ -133,9 +133,10 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
              WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
           AS record_type,
-        coalesce('mbox:' || lower({text("actor.mbox")}),
-                 'sha1:' || lower({text("actor.mbox_sha1sum")}),
-                 'openid:' || {text("actor.openid")}, 'acct:' || {account}) AS learner_id,
+        coalesce(same_form('mbox:' || {text("actor.mbox")}),
+                 same_form('sha1:' || {text("actor.mbox_sha1sum")}),
+                 same_form('openid:' || {text("actor.openid")}),
+                 account_identifier({account})) AS learner_id,
         NULL AS manager_id, NULL AS department, NULL AS country,
         {text("object.id")} AS course_code,
         coalesce({", ".join(text(f"object.definition.name.{tag}") for tag in TITLES)},

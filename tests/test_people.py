@@ -1,0 +1,263 @@
+"""Requests find the person, and only that person.
+
+The kind of fault: an identifier that is written another way, or that means nobody, is done with a
+certificate, or keeps everything else from being done.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.context import Context
+from pipeline.errors import BadInput, ErasureError
+from pipeline.requests import fulfil
+from pipeline.retained import job, receipts, verify
+from pipeline.retained.journal import Journal
+from pipeline.storage.engine import engine
+from pipeline.subjects import legal_holds, lookup, request_register, restrictions
+from pipeline.subjects.identity import Subject
+from pipeline.subjects.request_register import Kind, State
+from tests.command import milestones
+from tests.company import EMAIL, NAME, NUMBER, company, number, record, statement, write_drop
+from tests.conftest import NIGHT, Estate, errors
+from tests.estate import NOW, context
+from tests.opened import text_of
+from tests.test_requests import PERSON, asked
+
+SPELLED = (NUMBER, f" {NUMBER}.0 ", f"00{NUMBER}", "7,700,001", f"'{NUMBER}", EMAIL.upper(),
+           f"mailto:{EMAIL}", f"mbox:mailto:{EMAIL.title()}", NAME,
+           "zzyzx, QUENTIN", PERSON)  # fmt: skip
+NOBODY = ("999999", "emp:999999", "nobody@corp.example", "Somebody Else", f"{NUMBER}9", "acct:x")
+
+
+def people(stand: Context, text: str) -> list[str]:
+    with engine(stand.layout.work) as connection:
+        return [one.person for one in lookup.search(connection, stand.layout, text)]
+
+
+def test_whoever_is_meant_is_found_in_any_spelling(good_night: Estate) -> None:
+    stand = context(good_night.home)
+    assert {text: people(stand, text) for text in SPELLED} == {text: [PERSON] for text in SPELLED}
+    assert {text: people(stand, text) for text in NOBODY} == {text: [] for text in NOBODY}
+
+
+def test_the_command_says_who_was_found_and_wants_it_confirmed(past: Estate) -> None:
+    """Nobody found is an answer with a hint, and no request."""
+    layout = past.layout
+    for text in NOBODY:
+        done = milestones(past.home, "request", "receive", "erasure", text)
+        assert done.returncode == 2
+        assert "nobody was found" in done.stderr
+    unsure = milestones(past.home, "request", "receive", "erasure", NUMBER)
+    assert unsure.returncode == 2
+    assert f"{PERSON} (by number): corporate 4, roster 1, xapi 1" in unsure.stderr
+    assert "--yes" in unsure.stderr
+    assert not request_register.every(layout)
+    done = milestones(past.home, "request", "receive", "objection", EMAIL, "--yes",
+                      "--purpose", "one_to_one")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (made,) = request_register.every(layout)
+    request_register.verify_identity(layout, made.name, "HR desk")
+    ran = milestones(past.home, "request", "run", made.name)
+    assert ran.returncode == 0, ran.stderr
+    assert restrictions.entries(layout) == [(PERSON, "manager", restrictions.OBJECTED)]
+    wrong = milestones(past.home, "request", "receive", "objection", PERSON, "--purpose", "fun")
+    assert wrong.returncode == 2
+    assert "one_to_one" in wrong.stderr
+
+
+def test_a_hold_holds_whoever_is_meant(past: Estate) -> None:
+    place = ("hold", "place", "case-1", "--reason", "claim", "--owner", "legal",
+             "--review-by", "2099-01-01", "--person")  # fmt: skip
+    nobody = milestones(past.home, *place, "999999", "--yes")
+    assert nobody.returncode == 2
+    assert not legal_holds.live(past.layout)
+    assert milestones(past.home, *place, NUMBER, "--yes").returncode == 0
+    (hold,) = legal_holds.live(past.layout)
+    assert hold.people == (PERSON,)
+    with pytest.raises(ValueError, match="case-1"):
+        job.erase_person(context(past.home), PERSON, None, NOW)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_request_about_nobody_is_set_aside_and_never_certified(past: Estate, kind: Kind) -> None:
+    """As when somebody has put one into the register with a typing error."""
+    stand = context(past.home)
+    request = asked(stand, kind, "emp:999999", course_code="SEC-101", score="61")
+    with pytest.raises(BadInput, match="nobody was found"):
+        fulfil.fulfil(stand, request.name, NOW)
+    left = request_register.read(stand.layout, request.name)
+    assert left.state is State.WAITING
+    assert "nobody was found" in left.history[-1].note
+    assert not receipts.newest_first(stand.layout)
+    assert not (past.home / "vault" / "packages").exists()
+    assert not restrictions.entries(stand.layout)
+
+
+def test_a_typing_error_is_mended_and_keeps_nothing_from_being_erased(past: Estate) -> None:
+    stand = context(past.home)
+    wrong = asked(stand, Kind.ERASURE, NUMBER + "x")
+    with pytest.raises(BadInput):
+        fulfil.fulfil(stand, wrong.name, NOW)
+    assert job.retain(stand, NOW)
+    other = fulfil.fulfil(stand, asked(stand, Kind.ERASURE, f"emp:{number(3)}").name, NOW)
+    assert other.state is State.DONE
+    mended = milestones(past.home, "request", "amend", wrong.name, NUMBER, "--yes")
+    assert mended.returncode == 0, mended.stderr
+    assert fulfil.fulfil(stand, wrong.name, NOW).state is State.DONE
+
+
+def test_an_erasure_that_cannot_be_completed_is_set_aside(
+    past: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It blocks neither another request nor the scheduled deletion, and can be withdrawn."""
+    stand = context(past.home)
+    request = asked(stand, Kind.ERASURE)
+    whole = verify.require_gone
+
+    def stuck(connection: duckdb.DuckDBPyConnection, context: Context, journal: Journal,
+              subject: Subject | None, *rest: object) -> dict[str, int]:  # fmt: skip
+        if subject is not None and PERSON in subject.people:
+            raise ErasureError("still there: a stuck file")
+        return whole(connection, context, journal, subject, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(verify, "require_gone", stuck)
+    with pytest.raises(ErasureError, match="stuck"):
+        fulfil.fulfil(stand, request.name, NOW)
+    assert len(job.retain(stand, NOW)) == 1
+    assert job.set_aside(stand.layout) == {request.name: "still there: a stuck file"}
+    other = asked(stand, Kind.ERASURE, f"emp:{number(3)}")
+    assert fulfil.fulfil(stand, other.name, NOW).state is State.DONE
+    assert milestones(past.home, "request", "withdraw", request.name).returncode == 0
+    assert not job.set_aside(stand.layout)
+    assert request_register.read(stand.layout, request.name).state is State.WITHDRAWN
+
+
+def test_a_manager_gets_no_data_of_the_people_who_report_to_them(estate: Estate) -> None:
+    rows, roster, _ = company()
+    mine = record(900, Manager_ID=number(901), Score="n/a")  # quarantined, and theirs
+    theirs = record(1, Score="n/a", Course_Code="HLT-404", Course_Title="Living with burnout")
+    write_drop(estate.drop(), [*rows, mine, theirs, record(900, Manager_ID=number(901))], roster)
+    result = estate.run()
+    assert result.success, errors(result)
+    stand = context(estate.home)
+    fulfil.fulfil(stand, asked(stand, Kind.ACCESS, f"emp:{number(900)}").name, NOW)
+    (folder,) = (estate.home / "vault" / "packages").iterdir()
+    text = text_of(estate.home, folder / "package.json.enc")
+    told = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
+    assert len(told["Learning records"]) == 1
+    assert [row["problem"] for row in told["Records that could not be read"]] == [
+        "score:not_a_number"
+    ]
+    counted = {row["how"]: row["rows"] for row in told["Where others' records name you"]}
+    assert counted["as the manager"] == len([r for r in rows if r["Manager ID"] == number(900)]) - 1
+    assert counted["in rows that could not be read"] == 2
+    for other in (*range(19), 901, 902):
+        assert number(other) not in text
+        assert f"person{other}@" not in text
+    assert NAME not in text
+    assert "HLT-404" not in text
+
+
+def test_a_changed_address_stays_with_the_person_until_an_erasure_takes_all_of_it(
+    estate: Estate, tmp_path: Path
+) -> None:
+    """The address goes to somebody else afterwards, who loses nothing and gains nothing."""
+    rows, roster, _ = company()
+    later = NIGHT + dt.timedelta(days=2)
+    old = roster[3]["Email"]
+    write_drop(estate.drop(), rows, roster, [statement(3)])
+    moved = [
+        one | {"Email": "new3@corp.example"} if n == 3 else one for n, one in enumerate(roster)
+    ]
+    moved[4] = moved[4] | {"Email": old}
+    late = statement(90, actor={"mbox": f"mailto:{old}"}, timestamp=f"{later}T08:00:00Z")
+    write_drop(estate.drop(later), rows, moved, [statement(3), late])
+    for night in (NIGHT, later):
+        result = estate.run(night)
+        assert result.success, errors(result)
+    stand, xapi = context(estate.home), "SELECT person, count(*) FROM '{}' WHERE source = 'xapi'"
+    classified = xapi.format(f"{estate.home}/store/classified/period=*/*.parquet")
+    with duckdb.connect() as c:
+        found = dict(c.execute(f"{classified} GROUP BY 1").fetchall())
+        assert found == {f"emp:{number(3)}": 1, f"emp:{number(4)}": 1}
+    request = asked(stand, Kind.ERASURE, f"emp:{number(3)}")
+    assert fulfil.fulfil(stand, request.name, NOW).state is State.DONE
+    # The next export has all of it again.
+    again = later + dt.timedelta(days=1)
+    write_drop(estate.drop(again), rows, moved, [statement(3), late])
+    result = estate.run(again)
+    assert result.success, errors(result)
+    with duckdb.connect() as c:
+        found = dict(c.execute(f"{classified} GROUP BY 1").fetchall())
+    assert found == {f"emp:{number(4)}": 1}
+
+
+def test_a_second_employment_is_shown_and_erased_with_the_first(estate: Estate) -> None:
+    rows, roster, _ = company()
+    again = roster[5] | {"Employee ID": "8800005"}
+    write_drop(estate.drop(), [*rows, record(5, Employee_ID="8800005")], [*roster, again])
+    result = estate.run()
+    assert result.success, errors(result)
+    stand, both = context(estate.home), [f"emp:{number(5)}", "emp:8800005"]
+    assert people(stand, number(5)) == both
+    arguments = ("request", "receive", "erasure", number(5))
+    assert "2 people may be meant" in milestones(estate.home, *arguments).stderr
+    done = milestones(estate.home, *arguments, "--person", both[0], "--person", both[1])
+    name = done.stdout.split(":")[0]
+    request_register.verify_identity(stand.layout, name, "HR desk")
+    assert fulfil.fulfil(stand, name, NOW).state is State.DONE
+    assert not people(stand, number(5)) + people(stand, "8800005") + people(stand, "Person 5")
+
+
+def test_unresolved_people_are_counted_and_listed_for_roles_that_may_see_them(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, roster, _ = company()
+    write_drop(estate.drop(), [*rows, record(5, Employee_ID="7,700,0")], roster)
+    result = estate.run()
+    assert result.success, errors(result)
+    told = json.loads((estate.layout.reconciliation / f"{NIGHT}.json").read_text())
+    assert {row["unresolved_people"] for row in told} == {1}
+    assert all(row["suppressed"]["identifier damaged"] == 1 for row in told)
+    assert "1 people cannot be resolved" in milestones(estate.home, "status").stdout
+    monkeypatch.setenv("MILESTONES_ACTOR", "dora")
+    assert "emp:7,700,0" in milestones(estate.home, "people", "unresolved").stdout
+    assert PERSON in milestones(estate.home, "people", "find", NUMBER).stdout
+    monkeypatch.setenv("MILESTONES_ACTOR", "ana")
+    refused = milestones(estate.home, "people", "unresolved")
+    assert refused.returncode == 3
+    assert "7,700,0" not in refused.stdout + refused.stderr
+
+
+def test_a_rectification_holds_until_the_source_sends_another_value(estate: Estate) -> None:
+    """However often it repeats the wrong one; then the DPO sees the conflict."""
+    rows, roster, _ = company()
+    write_drop(estate.drop(), rows, roster)
+    assert estate.run().success
+    stand = context(estate.home)
+    request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", occurrence="2026-10-01",
+                    score="61.5")  # fmt: skip
+    fulfil.fulfil(stand, request.name, NOW)
+    seen = []
+    # Repeated by the same delivery, by another, then corrected there, and once more.
+    for late, score in ((0, "45"), (1, "45"), (2, "40"), (3, "40")):
+        night = NIGHT + dt.timedelta(days=late)
+        write_drop(estate.drop(night), [rows[0] | {"Score": score}, *rows[1:]], roster)
+        result = estate.run(night)
+        assert result.success, errors(result)
+        with duckdb.connect() as c:
+            ((found,),) = c.execute(
+                f"SELECT score FROM '{estate.home}/store/classified/period=*/*.parquet' WHERE "
+                f"person = '{PERSON}' AND course_code = 'SEC-101' AND status = 'completed'"
+            ).fetchall()
+        seen.append((found, fulfil.conflicts(stand)))
+    assert seen == [(61.5, []), (61.5, []), (80.0, [request.name]), (80.0, [request.name])]
+    assert (
+        f"{request.name}: the source has since" in milestones(estate.home, "request", "list").stderr
+    )
