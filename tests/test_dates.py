@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,7 +34,7 @@ from pipeline.storage.sql import Sql, literal, tuples
 from tests import soak
 from tests.company import HISTORY, ROSTER, person, record, statement, write_csv, write_drop
 from tests.conftest import Estate, errors
-from tests.estate import as_of, policy_with
+from tests.estate import as_of, context, policy_with
 from tests.opened import released
 
 DELIVERY = dt.date(2026, 11, 10)
@@ -343,7 +344,8 @@ def classified(home: Path, data_map: DataMap) -> pl.DataFrame:
     layout = Layout(home)
     ingest(layout, data_map, DELIVERY)
     with engine(layout.work) as connection:
-        write_classified(connection, layout, data_map, RULES, home / "classified")
+        stand = replace(context(home), data_map=data_map)
+        write_classified(connection, stand, home / "classified")
     return pl.concat([pl.read_parquet(p) for p in (home / "classified").glob("*/*.parquet")])
 
 

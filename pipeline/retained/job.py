@@ -155,7 +155,7 @@ def _raw_deliveries(context: Context, journal: Journal, subject: Subject | None)
 
 def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None:
     """Erase a person from the registers, also of backups, and leave a tombstone."""
-    tombstones.add(context, subject, today)
+    tombstones.add(context, subject.ids, today, subject.windows + subject.shared)
     for layout in (context.layout, *backup.copies(context.layout)):
         for person in subject.people:
             restrictions.release(layout, person)

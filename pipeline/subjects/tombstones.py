@@ -20,7 +20,7 @@ from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds
 from pipeline.storage.sql import literal, literals
-from pipeline.subjects.identity import Subject, Window
+from pipeline.subjects.identity import Window
 
 FILE = "tombstones.json.enc"
 
@@ -37,15 +37,20 @@ def write(layout: Layout, changed: list[dict[str, str]]) -> None:
     cases.write(layout, layout.vault / FILE, json.dumps(changed))
 
 
-def add(context: Context, subject: Subject, today: dt.date) -> None:
-    """Set a tombstone for every identifier of an erased person, and for what they shared with
-    others on the days on which it may be theirs; a repeated call changes nothing."""
+def add(
+    context: Context, identifiers: Iterable[str], today: dt.date, shared: Iterable[Window] = ()
+) -> None:
+    """Set a tombstone for every identifier of an erased person; a repeated call changes nothing.
+
+    Args:
+        shared: what others had as well, with the days on which it is or may be the person's.
+    """
     context.ring.create()
     ring, found = context.ring, entries(context.layout)
     known = {_stone(one) for one in found}
     wanted: list[tuple[str, str | None, str | None]]
-    wanted = [(one, None, None) for one in subject.ids]
-    wanted += [(*window,) for window in subject.windows + subject.shared]
+    wanted = [(one, None, None) for one in identifiers]
+    wanted += [(*window,) for window in shared]
     added = [
         {"hmac": ring.own_tombstone(identifier), "made_on": today.isoformat()}
         | ({"since": since, "until": until} if since and until else {})
