@@ -92,6 +92,12 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
     _tell_seed(config)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process for every core, and one more: some tests wait for a daemon or a server."""
+    return min(len(os.sched_getaffinity(0)), 4) + 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is drawn at random, or done in part, belongs to the soak too; there is more of it."""

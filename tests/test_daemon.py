@@ -135,6 +135,7 @@ def test_the_daemon_runs_nights_one_at_a_time_and_tells_of_failures(
     assert EMAIL not in str(told)
 
 
+@pytest.mark.soak
 def test_a_database_that_goes_in_the_middle_of_a_night(tmp_path: Path) -> None:
     """PostgreSQL is ended at once and comes back: one more run, if that is needed, is enough."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))
