@@ -6,9 +6,9 @@ FROM (
         originals.learner_ref,
         originals.status,
         originals.score_band,
-        {%- for name in kept %}
-        originals.{{ name | identifier }},
-        {%- endfor %}
+        {% for name in kept %}
+            originals.{{ name | identifier }},
+        {% endfor %}
         classes.generalized_record_type AS record_type,
         classes.generalized_source AS source,
         classes.generalized_region AS region,

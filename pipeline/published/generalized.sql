@@ -9,9 +9,9 @@ WITH generalized AS (
         department,
         course_code,
         event_month,
-        {%- for name in kept %}
-        {{ name | identifier }},
-        {%- endfor %}
+        {% for name in kept %}
+            {{ name | identifier }},
+        {% endfor %}
         record_type AS generalized_record_type,
         source AS generalized_source,
         CASE WHEN {{ has_region | literal }} THEN region END AS generalized_region,
@@ -37,9 +37,9 @@ SELECT
             generalized_category,
             generalized_course_code,
             generalized_event_period,
-            {%- for name in kept %}
-            {{ name | identifier }},
-            {%- endfor %}
+            {% for name in kept %}
+                {{ name | identifier }},
+            {% endfor %}
             generalized_detail
     ) AS class
 FROM generalized
