@@ -126,8 +126,7 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
 
 @app.command(rich_help_panel=shared.RUN)
 def status(home: Home = DEFAULT_HOME, max_age: MaxAge = None) -> None:
-    """Show what is published, with record counts from raw to published, and when each job last
-    succeeded."""
+    """Show what is published, how its records reconcile, and when each job last succeeded."""
     from pipeline.cli import views
 
     end(views.status(home, max_age))

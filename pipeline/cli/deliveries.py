@@ -88,8 +88,7 @@ def delivery_withdraw(
 
 @delivery.command("allow")
 def delivery_allow(day: Day, because: Because, role: As = None, home: Home = DEFAULT_HOME) -> None:
-    """Let the next run take a delivery that was refused for its size, or was withdrawn; this very
-    content only."""
+    """Allow the next run to take this content, refused for its size or withdrawn, all the same."""
     from pipeline.access import audit
     from pipeline.cli import screen
     from pipeline.errors import PolicyError

@@ -224,8 +224,7 @@ def request_consent(
 
 @request.command("list")
 def request_list(home: Home = DEFAULT_HOME) -> None:
-    """List all requests with state and deadline, and rectifications that the source contradicts;
-    identifiers are not shown."""
+    """List all requests with state and deadline, and corrections that a source contradicts."""
     from pipeline.cli import screen, views
     from pipeline.requests import fulfil
     from pipeline.subjects import request_register

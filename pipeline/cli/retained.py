@@ -199,8 +199,10 @@ def recover(
     ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Recover what must not be forgotten (publication history, holds, restrictions, tombstones)
-    from the current release and the backups in the data folder, and show what is still missing.
+    """Recover what must not be forgotten from the current release and the backups.
+
+    That is the publication history, holds, restrictions and tombstones. What is still missing is
+    shown.
     """
     from pipeline.cli import screen
     from pipeline.retained import recover as recovery
