@@ -108,7 +108,12 @@ def no_deliveries(layout: Layout) -> list[str]:
 
 def is_delivered(layout: Layout, delivery: dt.date) -> bool:
     """Is the delivery still in the landing folder?"""
-    return delivery in deliveries(layout)
+    if delivery not in deliveries(layout):
+        return False
+    # An object store can go on listing a folder whose last object was removed.
+    system, base = folder(layout, delivery)
+    system.invalidate_cache()
+    return bool(system.isdir(base))
 
 
 def entries(layout: Layout, delivery: dt.date) -> list[Entry]:
