@@ -30,16 +30,20 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+def delivered(estate: Estate, home: Path) -> Path:
+    """A new data folder with the same delivery and the same keys: every month is published anew,
+    and the workers choose and attack it, too."""
+    shutil.copytree(estate.home / "landing", home / "landing")
+    (home / "vault").mkdir(mode=0o700)
+    shutil.copy2(estate.home / "vault" / "keyring.json", home / "vault")
+    return home
+
+
 def test_two_workers_make_what_one_machine_makes(
     good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance, scheduler: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    home = tmp_path / "home"
-    shutil.copytree(good_night.home, home, symlinks=True)
-    for derived in ("classified", "pseudonymized"):
-        shutil.rmtree(home / "store" / derived)
-    # Every month is told anew, and the workers choose and attack it, too.
-    shutil.rmtree(home / "store" / "publication_history")
+    home = delivered(good_night, tmp_path / "home")
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
     assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
@@ -60,9 +64,7 @@ def test_every_core_makes_what_one_process_makes(
     good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    home = tmp_path / "home"
-    shutil.copytree(good_night.home, home, symlinks=True)
-    shutil.rmtree(home / "store" / "publication_history")
+    home = delivered(good_night, tmp_path / "home")
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
 

@@ -23,7 +23,7 @@ from tests.kill_points import named, tables
 from tests.spread import stored
 
 # Of the manifest what no two nights share: name, time, and hashes of encrypted and DuckDB files.
-OWN = {"run_id", "released_at", "sha256", "made_from"}
+OWN = {"run_id", "released_at", "ran_at", "sha256", "made_from", "deliveries"}
 
 
 def manifest(home: Path) -> dict[str, object]:

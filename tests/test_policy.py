@@ -18,7 +18,8 @@ from pipeline.pseudonymized.models import check_against, columns_from_canonical,
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
-from tests.company import NAME, company, record, statement, write_drop
+from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_drop
+from tests.conftest import NIGHT as DELIVERED
 from tests.conftest import Estate, errors
 from tests.estate import decide_courses, sign_policy
 
@@ -43,7 +44,10 @@ def test_an_unlisted_column_stops_the_run_before_anything_is_written(estate: Est
     assert "learning_history.csv" in told
     assert "'Salary'" in told
     assert "sources.corporate.fields" in told
-    assert {p for p in estate.home.rglob("*") if p.is_file()} == before
+    # What became of the delivery is on record, and nothing of what was in it.
+    written = {p for p in estate.home.rglob("*") if p.is_file()} - before
+    assert written == {estate.layout.register / f"{DELIVERED}.jsonl"}
+    assert not [v for v in (NAME, EMAIL, NUMBER) for p in written if v in p.read_text()]
 
 
 @pytest.mark.parametrize("path", ["context.extensions.salary", "result.extensions.x", "actor.x"])

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.classify import write_classified
+from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
 from pipeline.retained import job
 from pipeline.storage.engine import engine
@@ -65,6 +66,8 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         write_csv(Path(Layout(bare).landing) / str(date) / "learning_history.csv",
                   delivered, HISTORY)  # fmt: skip
         ingest(stand.layout, stand.data_map, date)
+        version = register.version_of(stand.layout.canonical / str(date))
+        register.note(stand.layout, date, register.State.ACCEPTED, version=version)
         rows += delivered
     with engine(stand.layout.work) as connection:
         write_classified(connection, stand, stand.layout.classified)
