@@ -114,11 +114,13 @@ def too_little(
     """Rule to the sources that brought too little, in words. A full export is compared with the
     last accepted ones, and any correction with what it corrects.
 
-    Somebody can allow the very content: `milestones delivery allow`.
+    Somebody can allow the very content: `milestones delivery allow`. What was accepted stays so,
+    although retention and erasures take rows out of it.
     """
     steps = register.steps(layout, delivery)
-    last = register.latest(steps)
-    if last is not None and last.sha256 and register.allowed(steps, last.sha256):
+    last, used = register.latest(steps), register.accepted(steps)
+    allowed = last is not None and last.sha256 and register.allowed(steps, last.sha256)
+    if allowed or (used and used.version == register.version_of(layout.canonical / str(delivery))):
         return {EMPTY_RULE: [], LESS_RULE: []}
     rows = {one.source: one.rows for one in by_source(losses)}
     empty = [

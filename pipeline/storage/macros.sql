@@ -162,8 +162,8 @@ CREATE OR REPLACE TEMP MACRO employee_identifier(value) AS
     END;
 
 -- The one form of an account: home page and name, both.
-CREATE OR REPLACE TEMP MACRO account_identifier(page, name) AS
-    'acct:' || nullif(home_page(page), '') || '#' || stripped(name);
+CREATE OR REPLACE TEMP MACRO account_identifier(page, account) AS
+    ('acct:' || nullif(home_page(page), '') || '#' || stripped(account));
 
 -- Home page and name of an account's identifier; a home page has no # any more.
 CREATE OR REPLACE TEMP MACRO account_page(identifier) AS
