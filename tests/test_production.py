@@ -30,7 +30,7 @@ from tests import plain
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, free_port
-from tests.estate import sign_policy
+from tests.estate import context, decide_courses, sign_policy
 from tests.kill_points import tables
 from tests.webhook import Hook
 
@@ -94,7 +94,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Letters]:
 def failed_run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
     """A night whose step fails with a person's data in its exception."""
 
-    def careless(*_: object) -> None:
+    def careless(*_: object, **__: object) -> None:
         raise RuntimeError(f"{NAME} <{EMAIL}> has no number {NUMBER}")
 
     write_drop(estate.drop(), *company())
@@ -177,11 +177,11 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
 ) -> None:
     honest, calls = ingest, list[int]()
 
-    def flaky(*arguments: Any) -> Any:
+    def flaky(*arguments: Any, **named: Any) -> Any:
         calls.append(1)
         if len(calls) < 3:
             raise ConnectionResetError(NAME)
-        return honest(*arguments)
+        return honest(*arguments, **named)
 
     write_drop(estate.drop(), *company())
     monkeypatch.setattr(common, "FIRST_WAIT", 0)
@@ -192,7 +192,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
     told = "".join(entry.to_json() for entry in estate.instance.all_logs(result.run_id))
     assert NAME not in told
 
-    def bug(*_: object) -> None:
+    def bug(*_: object, **__: object) -> None:
         calls.append(1)
         raise ValueError
 
@@ -201,7 +201,7 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
     assert not estate.run_in_dagster(assets=[lineage.CANONICAL]).success
     assert len(calls) == 1
 
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         calls.append(1)
         raise ConnectionResetError(NAME)
 
@@ -298,6 +298,7 @@ def test_a_backfill_publishes_what_night_after_night_would(tmp_path: Path) -> No
         for n, day in enumerate(days[1:]):
             write_drop(home / "landing" / str(day), [record(n, Course_Code="SQL-220")])
         sign_policy(home)
+        decide_courses(context(home))
     done = milestones(homes["at once"], "backfill", "--from", "2026-11-01", "--to", "2026-12-01")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "delivery of 2026-11-09, 2 of 2" in done.stdout
