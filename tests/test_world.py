@@ -190,5 +190,5 @@ def test_what_is_published_is_what_the_accepted_files_say(estate: Estate, tmp_pa
     story.do("deliver")
     names = list(OPERATIONS)
     every = [str(one) for one in world.rng.permutation(names)]
-    for name in [*every, *world.rng.choice(names, soak.times(0, 60))]:
+    for name in [*every, *world.rng.choice(names, soak.times(0, 500))]:
         story.do(str(name))
