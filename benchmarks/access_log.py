@@ -20,12 +20,20 @@ from pipeline.storage.layout import Layout
 
 APPENDS, ENTRIES, BATCH = 3_000, 1_000_000, 100_000
 BODY: dict[str, object] = {
-    "at": "2026-11-25T10:00:00.000", "actor": "somebody", "role": "manager",
-    "table": "manager_extract", "purpose": "one_to_one",
-    "people": [f"v1m1_{n:032x}" for n in range(3)], "everybody": False,
-    "fields": ["manager_ref", "learner_ref", "course_code", "completion", "outcome"], "rows": 10,
-    "note": "", "sign_off": None, "decision": "granted", "policy": "0123456789abcdef",
-}  # fmt: skip
+    "at": "2026-11-25T10:00:00.000",
+    "actor": "somebody",
+    "role": "manager",
+    "table": "manager_extract",
+    "purpose": "one_to_one",
+    "people": [f"v1m1_{n:032x}" for n in range(3)],
+    "everybody": False,
+    "fields": ["manager_ref", "learner_ref", "course_code", "completion", "outcome"],
+    "rows": 10,
+    "note": "",
+    "sign_off": None,
+    "decision": "granted",
+    "policy": "0123456789abcdef",
+}
 
 
 def main(folder: Path) -> None:

@@ -58,11 +58,16 @@ def main(rows: int) -> None:
                     if "one" in what and not where:
                         continue
                     times = [
-                        seconds(lambda q=f"SELECT {told} FROM {relation} r {where}": (
-                            connection.sql(q).fetchall()))
-                        for relation in (f"read_parquet({literal(plain)})",
-                                         encryption.rows(connection, layout, closed))
-                    ]  # fmt: skip
+                        seconds(
+                            lambda q=f"SELECT {told} FROM {relation} r {where}": connection.sql(
+                                q
+                            ).fetchall()
+                        )
+                        for relation in (
+                            f"read_parquet({literal(plain)})",
+                            encryption.rows(connection, layout, closed),
+                        )
+                    ]
                     print(f"| {what}, {name} | {number} | {times[0]} | {times[1]} |")
 
 

@@ -44,10 +44,17 @@ def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
     first = NIGHT - dt.timedelta(days=deliveries - 1)
     started = time.monotonic()
     subprocess.run(
-        [Path(sys.executable).with_name("milestones"), "backfill", "--from", str(first), "--to",
-         str(NIGHT)],
-        env=dict(os.environ) | {"MILESTONES_HOME": str(home)}, check=True,
-    )  # fmt: skip
+        [
+            Path(sys.executable).with_name("milestones"),
+            "backfill",
+            "--from",
+            str(first),
+            "--to",
+            str(NIGHT),
+        ],
+        env=dict(os.environ) | {"MILESTONES_HOME": str(home)},
+        check=True,
+    )
     seconds = time.monotonic() - started
     print(f"{deliveries} deliveries of {records:,} records in {seconds:.1f} s")
 

@@ -46,12 +46,18 @@ def presidio() -> pl.Series:
 
     people = roster()
     denied = [*people["name"].unique(), *people["number"], *people["email"]]
-    recognizers = [EmailRecognizer(), IbanRecognizer(), PhoneRecognizer(),
-                   PatternRecognizer("PERSON", deny_list=denied)]  # fmt: skip
-    return pl.Series([
-        any(r.analyze(text, r.supported_entities, None) for r in recognizers)
-        for text in texts()["text"]
-    ])  # fmt: skip
+    recognizers = [
+        EmailRecognizer(),
+        IbanRecognizer(),
+        PhoneRecognizer(),
+        PatternRecognizer("PERSON", deny_list=denied),
+    ]
+    return pl.Series(
+        [
+            any(r.analyze(text, r.supported_entities, None) for r in recognizers)
+            for text in texts()["text"]
+        ]
+    )
 
 
 def main() -> None:

@@ -40,27 +40,36 @@ def month(first: dt.date) -> pl.DataFrame:
     course = rng.integers(0, 60, ROWS)
     days = rng.integers(2, 27, ROWS)
     done = rng.random(ROWS) < 0.8
-    return pl.DataFrame({
-        "record_type": pl.Series(["milestone_flag"]).new_from_index(0, ROWS),
-        "learner_id": pl.Series(who).cast(pl.String),
-        "manager_id": pl.Series(PEOPLE + team[who]).cast(pl.String),
-        "department": np.array(["Sales", "Support", "Finance", "Legal"])[who % 4],
-        "country": np.array(["DE", "FR", "GB", "US", "JP"])[who % 5],
-        "course_code": pl.Series(course).cast(pl.String),
-        "status": np.where(done, "completed", "in_progress"),
-        "score": rng.integers(0, 101, ROWS).astype(float),
-        "_day": days,
-        # A person takes a course again and again; the instant makes each its own record.
-        "_second": np.arange(ROWS) % 80_000,
-    }).select(
-        "record_type", pl.format("emp:{}", "learner_id").alias("learner_id"),
-        pl.format("emp:{}", "manager_id").alias("manager_id"), "department", "country",
-        pl.format("C-{}", "course_code").alias("course_code"), "status", "score",
+    return pl.DataFrame(
+        {
+            "record_type": pl.Series(["milestone_flag"]).new_from_index(0, ROWS),
+            "learner_id": pl.Series(who).cast(pl.String),
+            "manager_id": pl.Series(PEOPLE + team[who]).cast(pl.String),
+            "department": np.array(["Sales", "Support", "Finance", "Legal"])[who % 4],
+            "country": np.array(["DE", "FR", "GB", "US", "JP"])[who % 5],
+            "course_code": pl.Series(course).cast(pl.String),
+            "status": np.where(done, "completed", "in_progress"),
+            "score": rng.integers(0, 101, ROWS).astype(float),
+            "_day": days,
+            # A person takes a course again and again; the instant makes each its own record.
+            "_second": np.arange(ROWS) % 80_000,
+        }
+    ).select(
+        "record_type",
+        pl.format("emp:{}", "learner_id").alias("learner_id"),
+        pl.format("emp:{}", "manager_id").alias("manager_id"),
+        "department",
+        "country",
+        pl.format("C-{}", "course_code").alias("course_code"),
+        "status",
+        "score",
         pl.lit(dt.datetime(first.year, first.month, 1)).alias("assigned_at")
         + pl.duration(seconds="_second"),
-        (pl.lit(dt.datetime(first.year, first.month, 1))
-         + pl.duration(days="_day", seconds="_second")).alias("event_at"),
-    )  # fmt: skip
+        (
+            pl.lit(dt.datetime(first.year, first.month, 1))
+            + pl.duration(days="_day", seconds="_second")
+        ).alias("event_at"),
+    )
 
 
 def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:

@@ -62,8 +62,12 @@ def plot(runs: Runs) -> None:
     for name in CONTENDERS:
         ended = [n for n in sizes if runs[n].get(name, {}).get("ended") == "finished"]
         for axis, measure in zip(axes, ("seconds", "peak_mib"), strict=True):
-            axis.plot([int(n) for n in ended], [runs[n][name][measure] for n in ended],
-                      marker="o", label=TITLES.get(name, name))  # fmt: skip
+            axis.plot(
+                [int(n) for n in ended],
+                [runs[n][name][measure] for n in ended],
+                marker="o",
+                label=TITLES.get(name, name),
+            )
     for axis, title in zip(axes, ("seconds", "peak memory (MiB)"), strict=True):
         axis.set(xscale="log", yscale="log", xlabel="records", title=title)
         axis.grid(alpha=0.3, which="both")
@@ -75,8 +79,10 @@ def plot(runs: Runs) -> None:
 
 def page(runs: Runs) -> str:
     """The page as Markdown."""
-    lines = ["| records | contender | seconds | times the floor | peak memory (MiB) | ended |",
-             "| ---: | --- | ---: | ---: | ---: | --- |"]  # fmt: skip
+    lines = [
+        "| records | contender | seconds | times the floor | peak memory (MiB) | ended |",
+        "| ---: | --- | ---: | ---: | ---: | --- |",
+    ]
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
         floor = contenders["floor"]
         for name in CONTENDERS:
@@ -85,13 +91,21 @@ def page(runs: Runs) -> str:
             ratio = float(str(run["seconds"])) / float(str(floor["seconds"]))
             ended = run["ended"] == floor["ended"] == "finished"
             shown = f"{ratio:.1f}" if ended else "–"
-            cells = (f"{int(records):,}", TITLES.get(name, name), run["seconds"], shown,
-                     f"{run['peak_mib']:,}", run["ended"])  # fmt: skip
+            cells = (
+                f"{int(records):,}",
+                TITLES.get(name, name),
+                run["seconds"],
+                shown,
+                f"{run['peak_mib']:,}",
+                run["ended"],
+            )
             lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "## Seconds per stage of a run", ""]
     names = [*STAGES, "checks"]
-    lines += ["| records | | " + " | ".join(names) + " |",
-              "| ---: | --- |" + " ---: |" * len(names)]  # fmt: skip
+    lines += [
+        "| records | | " + " | ".join(names) + " |",
+        "| ---: | --- |" + " ---: |" * len(names),
+    ]
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
         for night in NIGHTS:
             stages = contenders.get(night, {}).get("stages", {})

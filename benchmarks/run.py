@@ -57,8 +57,11 @@ def measure(
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", f"benchmarks.{program}", *given],
-        stdout=subprocess.PIPE, env=environment, text=True, preexec_fn=_limit_memory,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+        preexec_fn=_limit_memory,
+    )
     peak, ended = _Peak(process.pid), "finished"
     try:
         output, _ = process.communicate(timeout=limit_seconds)
@@ -70,8 +73,10 @@ def measure(
     if ended == "finished" and process.returncode:
         ended = f"failed (exit {process.returncode})"
     found: dict[str, object] = {
-        "seconds": round(seconds, 1), "ended": ended, "peak_mib": peak.mib,
-    }  # fmt: skip
+        "seconds": round(seconds, 1),
+        "ended": ended,
+        "peak_mib": peak.mib,
+    }
     if contender in NIGHTS and ended == "finished":
         found["stages"] = json.loads(output.strip().splitlines()[-1])
     return found
@@ -110,9 +115,12 @@ def main() -> None:
         folder = write_drop(arguments.work.absolute() / f"drop-{records}", records)
         for contender in arguments.only or CONTENDERS:
             found = measure(
-                contender, folder, arguments.work.absolute() / "run", arguments.limit_seconds,
+                contender,
+                folder,
+                arguments.work.absolute() / "run",
+                arguments.limit_seconds,
                 arguments.also,
-            )  # fmt: skip
+            )
             results["runs"].setdefault(str(records), {})[contender] = found
             print(records, contender, found, flush=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")

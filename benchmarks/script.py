@@ -96,12 +96,21 @@ def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
             ["manager_ref", "learner_ref", "Course Code", "complete", "status"]
         ],
         "analytics_milestones": ordinary[
-            ["learner_ref", "Item Type", "Country", "Department", "Course Code", "period",
-             "status", "score_band"]
+            [
+                "learner_ref",
+                "Item Type",
+                "Country",
+                "Department",
+                "Course Code",
+                "period",
+                "status",
+                "score_band",
+            ]
         ],
-        "hr_legal_detail": rows.drop(columns=["Employee ID", "Full Name", "Email", "Manager ID",
-                                              "Comments"]),
-    }  # fmt: skip
+        "hr_legal_detail": rows.drop(
+            columns=["Employee ID", "Full Name", "Email", "Manager ID", "Comments"]
+        ),
+    }
 
 
 def validate(name: str, table: pd.DataFrame) -> None:

@@ -56,7 +56,9 @@ TABLES = {
     **{
         f"coaching_{name}": COACHING.format(cell=cell, k=K)
         for name, cell in {
-            "team": "manager_ref", "course": "course", "department": "department",
+            "team": "manager_ref",
+            "course": "course",
+            "department": "department",
             "period": "period",
         }.items()
     },
@@ -64,7 +66,7 @@ TABLES = {
     "analytics_milestones": "SELECT learner_ref, item, country, department, course, period, "
     "status, score_band FROM ordinary",
     "hr_legal_detail": "SELECT * EXCEPT (employee, manager, place) FROM rows",
-}  # fmt: skip
+}
 
 
 def pseudonym(column: str) -> str:
@@ -102,8 +104,9 @@ def main(folder: Path, work: Path) -> None:
         .getOrCreate()
     )
     for name, file in (("history", "learning_history"), ("roster", "hr_roster")):
-        spark.read.csv(str(folder / f"{file}.csv"), header=True, escape='"', multiLine=False
-                       ).createOrReplaceTempView(name)  # fmt: skip
+        spark.read.csv(
+            str(folder / f"{file}.csv"), header=True, escape='"', multiLine=False
+        ).createOrReplaceTempView(name)
     spark.sql(TYPED).createOrReplaceTempView("typed")
     rows = spark.sql(ROWS.format(learner=pseudonym("employee"), manager=pseudonym("manager")))
     rows.persist(StorageLevel.DISK_ONLY).createOrReplaceTempView("rows")

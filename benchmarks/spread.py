@@ -40,8 +40,10 @@ def night(landing: Path, home: Path, **environment: str) -> float:
     started = time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "benchmarks.night", str(landing), str(home)],
-        env=dict(os.environ) | environment, stdout=subprocess.DEVNULL, check=True,
-    )  # fmt: skip
+        env=dict(os.environ) | environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     return round(time.monotonic() - started, 1)
 
 
@@ -71,25 +73,48 @@ def _limited() -> None:
 def spread(landing: Path, home: Path) -> dict[str, object]:
     """The same night with classified and pseudonymized rows made by workers."""
     environment = dict(os.environ) | {
-        "MILESTONES_MEMORY": DUCKDB_MEMORY, "MILESTONES_THREADS": "1",
+        "MILESTONES_MEMORY": DUCKDB_MEMORY,
+        "MILESTONES_THREADS": "1",
         # The limit counts what a thread reserves, and not only what it uses.
-        "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "ARROW_IO_THREADS": "2",
         "MALLOC_ARENA_MAX": "2",
-    }  # fmt: skip
+    }
     host, port = ADDRESS.removeprefix("tcp://").split(":")
     scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port,
-         "--no-dashboard"],
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--host",
+            host,
+            "--port",
+            port,
+            "--no-dashboard",
+        ],
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli.dask_worker", ADDRESS, "--nthreads", "1",
-             "--no-nanny", "--no-dashboard", "--local-directory", str(home)],
-            env=environment, stderr=subprocess.DEVNULL, preexec_fn=_limited,
+            [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                ADDRESS,
+                "--nthreads",
+                "1",
+                "--no-nanny",
+                "--no-dashboard",
+                "--local-directory",
+                str(home),
+            ],
+            env=environment,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_limited,
         )
         for _ in range(WORKERS)
-    ]  # fmt: skip
+    ]
     try:
         with Client(ADDRESS, timeout=60, set_as_default=False) as client:
             client.wait_for_workers(WORKERS, timeout=60)
@@ -123,11 +148,19 @@ def main(landing: Path, work: Path) -> None:
             "SELECT sum(memory_usage_bytes + temporary_storage_bytes) FROM duckdb_memory()"
         ).fetchall()
     one, other = fingerprints(alone), fingerprints(apart)
-    print(json.dumps({
-        "seconds_alone": seconds, **told, "classified_rows_in_memory_mib": int(size) >> 20,
-        "limit_of_a_worker_mib": WORKER_MEMORY >> 20,
-        "tables_compared": len(one), "equal": one == other,
-    }, indent=1))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "seconds_alone": seconds,
+                **told,
+                "classified_rows_in_memory_mib": int(size) >> 20,
+                "limit_of_a_worker_mib": WORKER_MEMORY >> 20,
+                "tables_compared": len(one),
+                "equal": one == other,
+            },
+            indent=1,
+        )
+    )
 
 
 if __name__ == "__main__":

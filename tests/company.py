@@ -14,10 +14,26 @@ NUMBER = "7700001"
 TEXT = "please ring Quentin about his burnout"
 
 HISTORY = [
-    "Employee ID", "Full Name", "Email", "Manager ID", "Department", "Location", "Country",
-    "Item Type", "Course Code", "Course Title", "Assigned Date", "Started Date", "Completed Date",
-    "Due Date", "Status", "Score", "Max Score", "Attempts", "Comments",
-]  # fmt: skip
+    "Employee ID",
+    "Full Name",
+    "Email",
+    "Manager ID",
+    "Department",
+    "Location",
+    "Country",
+    "Item Type",
+    "Course Code",
+    "Course Title",
+    "Assigned Date",
+    "Started Date",
+    "Completed Date",
+    "Due Date",
+    "Status",
+    "Score",
+    "Max Score",
+    "Attempts",
+    "Comments",
+]
 ROSTER = ["Employee ID", "Full Name", "Email", "Manager ID", "Department", "Country"]
 
 
@@ -28,14 +44,26 @@ def number(person: int) -> str:
 def record(person: int = 0, **changes: str) -> dict[str, str]:
     """One row of learning history; `changes` by column, with _ for a blank in its name."""
     row = {
-        "Employee ID": number(person), "Full Name": NAME if person == 0 else f"Person {person}",
+        "Employee ID": number(person),
+        "Full Name": NAME if person == 0 else f"Person {person}",
         "Email": EMAIL if person == 0 else f"person{person}@corp.example",
-        "Manager ID": number(900), "Department": "Sales", "Location": "HQ", "Country": "DE",
-        "Item Type": "Course", "Course Code": "SEC-101", "Course Title": "Security basics",
-        "Assigned Date": "2026-10-01", "Started Date": "2026-10-01",
-        "Completed Date": "2026-10-11", "Due Date": "2026-10-31", "Status": "Completed",
-        "Score": "45", "Max Score": "50", "Attempts": "1", "Comments": "",
-    }  # fmt: skip
+        "Manager ID": number(900),
+        "Department": "Sales",
+        "Location": "HQ",
+        "Country": "DE",
+        "Item Type": "Course",
+        "Course Code": "SEC-101",
+        "Course Title": "Security basics",
+        "Assigned Date": "2026-10-01",
+        "Started Date": "2026-10-01",
+        "Completed Date": "2026-10-11",
+        "Due Date": "2026-10-31",
+        "Status": "Completed",
+        "Score": "45",
+        "Max Score": "50",
+        "Attempts": "1",
+        "Comments": "",
+    }
     return row | {name.replace("_", " "): value for name, value in changes.items()}
 
 
@@ -52,10 +80,12 @@ def statement(at: int = 0, **changes: object) -> dict[str, object]:
         "timestamp": "2026-10-12T10:00:00+02:00",
         "actor": {"mbox": f"mailto:{record(at)['Email']}"},
         "verb": {"id": "http://adlnet.gov/expapi/verbs/passed"},
-        "object": {"id": "https://lms.example/phishing",
-                   "definition": {"name": {"en": "Spot the phish"}}},
+        "object": {
+            "id": "https://lms.example/phishing",
+            "definition": {"name": {"en": "Spot the phish"}},
+        },
         "result": {"score": {"scaled": 0.9}},
-    } | changes  # fmt: skip
+    } | changes
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, str]], columns: list[str]) -> Path:

@@ -40,8 +40,15 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 # What takes long to set up is set up by one process, which has all tests that need it: fixture to
 # group.
-DEAR = {"web": "dagster", "dagster_night": "dagster", "objects": "exchange", "scheduler": "cluster",
-        "by_exchange": "exchange", "planted": "erasure", "server": "postgres"}  # fmt: skip
+DEAR = {
+    "web": "dagster",
+    "dagster_night": "dagster",
+    "objects": "exchange",
+    "scheduler": "cluster",
+    "by_exchange": "exchange",
+    "planted": "erasure",
+    "server": "postgres",
+}
 Ended = plain.Ran | dg.ExecuteInProcessResult
 
 
@@ -62,8 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         given = config.getoption("--seed")
         soak.seed = secrets.randbits(32) if given is None else given
     # A failure of the normal run is one of the code, and nobody's luck.
-    every = {"deadline": None, "print_blob": True,
-             "suppress_health_check": list(hypothesis.HealthCheck)}  # fmt: skip
+    every = {
+        "deadline": None,
+        "print_blob": True,
+        "suppress_health_check": list(hypothesis.HealthCheck),
+    }
     hypothesis.settings.register_profile(
         "normal", derandomize=True, database=None, max_examples=25, **every
     )
@@ -149,10 +159,17 @@ class Estate:
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run the nightly job, or some of its assets with their checks."""
-        return definitions(self._store).resolve_job_def("nightly").execute_in_process(
-            partition_key=str(night), instance=self.instance, raise_on_error=False,
-            run_config=QUIET, asset_selection=assets,
-        )  # fmt: skip
+        return (
+            definitions(self._store)
+            .resolve_job_def("nightly")
+            .execute_in_process(
+                partition_key=str(night),
+                instance=self.instance,
+                raise_on_error=False,
+                run_config=QUIET,
+                asset_selection=assets,
+            )
+        )
 
 
 def failed_checks(result: Ended) -> list[str]:
@@ -284,10 +301,22 @@ def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
     server = subprocess.Popen(
-        [sys.executable, "-m", "dagster_webserver", "-w", str(PROJECT / "workspace.yaml"),
-         "-h", "127.0.0.1", "-p", str(port)],
-        env=environment, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "dagster_webserver",
+            "-w",
+            str(PROJECT / "workspace.yaml"),
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(port),
+        ],
+        env=environment,
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):

@@ -29,10 +29,17 @@ NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 OLD = "2023-11-10"  # of a milestone flag, due since 2026-11-11
 # Who works there: actor, role, the actor's own identifier. Manager 900 has Sales, 901 has Legal.
 STAFF = {
-    "ana": (Role.ANALYST, None), "max": (Role.MANAGER, 900), "mia": (Role.MANAGER, 901),
-    "idle": (Role.MANAGER, 3), "hana": (Role.HR, 5), "henry": (Role.HR, 6), "lea": (Role.LEGAL, 7),
-    "audrey": (Role.AUDITOR, None), "eddy": (Role.DATA_ENGINEER, None), "dora": (Role.DPO, None),
-}  # fmt: skip
+    "ana": (Role.ANALYST, None),
+    "max": (Role.MANAGER, 900),
+    "mia": (Role.MANAGER, 901),
+    "idle": (Role.MANAGER, 3),
+    "hana": (Role.HR, 5),
+    "henry": (Role.HR, 6),
+    "lea": (Role.LEGAL, 7),
+    "audrey": (Role.AUDITOR, None),
+    "eddy": (Role.DATA_ENGINEER, None),
+    "dora": (Role.DPO, None),
+}
 KEYS = {actor: Ed25519PrivateKey.generate() for actor in ("hana", "henry", "lea")}
 BEFORE = dt.datetime(2026, 11, 8, tzinfo=dt.UTC)  # when it was not due, nor soon to be
 
@@ -42,10 +49,16 @@ def context(home: Path) -> Context:
 
 
 def hold(**scope: Any) -> legal_holds.Hold:
-    return legal_holds.Hold.model_validate({
-        "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
-        "review_by": dt.date(2027, 1, 1), **scope,
-    })  # fmt: skip
+    return legal_holds.Hold.model_validate(
+        {
+            "name": "case-7",
+            "reason": "claim",
+            "owner": "legal",
+            "placed_on": NOW.date(),
+            "review_by": dt.date(2027, 1, 1),
+            **scope,
+        }
+    )
 
 
 def sign_policy(home: Path, folder: Path = PROJECT) -> None:
@@ -53,12 +66,14 @@ def sign_policy(home: Path, folder: Path = PROJECT) -> None:
     layout, rules = Layout(home), load_access(folder / "access_rules.yaml")
     for actor, (role, at) in STAFF.items():
         key = signing.public_pem(KEYS[actor]) if actor in KEYS else None
-        staff.put(layout, staff.Member(
-            actor=actor, roles=(role,), person=at and f"emp:{number(at)}", key=key
-        ))  # fmt: skip
+        staff.put(
+            layout,
+            staff.Member(actor=actor, roles=(role,), person=at and f"emp:{number(at)}", key=key),
+        )
     for actor in ("lea", "hana"):
-        approval.sign(layout, folder, rules, actor, STAFF[actor][0], KEYS[actor],
-                      dt.datetime.now(dt.UTC))  # fmt: skip
+        approval.sign(
+            layout, folder, rules, actor, STAFF[actor][0], KEYS[actor], dt.datetime.now(dt.UTC)
+        )
 
 
 def decide(
@@ -70,9 +85,15 @@ def decide(
 ) -> courses.Decision:
     """A decision by the company's legal."""
     return courses.decide(
-        context, "lea", KEYS["lea"], dt.datetime.now(dt.UTC), because="looked at it",
-        category=category, codes=dict.fromkeys(codes, suggested), patterns=patterns,
-    )  # fmt: skip
+        context,
+        "lea",
+        KEYS["lea"],
+        dt.datetime.now(dt.UTC),
+        because="looked at it",
+        category=category,
+        codes=dict.fromkeys(codes, suggested),
+        patterns=patterns,
+    )
 
 
 def decide_courses(context: Context) -> None:

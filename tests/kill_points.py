@@ -206,10 +206,13 @@ def deletion(person: str | None, home: Path) -> None:
 def of_deletion(home: Path) -> dict[str, Any]:
     layout = Layout(home)
     return {
-        "records": records(home), "tables": tables(home), "named": named(home),
+        "records": records(home),
+        "tables": tables(home),
+        "named": named(home),
         "receipts": [json.loads(p.read_text()) for p in receipts.newest_first(layout)],
-        "landing": sorted(p.name for p in (home / "landing").glob("*")), **left(layout),
-    }  # fmt: skip
+        "landing": sorted(p.name for p in (home / "landing").glob("*")),
+        **left(layout),
+    }
 
 
 def of_rekey(old: str, home: Path) -> dict[str, Any]:
@@ -230,9 +233,13 @@ def night(home: Path) -> None:
 def of_night(home: Path) -> dict[str, Any]:
     layout = Layout(home)
     readable = [bool(everything(home, path)) for path in released_files(layout.current)]
-    return {"partition": gate.manifest(layout)["partition"], "whole": whole(layout),
-            "readable": all(readable), "periods": publication_history.periods(layout),
-            **left(layout)}  # fmt: skip
+    return {
+        "partition": gate.manifest(layout)["partition"],
+        "whole": whole(layout),
+        "readable": all(readable),
+        "periods": publication_history.periods(layout),
+        **left(layout),
+    }
 
 
 @dataclass(frozen=True)
@@ -306,8 +313,9 @@ def looked(look: Callable[[Path], dict[str, Any]], home: Path, tell: Path) -> di
     return found
 
 
-def main(name: str, template: Path, work: Path, points: str, moments: int, share: int,
-         of: int) -> None:  # fmt: skip
+def main(
+    name: str, template: Path, work: Path, points: str, moments: int, share: int, of: int
+) -> None:
     work.mkdir(parents=True)
     tell, home, copies = work / "tell", work / "home", work / "copies"
     killed = deed(name, template)
@@ -331,15 +339,27 @@ def main(name: str, template: Path, work: Path, points: str, moments: int, share
     made = places(killed.do)
     end = looked(killed.end, home, tell)
     some = list(range(len(made))) if points == EVERY else one_a_site(made, elsewhere)
-    print(json.dumps({"before": before, "end": end, "points": len(some), "moments": moments}),
-          flush=True)  # fmt: skip
+    print(
+        json.dumps({"before": before, "end": end, "points": len(some), "moments": moments}),
+        flush=True,
+    )
 
     def went_on(point: float, code: int, where: Site | None = None) -> None:
         middle = looked(killed.middle, home, tell)
         again = in_child(do)
-        print(json.dumps({"point": point, "site": where, "code": code, "middle": middle,
-                          "again": again, "end": looked(killed.end, home, tell)}),
-              flush=True)  # fmt: skip
+        print(
+            json.dumps(
+                {
+                    "point": point,
+                    "site": where,
+                    "code": code,
+                    "middle": middle,
+                    "again": again,
+                    "end": looked(killed.end, home, tell),
+                }
+            ),
+            flush=True,
+        )
 
     if points == SITES:
         fresh()

@@ -40,11 +40,23 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
         numbers = [str(n) for n in (moments, share, shares)]
         # Into a file: a pipe that nobody reads yet would hold the process up.
         with (work / f"{share}.jsonl").open("w") as out, (work / f"{share}.log").open("w") as log:
-            processes.append(subprocess.Popen(
-                [sys.executable, "-m", "tests.kill_points", deed, str(template),
-                 str(work / str(share)), points, *numbers],
-                cwd=PROJECT, stdout=out, stderr=log,
-            ))  # fmt: skip
+            processes.append(
+                subprocess.Popen(
+                    [
+                        sys.executable,
+                        "-m",
+                        "tests.kill_points",
+                        deed,
+                        str(template),
+                        str(work / str(share)),
+                        points,
+                        *numbers,
+                    ],
+                    cwd=PROJECT,
+                    stdout=out,
+                    stderr=log,
+                )
+            )
     told: list[dict[str, Any]] = []
     for share, process in enumerate(processes):
         assert process.wait() == 0, (work / f"{share}.log").read_text()

@@ -7,13 +7,34 @@ from numpy.random import default_rng
 
 from pipeline.demo.generate import FIRST, LAST
 
-FRAMES = ["Onboarding with {}", "{}: security basics", "Coaching ({})", "Excel for {}, level 2",
-          "Feedback from {} on the fire drill", "ask {} about module 3"]  # fmt: skip
+FRAMES = [
+    "Onboarding with {}",
+    "{}: security basics",
+    "Coaching ({})",
+    "Excel for {}, level 2",
+    "Feedback from {} on the fire drill",
+    "ask {} about module 3",
+]
 # Nothing personal, however much some of it looks like it.
-CLEAN = ["Security basics", "ISO 27001:2022 essentials", "Excel 2019, level 2", "GDPR Art. 28",
-         "Fire drill of 2026-10-11", "24/7 support", "C++20 in a day", "Budget of 1,250,000 EUR",
-         "Room 4711", "Shift 12:30-13:45", "Version 10.4.2", "Selling @ scale", "SOX 404 for all",
-         "RFC 9110", "Forklift licence", "Rose gardens: pruning", "Mark your calendar"]  # fmt: skip
+CLEAN = [
+    "Security basics",
+    "ISO 27001:2022 essentials",
+    "Excel 2019, level 2",
+    "GDPR Art. 28",
+    "Fire drill of 2026-10-11",
+    "24/7 support",
+    "C++20 in a day",
+    "Budget of 1,250,000 EUR",
+    "Room 4711",
+    "Shift 12:30-13:45",
+    "Version 10.4.2",
+    "Selling @ scale",
+    "SOX 404 for all",
+    "RFC 9110",
+    "Forklift licence",
+    "Rose gardens: pruning",
+    "Mark your calendar",
+]
 # Kinds that the net is made for, and those that it cannot know.
 MEANT = ("email", "phone", "iban", "number", "name", "name in capitals", "last name first")
 BEYOND = ("first name", "misspelt name", "stranger")
@@ -23,11 +44,13 @@ def roster(people: int = 300) -> pl.DataFrame:
     """Columns number, name, email."""
     rng = default_rng(2)
     first, last = rng.choice(FIRST, people), rng.choice(LAST, people)
-    return pl.DataFrame({
-        "number": [str(8_100_000 + n) for n in range(people)],
-        "name": [f"{a} {b}" for a, b in zip(first, last, strict=True)],
-        "email": [f"p{n}.x@corp.example" for n in range(people)],
-    })  # fmt: skip
+    return pl.DataFrame(
+        {
+            "number": [str(8_100_000 + n) for n in range(people)],
+            "name": [f"{a} {b}" for a, b in zip(first, last, strict=True)],
+            "email": [f"p{n}.x@corp.example" for n in range(people)],
+        }
+    )
 
 
 def _iban(account: str) -> str:

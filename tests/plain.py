@@ -99,10 +99,14 @@ def steps() -> tuple[Step, ...]:
         for invocation, inputs in graph.dependencies.items()
     }
     return tuple(
-        Step(node.name, node.definition.compute_fn.decorated_fn, *of_op[node.name],  # type: ignore[union-attr]
-             after.get(node.name, frozenset()))
+        Step(
+            node.name,
+            node.definition.compute_fn.decorated_fn,
+            *of_op[node.name],  # type: ignore[union-attr]
+            after.get(node.name, frozenset()),
+        )
         for node in graph.nodes_in_topological_order
-    )  # fmt: skip
+    )
 
 
 def _results(step: Step, store: Store, context: object) -> Iterator[object]:
@@ -127,9 +131,11 @@ def _tried(step: Step, store: Store, context: SimpleNamespace) -> list[object]:
 
 
 def run(
-    store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None = None,
+    store: Store,
+    night: dt.date,
+    assets: Collection[dg.AssetKey] | None = None,
     tags: dict[str, str] | None = None,
-) -> Ran:  # fmt: skip
+) -> Ran:
     """Run the nightly job's steps, or those of some assets and their checks. Steps that wait for
     one that failed, or for a check that did not pass, are left out; the others are not."""
     with mock.patch.object(suites, "judge", quick):
@@ -137,9 +143,11 @@ def run(
 
 
 def _run(
-    store: Store, night: dt.date, assets: Collection[dg.AssetKey] | None,
+    store: Store,
+    night: dt.date,
+    assets: Collection[dg.AssetKey] | None,
     tags: dict[str, str] | None,
-) -> Ran:  # fmt: skip
+) -> Ran:
     ran, stopped = Ran(str(uuid.uuid4())), set[str]()
     run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night), **(tags or {})})
     context = SimpleNamespace(run=run, log=logging.getLogger("plain night"), retry_number=0)

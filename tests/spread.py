@@ -32,11 +32,29 @@ def running(base: Path, worker_begins: Sequence[str] = ()) -> Iterator[str]:
     address = f"tcp://127.0.0.1:{free_port()}"
     environment = dict(os.environ) | {"MILESTONES_MEMORY": "300MB", "MILESTONES_THREADS": "1"}
     _, host, port = address.split(":")
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard",
-                 "--host", f"tcp:{host}", "--port", port]  # fmt: skip
-    worker = [*worker_begins, sys.executable, "-m", "distributed.cli.dask_worker", address,
-              "--nthreads", "1", "--no-dashboard", "--no-nanny",
-              "--local-directory", str(base)]  # fmt: skip
+    scheduler = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--no-dashboard",
+        "--host",
+        f"tcp:{host}",
+        "--port",
+        port,
+    ]
+    worker = [
+        *worker_begins,
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_worker",
+        address,
+        "--nthreads",
+        "1",
+        "--no-dashboard",
+        "--no-nanny",
+        "--local-directory",
+        str(base),
+    ]
     with (base / "log").open("wb") as log:
         started = [
             subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=log, stderr=log)

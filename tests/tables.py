@@ -29,10 +29,14 @@ def period_of(
         return Tree(at, np.ones(len(of), bool), np.ones(len(groups), bool))
 
     return Period(
-        tree(group[teams]), tree(category[courses]), at_team, at_course, cell[order],
-        person[order], *(counts[name][order] for name in
-                         ("records", "complete", "due", "on_time", "low")),
-    )  # fmt: skip
+        tree(group[teams]),
+        tree(category[courses]),
+        at_team,
+        at_course,
+        cell[order],
+        person[order],
+        *(counts[name][order] for name in ("records", "complete", "due", "on_time", "low")),
+    )
 
 
 def random_period(rng: np.random.Generator) -> Period:
@@ -47,10 +51,12 @@ def random_period(rng: np.random.Generator) -> Period:
     complete = rng.binomial(records, rng.choice([0.5, 0.8, 0.95]))
     due = rng.binomial(records, 0.8)
     counts = {
-        "records": records, "complete": complete, "due": due,
+        "records": records,
+        "complete": complete,
+        "due": due,
         "on_time": rng.binomial(np.minimum(due, complete), 0.8),
         "low": rng.binomial(records, 0.2),
-    }  # fmt: skip
+    }
     group = np.sort(rng.integers(0, rng.integers(1, 4), teams))
     category = np.sort(rng.integers(0, rng.integers(1, 3), courses))
     return period_of(team_of[person], course, person, counts, group, category)
@@ -64,12 +70,18 @@ def plain(period: Period, k: int) -> Pattern:
 
     teams, courses = period.teams, period.courses
     return Pattern(
-        Margins(True, enough(teams.group[period.team], len(teams.group_named)),
-                enough(period.team, len(teams.group))),
-        Margins(True, enough(courses.group[period.course], len(courses.group_named)),
-                enough(period.course, len(courses.group))),
+        Margins(
+            True,
+            enough(teams.group[period.team], len(teams.group_named)),
+            enough(period.team, len(teams.group)),
+        ),
+        Margins(
+            True,
+            enough(courses.group[period.course], len(courses.group_named)),
+            enough(period.course, len(courses.group)),
+        ),
         enough(np.arange(period.cells), period.cells),
-    )  # fmt: skip
+    )
 
 
 def totals(period: Period, pattern: Pattern) -> Bools:

@@ -43,8 +43,14 @@ def segments(log: AccessLog) -> list[Path]:
 
 
 def entry(number: int) -> dict[str, object]:
-    return {"at": "2026-11-20T10:00:00.000", "actor": f"a{number % 7}", "table": "manager_extract",
-            "purpose": "manager", "people": [f"v1m1_{number:032x}"], "number": number}  # fmt: skip
+    return {
+        "at": "2026-11-20T10:00:00.000",
+        "actor": f"a{number % 7}",
+        "table": "manager_extract",
+        "purpose": "manager",
+        "people": [f"v1m1_{number:032x}"],
+        "number": number,
+    }
 
 
 @pytest.fixture
@@ -98,8 +104,13 @@ def replay(rng: random.Random, lines: list[bytes], others: list[bytes]) -> int:
 
 
 TRICKS: list[Callable[[random.Random, list[bytes], list[bytes]], int]] = [
-    edit, drop, swap, truncate, splice, replay,
-]  # fmt: skip
+    edit,
+    drop,
+    swap,
+    truncate,
+    splice,
+    replay,
+]
 
 
 @pytest.mark.more
@@ -204,13 +215,19 @@ for number in range(int(sys.argv[2])):
 
 
 def writer(home: Path, entries: int, name: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(home), str(entries), name],
-                            cwd=PROJECT, stdout=subprocess.PIPE, text=True)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(home), str(entries), name],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def told(home: Path) -> list[tuple[str, int]]:
-    return [(one["writer"], one["number"]) for one in
-            (json.loads(e.body) for e in AccessLog(Layout(home)).entries())]  # fmt: skip
+    return [
+        (one["writer"], one["number"])
+        for one in (json.loads(e.body) for e in AccessLog(Layout(home)).entries())
+    ]
 
 
 def test_writers_take_turns(kept: Path) -> None:
@@ -251,17 +268,17 @@ def test_a_log_in_postgres_proves_itself_in_the_same_way(
     assert verify(log, LONG_AGO) == LogVerification(60, None)
     assert not list(tmp_path.rglob("*.log"))
     tricks = {
-        "UPDATE access_log SET line = overlay(line PLACING 'x' FROM 250) WHERE number = 7":
-        "line 7",
+        "UPDATE access_log SET line = overlay(line PLACING 'x' FROM 250) "
+        "WHERE number = 7": "line 7",
         "DELETE FROM access_log WHERE number = 25": "line 5",
         "DELETE FROM access_log WHERE number = 60": "entry 20 of the anchor",
         "UPDATE access_log SET day = '2026-11-21' WHERE number = 1": "line 1",
         "UPDATE access_log SET number = 1000 WHERE number = 3": "line 3",
-        "INSERT INTO access_log (day, line) SELECT day, line FROM access_log WHERE number = 60":
-        "line 21",
+        "INSERT INTO access_log (day, line) SELECT day, line FROM access_log "
+        "WHERE number = 60": "line 21",
         "DELETE FROM access_log WHERE day = '2026-11-21'": "2026-11-21: is missing",
         "TRUNCATE access_log": "2026-11-20: is missing",
-    }  # fmt: skip
+    }
     connection = psycopg2.connect(url)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -38,8 +38,11 @@ ASK = AccessRequest("ana", Role.ANALYST, "training_quality", "analytics_mileston
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MILESTONES_STORAGE_KEY", "MILESTONES_STORAGE_KEY_FILE",
-                 "MILESTONES_STORAGE_KEY_VAULT"):  # fmt: skip
+    for name in (
+        "MILESTONES_STORAGE_KEY",
+        "MILESTONES_STORAGE_KEY_FILE",
+        "MILESTONES_STORAGE_KEY_VAULT",
+    ):
         monkeypatch.delenv(name, raising=False)
     encryption._from_vault.cache_clear()
 
@@ -131,8 +134,14 @@ def test_a_table_comes_back_as_it_went_in(tmp_path: Path, rows: int) -> None:
             assert not connection.sql(f"({left}) EXCEPT ALL ({right})").fetchall()
         assert connection.sql(f"SELECT g FROM {back}").fetchall() == [(n,) for n in range(rows)]
         # However it is asked: filters and joins reach into the file.
-        for test in ("a = '7'", "g BETWEEN 3 AND 9", "b IS NULL", "a IN ('1', '3')",
-                     "g IN (SELECT 5)", "a NOT IN (SELECT a FROM wanted)"):  # fmt: skip
+        for test in (
+            "a = '7'",
+            "g BETWEEN 3 AND 9",
+            "b IS NULL",
+            "a IN ('1', '3')",
+            "g IN (SELECT 5)",
+            "a NOT IN (SELECT a FROM wanted)",
+        ):
             connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT '2' AS a")
             expected = connection.sql(f"SELECT a, c FROM ({query}) WHERE {test} ORDER BY g")
             found = connection.sql(f"SELECT a, c FROM {back} WHERE {test} ORDER BY g")
@@ -190,10 +199,15 @@ def test_a_lost_key_is_not_made_up(published: Estate) -> None:
     assert not published.layout.storage_key.exists()
 
 
-@pytest.mark.parametrize(("key", "message"), [
-    ("", None), ("zz" * 32, "not hexadecimal"), ("ab" * 16, "does not have 256 bits"),
-    (KEY + "\n", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("", None),
+        ("zz" * 32, "not hexadecimal"),
+        ("ab" * 16, "does not have 256 bits"),
+        (KEY + "\n", None),
+    ],
+)
 def test_the_environment_gives_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, message: str | None
 ) -> None:
@@ -226,10 +240,11 @@ def test_two_that_make_the_key_at_once_have_the_same(tmp_path: Path) -> None:
     for attempt in range(50):
         layout = Layout(tmp_path / str(attempt))
         threads = [
-            threading.Thread(target=encryption.write_text,
-                             args=(layout, layout.vault / f"{n}.json.enc", "[]"))
+            threading.Thread(
+                target=encryption.write_text, args=(layout, layout.vault / f"{n}.json.enc", "[]")
+            )
             for n in range(4)
-        ]  # fmt: skip
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -263,14 +278,22 @@ def vault() -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize(("place", "token", "message"), [
-    ("kv/learning/key#storage", "token", None), ("kv/learning/key#other", "token", "KeyError"),
-    ("kv/learning/key#storage", "stolen", "Forbidden"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("place", "token", "message"),
+    [
+        ("kv/learning/key#storage", "token", None),
+        ("kv/learning/key#other", "token", "KeyError"),
+        ("kv/learning/key#storage", "stolen", "Forbidden"),
+    ],
+)
 def test_vault_gives_the_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vault: str, place: str, token: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    vault: str,
+    place: str,
+    token: str,
     message: str | None,
-) -> None:  # fmt: skip
+) -> None:
     layout, path = Layout(tmp_path), tmp_path / "vault" / "x.json.enc"
     monkeypatch.setenv("VAULT_ADDR", vault)
     monkeypatch.setenv("VAULT_TOKEN", token)
@@ -285,10 +308,13 @@ def test_vault_gives_the_key(
     assert encryption.read_text(layout, path) == "[]"
 
 
-@pytest.mark.parametrize(("table", "encrypted", "message"), [
-    ("hr_legal_detail", False, "hr_legal_detail is not encrypted"),
-    ("analytics_milestones", True, "analytics is encrypted and cannot be received"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("table", "encrypted", "message"),
+    [
+        ("hr_legal_detail", False, "hr_legal_detail is not encrypted"),
+        ("analytics_milestones", True, "analytics is encrypted and cannot be received"),
+    ],
+)
 def test_policy_says_what_is_encrypted(
     tmp_path: Path, table: str, encrypted: bool, message: str
 ) -> None:

@@ -33,8 +33,14 @@ def browser() -> Iterator[WebDriver]:
         pytest.skip("needs Chromium and its driver (Debian: chromium, chromium-driver)")
     options = Options()
     options.binary_location = found
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--hide-scrollbars", "--window-size=1500,1900"):  # fmt: skip
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+        "--window-size=1500,1900",
+    ):
         options.add_argument(argument)
     with webdriver.Chrome(options, Service(driver)) as chrome:
         yield chrome
@@ -70,10 +76,21 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     browser.get(f"{web}/assets/published/manager_extract")
     # What it is, on what basis, for how long, who reads it, what was erased: on one page.
     told = text(
-        browser, "completion", "class: operational", "risk: medium", "purpose: manager",
-        "From pseudonymized/manager.completion", "lawful basis", "one_to_one",
-        "6(1)(f)", "retention", "P1Y", "read by", "last erasure", "learning-data",
-    )  # fmt: skip
+        browser,
+        "completion",
+        "class: operational",
+        "risk: medium",
+        "purpose: manager",
+        "From pseudonymized/manager.completion",
+        "lawful basis",
+        "one_to_one",
+        "6(1)(f)",
+        "retention",
+        "P1Y",
+        "read by",
+        "last erasure",
+        "learning-data",
+    )
     assert "v1m1_" not in told, "a pseudonym is on the page"
     keep(browser, "auditor")
     # And where it comes from, step by step.
@@ -102,9 +119,15 @@ def test_the_coaching_page_fits_a_phone_and_says_what_is_suppressed(
     browser: WebDriver, good_night: Estate
 ) -> None:
     path = good_night.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True,
-    })  # fmt: skip
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {
+            "width": 390,
+            "height": 844,
+            "deviceScaleFactor": 2,
+            "mobile": True,
+        },
+    )
     try:
         browser.get(path.as_uri())
         told = text(browser, "Learning in figures", "How to read it.", "suppressed")

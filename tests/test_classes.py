@@ -23,17 +23,21 @@ from tests.conftest import Estate, failed_checks
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")
 RULE = RULES.classes["analytics_milestones"]
 
-row = st.fixed_dictionaries({
-    "learner_ref": st.integers(0, 25).map(lambda n: f"p{n}"),
-    "record_type": st.sampled_from(["milestone_flag", "communications_log"]),
-    "source": st.just("lms"),
-    "region": st.sampled_from(["EU", "US", None]),
-    "department": st.sampled_from(["Sales", "Legal", None]),
-    "course_code": st.sampled_from(["SEC-101", "SEC-2", "GDP-1", "SQL-220"]),
-    "event_month": st.sampled_from(["2026-01-01", "2026-02-01", "2026-09-01", "2025-02-01", None]),
-    "status": st.sampled_from(["completed", "failed", None]),
-    "score_band": st.sampled_from(["low", "high", "unscored"]),
-})  # fmt: skip
+row = st.fixed_dictionaries(
+    {
+        "learner_ref": st.integers(0, 25).map(lambda n: f"p{n}"),
+        "record_type": st.sampled_from(["milestone_flag", "communications_log"]),
+        "source": st.just("lms"),
+        "region": st.sampled_from(["EU", "US", None]),
+        "department": st.sampled_from(["Sales", "Legal", None]),
+        "course_code": st.sampled_from(["SEC-101", "SEC-2", "GDP-1", "SQL-220"]),
+        "event_month": st.sampled_from(
+            ["2026-01-01", "2026-02-01", "2026-09-01", "2025-02-01", None]
+        ),
+        "status": st.sampled_from(["completed", "failed", None]),
+        "score_band": st.sampled_from(["low", "high", "unscored"]),
+    }
+)
 COLUMNS = load_data_map(PROJECT / "data_map.yaml").published["analytics_milestones"].columns
 SHAPE = dict.fromkeys(
     (*equivalence_classes.QUASI_IDENTIFIERS, *equivalence_classes.OUTSIDE), pl.String
@@ -87,12 +91,22 @@ def test_pycanon_finds_the_same_k(given: list[dict[str, str | None]]) -> None:
 
 
 def test_the_same_rows_untreated_give_people_away() -> None:
-    frame = pl.DataFrame([
-        {"learner_ref": f"p{n}", "record_type": "milestone_flag", "source": "lms", "region": "EU",
-         "department": "Sales", "course_code": "SEC-101" if n else "SQL-220",
-         "event_month": "2026-01-01", "status": "completed", "score_band": "high"}
-        for n in range(12)
-    ])  # fmt: skip
+    frame = pl.DataFrame(
+        [
+            {
+                "learner_ref": f"p{n}",
+                "record_type": "milestone_flag",
+                "source": "lms",
+                "region": "EU",
+                "department": "Sales",
+                "course_code": "SEC-101" if n else "SQL-220",
+                "event_month": "2026-01-01",
+                "status": "completed",
+                "score_band": "high",
+            }
+            for n in range(12)
+        ]
+    )
     with duckdb.connect() as connection:
         connection.register("frame", frame)
         connection.execute(
@@ -105,20 +119,27 @@ def test_the_same_rows_untreated_give_people_away() -> None:
 
 def people(first: int, count: int, **changes: str | None) -> list[dict[str, str | None]]:
     base: dict[str, str | None] = {
-        "record_type": "milestone_flag", "source": "lms", "region": "EU", "department": "Sales",
-        "course_code": "SEC-101", "event_month": "2026-01-01", "status": "completed",
+        "record_type": "milestone_flag",
+        "source": "lms",
+        "region": "EU",
+        "department": "Sales",
+        "course_code": "SEC-101",
+        "event_month": "2026-01-01",
+        "status": "completed",
         "score_band": "high",
-    }  # fmt: skip
+    }
     return [base | changes | {"learner_ref": f"p{n}"} for n in range(first, first + count)]
 
 
 def test_a_row_loses_only_what_its_own_class_must() -> None:
     given = [
         *people(0, 6),  # enough as they are
-        *people(10, 3, event_month="2026-02-01"), *people(20, 2, event_month="2026-03-01"),
-        *people(30, 4, course_code="GDP-1"), *people(40, 1, course_code="LAW-2"),
+        *people(10, 3, event_month="2026-02-01"),
+        *people(20, 2, event_month="2026-03-01"),
+        *people(30, 4, course_code="GDP-1"),
+        *people(40, 1, course_code="LAW-2"),
         *people(50, 3, record_type="communications_log"),  # never enough
-    ]  # fmt: skip
+    ]
     with duckdb.connect() as connection:
         frame = told(connection, given)
     assert frame.groupby("detail").size().to_dict() == {"full": 6, "quarter": 5, "category": 5}
@@ -173,9 +194,11 @@ def test_of_two_nights_the_finer_telling_implies_the_coarser(
             for name in equivalence_classes.QUASI_IDENTIFIERS
         )
         both = [
-            connection.sql(f"SELECT {side}.* FROM first a JOIN second b ON {same} "
-                           f"ORDER BY hash(a)").pl().to_dicts() for side in ("a", "b")
-        ]  # fmt: skip
+            connection.sql(f"SELECT {side}.* FROM first a JOIN second b ON {same} ORDER BY hash(a)")
+            .pl()
+            .to_dicts()
+            for side in ("a", "b")
+        ]
     for pair in zip(*both, strict=True):
         fine, coarse = sorted(pair, key=lambda one: order.index(one["generalized_detail"]))
         for name in names:

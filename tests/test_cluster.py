@@ -40,9 +40,12 @@ def delivered(estate: Estate, home: Path) -> Path:
 
 
 def test_two_workers_make_what_one_machine_makes(
-    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance, scheduler: str,
+    good_night: Estate,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    scheduler: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     home = delivered(good_night, tmp_path / "home")
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
@@ -61,9 +64,11 @@ def test_two_workers_make_what_one_machine_makes(
 
 
 def test_every_core_makes_what_one_process_makes(
-    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance,
+    good_night: Estate,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     home = delivered(good_night, tmp_path / "home")
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
@@ -92,11 +97,16 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
 def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cluster.SETTING, raising=False)
     night = subprocess.Popen(
-        [sys.executable, "-c", "import time; from pipeline.compute import cluster\n"
-         "if __name__ == '__main__':\n"
-         "    list(cluster.results(time.sleep, [(300,), (300,)], 10**9))"],
-        cwd=PROJECT, env=dict(os.environ) | {"MILESTONES_THREADS": "2"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import time; from pipeline.compute import cluster\n"
+            "if __name__ == '__main__':\n"
+            "    list(cluster.results(time.sleep, [(300,), (300,)], 10**9))",
+        ],
+        cwd=PROJECT,
+        env=dict(os.environ) | {"MILESTONES_THREADS": "2"},
+    )
     kin: list[psutil.Process] = []
     until = time.monotonic() + 60
     while sum("spawn_main" in " ".join(one.cmdline()) for one in kin) < 2:

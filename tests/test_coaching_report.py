@@ -30,16 +30,19 @@ def connection() -> duckdb.DuckDBPyConnection:
     """Coaching tables of a company with sixty teams, made by hand."""
     made = duckdb.connect()
     made.execute("ATTACH ':memory:' AS staged")
-    measures = "learners BIGINT, records BIGINT, completion_rate DOUBLE, on_time_rate DOUBLE, " \
-               "median_days DOUBLE"  # fmt: skip
+    measures = (
+        "learners BIGINT, records BIGINT, completion_rate DOUBLE, on_time_rate DOUBLE, "
+        "median_days DOUBLE"
+    )
     bands = ", ".join(f"share_{band} DOUBLE" for band in ("low", "mid", "high", "unscored"))
     for table, keys, more in (
-        ("period", "", bands), ("department", "department VARCHAR,", ""),
+        ("period", "", bands),
+        ("department", "department VARCHAR,", ""),
         ("team", "department VARCHAR, team_ref VARCHAR,", ""),
         ("category", "category VARCHAR,", bands),
         ("course", "category VARCHAR, course_code VARCHAR,", bands),
         ("team_course", "department VARCHAR, team_ref VARCHAR, course_code VARCHAR,", ""),
-    ):  # fmt: skip
+    ):
         columns = f"period DATE, {keys} {measures}{', ' + more if more else ''}"
         made.execute(f"CREATE TABLE staged.coaching_{table} ({columns})")
     return made
@@ -62,16 +65,23 @@ def test_what_is_suppressed_is_said(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
-    rows(connection, "team", *(
-        (MONTH, "Sales" if n % 2 else None, ref, 10 + n, 20, n / 60, 0.5, None)
-        for n, ref in enumerate(TEAMS)
-    ))  # fmt: skip
+    rows(
+        connection,
+        "team",
+        *(
+            (MONTH, "Sales" if n % 2 else None, ref, 10 + n, 20, n / 60, 0.5, None)
+            for n, ref in enumerate(TEAMS)
+        ),
+    )
     # Two teams that look alike once they are shortened are two all the same.
     alike = TEAMS[1][:-1] + "x"
-    rows(connection, "team_course",
-         (MONTH, "Sales", alike, "B-1", 6, 9, 0.5, None, None),
-         (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
-         (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None))  # fmt: skip
+    rows(
+        connection,
+        "team_course",
+        (MONTH, "Sales", alike, "B-1", 6, 9, 0.5, None, None),
+        (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
+        (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None),
+    )
     told = coaching_page.page(connection, good_night.context, "2026-11-08")
     assert "60 teams; the chart shows the 40 with the most people" in told
     assert "Together they cover 60% of the company's records" in told
@@ -154,9 +164,17 @@ def test_a_role_receives_the_page_with_the_tables(published: Estate, tmp_path: P
     assert written[1].read_text() == (published.layout.current / coaching_page.PAGE).read_text()
 
 
-@pytest.mark.parametrize(("share", "told"), [
-    (None, "–"), (0, "0%"), (0.004, "0.4%"), (0.0999, "10.0%"), (0.5, "50%"), (1, "100%"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [
+        (None, "–"),
+        (0, "0%"),
+        (0.004, "0.4%"),
+        (0.0999, "10.0%"),
+        (0.5, "50%"),
+        (1, "100%"),
+    ],
+)
 def test_shares_read_as_people_read_them(share: float | None, told: str) -> None:
     assert plots.percent(share) == told
 

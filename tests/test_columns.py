@@ -80,9 +80,12 @@ def test_a_table_names_its_smallest_group_or_that_it_has_none(table: str) -> Non
 
 def test_deletion_hangs_together_with_what_it_deletes_from() -> None:
     assert GRAPH.get(lineage.ERASURE).parent_keys == {
-        lineage.PLAN, lineage.CANONICAL, lineage.CLASSIFIED, lineage.RELEASE,
+        lineage.PLAN,
+        lineage.CANONICAL,
+        lineage.CLASSIFIED,
+        lineage.RELEASE,
         *map(lineage.pseudonymized_key, Audience),
-    }  # fmt: skip
+    }
     jobs = {name: defs.resolve_job_def(name) for name in ("nightly", "retention")}
     selected = {name: job.asset_layer.executable_asset_keys for name, job in jobs.items()}
     assert selected["retention"] == {lineage.PLAN, lineage.ERASURE}

@@ -44,8 +44,9 @@ def test_help_is_quick_to_load() -> None:
 
 
 def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
-    first = milestones(tmp_path / "a", "demo", "--date", "2026-11-02", "--people", "120",
-                       "--records", "2000")  # fmt: skip
+    first = milestones(
+        tmp_path / "a", "demo", "--date", "2026-11-02", "--people", "120", "--records", "2000"
+    )
     assert first.returncode == 0, first.stderr
     for told in (
         "coaching_team",
@@ -53,8 +54,19 @@ def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
         "hr_legal_detail is not shown",
     ):
         assert told in first.stdout
-    assert milestones(tmp_path / "b", "generate", "--date", "2026-11-02", "--people", "120",
-                      "--records", "2000").returncode == 0  # fmt: skip
+    assert (
+        milestones(
+            tmp_path / "b",
+            "generate",
+            "--date",
+            "2026-11-02",
+            "--people",
+            "120",
+            "--records",
+            "2000",
+        ).returncode
+        == 0
+    )
     for path in (tmp_path / "a" / "landing").rglob("*.csv"):
         twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
         assert path.read_bytes() == twin.read_bytes()
@@ -103,9 +115,15 @@ def shown(
 def test_no_figure_is_cut_on_a_narrow_screen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    large = {"table": "coaching_team_course", "received": 987_654_321, "quarantined": 123_456_789,
-             "superseded": 234_567_891, "suppressed": {"no date": 345_678_912},
-             "published": 283_950_729, "balanced": True}  # fmt: skip
+    large = {
+        "table": "coaching_team_course",
+        "received": 987_654_321,
+        "quarantined": 123_456_789,
+        "superseded": 234_567_891,
+        "suppressed": {"no date": 345_678_912},
+        "published": 283_950_729,
+        "balanced": True,
+    }
     layout = Layout(tmp_path)
     layout.reconciliation.mkdir(parents=True)
     (layout.reconciliation / "2026-11-24.json").write_text(json.dumps([large]))
@@ -143,8 +161,9 @@ def test_an_unknown_table_is_refused(shown: Show, name: str) -> None:
 
 def test_a_manager_sees_their_own_reports_only(shown: Show, good_night: Estate) -> None:
     with duckdb.connect(str(good_night.layout.current / "manager_extract.duckdb")) as c:
-        counts = c.execute("SELECT count(*) FROM manager_extract GROUP BY manager_ref "
-                           "ORDER BY 1 DESC").fetchall()  # fmt: skip
+        counts = c.execute(
+            "SELECT count(*) FROM manager_extract GROUP BY manager_ref ORDER BY 1 DESC"
+        ).fetchall()
     assert len(counts) == 3
     for actor, (count,) in (("max", counts[0]), ("mia", counts[2])):
         done, told = shown(actor, "--purpose", "one_to_one")
@@ -169,18 +188,25 @@ def started(home: Path, step: str) -> bool:
 
 
 STAGES = (
-    "raw__milestones", "classified__milestones", "classified__reference_values",
-    "pseudonymized__hr_legal", "staged_for_hr_legal",
-    "published__hr_legal_detail_no_leak", "published__release",
-)  # fmt: skip
+    "raw__milestones",
+    "classified__milestones",
+    "classified__reference_values",
+    "pseudonymized__hr_legal",
+    "staged_for_hr_legal",
+    "published__hr_legal_detail_no_leak",
+    "published__release",
+)
 
 
 # Where a night can die is for tests/test_killed.py; here it is a process of Dagster's that dies.
-@pytest.mark.parametrize(("stage", "later_by"), [
-    ("staged_for_coaching", 0.05),
-    *(pytest.param(stage, 0.05, marks=pytest.mark.soak) for stage in STAGES),
-    pytest.param("published__release", 1.5, marks=pytest.mark.soak),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stage", "later_by"),
+    [
+        ("staged_for_coaching", 0.05),
+        *(pytest.param(stage, 0.05, marks=pytest.mark.soak) for stage in STAGES),
+        pytest.param("published__release", 1.5, marks=pytest.mark.soak),
+    ],
+)
 def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
     published: Estate, stage: str, later_by: float
 ) -> None:
@@ -191,10 +217,13 @@ def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
     later = NIGHT + dt.timedelta(days=1)
     write_drop(published.drop(later), rows[:5], people, statements)
     process = subprocess.Popen(
-        [*COMMAND, "run", "--home", str(home), "--date", str(later)], cwd=PROJECT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [*COMMAND, "run", "--home", str(home), "--date", str(later)],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
         env=environment(),
-    )  # fmt: skip
+    )
     while not started(home, stage):
         assert process.poll() is None, f"the night ended without {stage}"
         time.sleep(0.02)

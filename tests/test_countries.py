@@ -29,13 +29,50 @@ from tests.estate import policy_with
 from tests.opened import released
 
 WRITTEN = {
-    "DE": ["DE", " de ", "DEU", "276", "Germany", "GERMANY", "Deutschland", "Allemagne", "Niemcy",
-           "Federal Republic of Germany", "Bundesrepublik Deutschland", "Saksa", "Γερμανία"],
-    "GB": ["GB", "GBR", "826", "UK", "U.K.", "Great Britain", "United Kingdom", "england",
-           "Großbritannien", "GROSSBRITANNIEN", "Vereinigtes Königreich", "Vereinigtes Koenigreich",
-           "Reino Unido", "Royaume-Uni", "The United Kingdom", "united_kingdom"],
-    "US": ["US", "USA", "U.S.A.", "United States", "the United States of America", "États-Unis",
-           "Etats Unis", "EE.UU.", "Stany Zjednoczone"],
+    "DE": [
+        "DE",
+        " de ",
+        "DEU",
+        "276",
+        "Germany",
+        "GERMANY",
+        "Deutschland",
+        "Allemagne",
+        "Niemcy",
+        "Federal Republic of Germany",
+        "Bundesrepublik Deutschland",
+        "Saksa",
+        "Γερμανία",
+    ],
+    "GB": [
+        "GB",
+        "GBR",
+        "826",
+        "UK",
+        "U.K.",
+        "Great Britain",
+        "United Kingdom",
+        "england",
+        "Großbritannien",
+        "GROSSBRITANNIEN",
+        "Vereinigtes Königreich",
+        "Vereinigtes Koenigreich",
+        "Reino Unido",
+        "Royaume-Uni",
+        "The United Kingdom",
+        "united_kingdom",
+    ],
+    "US": [
+        "US",
+        "USA",
+        "U.S.A.",
+        "United States",
+        "the United States of America",
+        "États-Unis",
+        "Etats Unis",
+        "EE.UU.",
+        "Stany Zjednoczone",
+    ],
     "NL": ["NL", "Holland", "The Netherlands", "Niederlande", "Países Bajos", "Paises  Bajos"],
     "AT": ["Austria", "Österreich", "OESTERREICH", "Osterreich", "040"],
     "CZ": ["Czech Republic", "Czechia", "Tschechien", "Česko"],
@@ -46,10 +83,30 @@ WRITTEN = {
     "PL": ["Polska", "Polen", "Pologne"],
     "SK": ["Slovenská republika", "Slowakei"],
     "CI": ["Côte d'Ivoire", "Cote d’Ivoire"],
-}  # fmt: skip
-UNKNOWN = ["Atlantis", "EU", "Europe", "XX", "ZZ", "D", "de-DE", "49", "+49", "+43", "44", "40",
-           "Korea", "n/a", "-", "0", "DE/FR", "Germany or France", "Bavaria", "null",
-           "?"]  # fmt: skip
+}
+UNKNOWN = [
+    "Atlantis",
+    "EU",
+    "Europe",
+    "XX",
+    "ZZ",
+    "D",
+    "de-DE",
+    "49",
+    "+49",
+    "+43",
+    "44",
+    "40",
+    "Korea",
+    "n/a",
+    "-",
+    "0",
+    "DE/FR",
+    "Germany or France",
+    "Bavaria",
+    "null",
+    "?",
+]
 
 
 def told(texts: list[str], tmp_path: Path) -> dict[str, str]:
@@ -99,9 +156,12 @@ def test_a_country_has_its_region_or_none(tmp_path: Path, data_map: DataMap) -> 
     with engine(tmp_path) as connection:
         rows = Sql(f"(FROM (VALUES {tuples((one,) for one in given)}, (NULL)) t (country))")
         assert home_regions(connection, rows, data_map) == {
-            "GERMANY": "EU", "UK": "UK", "276": "EU", "Atlantis": UNKNOWN_REGION,
+            "GERMANY": "EU",
+            "UK": "UK",
+            "276": "EU",
+            "Atlantis": UNKNOWN_REGION,
             "CH": UNKNOWN_REGION,
-        }  # fmt: skip
+        }
 
 
 def _with_strangers(estate: Estate, folder: str = "") -> None:

@@ -69,9 +69,16 @@ def test_sensitive_titles_are_suggested_in_many_languages(stand: Context) -> Non
 
 @pytest.mark.parametrize(
     "code",
-    ["stop_smoking", "livingWithBurnout", "HR-911-mental-health", "BURN_OUT", "StopSmokingNow",
-     "https://health.example/c/Suchtpraevention", "wiedereingliederung2026"],
-)  # fmt: skip
+    [
+        "stop_smoking",
+        "livingWithBurnout",
+        "HR-911-mental-health",
+        "BURN_OUT",
+        "StopSmokingNow",
+        "https://health.example/c/Suchtpraevention",
+        "wiedereingliederung2026",
+    ],
+)
 def test_codes_suggest_as_titles_do(stand: Context, code: str) -> None:
     assert judged(stand, [(code, None)])[code][2]
 
@@ -94,8 +101,11 @@ def test_a_pattern_covers_no_course_that_is_suggested(stand: Context) -> None:
     titles: Titles = [("A-1", "Excel"), ("A-2", "Stop smoking"), ("B-1", "Excel"), ("a-1", "Excel")]
     found = judged(stand, titles)
     assert [found[code][:2] for code, _ in titles] == [
-        (None, True), ("health", False), ("unreviewed", False), ("unreviewed", False),
-    ]  # fmt: skip
+        (None, True),
+        ("health", False),
+        ("unreviewed", False),
+        ("unreviewed", False),
+    ]
     decide(stand, "A-2", suggested=("health",))
     assert judged(stand, titles)["A-2"][:2] == (None, True)
 
@@ -248,16 +258,21 @@ def _delivered(estate: Estate) -> None:
     language tags, and two courses of the CSV that nobody has looked at."""
     rows, people, statements = company()
     titles = {
-        "en-GB": {"en-GB": "Living with burnout"}, "de-DE": {"de-DE": "Sucht im Betrieb"},
+        "en-GB": {"en-GB": "Living with burnout"},
+        "de-DE": {"de-DE": "Sucht im Betrieb"},
         "und": {"und": "Pregnancy and work"},
-        "two": {"en": "Course 7", "en-AU": "Mental health first aid"}, "plain": {"fr": "Excel"},
-    }  # fmt: skip
+        "two": {"en": "Course 7", "en-AU": "Mental health first aid"},
+        "plain": {"fr": "Excel"},
+    }
     for at, (name, tags) in enumerate(titles.items()):
         statements += [
-            statement(p, id=f"00000000-0000-4000-8000-{at + 1:04d}{p:08d}",
-                      object={"id": f"https://lms.example/c/{name}", "definition": {"name": tags}})
+            statement(
+                p,
+                id=f"00000000-0000-4000-8000-{at + 1:04d}{p:08d}",
+                object={"id": f"https://lms.example/c/{name}", "definition": {"name": tags}},
+            )
             for p in range(12)
-        ]  # fmt: skip
+        ]
     rows += [record(p, Course_Code="ZZ-1", Course_Title="Cold chain") for p in range(12)]
     rows += [record(p, Course_Code="ZZ-2", Course_Title="Mutterschutz") for p in range(12)]
     write_drop(estate.drop(), rows, people, statements)
@@ -284,8 +299,10 @@ def test_titles_under_every_tag_count_and_the_undecided_is_in_no_table(estate: E
     assert {tags[iri + name] for name in ("en-GB", "de-DE", "und", "two")} == {"health"}
     assert (tags[iri + "plain"], tags["SEC-101"]) == (None, None)
     assert (tags["ZZ-1"], tags["ZZ-2"], tags["HLT-404"]) == (
-        "unreviewed", "parental_leave", "health"
-    )  # fmt: skip
+        "unreviewed",
+        "parental_leave",
+        "health",
+    )
     assert {iri + "plain", "SEC-101"} <= shown(estate.home)
     assert not {code for code in shown(estate.home) if tags[code] is not None}
     for table, reasons in _reasons(estate).items():
@@ -359,10 +376,18 @@ def test_a_row_that_lost_its_tag_fails_the_check(published: Estate) -> None:
 
 
 def test_every_category_has_words(data_map: DataMap) -> None:
-    assert {"health", "union", "disability", "whistleblowing", "belief", "sexuality", "origin",
-            "politics", "parental_leave", "return_to_work"} <= set(
-        data_map.course_sensitivity.categories
-    )  # fmt: skip
+    assert {
+        "health",
+        "union",
+        "disability",
+        "whistleblowing",
+        "belief",
+        "sexuality",
+        "origin",
+        "politics",
+        "parental_leave",
+        "return_to_work",
+    } <= set(data_map.course_sensitivity.categories)
 
 
 def test_the_commands_of_a_reviewer(

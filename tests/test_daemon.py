@@ -47,8 +47,12 @@ class Plant:
         """A command of Dagster, over the project's workspace."""
         done = subprocess.run(
             [sys.executable, "-m", "dagster", *arguments, "-w", str(PROJECT / "workspace.yaml")],
-            env=self.environment, cwd=PROJECT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=self.environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -85,9 +89,12 @@ def planted(server: pgserver.PostgresServer, base: Path) -> Iterator[Plant]:
         environment = dict(os.environ)
         daemon = subprocess.Popen(
             [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT / "workspace.yaml")],
-            env=environment, cwd=PROJECT, stdout=log, stderr=subprocess.STDOUT,
+            env=environment,
+            cwd=PROJECT,
+            stdout=log,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             with dg.DagsterInstance.get() as instance:
                 yield Plant(home, instance, environment)

@@ -77,12 +77,13 @@ def test_every_published_column_leads_back_to_delivered_columns(
 ) -> None:
     """By the lineage that the run recorded, and to fields that the map knows as its origin."""
     links = {
-        event.materialization.asset_key: event.materialization.metadata["dagster/column_lineage"]
-        .value
+        event.materialization.asset_key: event.materialization.metadata[
+            "dagster/column_lineage"
+        ].value
         for event in dagster_night[1].get_asset_materialization_events()
         for event in [event.step_materialization_data]
         if "dagster/column_lineage" in event.materialization.metadata
-    }  # fmt: skip
+    }
     for table, spec in data_map.published.items():
         for column in spec.columns:
             ends = _origins(column, lineage.published_key(table), links)
@@ -100,9 +101,10 @@ def test_every_published_column_leads_back_to_delivered_columns(
 
 def _ask(url: str, query: str) -> Any:
     request = urllib.request.Request(
-        f"{url}/graphql", json.dumps({"query": query}).encode(),
+        f"{url}/graphql",
+        json.dumps({"query": query}).encode(),
         {"Content-Type": "application/json"},
-    )  # fmt: skip
+    )
     with urllib.request.urlopen(request, timeout=60) as answer:
         told = json.load(answer)
     assert "errors" not in told, told
@@ -110,11 +112,14 @@ def _ask(url: str, query: str) -> Any:
 
 
 def test_the_web_ui_serves_assets_checks_and_column_lineage(web: str, data_map: DataMap) -> None:
-    nodes = _ask(web, """{ assetNodes { assetKey { path } groupName kinds
+    nodes = _ask(
+        web,
+        """{ assetNodes { assetKey { path } groupName kinds
       owners { ... on TeamAssetOwner { team } }
       assetMaterializations(limit: 1) { metadataEntries { label
         ... on TableColumnLineageMetadataEntry { lineage { columnName
-              columnDeps { assetKey { path } columnName } } } } } } }""")["assetNodes"]  # fmt: skip
+              columnDeps { assetKey { path } columnName } } } } } } }""",
+    )["assetNodes"]
     by_key = {tuple(node["assetKey"]["path"]): node for node in nodes}
     for table, spec in data_map.published.items():
         node = by_key["published", table]

@@ -73,8 +73,13 @@ def publish(layout: Layout) -> None:
 
 # Random sequences against a simple computation.
 
-OUTCOMES = ("published", "killed after it was published", "killed", "refused by its own checks",
-            "refused by a later check")  # fmt: skip
+OUTCOMES = (
+    "published",
+    "killed after it was published",
+    "killed",
+    "refused by its own checks",
+    "refused by a later check",
+)
 OPERATION = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 2), st.integers(0, 3)),
     st.tuples(st.just("empty the folder"), st.integers(0, 2), st.just(0)),
@@ -124,9 +129,10 @@ def run(layout: Layout, data_map: DataMap, day: dt.date, outcome: str) -> None:
 @settings(max_examples=soak.times(12, 300))
 @given(operations=st.lists(OPERATION, min_size=3, max_size=16))
 def test_whoever_reads_the_store_reads_what_was_published_last(
-    tmp_path_factory: pytest.TempPathFactory, data_map: DataMap,
+    tmp_path_factory: pytest.TempPathFactory,
+    data_map: DataMap,
     operations: list[tuple[str, int, int]],
-) -> None:  # fmt: skip
+) -> None:
     layout, model = Layout(tmp_path_factory.mktemp("states")), Model()
     for what, at, course in operations:
         day = NIGHT + at * DAY
@@ -345,8 +351,9 @@ def test_a_restored_backup_brings_back_what_was_accepted_and_nothing_withdrawn(
     register.note(layout, LATER, State.ACCEPTED, version=version)
     made = backup.make(stand, NOW)
     ingest(layout, stand.data_map, NIGHT)
-    register.note(layout, NIGHT, State.ACCEPTED,
-                  version=register.version_of(layout.canonical / str(NIGHT)))  # fmt: skip
+    register.note(
+        layout, NIGHT, State.ACCEPTED, version=register.version_of(layout.canonical / str(NIGHT))
+    )
     register.withdraw(layout, LATER, "wrong export", "eddy")
     backup.restore(stand, made)
     assert set(read(layout)) == {str(NIGHT)}

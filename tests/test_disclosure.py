@@ -81,8 +81,13 @@ def test_a_period_of_which_no_total_is_safe_is_not_told() -> None:
     people = np.arange(9)
     first = (people < 7).astype(np.int64)
     ones = np.ones(9, np.int64)
-    counts = {"records": ones, "complete": ones, "due": np.array([1, 1, 1, 1, 0, 0, 0, 1, 1]),
-              "on_time": 0 * ones, "low": 0 * ones}  # fmt: skip
+    counts = {
+        "records": ones,
+        "complete": ones,
+        "due": np.array([1, 1, 1, 1, 0, 0, 0, 1, 1]),
+        "on_time": 0 * ones,
+        "low": 0 * ones,
+    }
     period = period_of(1 - first, 0 * ones, people, counts, np.array([0, 1]), np.array([0]))
     pattern = protect(period, RULE)
     assert not totals(period, pattern).any()
@@ -175,10 +180,15 @@ def test_the_bounds_are_those_of_plain_linear_programming(part: int, seed: int) 
     rest = members @ truth
     among = (rng.random((targets, cells)) < 0.3).astype(float)
     within = np.column_stack([np.zeros(cells), most])
-    plain = np.array([
-        [sign * linprog(sign * one, A_eq=members, b_eq=rest, bounds=within).fun for sign in (1, -1)]
-        for one in among
-    ])  # fmt: skip
+    plain = np.array(
+        [
+            [
+                sign * linprog(sign * one, A_eq=members, b_eq=rest, bounds=within).fun
+                for sign in (1, -1)
+            ]
+            for one in among
+        ]
+    )
     told = Statements(csr_array(members), rest, most)
     start = truth if rng.random() < 0.5 else truth + 1
     with mock.patch.object(audit, "PART", part):
@@ -243,8 +253,11 @@ class _Company:
             one[1] |= int(rng.random() < 0.2)
 
     def rows(self, first: int, last: int) -> tuple[np.ndarray, ...]:
-        told = [(who, course, done) for (who, course), (at, done) in self.took.items()
-                if first <= at < last and self.here[who]]  # fmt: skip
+        told = [
+            (who, course, done)
+            for (who, course), (at, done) in self.took.items()
+            if first <= at < last and self.here[who]
+        ]
         return tuple(np.array(part, np.int64) for part in zip(*told, strict=True))
 
 
@@ -272,10 +285,21 @@ def _attack_sequences(sequences: int, rng: np.random.Generator) -> np.ndarray:
             if night % 10 == 9:  # the period is over: told now and never again
                 who, course, done = company.rows(night - 9, night + 1)
                 ones = np.ones(len(who), np.int64)
-                counts = {"records": ones, "complete": done, "due": 0 * ones,
-                          "on_time": 0 * ones, "low": 0 * ones}  # fmt: skip
-                period = period_of(company.team[who], course, who, counts,
-                                   np.array([0, 0, 1, 1, 1]), np.array([0, 0, 1, 1]))  # fmt: skip
+                counts = {
+                    "records": ones,
+                    "complete": done,
+                    "due": 0 * ones,
+                    "on_time": 0 * ones,
+                    "low": 0 * ones,
+                }
+                period = period_of(
+                    company.team[who],
+                    course,
+                    who,
+                    counts,
+                    np.array([0, 0, 1, 1, 1]),
+                    np.array([0, 0, 1, 1]),
+                )
                 pattern = protect(period, RULE, exact=False)
                 found = solved(period, pattern)
                 got[0] += found.narrowed + found.learned + worked_out(period, pattern)
@@ -307,8 +331,14 @@ def test_the_audit_refuses_figures_that_no_table_has() -> None:
 
 
 # And the pipeline itself.
-COACHING = ("coaching_period", "coaching_department", "coaching_team", "coaching_category",
-            "coaching_course", "coaching_team_course")  # fmt: skip
+COACHING = (
+    "coaching_period",
+    "coaching_department",
+    "coaching_team",
+    "coaching_category",
+    "coaching_course",
+    "coaching_team_course",
+)
 
 
 def told_tables(estate: Estate) -> dict[str, list[tuple[object, ...]]]:
@@ -322,9 +352,14 @@ def test_a_month_is_told_once_whatever_comes_later(published: Estate) -> None:
     before = told_tables(published)
     later = NIGHT + dt.timedelta(days=1)
     # A joiner, a correction to failure, and a late record, all in October.
-    write_drop(published.drop(later), [
-        record(40), record(0, Status="Failed", Score="1"), record(1, Course_Code="SQL-220"),
-    ])  # fmt: skip
+    write_drop(
+        published.drop(later),
+        [
+            record(40),
+            record(0, Status="Failed", Score="1"),
+            record(1, Course_Code="SQL-220"),
+        ],
+    )
     result = published.run(later)
     assert result.success, errors(result)
     assert told_tables(published) == before
@@ -362,8 +397,9 @@ def test_a_figure_too_many_fails_the_attack_and_is_not_published(
 
     monkeypatch.setattr(coaching, "protect", lambda period, rule: plain(period, rule.k))
     rows = [record(p) for p in range(12)]
-    rows += [record(p, Department="Legal", Manager_ID="7700902", Status="Failed")
-             for p in range(12, 15)]  # fmt: skip
+    rows += [
+        record(p, Department="Legal", Manager_ID="7700902", Status="Failed") for p in range(12, 15)
+    ]
     write_drop(estate.drop(), rows)
     result = estate.run()
     assert not result.success

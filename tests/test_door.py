@@ -33,13 +33,32 @@ from tests.conftest import Estate
 from tests.estate import KEYS, STAFF, context, policy_with, sign_policy
 
 DETAIL, CASE = "hr_legal_detail", "case 2026-17, works council told"
-RAW = {"course_title", "sensitivity", "assigned_on", "assigned_at", "started_on", "started_at",
-       "event_on", "event_at", "event_zone", "due_on", "due_at", "score", "attempts",
-       "has_comment"}  # fmt: skip
+RAW = {
+    "course_title",
+    "sensitivity",
+    "assigned_on",
+    "assigned_at",
+    "started_on",
+    "started_at",
+    "event_on",
+    "event_at",
+    "event_zone",
+    "due_on",
+    "due_at",
+    "score",
+    "attempts",
+    "has_comment",
+}
 # What each role sees, by purpose, written down by hand: the policy is tested against this, and
 # whatever is not here is refused.
-COACHING = {"coaching_period", "coaching_department", "coaching_team", "coaching_category",
-            "coaching_course", "coaching_team_course"}  # fmt: skip
+COACHING = {
+    "coaching_period",
+    "coaching_department",
+    "coaching_team",
+    "coaching_category",
+    "coaching_course",
+    "coaching_team_course",
+}
 OPEN: dict[tuple[str, str], set[str]] = {
     ("analyst", "team_coaching"): COACHING,
     ("analyst", "training_quality"): {"analytics_milestones"},
@@ -51,9 +70,16 @@ OPEN: dict[tuple[str, str], set[str]] = {
     ("legal", "team_coaching"): COACHING,
     ("legal", "legal_claim"): {DETAIL},
     ("dpo", "team_coaching"): COACHING,
-}  # fmt: skip
-ACTOR = {"analyst": "ana", "manager": "max", "hr": "hana", "legal": "lea", "auditor": "audrey",
-         "data_engineer": "eddy", "dpo": "dora"}  # fmt: skip
+}
+ACTOR = {
+    "analyst": "ana",
+    "manager": "max",
+    "hr": "hana",
+    "legal": "lea",
+    "auditor": "audrey",
+    "data_engineer": "eddy",
+    "dpo": "dora",
+}
 
 
 @pytest.fixture
@@ -76,13 +102,18 @@ def leave(stand: Context, **changes: Any) -> SignOff:
     """Henry's sign-off for what `detail_ask` asks."""
     signer = changes.pop("signer", "henry")
     given: dict[str, Any] = {
-        "asker": "hana", "signer": signer, "table": DETAIL,
+        "asker": "hana",
+        "signer": signer,
+        "table": DETAIL,
         "people": changes.get("people") or (subject(stand),),
-        "fields": tuple(RAW), "purpose": "misconduct_case", "version": stand.version,
+        "fields": tuple(RAW),
+        "purpose": "misconduct_case",
+        "version": stand.version,
         "now": dt.datetime.now(dt.UTC),
-    } | changes  # fmt: skip
-    return sign_off.issue(KEYS.get(signer, KEYS["henry"]),
-                         stand.access.detail[Audience.HR_LEGAL].sign_off, **given)  # fmt: skip
+    } | changes
+    return sign_off.issue(
+        KEYS.get(signer, KEYS["henry"]), stand.access.detail[Audience.HR_LEGAL].sign_off, **given
+    )
 
 
 def granted(stand: Context, ask: AccessRequest) -> bool:
@@ -112,8 +143,15 @@ def test_the_whole_matrix(stand: Context) -> None:
             signer = "audrey" if kind == "forged" else "henry"
             made = leave(stand, asker=asker, purpose=purpose, signer=signer, people=(person,))
         single = table == DETAIL
-        ask = AccessRequest(ACTOR[role], role, purpose, table, (person,) if single else (),
-                  note=CASE if single else "", sign_off=made)  # fmt: skip
+        ask = AccessRequest(
+            ACTOR[role],
+            role,
+            purpose,
+            table,
+            (person,) if single else (),
+            note=CASE if single else "",
+            sign_off=made,
+        )
         expected = table in OPEN.get((role.value, purpose), set()) and (
             not single or kind in ("none", "valid")
         )
@@ -216,14 +254,17 @@ def test_every_change_of_a_sign_off_breaks_its_signature(stand: Context) -> None
     told = honest.authorization.model_dump()
     for name, value in told.items():
         if name in ("signer", "asker", "table", "purpose", "version", "name"):
-            changed: Any = "hana" if name == "asker" else value[:-1] + ("0" if value[-1] != "0"
-                                                                        else "1")  # fmt: skip
+            changed: Any = (
+                "hana" if name == "asker" else value[:-1] + ("0" if value[-1] != "0" else "1")
+            )
         elif isinstance(value, tuple):
             changed = (*value, "attempts") if name == "fields" else (*value, subject(stand, 3))
         else:
             changed = value + dt.timedelta(minutes=1)
-        forged = SignOff(authorization=honest.authorization.model_copy(update={name: changed}),
-                         signature=honest.signature)  # fmt: skip
+        forged = SignOff(
+            authorization=honest.authorization.model_copy(update={name: changed}),
+            signature=honest.signature,
+        )
         if forged.authorization != honest.authorization:
             with pytest.raises(AccessDenied):
                 service.read(stand, detail_ask(stand, fields=("score",), sign_off=forged))
@@ -283,8 +324,10 @@ def _one_to_one() -> dict[str, Any]:
 def everything_in(path: Path) -> dict[str, tuple[set[str], list[tuple[object, ...]]]]:
     """Every table of a DuckDB file, views and other schemas included: columns and rows."""
     with duckdb.connect(str(path), read_only=True) as c:
-        names = c.execute("SELECT table_schema, table_name FROM information_schema.tables "
-                          "WHERE table_catalog NOT IN ('system', 'temp')").fetchall()  # fmt: skip
+        names = c.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables "
+            "WHERE table_catalog NOT IN ('system', 'temp')"
+        ).fetchall()
         return {
             table: (
                 {str(row[0]) for row in c.execute(f'DESCRIBE "{schema}"."{table}"').fetchall()},
@@ -312,8 +355,11 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Context, data_map: D
         assert seen == tables, role
         others = {path.name for path in (root / role).iterdir() if path.suffix != ".duckdb"}
         assert others == ({coaching_page.PAGE} if "coaching_team" in tables else set())
-    own = {actor: service.reference(stand, f"emp:{number(at)}", Audience.MANAGER)
-           for actor, (role, at) in STAFF.items() if role is Role.MANAGER and at}  # fmt: skip
+    own = {
+        actor: service.reference(stand, f"emp:{number(at)}", Audience.MANAGER)
+        for actor, (role, at) in STAFF.items()
+        if role is Role.MANAGER and at
+    }
     files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}
     # Staff who are known to the night, managers or not, have a file; others' rows are in none.
     assert {own["max"], own["mia"]} <= set(files)
@@ -362,11 +408,24 @@ def test_a_managers_file_goes_with_the_role(stand: Context) -> None:
 
 
 HOSTILE = (
-    "../../../etc/passwd", "..\\..\\vault", "/etc/passwd", "x\0y", "'; DROP TABLE t; --",
-    '" UNION SELECT * FROM reference.denied --', "$own", "{0}", "%s", "a' OR 'a'='a", "*", "\n\n",
-    "read_text('/etc/passwd')", "read_parquet('vault/reference_values.parquet')", NAME, EMAIL,
+    "../../../etc/passwd",
+    "..\\..\\vault",
+    "/etc/passwd",
+    "x\0y",
+    "'; DROP TABLE t; --",
+    '" UNION SELECT * FROM reference.denied --',
+    "$own",
+    "{0}",
+    "%s",
+    "a' OR 'a'='a",
+    "*",
+    "\n\n",
+    "read_text('/etc/passwd')",
+    "read_parquet('vault/reference_values.parquet')",
+    NAME,
+    EMAIL,
     f"emp:{number(1)}",
-)  # fmt: skip
+)
 
 
 @pytest.mark.more
@@ -386,9 +445,13 @@ def test_no_argument_reaches_further(stand: Context, tmp_path: Path) -> None:
     for (at, text), more in itertools.product(enumerate(HOSTILE), range(of_each)):
         name, ask = asks[(at + more) % len(asks)]
         changes: list[dict[str, Any]] = [
-            {"actor": text}, {"purpose": text}, {"table": text}, {"people": (text,)},
-            {"fields": (text,)}, {"note": text},
-        ]  # fmt: skip
+            {"actor": text},
+            {"purpose": text},
+            {"table": text},
+            {"people": (text,)},
+            {"fields": (text,)},
+            {"note": text},
+        ]
         for change in changes:
             # The honest sign-off is used up: whatever opens, opens without it.
             page, told = None, ""

@@ -56,9 +56,10 @@ def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
 @settings(max_examples=soak.times(8, 400))
 @given(deliveries=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
 def test_order_and_repetition_of_drops_do_not_matter(
-    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, str]]],
+    tmp_path_factory: pytest.TempPathFactory,
+    deliveries: list[list[tuple[int, int, str]]],
     data: st.DataObject,
-) -> None:  # fmt: skip
+) -> None:
     """The last drop's word holds, whatever order the deliveries were read in and however often."""
     layout = Layout(tmp_path_factory.mktemp("deliveries"))
     dates = [land(layout, day, rows) for day, rows in enumerate(deliveries)]
@@ -88,10 +89,16 @@ def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
 ) -> None:
     rows = [
-        record(0, Attempts=str(n % 3), Comments="-" * (n % 2), Country="DE" if n < 3 else "FR",
-               Started_Date=f"2026-10-0{1 + n % 2}", Due_Date=f"2026-10-2{n % 3}")
+        record(
+            0,
+            Attempts=str(n % 3),
+            Comments="-" * (n % 2),
+            Country="DE" if n < 3 else "FR",
+            Started_Date=f"2026-10-0{1 + n % 2}",
+            Due_Date=f"2026-10-2{n % 3}",
+        )
         for n in range(6)
-    ]  # fmt: skip
+    ]
     found = []
     for shuffled in ([rows[n] for n in order], rows):
         layout = Layout(tmp_path_factory.mktemp("ties"))
@@ -113,9 +120,13 @@ def test_a_late_drop_does_not_undo_a_newer_one(tmp_path: Path) -> None:
 
 def test_a_voided_statement_is_taken_out(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    void = statement(1, id="v", verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
-                     object={"objectType": "StatementRef", "id": statement(0)["id"]},
-                     result={})  # fmt: skip
+    void = statement(
+        1,
+        id="v",
+        verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
+        object={"objectType": "StatementRef", "id": statement(0)["id"]},
+        result={},
+    )
     folder = Path(layout.landing) / str(FIRST)
     write_drop(folder, [], (), [statement(0), statement(2), void])
     ingest(layout, MAP, FIRST)
@@ -143,8 +154,11 @@ def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
     write_drop(Path(layout.landing) / str(FIRST), [], people, actors)
     ingest(layout, MAP, FIRST)
     assert sorted(str(row["person"]) for row in classified(layout)) == [
-        "emp:7700001", "emp:7700002", "emp:7700003", "mbox:mailto:shared@corp.example",
-    ]  # fmt: skip
+        "emp:7700001",
+        "emp:7700002",
+        "emp:7700003",
+        "mbox:mailto:shared@corp.example",
+    ]
 
 
 def test_a_drop_replaced_while_it_is_read_does_not_count(tmp_path: Path) -> None:

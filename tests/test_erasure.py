@@ -126,9 +126,13 @@ def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Context]]:
 
 
 DECLARED_WITH_CANARIES = {
-    f"landing/{NIGHT}", "store/canonical", "vault/reference_values.parquet", "vault/packages",
-    "backups", "work/left-behind.tmp",
-}  # fmt: skip
+    f"landing/{NIGHT}",
+    "store/canonical",
+    "vault/reference_values.parquet",
+    "vault/packages",
+    "backups",
+    "work/left-behind.tmp",
+}
 
 
 def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Context]) -> None:
@@ -170,9 +174,11 @@ def test_after_an_erasure_nothing_is_found_anywhere(planted: tuple[Estate, Conte
 
 def skip_edits(monkeypatch: pytest.MonkeyPatch, of: str) -> None:
     honest = job.edits_of_person
-    monkeypatch.setattr(job, "edits_of_person", lambda layout, subject: [
-        one for one in honest(layout, subject) if of not in one.path.name
-    ])  # fmt: skip
+    monkeypatch.setattr(
+        job,
+        "edits_of_person",
+        lambda layout, subject: [one for one in honest(layout, subject) if of not in one.path.name],
+    )
 
 
 LEFT_OUT = {
@@ -181,7 +187,9 @@ LEFT_OUT = {
     "roster": ("roster", lambda m: skip_edits(m, "roster-")),
     "rejected lines": ("quarantine", lambda m: skip_edits(m, "rejects")),
     "classified": (
-        "classified", lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: [])),
+        "classified",
+        lambda m: m.setattr(job, "classified_edits_of_person", lambda *_: []),
+    ),
     "population": ("classified", lambda m: m.setattr(population, "change", lambda *_: None)),
     "pseudonymized": (
         "pseudonymized",
@@ -198,7 +206,7 @@ LEFT_OUT = {
     "packages": ("packages", lambda m: m.setattr(rebuild, "forget_packages", lambda *_: None)),
     "work": ("work", lambda m: m.setattr(rebuild, "empty_work", lambda *_: None)),
     "Dagster": ("Dagster", lambda m: m.setattr(DagsterStorage, "forget", lambda *_: 0)),
-}  # fmt: skip
+}
 RESUMED = ("records", "vault", "Dagster")  # the first, one in the middle and the last of its steps
 
 
@@ -301,8 +309,14 @@ def test_an_erased_person_does_not_come_back(planted: tuple[Estate, Context]) ->
 
 def test_a_hold_keeps_a_person(planted: tuple[Estate, Context]) -> None:
     _, stand = planted
-    case = {"name": "case-7", "reason": "claim", "owner": "legal", "placed_on": NOW.date(),
-            "review_by": dt.date(2027, 1, 1), "people": (PERSON,)}  # fmt: skip
+    case = {
+        "name": "case-7",
+        "reason": "claim",
+        "owner": "legal",
+        "placed_on": NOW.date(),
+        "review_by": dt.date(2027, 1, 1),
+        "people": (PERSON,),
+    }
     legal_holds.place(stand.layout, legal_holds.Hold.model_validate(case))
     with pytest.raises(PolicyError, match="case-7"):
         job.erase_person(stand, PERSON, None, NOW)

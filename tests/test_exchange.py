@@ -39,13 +39,16 @@ def objects() -> Iterator[Any]:
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
-            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        }.items():  # fmt: skip
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        }.items():
             patch.setenv(name, value)
         client = boto3.client("s3")
         until = time.monotonic() + 60
@@ -78,9 +81,11 @@ def blind(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def by_exchange(
-    _good_night: Estate, tmp_path_factory: pytest.TempPathFactory, objects: Any,
+    _good_night: Estate,
+    tmp_path_factory: pytest.TempPathFactory,
+    objects: Any,
     instance: dg.DagsterInstance,
-) -> Path:  # fmt: skip
+) -> Path:
     """The company after a night by object storage, on two workers; for reading only."""
     home = tmp_path_factory.mktemp("exchange") / "home"
     shutil.copytree(_good_night.home, home, symlinks=True)
@@ -118,17 +123,20 @@ def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_open
         if not one["Key"].endswith(("/", "left.parquet"))
     ]
     steps = {one["Key"].split("/")[1] for one in kept}
-    assert steps == {"exchange-classified", *(
-        f"exchange-pseudonymized-{purpose}" for purpose in
-        ("coaching", "manager", "analytics", "hr_legal")
-    )}  # fmt: skip
+    assert steps == {
+        "exchange-classified",
+        *(
+            f"exchange-pseudonymized-{purpose}"
+            for purpose in ("coaching", "manager", "analytics", "hr_legal")
+        ),
+    }
     layout = Layout(by_exchange)
     copy = tmp_path / "old.parquet"
     with engine(layout.work) as connection:
         for one in kept:
-            body = objects.get_object(
-                Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"]
-            )["Body"].read()  # fmt: skip
+            body = objects.get_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])[
+                "Body"
+            ].read()
             assert body.endswith(encryption.ENCRYPTED_PARQUET)
             assert b"emp:" not in body
             copy.write_bytes(body)
@@ -163,8 +171,9 @@ def test_drops_are_read_and_removed_by_url(
     layout = Layout(tmp_path / "home", f"s3://{BUCKET}/landing")
     assert landing.deliveries(layout) == [delivery]
     taken = deliveries.ingest(layout, company.data_map, delivery)
-    assert taken == deliveries.ingest(Layout(tmp_path / "other", company.layout.landing),
-                                    company.data_map, delivery)  # fmt: skip
+    assert taken == deliveries.ingest(
+        Layout(tmp_path / "other", company.layout.landing), company.data_map, delivery
+    )
     assert not list(layout.work.glob("landing*")), "the copy is gone"
     landing.remove(layout, delivery)
     assert not landing.is_delivered(layout, delivery)
@@ -175,8 +184,10 @@ def test_a_key_goes_over_no_network_in_the_clear(
 ) -> None:
     monkeypatch.setenv(exchange.SETTING, (tmp_path / "objects").as_uri())
     for address, private in {
-        "tcp://10.0.0.7:8786": False, "tls://10.0.0.7:8786": True, "tcp://127.0.0.1:8786": True,
-    }.items():  # fmt: skip
+        "tcp://10.0.0.7:8786": False,
+        "tls://10.0.0.7:8786": True,
+        "tcp://127.0.0.1:8786": True,
+    }.items():
         monkeypatch.setenv(cluster.SETTING, address)
         if private:
             with exchange.exchange(Layout(tmp_path / "home"), "step"):

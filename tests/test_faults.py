@@ -49,8 +49,11 @@ def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
     """The published company on a disk of its own, with a day's delivery more."""
     place = tmp_path / "disk"
     place.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)],
-                          capture_output=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
     if done.returncode:
         pytest.skip("a disk of its own needs the right to mount one")
     try:
@@ -62,10 +65,14 @@ def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.parametrize("left", [
-    1 << 17, 1 << 20,
-    *(pytest.param(left, marks=pytest.mark.soak) for left in (1 << 19, 3 << 19, 1 << 21)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "left",
+    [
+        1 << 17,
+        1 << 20,
+        *(pytest.param(left, marks=pytest.mark.soak) for left in (1 << 19, 3 << 19, 1 << 21)),
+    ],
+)
 def test_a_full_disk(small_disk: Estate, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
     """Full from the start, or in the middle of some step."""
     estate, layout = small_disk, small_disk.layout
@@ -95,10 +102,15 @@ def test_two_runs_at_once(published: Estate) -> None:
     for n, day in enumerate(days):
         write_drop(published.drop(day), [record(n, Course_Code="SQL-220")])
     both = [
-        subprocess.Popen([*COMMAND, "run", "--home", str(home), "--date", str(day)], cwd=PROJECT,
-                         env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        subprocess.Popen(
+            [*COMMAND, "run", "--home", str(home), "--date", str(day)],
+            cwd=PROJECT,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         for day in days
-    ]  # fmt: skip
+    ]
     for process in both:
         told, _ = process.communicate(timeout=300)
         assert process.returncode == 0, told.decode()
@@ -143,9 +155,13 @@ def test_a_corrupt_file_is_made_anew_by_the_next_night(
     path.chmod(0o600)
     # A file of a release can have other names; it is replaced, not written into.
     path.unlink()
-    path.write_bytes({
-        "middle": good[:at] + bytes(64) + good[at + 64 :], "truncated": good[:at], "empty": b"",
-    }[damage])  # fmt: skip
+    path.write_bytes(
+        {
+            "middle": good[:at] + bytes(64) + good[at + 64 :],
+            "truncated": good[:at],
+            "empty": b"",
+        }[damage]
+    )
     result = published.run()
     assert result.success, errors(result)
     assert values(published.home) == before
@@ -190,10 +206,17 @@ def real_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("real_clock")
-@pytest.mark.parametrize(("days", "message"), [
-    (-2, "correct the clock"), (40, "nothing has run since"), (3650, "nothing has run since"),
-    (-1, None), (0, None), (34, None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("days", "message"),
+    [
+        (-2, "correct the clock"),
+        (40, "nothing has run since"),
+        (3650, "nothing has run since"),
+        (-1, None),
+        (0, None),
+        (34, None),
+    ],
+)
 def test_a_clock_that_jumps_erases_nothing(
     published: Estate, monkeypatch: pytest.MonkeyPatch, days: int, message: str | None
 ) -> None:
@@ -301,9 +324,11 @@ def test_parts_are_written_side_by_side_and_the_whole_alone(tmp_path: Path) -> N
 
     def enters(part: str, within: float) -> bool:
         process = subprocess.Popen(
-            [sys.executable, "-c", held, str(tmp_path), part], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, cwd=PROJECT,
-        )  # fmt: skip
+            [sys.executable, "-c", held, str(tmp_path), part],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=PROJECT,
+        )
         assert process.stdout is not None
         try:
             return bool(select.select([process.stdout], [], [], within)[0])

@@ -45,9 +45,12 @@ def told(name: str = "governance.yaml") -> dict[str, Any]:
 def dates(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Paths to all dates of a policy file but those of its plan."""
     pairs = (
-        node.items() if isinstance(node, dict)
-        else enumerate(node) if isinstance(node, list) else ()
-    )  # fmt: skip
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in pairs:
         if key in DATES:
             yield (*path, key)
@@ -159,8 +162,12 @@ def test_a_forged_or_moved_signature_counts_for_nothing(tmp_path: Path) -> None:
     assert folder is not None
     path = folder / "legal.json"
     honest = json.loads(path.read_text())
-    for name, value in (("actor", "hana"), ("role", "hr"), ("signed_at", "2026-01-01"),
-                        ("version", "0" * 64)):  # fmt: skip
+    for name, value in (
+        ("actor", "hana"),
+        ("role", "hr"),
+        ("signed_at", "2026-01-01"),
+        ("version", "0" * 64),
+    ):
         path.write_text(json.dumps(honest | {"statement": honest["statement"] | {name: value}}))
         assert Role.LEGAL in left(tmp_path), name
     path.write_text(json.dumps(honest | {"signature": "00" * 64}))
@@ -195,12 +202,17 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("region", "country", "way"),
     [
-        ("EU", "IE", "within the region"), ("UK", "GB", "within the region"),
+        ("EU", "IE", "within the region"),
+        ("UK", "GB", "within the region"),
         ("UK", "DE", "adequacy"),
-        ("US", "DE", "unrestricted"), ("APAC", "DE", "scc"), ("EU", "US", None), ("EU", "GB", None),
-        ("UK", "FR", None), ("APAC", "US", None),
+        ("US", "DE", "unrestricted"),
+        ("APAC", "DE", "scc"),
+        ("EU", "US", None),
+        ("EU", "GB", None),
+        ("UK", "FR", None),
+        ("APAC", "US", None),
     ],
-)  # fmt: skip
+)
 def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataMap) -> None:
     found = load_governance(PROJECT / "governance.yaml")
     assert governance_checks.mechanism(found, data_map, region, country) == way
@@ -233,8 +245,10 @@ CONSENT = {"basis": "6(1)(a)", "freely_given": "a study outside work, with no ef
         (change("purposes.legal_claim.basis", "6(1)(a)"), "imbalance of power"),
         (change("purposes.legal_claim.freely_given", "yes"), "6\\(1\\)\\(a\\) only"),
         (change("purposes.misconduct_case.special", None), "Art. 9\\(2\\)"),
-        (change("purposes.legal_claim",
-                told()["purposes"]["legal_claim"] | CONSENT), "give both the same basis"),
+        (
+            change("purposes.legal_claim", told()["purposes"]["legal_claim"] | CONSENT),
+            "give both the same basis",
+        ),
         (change("purposes.one_to_one", None), "manager has no purpose"),
         (change("recipients.0.audiences", ["coaching"]), "no recipient has"),
         (change("transfers.home.APAC", None), "home has no entry for APAC"),
@@ -244,7 +258,7 @@ CONSENT = {"basis": "6(1)(a)", "freely_given": "a study outside work, with no ef
         (change("escalation", []), "at least 1"),
         (change("wishes", "more"), "Extra inputs"),
     ],
-)  # fmt: skip
+)
 def test_a_groundless_policy_is_refused(
     changed: dict[str, Any], why: str, data_map: DataMap
 ) -> None:
@@ -289,9 +303,10 @@ def analysed(estate: Estate) -> dict[str, int]:
     """Rows of each person in the analysts' table."""
     with duckdb.connect(str(estate.layout.current / "analytics.duckdb"), read_only=True) as c:
         return dict(
-            c.execute("SELECT learner_ref, count(*) FROM analytics_milestones GROUP BY 1")
-            .fetchall()
-        )  # fmt: skip
+            c.execute(
+                "SELECT learner_ref, count(*) FROM analytics_milestones GROUP BY 1"
+            ).fetchall()
+        )
 
 
 def test_consent_is_needed_one_by_one_and_its_end_is_honoured(

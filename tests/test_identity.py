@@ -36,8 +36,9 @@ PEOPLE, ADDRESSES = ("emp:1", "emp:2", "emp:3"), ("a@x.example", "b@x.example")
 Row = tuple[int, str, str | None]  # day, employee, address
 rosters = st.lists(
     st.tuples(st.integers(2, 9), st.sampled_from(PEOPLE), st.sampled_from([*ADDRESSES, None])),
-    min_size=1, max_size=14,
-)  # fmt: skip
+    min_size=1,
+    max_size=14,
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +53,21 @@ def day(at: int) -> dt.date:
 
 
 def made(
-    connection: duckdb.DuckDBPyConnection, roster: list[Row], named: list[str] | None = None,
+    connection: duckdb.DuckDBPyConnection,
+    roster: list[Row],
+    named: list[str] | None = None,
     pages: tuple[str, ...] = (),
-) -> Sql:  # fmt: skip
+) -> Sql:
     """Make the identifiers of some roster rows and records."""
-    rows = ", ".join(f"({literal(who)}, {literal(at)}, NULL::VARCHAR, {literal(day(on))})"
-                     for on, who, at in roster)  # fmt: skip
-    temp_table(connection, "roster", f"FROM (VALUES {rows}) "
-               "AS v (learner_id, email, manager_id, delivery_date)")  # fmt: skip
+    rows = ", ".join(
+        f"({literal(who)}, {literal(at)}, NULL::VARCHAR, {literal(day(on))})"
+        for on, who, at in roster
+    )
+    temp_table(
+        connection,
+        "roster",
+        f"FROM (VALUES {rows}) AS v (learner_id, email, manager_id, delivery_date)",
+    )
     learners = f"SELECT unnest([{literals(named or ())}])::VARCHAR AS learner_id"
     temp_table(connection, "rows", f"SELECT *, NULL::VARCHAR AS manager_id FROM ({learners})")
     rules = IdentityRules(company_home_pages=pages)
@@ -83,24 +91,32 @@ def meant(
     found: dict[str, list[tuple[str, str, str | None]]], identifier: str, on: int
 ) -> str | None:
     """Whom the identifier means on a day: a person, or None for nobody that can be said."""
-    rows = [who for since, until, who in found.get(identifier, ())
-            if since <= day(on).isoformat() < until]  # fmt: skip
+    rows = [
+        who
+        for since, until, who in found.get(identifier, ())
+        if since <= day(on).isoformat() < until
+    ]
     assert len(rows) <= 1, "no day has two meanings"
     return rows[0] if rows else None
 
 
 def oracle(roster: list[Row], address: str, on: int) -> str | None:
     """Day by day, as somebody with the rosters on paper would say it."""
-    had = {who: {d: {a for o, w, a in roster if (o, w) == (d, who)} for d, w, _ in roster
-                 if w == who} for _, who, _ in roster}  # fmt: skip
+    had = {
+        who: {d: {a for o, w, a in roster if (o, w) == (d, who)} for d, w, _ in roster if w == who}
+        for _, who, _ in roster
+    }
     holders = {who for who in had if any(address in at for at in had[who].values())}
     if len(holders) < 2:
         return min(holders, default=None)
 
     def starts(who: str) -> list[int]:
         days = sorted(had[who])
-        return [d for n, d in enumerate(days) if address in had[who][d]
-                and (n == 0 or address not in had[who][days[n - 1]])]  # fmt: skip
+        return [
+            d
+            for n, d in enumerate(days)
+            if address in had[who][d] and (n == 0 or address not in had[who][days[n - 1]])
+        ]
 
     on = max(on, min(s for who in holders for s in starts(who)))
     has = set()
@@ -159,8 +175,9 @@ def test_no_two_employees_are_merged_by_an_address_that_both_had(
     for address in ADDRESSES:
         holders = {w for _, w, a in roster if a == address}
         assert {meant(found, f"mbox:mailto:{address}", on) for on in range(12)} <= {
-            *holders, None,
-        }  # fmt: skip
+            *holders,
+            None,
+        }
 
 
 @given(rosters)
@@ -192,10 +209,23 @@ def test_an_employee_with_one_address_leaves_no_rows_behind(
     assert not connection.sql(models.needed_model(holdings, people, day(0))).fetchall()
 
 
-@pytest.mark.parametrize("spelled", [
-    "9,900,005", "9.900.005", "9 900 005", "9\u00a0900\u00a0005", "9'900'005", "9.900005E+06",
-    "9.900005e6", "9900005.00", "9900005,0", "9,900,005.00", "009900005", "+9900005",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "9,900,005",
+        "9.900.005",
+        "9 900 005",
+        "9\u00a0900\u00a0005",
+        "9'900'005",
+        "9.900005E+06",
+        "9.900005e6",
+        "9900005.00",
+        "9900005,0",
+        "9,900,005.00",
+        "009900005",
+        "+9900005",
+    ],
+)
 def test_a_number_that_a_spreadsheet_damaged_is_read_if_one_employee_fits(
     connection: duckdb.DuckDBPyConnection, spelled: str
 ) -> None:
@@ -208,12 +238,24 @@ def test_a_number_that_a_spreadsheet_damaged_is_read_if_one_employee_fits(
     assert connection.sql(f"SELECT problem FROM {IDENTIFIERS}").fetchall() == [("damaged",)]
 
 
-@pytest.mark.parametrize(("spelled", "number"), [
-    ("9900005", "9900005"), ("9900005.0", "9900005"), ('="9900005"', "9900005"),
-    ("'9900005", "9900005"), (" 9900005\u00a0", "9900005"), ("e9900001", "E9900001"),
-    ("\ufeffE9900001 ", "E9900001"), ("0042", "0042"), ("nan", None), ("#N/A", None), (" ", None),
-    ("None", None), ("A-17.0", "A-17.0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("spelled", "number"),
+    [
+        ("9900005", "9900005"),
+        ("9900005.0", "9900005"),
+        ('="9900005"', "9900005"),
+        ("'9900005", "9900005"),
+        (" 9900005\u00a0", "9900005"),
+        ("e9900001", "E9900001"),
+        ("\ufeffE9900001 ", "E9900001"),
+        ("0042", "0042"),
+        ("nan", None),
+        ("#N/A", None),
+        (" ", None),
+        ("None", None),
+        ("A-17.0", "A-17.0"),
+    ],
+)
 def test_a_number_has_one_form(
     connection: duckdb.DuckDBPyConnection, spelled: str, number: str | None
 ) -> None:
@@ -230,12 +272,19 @@ def test_a_number_that_lost_digits_means_nobody(
     ]
 
 
-@pytest.mark.parametrize(("page", "name", "who"), [
-    ("https://hr.example", "7", "emp:0007"), ("HTTP://HR.example:80/", " 7 ", "emp:0007"),
-    ("https://hr.example#x", "0007", "emp:0007"), ("https://hr.example", "A@X.example", "emp:0008"),
-    ("https://vendor.example", "7", None), ("https://hr.example/other", "7", None),
-    ("https://vendor.example", "https://hr.example#7", None), ("https://hr.example", "x#7", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("page", "name", "who"),
+    [
+        ("https://hr.example", "7", "emp:0007"),
+        ("HTTP://HR.example:80/", " 7 ", "emp:0007"),
+        ("https://hr.example#x", "0007", "emp:0007"),
+        ("https://hr.example", "A@X.example", "emp:0008"),
+        ("https://vendor.example", "7", None),
+        ("https://hr.example/other", "7", None),
+        ("https://vendor.example", "https://hr.example#7", None),
+        ("https://hr.example", "x#7", None),
+    ],
+)
 def test_an_account_is_an_employee_only_on_a_page_of_the_company(
     connection: duckdb.DuckDBPyConnection, page: str, name: str, who: str | None
 ) -> None:
@@ -256,8 +305,13 @@ def test_records_follow_the_person_through_a_change_of_address(tmp_path: Path) -
     begun = statement(3, verb={"id": "http://adlnet.gov/expapi/verbs/initialized"}, result={})
     write_drop(folder, [record(3, Employee_ID=f" {old.upper()} ")], [person(3)], [begun])
     done = statement(4, actor={"mbox": f"mailto:{new}"}, timestamp="2026-10-20T10:00:00Z")
-    same = statement(5, actor={"mbox": f"mailto:{new}"}, timestamp="2026-10-13T10:00:00Z",
-                     verb=begun["verb"], result={})  # fmt: skip
+    same = statement(
+        5,
+        actor={"mbox": f"mailto:{new}"},
+        timestamp="2026-10-13T10:00:00Z",
+        verb=begun["verb"],
+        result={},
+    )
     write_drop(Path(layout.landing) / str(later), [], [person(3, Email=new)], [done, same])
     found = []
     for order in ((FIRST, later), (later, FIRST)):
@@ -279,10 +333,11 @@ def test_who_cannot_be_resolved_is_said_to_be_so(tmp_path: Path) -> None:
     write_drop(Path(layout.landing) / str(FIRST), rows, people, actors)
     ingest(layout, MAP, FIRST)
     assert {(row["person"], row["unresolved"], row["set_aside"]) for row in classified(layout)} == {
-        ("emp:7700001", None, None), ("emp:7,700,0", "damaged", "identifier damaged"),
+        ("emp:7700001", None, None),
+        ("emp:7,700,0", "damaged", "identifier damaged"),
         ("emp:8800001", "unknown", None),
         ("mbox:mailto:shared@corp.example", "ambiguous", "identifier ambiguous"),
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,9 @@ def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
     layout = past.context.layout
     restrictions.restrict(layout, f"emp:{number(15)}", [Audience.COACHING], restrictions.OBJECTED)
     assert made(past, days[1]) == {
-        *of(SEPTEMBER, Audience.COACHING), *of(OCTOBER, Audience.COACHING)
-    }  # fmt: skip
+        *of(SEPTEMBER, Audience.COACHING),
+        *of(OCTOBER, Audience.COACHING),
+    }
     # A window passes; the other tables' own ones were over before.
     assert made(past, days[1], NOW) == of(OLD, Audience.COACHING, Audience.HR_LEGAL)
     # A file is damaged, another is not the one that was made.

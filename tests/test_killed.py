@@ -47,9 +47,13 @@ def test_a_killed_deletion_reaches_the_same_end(
 
 
 @POINTS
-@pytest.mark.parametrize(("deed", "moments", "least"), [
-    ("night", 60, 30), pytest.param("night in two renames", 0, 12, marks=pytest.mark.soak),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("deed", "moments", "least"),
+    [
+        ("night", 60, 30),
+        pytest.param("night in two renames", 0, 12, marks=pytest.mark.soak),
+    ],
+)
 def test_a_killed_night_is_made_good_by_one_more(
     published: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:

@@ -47,9 +47,12 @@ TEXT_COLUMNS = [
 ]
 # Columns that are not text cannot hold any of these; there a value outside the domain is the leak.
 OUTSIDE = {
-    "DATE": "1899-12-31", "DOUBLE": "7700001", "BIGINT": "-1", "INTEGER": "7700001",
+    "DATE": "1899-12-31",
+    "DOUBLE": "7700001",
+    "BIGINT": "-1",
+    "INTEGER": "7700001",
     "TIMESTAMP": "1899-12-31",
-}  # fmt: skip
+}
 OTHER_COLUMNS = [
     (table, column)
     for table, spec in MAP.published.items()

@@ -191,10 +191,14 @@ def test_lineage_and_policy_follow_a_new_column(
         ("hr_legal.sql", "r.has_comment -- tokenise", "r.has_comment -- keep", "free_text"),
         # Of a field that the audience may not have, however it is treated.
         ("manager.sql", "outcome_of(r.status) AS", "score_band(r.score) AS", "made of score"),
-        ("coaching.sql", "r.department, -- keep", "r.left_on IS NULL AS d, -- generalize",
-         "made of left_on"),
+        (
+            "coaching.sql",
+            "r.department, -- keep",
+            "r.left_on IS NULL AS d, -- generalize",
+            "made of left_on",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_or_missing_treatment_stops_the_run(
     edited: Callable[[str, str, str], None],
     data_map: DataMap,

@@ -70,10 +70,16 @@ def test_a_file_that_loses_most_fails_however_many_others_are_right(
     name, spoil = LOST[kind]
     rows = [record(p, Location="HQ") for p in range(60)]
     write_drop(folder(layout), rows, [person(p) for p in range(60)], [statement(1)])
-    write_csv(folder(layout) / "two_learning_history.csv",
-              [record(p, Location="HQ", Department="Köln") for p in range(8)], HISTORY)  # fmt: skip
-    write_csv(folder(layout) / "roster.csv",
-              [person(p, Department="Köln") for p in range(8)], list(person(0)))  # fmt: skip
+    write_csv(
+        folder(layout) / "two_learning_history.csv",
+        [record(p, Location="HQ", Department="Köln") for p in range(8)],
+        HISTORY,
+    )
+    write_csv(
+        folder(layout) / "roster.csv",
+        [person(p, Department="Köln") for p in range(8)],
+        list(person(0)),
+    )
     spoil(folder(layout) / name)
     found = checked(layout, data_map)
     assert {"quarantine.not_most", "lines.readable"} <= set(found.broken)

@@ -137,8 +137,10 @@ def test_mixed_zones_and_an_old_date(tmp_path: Path, data_map: DataMap) -> None:
     found = records.sort("learner_id")
     assert found["problem"].to_list() == [None, None, None, "event_at:too_early"]
     assert found["event_at"].to_list()[:3] == [
-        dt.datetime(2026, 10, 11, 9), dt.datetime(2026, 10, 11, 3, 30), None,
-    ]  # fmt: skip
+        dt.datetime(2026, 10, 11, 9),
+        dt.datetime(2026, 10, 11, 3, 30),
+        None,
+    ]
     # What has an offset gets its date where the learner is.
     assert found["event_on"].to_list()[:3] == [None, None, dt.date(2026, 10, 11)]
 

@@ -35,14 +35,16 @@ def test_coaching_figures_are_those_of_the_company(tables: Ask) -> None:
     (row,) = tables("FROM coaching_db.coaching_period")
     assert row[:3] == (OCTOBER, 19, 19 + 6)
     assert row[6:] == pytest.approx((0, 0, 1, 0))
-    told = tables("SELECT category, course_code, learners FROM coaching_db.coaching_course "
-                  "ORDER BY 2")  # fmt: skip
+    told = tables(
+        "SELECT category, course_code, learners FROM coaching_db.coaching_course ORDER BY 2"
+    )
     assert told == [("security", "SEC-101", 19), ("security", "https://lms.example/phishing", 6)]
     assert tables("SELECT category, learners FROM coaching_db.coaching_category") == [
         ("security", 19)
     ]
-    told = tables("SELECT department, course_code, learners FROM coaching_db.coaching_team_course "
-                  "ORDER BY 2")  # fmt: skip
+    told = tables(
+        "SELECT department, course_code, learners FROM coaching_db.coaching_team_course ORDER BY 2"
+    )
     assert told == [("Sales", "SEC-101", 12), ("Sales", "https://lms.example/phishing", 6)]
 
 
@@ -77,9 +79,14 @@ def test_manager_extract_is_minimal(tables: Ask) -> None:
 def test_purposes_cannot_be_joined(tables: Ask) -> None:
     names = ("manager_extract", "analytics.analytics_milestones", "hr_legal_detail")
     seen = [
-        {row[0] for row in tables(f"SELECT learner_ref FROM {name.split('.')[0]}_db."
-                                  f"{name.split('.')[-1]}")} for name in names
-    ]  # fmt: skip
+        {
+            row[0]
+            for row in tables(
+                f"SELECT learner_ref FROM {name.split('.')[0]}_db.{name.split('.')[-1]}"
+            )
+        }
+        for name in names
+    ]
     assert all(len(refs) == 19 for refs in seen)
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
@@ -98,8 +105,10 @@ def test_rows_leave_in_the_order_of_their_pseudonyms(tables: Ask) -> None:
 
 
 def test_sensitive_course_reaches_hr_only(tables: Ask) -> None:
-    told = tables("SELECT course_code, sensitivity FROM hr_legal_detail_db.hr_legal_detail "
-                  "WHERE sensitivity IS NOT NULL")  # fmt: skip
+    told = tables(
+        "SELECT course_code, sensitivity FROM hr_legal_detail_db.hr_legal_detail "
+        "WHERE sensitivity IS NOT NULL"
+    )
     assert told == [("HLT-404", "health")]
     for table in ("analytics_db.analytics_milestones", "manager_extract_db.manager_extract"):
         assert tables(f"SELECT count(*) FROM {table} WHERE course_code = 'HLT-404'") == [(0,)]
@@ -113,9 +122,11 @@ def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
         assert row["received"] == len(company()[0]) + len(company()[2]) == 47
         assert row["quarantined"] == 1
         assert row["received"] == (
-            row["quarantined"] + row["superseded"] + sum(row["suppressed"].values())
+            row["quarantined"]
+            + row["superseded"]
+            + sum(row["suppressed"].values())
             + row["published"]
-        )  # fmt: skip
+        )
 
 
 def test_no_planted_value_is_published_or_told(
@@ -155,9 +166,11 @@ def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
     write_drop(published.drop(later), [record(0, Status="Failed", Score="10"), record(1)])
     assert published.run(later).success
     with released(published.home) as c:
-        found = c.execute("SELECT status, count(*) FROM hr_legal_detail_db.hr_legal_detail "
-                          "WHERE assigned_on > DATE '2026-09-15' AND course_code = 'SEC-101' "
-                          "GROUP BY 1 ORDER BY 1").fetchall()  # fmt: skip
+        found = c.execute(
+            "SELECT status, count(*) FROM hr_legal_detail_db.hr_legal_detail "
+            "WHERE assigned_on > DATE '2026-09-15' AND course_code = 'SEC-101' "
+            "GROUP BY 1 ORDER BY 1"
+        ).fetchall()
     assert found == [("completed", 18), ("failed", 1)]
 
 

@@ -24,15 +24,21 @@ ASKED = {FINEST: {"epsilon": 1.0, "max_records_per_person": 2}}
 
 def rules(epsilon: float) -> Coaching:
     asked = load_disclosure(PROJECT / "disclosure_rules.yaml").coaching
-    return asked.model_copy(update={"noise": {FINEST: Noise(epsilon=1.0, max_records_per_person=2)},
-                                    "budget": Budget(epsilon=epsilon, per="P1Y")})  # fmt: skip
+    return asked.model_copy(
+        update={
+            "noise": {FINEST: Noise(epsilon=1.0, max_records_per_person=2)},
+            "budget": Budget(epsilon=epsilon, per="P1Y"),
+        }
+    )
 
 
 def private(estate: Estate, tmp_path: Path, epsilon: float) -> Estate:
     """The same estate under a policy that wants noise on the finest table."""
-    folder = policy_with(tmp_path / "policy", "disclosure_rules.yaml", {
-        "coaching": {"noise": ASKED, "budget": {"epsilon": epsilon, "per": "P1Y"}}
-    })  # fmt: skip
+    folder = policy_with(
+        tmp_path / "policy",
+        "disclosure_rules.yaml",
+        {"coaching": {"noise": ASKED, "budget": {"epsilon": epsilon, "per": "P1Y"}}},
+    )
     return Estate(estate.home, estate.instance, folder)
 
 
@@ -109,8 +115,10 @@ def test_the_budget_counts_the_periods_around() -> None:
 
 def test_noise_without_a_budget_or_on_no_table_is_refused() -> None:
     asked = load_disclosure(PROJECT / "disclosure_rules.yaml").coaching.model_dump()
-    for wrong in ({"noise": ASKED}, {"noise": {"nothing": ASKED[FINEST]},
-                                     "budget": {"epsilon": 1, "per": "P1Y"}}):  # fmt: skip
+    for wrong in (
+        {"noise": ASKED},
+        {"noise": {"nothing": ASKED[FINEST]}, "budget": {"epsilon": 1, "per": "P1Y"}},
+    ):
         with pytest.raises(ValueError, match=r"budget|no coaching table"):
             Coaching.model_validate(asked | wrong)
 

@@ -47,8 +47,11 @@ def test_days_results_and_missing_marks(tmp_path: Path, data_map: DataMap) -> No
     ingest(layout, data_map, NIGHT)
     (file,) = layout.canonical.glob("*/*/records-oulad-[0-9].parquet")
     rows = pl.read_parquet(file).sort("record_type", "learner_id", "score").to_dicts()
-    told = [(r["learner_id"], r["course_code"], r["status"], r["score"], r["event_on"])
-            for r in rows if not r["problem"]]  # fmt: skip
+    told = [
+        (r["learner_id"], r["course_code"], r["status"], r["score"], r["event_on"])
+        for r in rows
+        if not r["problem"]
+    ]
     start = dt.date(2013, 10, 1)
     day = dt.timedelta(days=1)
     assert told == [
@@ -102,7 +105,9 @@ def test_the_real_data_reconciles_and_counts_right(estate: Estate) -> None:
     people = last["id_student"].n_unique()
     rate = last["final_result"].is_in(["Pass", "Distinction"]).mean()
     with duckdb.connect(str(estate.layout.current / "coaching.duckdb"), read_only=True) as c:
-        found = c.execute("SELECT learners, records, completion_rate FROM coaching_course "
-                          "WHERE course_code = 'BBB-2014J' "
-                          "AND period = DATE '2015-06-01'").fetchall()  # fmt: skip
+        found = c.execute(
+            "SELECT learners, records, completion_rate FROM coaching_course "
+            "WHERE course_code = 'BBB-2014J' "
+            "AND period = DATE '2015-06-01'"
+        ).fetchall()
     assert found == [(people, last.height, pytest.approx(rate))]

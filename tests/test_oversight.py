@@ -92,8 +92,10 @@ def test_the_managers_guide_names_what_managers_do_not_get(stand: Context) -> No
     assert not {"status", "course code"} & names
 
 
-@pytest.mark.parametrize(("text", "said"), [("P1Y6M", "1 year and 6 months"), ("P90D", "90 days"),
-                                            ("P4W", "4 weeks"), ("P1M", "1 month")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("P1Y6M", "1 year and 6 months"), ("P90D", "90 days"), ("P4W", "4 weeks"), ("P1M", "1 month")],
+)
 def test_windows_in_words(text: str, said: str) -> None:
     assert documents.span(text) == said
 
@@ -103,9 +105,12 @@ def test_windows_in_words(text: str, said: str) -> None:
 
 def ask_share(stand: Context, **changes: Any) -> list[share.Answer]:
     given: dict[str, Any] = {
-        "table": "analytics_milestones", "role": Role.ANALYST, "purpose": "training_quality",
-        "recipient": "Dashboards GmbH", "now": NOW,
-    } | changes  # fmt: skip
+        "table": "analytics_milestones",
+        "role": Role.ANALYST,
+        "purpose": "training_quality",
+        "recipient": "Dashboards GmbH",
+        "now": NOW,
+    } | changes
     return share.checklist(stand, **given)
 
 
@@ -155,10 +160,20 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Contex
 
 def entry(at: str, actor: str, people: int, **changes: Any) -> dict[str, object]:
     told: dict[str, object] = {
-        "at": at, "actor": actor, "role": "hr", "table": DETAIL, "purpose": "misconduct_case",
-        "people": [f"v1h1_{n:032x}" for n in range(people)], "everybody": False, "fields": [],
-        "rows": people, "note": "", "sign_off": None, "decision": "granted", "policy": "0",
-    }  # fmt: skip
+        "at": at,
+        "actor": actor,
+        "role": "hr",
+        "table": DETAIL,
+        "purpose": "misconduct_case",
+        "people": [f"v1h1_{n:032x}" for n in range(people)],
+        "everybody": False,
+        "fields": [],
+        "rows": people,
+        "note": "",
+        "sign_off": None,
+        "decision": "granted",
+        "policy": "0",
+    }
     return told | changes
 
 
@@ -181,10 +196,13 @@ def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
     signs = {line.actor: line.signs for line in found.findings}
     assert signs == {
         "greedy": ("4.5 times as many people as others in the role",),
-        "sunday": ("1 readings at odd hours",), "owl": ("1 readings at odd hours",),
+        "sunday": ("1 readings at odd hours",),
+        "owl": ("1 readings at odd hours",),
         "nosy": ("1 attempts to read their own records", "1 refusals"),
-        "hana": (), "henry": (), "early": (),
-    }  # fmt: skip
+        "hana": (),
+        "henry": (),
+        "early": (),
+    }
     assert found.findings[0].actor == "nosy", "the one with most signs comes first"
     (hana,) = (line for line in found.findings if line.actor == "hana")
     assert hana.purposes == {"misconduct_case": 1, "legal_claim": 1}
@@ -254,8 +272,9 @@ def test_the_scope_of_an_incident_is_what_the_log_and_the_lineage_say(stand: Con
 
 def test_a_file_that_got_out_exposes_everybody_in_it(stand: Context) -> None:
     found = incident.scope(stand, NOW, NOW, table="analytics_milestones", whole=True)
-    everything = service.read(stand, AccessRequest("ana", Role.ANALYST, "training_quality",
-                                      "analytics_milestones"))  # fmt: skip
+    everything = service.read(
+        stand, AccessRequest("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    )
     at = everything.columns.index("learner_ref")
     assert found.people == len({row[at] for row in everything.rows})
     assert found.rows == everything.total

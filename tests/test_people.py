@@ -29,9 +29,19 @@ from tests.estate import NOW, context
 from tests.opened import text_of
 from tests.test_requests import PERSON, asked
 
-SPELLED = (NUMBER, f" {NUMBER}.0 ", f"00{NUMBER}", "7,700,001", f"'{NUMBER}", EMAIL.upper(),
-           f"mailto:{EMAIL}", f"mbox:mailto:{EMAIL.title()}", NAME,
-           "zzyzx, QUENTIN", PERSON)  # fmt: skip
+SPELLED = (
+    NUMBER,
+    f" {NUMBER}.0 ",
+    f"00{NUMBER}",
+    "7,700,001",
+    f"'{NUMBER}",
+    EMAIL.upper(),
+    f"mailto:{EMAIL}",
+    f"mbox:mailto:{EMAIL.title()}",
+    NAME,
+    "zzyzx, QUENTIN",
+    PERSON,
+)
 NOBODY = ("999999", "emp:999999", "nobody@corp.example", "Somebody Else", f"{NUMBER}9", "acct:x")
 
 
@@ -58,8 +68,9 @@ def test_the_command_says_who_was_found_and_wants_it_confirmed(past: Estate) -> 
     assert f"{PERSON} (by number): corporate 4, roster 1, xapi 1" in unsure.stderr
     assert "--yes" in unsure.stderr
     assert not request_register.every(layout)
-    done = milestones(past.home, "request", "receive", "objection", EMAIL, "--yes",
-                      "--purpose", "one_to_one")  # fmt: skip
+    done = milestones(
+        past.home, "request", "receive", "objection", EMAIL, "--yes", "--purpose", "one_to_one"
+    )
     assert done.returncode == 0, done.stderr
     (made,) = request_register.every(layout)
     request_register.verify_identity(layout, made.name, "HR desk")
@@ -72,8 +83,18 @@ def test_the_command_says_who_was_found_and_wants_it_confirmed(past: Estate) -> 
 
 
 def test_a_hold_holds_whoever_is_meant(past: Estate) -> None:
-    place = ("hold", "place", "case-1", "--reason", "claim", "--owner", "legal",
-             "--review-by", "2099-01-01", "--person")  # fmt: skip
+    place = (
+        "hold",
+        "place",
+        "case-1",
+        "--reason",
+        "claim",
+        "--owner",
+        "legal",
+        "--review-by",
+        "2099-01-01",
+        "--person",
+    )
     nobody = milestones(past.home, *place, "999999", "--yes")
     assert nobody.returncode == 2
     assert not legal_holds.live(past.layout)
@@ -120,8 +141,13 @@ def test_an_erasure_that_cannot_be_completed_is_set_aside(
     request = asked(stand, Kind.ERASURE)
     whole = verify.require_gone
 
-    def stuck(connection: duckdb.DuckDBPyConnection, context: Context, journal: Journal,
-              subject: Subject | None, *rest: object) -> dict[str, int]:  # fmt: skip
+    def stuck(
+        connection: duckdb.DuckDBPyConnection,
+        context: Context,
+        journal: Journal,
+        subject: Subject | None,
+        *rest: object,
+    ) -> dict[str, int]:
         if subject is not None and PERSON in subject.people:
             raise ErasureError("still there: a stuck file")
         return whole(connection, context, journal, subject, *rest)  # type: ignore[arg-type]
@@ -241,8 +267,9 @@ def test_a_rectification_holds_until_the_source_sends_another_value(estate: Esta
     write_drop(estate.drop(), rows, roster)
     assert estate.run().success
     stand = context(estate.home)
-    request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", occurrence="2026-10-01",
-                    score="61.5")  # fmt: skip
+    request = asked(
+        stand, Kind.RECTIFICATION, course_code="SEC-101", occurrence="2026-10-01", score="61.5"
+    )
     fulfil.fulfil(stand, request.name, NOW)
     seen = []
     # Repeated by the same delivery, by another, then corrected there, and once more.

@@ -52,9 +52,14 @@ def contents(home: Path) -> dict[str, Any]:
     }
     story = [json.loads(p.read_text()) for p in sorted(Layout(home).reconciliation.iterdir())]
     return {
-        "names": names(home), "released": tables(home), "vault": named(home),
-        "stored": stored(home), "manifest": manifest(home), "texts": texts, "story": story,
-    }  # fmt: skip
+        "names": names(home),
+        "released": tables(home),
+        "vault": named(home),
+        "stored": stored(home),
+        "manifest": manifest(home),
+        "texts": texts,
+        "story": story,
+    }
 
 
 def test_a_plain_night_makes_what_dagster_makes(

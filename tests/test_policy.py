@@ -152,10 +152,20 @@ def _break(given: dict[str, Any], kind: str) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    ["identifier kept", "free text kept", "dropped with purposes", "unknown class",
-     "unknown key", "aggregate without k", "k of one", "column of a withheld field",
-     "undescribed column", "broken pattern", "exact but kept"],
-)  # fmt: skip
+    [
+        "identifier kept",
+        "free text kept",
+        "dropped with purposes",
+        "unknown class",
+        "unknown key",
+        "aggregate without k",
+        "k of one",
+        "column of a withheld field",
+        "undescribed column",
+        "broken pattern",
+        "exact but kept",
+    ],
+)
 def test_a_contradictory_map_is_refused(tmp_path: Path, kind: str) -> None:
     given = copy.deepcopy(raw_map())
     _break(given, kind)
@@ -165,14 +175,24 @@ def test_a_contradictory_map_is_refused(tmp_path: Path, kind: str) -> None:
         load_data_map(path)
 
 
-SENSITIVE = ["Living with burnout", "Mental health first aid", "Shop steward induction",
-             "Betriebsrat Grundlagen", "Disability inclusion for colleagues", "Speak up!",
-             "Whistleblowing line", "Return to work"]  # fmt: skip
+SENSITIVE = [
+    "Living with burnout",
+    "Mental health first aid",
+    "Shop steward induction",
+    "Betriebsrat Grundlagen",
+    "Disability inclusion for colleagues",
+    "Speak up!",
+    "Whistleblowing line",
+    "Return to work",
+]
 
 
 def test_sensitive_courses_are_known_by_code_and_by_pattern(estate: Estate) -> None:
-    rows = [record(p, Course_Code=f"X-{n}", Course_Title=title)
-            for n, title in enumerate(SENSITIVE) for p in range(6)]  # fmt: skip
+    rows = [
+        record(p, Course_Code=f"X-{n}", Course_Title=title)
+        for n, title in enumerate(SENSITIVE)
+        for p in range(6)
+    ]
     rows += [record(p, Course_Code="WB-100", Course_Title="Ethics") for p in range(6)]
     rows += [record(p, Course_Code="OK-1", Course_Title="Spreadsheets") for p in range(6)]
     write_drop(estate.drop(), rows)

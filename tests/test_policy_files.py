@@ -18,25 +18,39 @@ from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT
 
 LOADERS = {
-    "access_rules.yaml": load_access, "data_map.yaml": load_data_map,
-    "disclosure_rules.yaml": load_disclosure, "governance.yaml": load_governance,
+    "access_rules.yaml": load_access,
+    "data_map.yaml": load_data_map,
+    "disclosure_rules.yaml": load_disclosure,
+    "governance.yaml": load_governance,
     "retention_rules.yaml": load_retention,
-}  # fmt: skip
+}
 RENAMED = (
     ("retention_rules.yaml", (), "ahead", "publication_lead"),
     ("retention_rules.yaml", (), "keeping", "storage"),
     ("retention_rules.yaml", ("storage",), "raw_drops", "raw_deliveries"),
-    ("disclosure_rules.yaml", ("coaching", "tables", "coaching_team"), "but_for",
-     "minimum_not_adverse"),
-    ("disclosure_rules.yaml", ("classes", "analytics_milestones"), "but_for",
-     "minimum_not_adverse"),
+    (
+        "disclosure_rules.yaml",
+        ("coaching", "tables", "coaching_team"),
+        "but_for",
+        "minimum_not_adverse",
+    ),
+    (
+        "disclosure_rules.yaml",
+        ("classes", "analytics_milestones"),
+        "but_for",
+        "minimum_not_adverse",
+    ),
     ("disclosure_rules.yaml", ("classes", "analytics_milestones"), "coarsen", "generalize"),
-    ("disclosure_rules.yaml", ("coaching", "noise", "coaching_team"), "at_most",
-     "max_records_per_person"),
+    (
+        "disclosure_rules.yaml",
+        ("coaching", "noise", "coaching_team"),
+        "at_most",
+        "max_records_per_person",
+    ),
     ("access_rules.yaml", ("roles", "hr"), "opens", "queries"),
     ("data_map.yaml", ("published", "coaching_team"), "purpose", "audience"),
     ("data_map.yaml", ("sources", "xapi", "fields", "id"), "purposes", "audiences"),
-)  # fmt: skip
+)
 
 
 def content(name: str) -> dict[str, Any]:

@@ -143,8 +143,9 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
     assert set(rows(target / "ana" / "analyst")) == {*was} - {"manager_extract", "hr_legal_detail"}
     assert list(audit.bodies(layout))[-1]["note"].endswith("for ana, max")
     for actor, role in (("max", Role.MANAGER), ("mia", Role.MANAGER)):
-        ref = service.reference(published.context, f"emp:{number(STAFF[actor][1] or 0)}",
-                             Audience.MANAGER)  # fmt: skip
+        ref = service.reference(
+            published.context, f"emp:{number(STAFF[actor][1] or 0)}", Audience.MANAGER
+        )
         ask = AccessRequest(actor, role, "one_to_one", "manager_extract")
         receive(published.context, ask, ref, tmp_path / actor)
     assert "outcome" not in rows(tmp_path / "max")["manager_extract"][0]

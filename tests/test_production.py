@@ -111,13 +111,17 @@ def sensed(estate: Estate, run: dg.DagsterRun, name: str) -> Any:
     (event,) = (
         entry.dagster_event
         for entry in estate.instance.all_logs(run.run_id)
-        if entry.dagster_event and (entry.dagster_event.is_job_failure
-                                    or entry.dagster_event.is_job_success)
-    )  # fmt: skip
+        if entry.dagster_event
+        and (entry.dagster_event.is_job_failure or entry.dagster_event.is_job_success)
+    )
     context = dg.build_run_status_sensor_context(
-        name, event, estate.instance, run, repository_def=defs.get_repository_def(),
+        name,
+        event,
+        estate.instance,
+        run,
+        repository_def=defs.get_repository_def(),
         resources={"store": dict(defs.resources or {})["store"]},
-    )  # fmt: skip
+    )
     sensor = defs.get_sensor_def(name)
     if run.is_failure_or_canceled:
         context = context.for_run_failure()
@@ -125,9 +129,12 @@ def sensed(estate: Estate, run: dg.DagsterRun, name: str) -> Any:
 
 
 def test_an_alert_says_what_failed_and_no_value(
-    estate: Estate, failed_run: dg.DagsterRun, hook: type[Hook], letters: Letters,
+    estate: Estate,
+    failed_run: dg.DagsterRun,
+    hook: type[Hook],
+    letters: Letters,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv(alerts.UI, "https://dagster.example/")
     assert sensed(estate, failed_run, "alert_on_failure") is None
     (told,) = hook.got
@@ -137,9 +144,7 @@ def test_an_alert_says_what_failed_and_no_value(
     assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
     assert "last successful run" in told["text"]
     (letter,) = letters.got
-    assert letter.rcpt_tos == [
-        "data-platform@example.com", "dpo@example.com", "legal@example.com"
-    ]  # fmt: skip
+    assert letter.rcpt_tos == ["data-platform@example.com", "dpo@example.com", "legal@example.com"]
     text = json.dumps(told) + str(letter.content)
     assert not [one for one in CANARIES if one in text]
 
@@ -250,9 +255,11 @@ def test_metrics_of_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_openlineage_leads_from_every_published_column_to_delivered_ones(
-    dagster_night: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap, tmp_path: Path,
+    dagster_night: tuple[Estate, dg.ExecuteInProcessResult],
+    data_map: DataMap,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     night, result = dagster_night
     run = night.instance.get_run_by_id(result.run_id)
     assert run is not None
@@ -345,8 +352,12 @@ def test_the_deployment_sets_only_what_the_product_reads() -> None:
 def test_kubernetes_takes_the_manifests() -> None:
     found = list(yaml.safe_load_all((PROJECT / "deploy" / "kubernetes.yaml").read_text()))
     assert [one["kind"] for one in found] == [
-        "Namespace", "PersistentVolumeClaim", "Deployment", "Service", "NetworkPolicy"
-    ]  # fmt: skip
+        "Namespace",
+        "PersistentVolumeClaim",
+        "Deployment",
+        "Service",
+        "NetworkPolicy",
+    ]
     for one in found:
         kubernetes_validate.validate(one, "1.33", strict=True)
     pod = found[2]["spec"]["template"]["spec"]

@@ -107,10 +107,16 @@ def test_every_rule_has_its_quarantine(
 
 def test_other_vendors_are_a_matter_of_the_map(layout: Layout, data_map: DataMap) -> None:
     row = {
-        "User ID": "7700001", "Supervisor ID": "7700901", "Organization": "Sales",
-        "Item ID": "SEC-101", "Item Title": "Security", "Item Type": "EXAM",
-        "Completion Date": "10/11/2026", "Completion Status": "Pass", "Grade": "90",
-    }  # fmt: skip
+        "User ID": "7700001",
+        "Supervisor ID": "7700901",
+        "Organization": "Sales",
+        "Item ID": "SEC-101",
+        "Item Title": "Security",
+        "Item Type": "EXAM",
+        "Completion Date": "10/11/2026",
+        "Completion Status": "Pass",
+        "Grade": "90",
+    }
     write_csv(folder(layout) / "successfactors_learning.csv", [row], list(row))
     (read_row,) = read(layout, data_map).to_dicts()
     assert read_row["source"] == "successfactors"
@@ -129,11 +135,12 @@ ACTORS = {
 
 def xapi(verb: str = "passed", **more: object) -> dict[str, object]:
     return {
-        "id": "1", "timestamp": "2026-10-12T10:00:00+02:00",
+        "id": "1",
+        "timestamp": "2026-10-12T10:00:00+02:00",
         "actor": {"mbox": "mailto:a@corp.example"},
         "verb": {"id": f"http://adlnet.gov/expapi/verbs/{verb}"},
         "object": {"id": "https://lms.example/c"},
-    } | more  # fmt: skip
+    } | more
 
 
 @pytest.mark.parametrize("array", [True, False])
@@ -164,9 +171,13 @@ def test_xapi_actors(layout: Layout, data_map: DataMap, learner: str, array: boo
     ],
 )
 def test_xapi_results(
-    layout: Layout, data_map: DataMap, verb: str, result: dict[str, object], status: str,
+    layout: Layout,
+    data_map: DataMap,
+    verb: str,
+    result: dict[str, object],
+    status: str,
     score: float | None,
-) -> None:  # fmt: skip
+) -> None:
     (folder(layout) / "xapi.ndjson").write_text(json.dumps(xapi(verb, result=result)) + "\n")
     (row,) = read(layout, data_map).to_dicts()
     assert (row["status"], row["score"]) == (status, score)

@@ -44,10 +44,13 @@ CASES: dict[str, Callable[[Context, int], object]] = {
     "consents": lambda at, n: restrictions.consent(at.layout, f"emp:{number(n)}", "purpose"),
     "tombstones": lambda at, n: tombstones.add(at, [f"emp:gone-{n}"], TODAY),
     "requests": lambda at, n: (
-        request_register.receive(at.layout, Kind.ACCESS, PERSON, TODAY, {}) if n == 1 else
-        request_register.verify_identity(at.layout, request_register.every(at.layout)[0].name, "d")
+        request_register.receive(at.layout, Kind.ACCESS, PERSON, TODAY, {})
+        if n == 1
+        else request_register.verify_identity(
+            at.layout, request_register.every(at.layout)[0].name, "d"
+        )
     ),
-}  # fmt: skip
+}
 
 
 def register(layout: Layout, kind: str) -> Path:

@@ -56,10 +56,14 @@ def test_nothing_is_done_for_an_unverified_sender(past: Estate, kind: Kind) -> N
     assert not (past.home / "vault" / "packages").exists()
 
 
-@pytest.mark.parametrize(("received", "due", "extended"), [
-    ("2026-01-31", "2026-02-28", "2026-04-30"), ("2024-01-30", "2024-02-29", "2024-04-30"),
-    ("2026-11-25", "2026-12-25", "2027-02-25"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("received", "due", "extended"),
+    [
+        ("2026-01-31", "2026-02-28", "2026-04-30"),
+        ("2024-01-30", "2024-02-29", "2024-04-30"),
+        ("2026-11-25", "2026-12-25", "2027-02-25"),
+    ],
+)
 def test_the_deadline_is_a_month_and_can_be_extended_once_in_time(
     tmp_path: Path, received: str, due: str, extended: str
 ) -> None:
@@ -145,10 +149,19 @@ def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -
 
 def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
     stand = context(past.home)
-    legal_holds.place(stand.layout, legal_holds.Hold.model_validate({
-        "name": "case-7", "reason": "claim", "owner": "legal", "placed_on": TODAY,
-        "review_by": dt.date(2027, 1, 1), "courses": ("SEC-101",),
-    }))  # fmt: skip
+    legal_holds.place(
+        stand.layout,
+        legal_holds.Hold.model_validate(
+            {
+                "name": "case-7",
+                "reason": "claim",
+                "owner": "legal",
+                "placed_on": TODAY,
+                "review_by": dt.date(2027, 1, 1),
+                "courses": ("SEC-101",),
+            }
+        ),
+    )
     request = asked(stand, Kind.ERASURE)
     with pytest.raises(PolicyError, match="case-7"):
         fulfil.fulfil(stand, request.name, NOW)
@@ -214,8 +227,9 @@ def test_an_objection_ends_the_uses_that_rest_on_interest(past: Estate) -> None:
 
 def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) -> None:
     stand = context(past.home)
-    request = asked(stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5",
-                    occurrence="2026-10-01")  # fmt: skip
+    request = asked(
+        stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5", occurrence="2026-10-01"
+    )
     fulfil.fulfil(stand, request.name, NOW)
     with duckdb.connect() as c:
         rows = c.execute(
@@ -234,11 +248,19 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
     assert 90.0 in {row[score] for row in told}, "the statement's score is another record"
 
 
-@pytest.mark.parametrize("details", [
-    {}, {"course_code": "SEC-101"}, {"score": "61"}, {"course_code": "SEC-101", "score": "161"},
-    {"course_code": "SEC-101", "status": "brilliant"}, {"course_code": "SEC-101", "name": "x"},
-    {"course_code": "SEC-101", "score": "61"}, {"course_code": "NONE", "score": "61"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"course_code": "SEC-101"},
+        {"score": "61"},
+        {"course_code": "SEC-101", "score": "161"},
+        {"course_code": "SEC-101", "status": "brilliant"},
+        {"course_code": "SEC-101", "name": "x"},
+        {"course_code": "SEC-101", "score": "61"},
+        {"course_code": "NONE", "score": "61"},
+    ],
+)
 def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str, str]) -> None:
     stand = context(past.home)
     before = {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")}

@@ -66,9 +66,11 @@ def test_what_is_due_goes_from_everywhere_and_the_month_stays_as_an_aggregate(
     # The figures of their month were told and stay.
     assert {name: after[name] for name in told} == told
     assert receipt["rows"]["classified"] == {"before": 12, "after": 0}
-    assert receipt["rows"]["canonical records"]["before"] - receipt["rows"]["canonical records"][
-        "after"
-    ] == 24  # fmt: skip
+    assert (
+        receipt["rows"]["canonical records"]["before"]
+        - receipt["rows"]["canonical records"]["after"]
+        == 24
+    )
     assert gate.manifest(Layout(past.home))["erasure"] == receipt["receipt"]
     assert dry_run(context(past.home), NOW) == []
     # A second deletion has nothing to do, and says so.
@@ -112,10 +114,16 @@ def test_readers_see_the_old_or_the_new(past: Estate) -> None:
     assert seen <= {before, after}
 
 
-@pytest.mark.parametrize("scope", [
-    {"people": (f"emp:{number(3)}",)}, {"courses": ("OLD-1",)}, {"records": ("milestone_flag",)},
-    {"regions": ("EU",), "courses": ("OLD-1",)}, {"sources": ("corporate",)},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "scope",
+    [
+        {"people": (f"emp:{number(3)}",)},
+        {"courses": ("OLD-1",)},
+        {"records": ("milestone_flag",)},
+        {"regions": ("EU",), "courses": ("OLD-1",)},
+        {"sources": ("corporate",)},
+    ],
+)
 def test_held_records_are_kept(past: Estate, scope: dict[str, Any]) -> None:
     stand = context(past.home)
     legal_holds.place(stand.layout, hold(**scope))
@@ -162,8 +170,12 @@ def test_a_stale_hold_stops_nights_and_deletions(past: Estate) -> None:
 
 def test_a_department_that_falls_below_k_is_withheld_everywhere(estate: Estate) -> None:
     """Six people of a department, two of them with old records only."""
-    old = {"Assigned_Date": "2023-11-01", "Started_Date": "2023-11-02", "Due_Date": "",
-           "Completed_Date": "2023-11-10"}  # fmt: skip
+    old = {
+        "Assigned_Date": "2023-11-01",
+        "Started_Date": "2023-11-02",
+        "Due_Date": "",
+        "Completed_Date": "2023-11-10",
+    }
     rows = [record(p) for p in range(8)]
     rows += [record(p, Department="Rare") for p in range(20, 24)]
     rows += [record(p, Department="Rare", Course_Code="OLD-1", **old) for p in (24, 25)]
@@ -259,8 +271,11 @@ def test_voided_records_go_with_what_voided_them(estate: Estate) -> None:
     from tests.company import company, statement
 
     rows, people, statements = company()
-    void = statement(50, verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
-                     object={"objectType": "StatementRef", "id": statements[0]["id"]})  # fmt: skip
+    void = statement(
+        50,
+        verb={"id": "http://adlnet.gov/expapi/verbs/voided"},
+        object={"objectType": "StatementRef", "id": statements[0]["id"]},
+    )
     void.pop("result")
     write_drop(estate.drop(), rows, people, [*statements, void])
     result = estate.run()
@@ -308,9 +323,11 @@ def test_a_lost_tombstone_key_is_not_made_up(tmp_path: Path) -> None:
 def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
     stand = context(past.home)
     made = {
-        "receipts/20160101T000000Z-a.json": "{}", "vault/packages/20260901-x/package.json": "{}",
-        "store/reconciliation/2020-01-01.json": "[]", "backups/20260901T1/vault/holds.json": "[]",
-    }  # fmt: skip
+        "receipts/20160101T000000Z-a.json": "{}",
+        "vault/packages/20260901-x/package.json": "{}",
+        "store/reconciliation/2020-01-01.json": "[]",
+        "backups/20260901T1/vault/holds.json": "[]",
+    }
     for name, text in made.items():
         (past.home / name).parent.mkdir(parents=True, exist_ok=True)
         (past.home / name).write_text(text)
@@ -323,7 +340,10 @@ def test_old_receipts_packages_and_logs_go(past: Estate) -> None:
     assert verify(log, expired_before(stand, NOW)).entries == 1
     assert verify(log, expired_before(stand, NOW)).broken is None
     assert told["removed_whole"] == {
-        "storage.receipts": 1, "storage.packages": 1, "storage.reconciliation": 1,
-        "storage.backups": 1, "logs.access_log": 1,
-    }  # fmt: skip
+        "storage.receipts": 1,
+        "storage.packages": 1,
+        "storage.reconciliation": 1,
+        "storage.backups": 1,
+        "logs.access_log": 1,
+    }
     assert receipts.path(stand.layout, told["receipt"]).exists()

@@ -102,9 +102,9 @@ def test_a_contradiction_names_both_rules(least: str, most: str) -> None:
 
 @pytest.mark.parametrize(("least", "most"), [("P1Y", "P12M"), ("P28D", "P1M"), ("P365D", "P1Y1D")])
 def test_limits_that_can_both_be_kept_are_no_contradiction(least: str, most: str) -> None:
-    RetentionRules.model_validate(changed(
-        overrides=[override("keep-it", minimum=least), override("drop-it", maximum=most)]
-    ))  # fmt: skip
+    RetentionRules.model_validate(
+        changed(overrides=[override("keep-it", minimum=least), override("drop-it", maximum=most)])
+    )
 
 
 def test_termination_needs_an_end_for_people_who_stay() -> None:
@@ -125,9 +125,17 @@ durations = st.tuples(st.integers(0, 40), st.integers(0, 400)).filter(any)
 # Leap days, month ends and the days that zones make short or long come up often.
 days = st.one_of(
     st.dates(dt.date(2019, 1, 1), dt.date(2026, 12, 31)),
-    st.sampled_from([dt.date(2024, 2, 29), dt.date(2020, 2, 29), dt.date(2023, 1, 31),
-                     dt.date(2026, 3, 29), dt.date(2025, 10, 26), dt.date(2025, 12, 31)]),
-)  # fmt: skip
+    st.sampled_from(
+        [
+            dt.date(2024, 2, 29),
+            dt.date(2020, 2, 29),
+            dt.date(2023, 1, 31),
+            dt.date(2026, 3, 29),
+            dt.date(2025, 10, 26),
+            dt.date(2025, 12, 31),
+        ]
+    ),
+)
 moments = st.builds(
     lambda day, second: dt.datetime.combine(day, dt.time()) + dt.timedelta(seconds=second),
     days,
@@ -150,11 +158,16 @@ rows = st.lists(
     st.tuples(
         st.sampled_from(["milestone_flag", "assessment_record", "communications_log"]),
         st.sampled_from(["EU", "UK", "US", "APAC", None]),
-        st.none() | days, st.none() | days, st.none() | days, days,
-        st.none() | days, st.booleans(),
+        st.none() | days,
+        st.none() | days,
+        st.none() | days,
+        days,
+        st.none() | days,
+        st.booleans(),
     ),
-    min_size=1, max_size=25,
-)  # fmt: skip
+    min_size=1,
+    max_size=25,
+)
 
 
 @settings(max_examples=soak.times(40, 2_000))
@@ -167,9 +180,14 @@ rows = st.lists(
     later=st.floats(0, 1),
 )
 def test_nothing_is_due_early_and_nothing_late(
-    data_map: DataMap, rows: list[Any], windows: Any, clock: str, limits: Any, now: dt.datetime,
+    data_map: DataMap,
+    rows: list[Any],
+    windows: Any,
+    clock: str,
+    limits: Any,
+    now: dt.datetime,
     later: float,
-) -> None:  # fmt: skip
+) -> None:
     """SQL against the calendar, row by row: rules, clocks, overrides, leap days and zones."""
 
     def iso(period: tuple[int, int]) -> str:
@@ -223,8 +241,10 @@ def test_nothing_is_due_early_and_nothing_late(
             "started_on DATE, assigned_on DATE, first_seen DATE, left_on DATE, "
             "on_roster BOOLEAN)"
         )
-        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                               [(n, *row) for n, row in enumerate(rows)])  # fmt: skip
+        connection.executemany(
+            "INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [(n, *row) for n, row in enumerate(rows)],
+        )
         load_macros(connection)
 
         def with_due_at(
@@ -267,8 +287,14 @@ def test_the_binding_rule_is_named() -> None:
     day = dt.date(2026, 1, 15)
     record, message = list(rules.records)[1:]
     assert kept_until(rules, record, "UK", rules.records[record].duration, day) == (
-        dt.date(2028, 1, 15), "overrides.uk-safety-assessments")  # fmt: skip
+        dt.date(2028, 1, 15),
+        "overrides.uk-safety-assessments",
+    )
     assert kept_until(rules, record, "US", rules.records[record].duration, day) == (
-        dt.date(2027, 1, 15), "records.assessment_record")  # fmt: skip
+        dt.date(2027, 1, 15),
+        "records.assessment_record",
+    )
     assert kept_until(rules, message, "EU", rules.records[message].duration, day) == (
-        dt.date(2026, 3, 16), "overrides.eu-messages")  # fmt: skip
+        dt.date(2026, 3, 16),
+        "overrides.eu-messages",
+    )

@@ -52,9 +52,10 @@ def test_analytics_numbers_by_hand(good_night: Estate) -> None:
 
 def test_the_ui_has_the_numbers(dagster_night: tuple[Estate, dg.ExecuteInProcessResult]) -> None:
     (event,) = [
-        e for e in dagster_night[1].get_asset_materialization_events()
+        e
+        for e in dagster_night[1].get_asset_materialization_events()
         if e.asset_key == dg.AssetKey(["published", "release"])
-    ]  # fmt: skip
+    ]
     told = event.materialization.metadata
     assert told["analytics_milestones/k"].value == 6
     assert isinstance(told["coaching risk"], dg.TableMetadataValue)

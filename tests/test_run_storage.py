@@ -107,9 +107,10 @@ def test_nothing_is_left_in_the_servers_own_files(
     def files_with_canary() -> list[str]:
         server.psql("CHECKPOINT;")
         return [
-            path.name for path in data.rglob("*")
+            path.name
+            for path in data.rglob("*")
             if path.is_file() and re.search(rb"(?i)quentin", path.read_bytes())
-        ]  # fmt: skip
+        ]
 
     with dg.instance_for_test(overrides={"storage": storage}, temp_dir=str(tmp_path)) as instance:
         careless_run(instance)

@@ -69,9 +69,19 @@ def test_every_connection_has_the_text_functions(tmp_path: Path) -> None:
         ((grams, folded),) = connection.sql("SELECT word_grams(v), folded(v) FROM t").fetchall()
     assert folded == "bjorn  yilmaz (x)"
     assert sorted(set(grams)) == sorted(
-        {"bjorn", "yilmaz", "x", "", "bjorn yilmaz", "yilmaz x", "x ", "bjorn yilmaz x",
-         "yilmaz x ", "bjorn yilmaz x "}
-    )  # fmt: skip
+        {
+            "bjorn",
+            "yilmaz",
+            "x",
+            "",
+            "bjorn yilmaz",
+            "yilmaz x",
+            "x ",
+            "bjorn yilmaz x",
+            "yilmaz x ",
+            "bjorn yilmaz x ",
+        }
+    )
 
 
 def test_macros_read_their_parameters_only() -> None:

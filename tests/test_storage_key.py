@@ -155,9 +155,10 @@ def test_a_table_that_would_read_otherwise_is_not_swapped_in(
 ) -> None:
     write = encrypted_tables.write
     monkeypatch.setattr(
-        encrypted_tables, "write",
+        encrypted_tables,
+        "write",
         lambda c, key, query, url: write(c, key, f"FROM ({query}) LIMIT 1", url),
-    )  # fmt: skip
+    )
     tables_before = tables(estate.home)
     with pytest.raises(PolicyError, match="a table differs under the new key"):
         storage_key.change(estate.layout, StorageKey.read(NEW))

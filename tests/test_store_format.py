@@ -49,12 +49,18 @@ def test_the_number_is_written_once(tmp_path: Path) -> None:
         assert json.loads((tmp_path / FILE).read_text()) == {"format": 7}
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"format": 7}', "This data folder has format 7; this version reads format 2. Install the "
-     "version that wrote it, or start a new data folder."),
-    ("{}", "cannot be read"),
-    ("", "cannot be read"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            '{"format": 7}',
+            "This data folder has format 7; this version reads format 2. Install the "
+            "version that wrote it, or start a new data folder.",
+        ),
+        ("{}", "cannot be read"),
+        ("", "cannot be read"),
+    ],
+)
 def test_a_data_folder_of_another_format_is_refused(
     tmp_path: Path, content: str, message: str
 ) -> None:
@@ -74,10 +80,13 @@ def test_a_data_folder_from_before_there_were_formats_is_refused(tmp_path: Path)
         _ = Store(home=str(tmp_path)).layout
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ('{"format": 7}', "This backup has format 7; this version reads format 2"),
-    (None, "before formats"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"format": 7}', "This backup has format 7; this version reads format 2"),
+        (None, "before formats"),
+    ],
+)
 def test_a_backup_of_another_format_is_refused(
     tmp_path: Path, content: str | None, message: str
 ) -> None:

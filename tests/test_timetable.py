@@ -40,8 +40,12 @@ def empty() -> Iterator[dg.DagsterInstance]:
         yield found
 
 
-def requested(instance: dg.DagsterInstance, job: str, day: dt.date | None = None,
-              status: DagsterRunStatus = DagsterRunStatus.SUCCESS) -> None:  # fmt: skip
+def requested(
+    instance: dg.DagsterInstance,
+    job: str,
+    day: dt.date | None = None,
+    status: DagsterRunStatus = DagsterRunStatus.SUCCESS,
+) -> None:
     """A run as somebody or something requested it."""
     tags = {timetable.PARTITION: str(day)} if day else {}
     instance.add_run(dg.DagsterRun(job_name=job, tags=tags, status=status))
@@ -77,10 +81,11 @@ def test_the_nightly_schedule_requests_the_day_s_run(tmp_path: Path) -> None:
     with dg.instance_for_test() as instance:
         for day in ("2026-11-02", "2026-03-29", "2026-10-25", "2026-01-01"):
             context = dg.build_schedule_context(
-                instance, repository_def=defs.get_repository_def(),
+                instance,
+                repository_def=defs.get_repository_def(),
                 scheduled_execution_time=at(dt.date.fromisoformat(day), 2, 15),
                 resources={"store": Store(home=str(tmp_path))},
-            )  # fmt: skip
+            )
             requests = schedule.evaluate_tick(context).run_requests
             assert [one.partition_key for one in requests or []] == [day]
 
@@ -91,9 +96,7 @@ def test_the_schedule_takes_earlier_deliveries_first(
     """Those that are in no store yet, and none from before the first run date or of tomorrow."""
     for day in (NIGHT - DAY, NIGHT - 2 * DAY, NIGHT + DAY, dt.date(2020, 1, 1)):
         write_drop(estate.drop(day), [])
-    assert tick(estate, empty, NIGHT) == [
-        str(NIGHT - 2 * DAY), str(NIGHT - DAY), str(NIGHT)
-    ]  # fmt: skip
+    assert tick(estate, empty, NIGHT) == [str(NIGHT - 2 * DAY), str(NIGHT - DAY), str(NIGHT)]
 
 
 def test_after_an_outage_retention_comes_first_and_each_day_once(
@@ -160,9 +163,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dt.datetime], None]:
 def alert(estate: Estate, cursor: str | None) -> str | None:
     """The cursor after a tick of the sensor that alerts."""
     context = dg.build_sensor_context(
-        cursor=cursor, repository_def=defs.get_repository_def(),
+        cursor=cursor,
+        repository_def=defs.get_repository_def(),
         resources={"store": Store(home=str(estate.home))},
-    )  # fmt: skip
+    )
     found = defs.get_sensor_def("alert_on_missed_run")(context)
     return found.cursor if isinstance(found, dg.SensorResult) else cursor
 

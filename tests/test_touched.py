@@ -98,9 +98,10 @@ def test_only_touched_months_of_the_detail_are_written_anew(past: Estate) -> Non
     before = detail(past.home)
     (told,) = job.retain(context(past.home), NOW)
     touched = {
-        Path(one["file"]).parent.name.removeprefix("period=") for one in told["files"]
+        Path(one["file"]).parent.name.removeprefix("period=")
+        for one in told["files"]
         if one["file"].startswith("store/pseudonymized/hr_legal/")
-    }  # fmt: skip
+    }
     after = detail(past.home)
     assert {month for month, inode in after.items() if before[month] != inode} == touched
     assert touched < set(after), "there is a month with nothing due"

@@ -33,10 +33,16 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DAYS = st.dates(dt.date(2023, 6, 1), dt.date(2026, 11, 24))
 ROWS = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(0, 3), st.sampled_from(["Course", "Exam", "Message"]),
-              DAYS, st.sampled_from(["DE", "GB", "US"])),
-    min_size=1, max_size=20,
-)  # fmt: skip
+    st.tuples(
+        st.integers(0, 5),
+        st.integers(0, 3),
+        st.sampled_from(["Course", "Exam", "Message"]),
+        DAYS,
+        st.sampled_from(["DE", "GB", "US"]),
+    ),
+    min_size=1,
+    max_size=20,
+)
 SCOPES = st.lists(
     st.one_of(
         st.builds(lambda p: {"people": (f"emp:{number(p)}",)}, st.integers(0, 5)),
@@ -58,13 +64,22 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     rows: list[dict[str, str]] = []
     for n, delivery in enumerate(deliveries):
         delivered = [
-            record(p, Course_Code=f"C-{c}", Item_Type=kind, Country=country, Due_Date="",
-                   Assigned_Date=str(done), Started_Date=str(done), Completed_Date=str(done))
+            record(
+                p,
+                Course_Code=f"C-{c}",
+                Item_Type=kind,
+                Country=country,
+                Due_Date="",
+                Assigned_Date=str(done),
+                Started_Date=str(done),
+                Completed_Date=str(done),
+            )
             for p, c, kind, done, country in delivery
-        ]  # fmt: skip
+        ]
         date = dt.date(2026, 11, 25) + dt.timedelta(days=n)
-        write_csv(Path(Layout(bare).landing) / str(date) / "learning_history.csv",
-                  delivered, HISTORY)  # fmt: skip
+        write_csv(
+            Path(Layout(bare).landing) / str(date) / "learning_history.csv", delivered, HISTORY
+        )
         ingest(stand.layout, stand.data_map, date)
         version = register.version_of(stand.layout.canonical / str(date))
         register.note(stand.layout, date, register.State.ACCEPTED, version=version)
@@ -75,8 +90,10 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         population.write(connection, stand.layout, stand.layout.classified)
     run_snapshot.write(stand, stand.layout.classified, now)
     for n, scope in enumerate(scopes):
-        legal_holds.place(stand.layout, hold(**{**scope, "name": f"case-{n}"}
-                                       | {"review_by": dt.date(2040, 1, 1)}))  # fmt: skip
+        legal_holds.place(
+            stand.layout,
+            hold(**{**scope, "name": f"case-{n}"} | {"review_by": dt.date(2040, 1, 1)}),
+        )
     job.retain(stand, now)
     with engine(stand.layout.work) as connection:
         kept_up = census_of(connection, stand.layout)
@@ -103,8 +120,11 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     def key(row: dict[str, str]) -> tuple[str, ...]:
         return row["Employee ID"], row["Course Code"], row["Item Type"], row["Assigned Date"]
 
-    kinds = {"milestone_flag": "Course", "assessment_record": "Exam",
-             "communications_log": "Message"}  # fmt: skip
+    kinds = {
+        "milestone_flag": "Course",
+        "assessment_record": "Exam",
+        "communications_log": "Message",
+    }
     with duckdb.connect() as c:
         found = c.execute(
             "SELECT DISTINCT learner_id[5:], course_code, record_type, occurrence FROM "
@@ -127,8 +147,10 @@ def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[lis
 def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:
     """The revision that holds: of a key, the one that the latest delivery told."""
     same = [
-        one for one in rows
-        if all(one[k] == row[k] for k in ("Employee ID", "Course Code", "Item Type",
-                                          "Assigned Date"))
-    ]  # fmt: skip
+        one
+        for one in rows
+        if all(
+            one[k] == row[k] for k in ("Employee ID", "Course Code", "Item Type", "Assigned Date")
+        )
+    ]
     return same[-1]

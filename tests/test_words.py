@@ -73,8 +73,9 @@ def spoken(node: ast.AST) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value) if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
-        return "".join(spoken(part) if isinstance(part, ast.Constant) else "{}"
-                       for part in node.values)  # fmt: skip
+        return "".join(
+            spoken(part) if isinstance(part, ast.Constant) else "{}" for part in node.values
+        )
     return ""
 
 
@@ -109,8 +110,11 @@ def shown_in_dagster(tree: ast.AST) -> set[int]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.body and isinstance(node.body[0], ast.Expr):
-            names = {n.attr if isinstance(n, ast.Attribute) else getattr(n, "id", "")
-                     for decorator in node.decorator_list for n in ast.walk(decorator)}  # fmt: skip
+            names = {
+                n.attr if isinstance(n, ast.Attribute) else getattr(n, "id", "")
+                for decorator in node.decorator_list
+                for n in ast.walk(decorator)
+            }
             if names & DECORATORS:
                 found.add(id(node.body[0].value))
     return found
@@ -120,8 +124,9 @@ def in_code(root: Path, path: Path, *, all_docstrings: bool = False) -> Iterator
     """Strings of a module that people see: sentences, and whatever is raised."""
     tree = ast.parse(path.read_text("utf-8"))
     hidden = set() if all_docstrings else docstrings(tree) - shown_in_dagster(tree)
-    raised = {id(s) for node in ast.walk(tree) if isinstance(node, ast.Raise)
-              for s in strings(node)}  # fmt: skip
+    raised = {
+        id(s) for node in ast.walk(tree) if isinstance(node, ast.Raise) for s in strings(node)
+    }
     for node in strings(tree):
         text = spoken(node)
         sentence = text.count(" ") > 1 and not SQL.search(text)
@@ -169,19 +174,39 @@ def test_what_people_see_is_in_plain_words(area: object) -> None:
     assert not found, "\n" + "\n".join(found)
 
 
-@pytest.mark.parametrize("text", [
-    "one drop of learning history", "The drop is read again", "Repeated, late and corrected drops",
-    "90 drops at once", "the day's drop", "Drops are read from any URL", "a drop's columns",
-    "raw drops", "what coaching was told", "a window of nought", "freeze and thaw",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one drop of learning history",
+        "The drop is read again",
+        "Repeated, late and corrected drops",
+        "90 drops at once",
+        "the day's drop",
+        "Drops are read from any URL",
+        "a drop's columns",
+        "raw drops",
+        "what coaching was told",
+        "a window of nought",
+        "freeze and thaw",
+    ],
+)
 def test_the_words_are_found(text: str) -> None:
     assert faults(iter([Text("x", 1, text)]))
 
 
-@pytest.mark.parametrize("text", [
-    "drop never leaves the reader", "treatment: drop, audiences: []", "`drop` or `tokenise`",
-    "a direct identifier must be dropped", "it drops the column", "capabilities: {drop: [ALL]}",
-    "background", "the outstanding rows", "DROP TABLE x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "drop never leaves the reader",
+        "treatment: drop, audiences: []",
+        "`drop` or `tokenise`",
+        "a direct identifier must be dropped",
+        "it drops the column",
+        "capabilities: {drop: [ALL]}",
+        "background",
+        "the outstanding rows",
+        "DROP TABLE x",
+    ],
+)
 def test_ordinary_words_are_not(text: str) -> None:
     assert not faults(iter([Text("x", 1, text)]))

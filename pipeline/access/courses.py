@@ -137,12 +137,18 @@ def confirm(
     """
     return [
         decide(
-            context, actor, key, now, because=one.because, category=one.category, codes=one.codes,
+            context,
+            actor,
+            key,
+            now,
+            because=one.because,
+            category=one.category,
+            codes=one.codes,
             patterns=one.patterns,
         )
         for one in valid(context.layout, context.access)
         if one.by != actor
-    ]  # fmt: skip
+    ]
 
 
 def decide(
@@ -202,12 +208,17 @@ def make_decisions(connection: duckdb.DuckDBPyConnection, context: Context) -> N
         scopes |= {(like(pattern), True): () for pattern in one.patterns}
         for (scope, is_pattern), suggested in scopes.items():
             rows[scope, is_pattern] = {
-                "scope": scope, "is_pattern": is_pattern, "category": one.category,
+                "scope": scope,
+                "is_pattern": is_pattern,
+                "category": one.category,
                 "suggested": suggested,
-            }  # fmt: skip
+            }
     shape = {
-        "scope": "VARCHAR", "is_pattern": "BOOLEAN", "category": "VARCHAR", "suggested": ["VARCHAR"]
-    }  # fmt: skip
+        "scope": "VARCHAR",
+        "is_pattern": "BOOLEAN",
+        "category": "VARCHAR",
+        "suggested": ["VARCHAR"],
+    }
     temp_table(
         connection,
         DECISIONS,

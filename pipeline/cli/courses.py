@@ -80,9 +80,15 @@ def courses_decide(
             if chosen is None or (scope == decisions.ANY and scope not in codes):
                 raise typer.BadParameter("say with --category what the course is about")
         made = decisions.decide(
-            context, audit.actor(), private, now(), because=because, category=chosen, codes=codes,
+            context,
+            audit.actor(),
+            private,
+            now(),
+            because=because,
+            category=chosen,
+            codes=codes,
             patterns=patterns,
-        )  # fmt: skip
+        )
         audit.note_change(context, f"courses, decision {made.number}: {chosen or 'ordinary'}")
         if chosen is not None:
             register.take_effect(context, made, now())

@@ -53,9 +53,14 @@ def decide_courses(context: Context, now: dt.datetime) -> None:
         (context.layout.vault / "demo-keys" / f"{actor}.pem").read_bytes()
     )
     courses.decide(
-        context, actor, key, now, category=None, because="no course of these says more than its "
-        "title", patterns=(*ORDINARY, "https://lms.corp.example/*"),
-    )  # fmt: skip
+        context,
+        actor,
+        key,
+        now,
+        category=None,
+        because="no course of these says more than its title",
+        patterns=(*ORDINARY, "https://lms.corp.example/*"),
+    )
     for code, category in SENSITIVE.items():
         courses.decide(
             context, actor, key, now, category=category, because="GDPR Art. 9", codes={code: ()}
