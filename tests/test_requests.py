@@ -259,6 +259,8 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
         {"course_code": "SEC-101", "name": "x"},
         {"course_code": "SEC-101", "score": "61"},
         {"course_code": "NONE", "score": "61"},
+        {"course_code": "SEC-101", "score": "x"},
+        {"course_code": "SEC-101", "attempts": "x"},
     ],
 )
 def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str, str]) -> None:

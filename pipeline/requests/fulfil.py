@@ -212,9 +212,19 @@ def _corrected(details: dict[str, Any]) -> dict[str, Any]:
         )
     if "status" in fields and fields["status"] not in STATUSES:
         raise PolicyError(f"status must be one of {', '.join(STATUSES)}")
-    if "score" in fields and not 0 <= float(fields["score"]) <= 100:
+    if "score" in fields and not 0 <= _number(fields["score"]) <= 100:
         raise PolicyError("score must be between 0 and 100")
+    if "attempts" in fields and not str(fields["attempts"]).strip().isdecimal():
+        raise PolicyError("attempts must be a whole number")
     return fields
+
+
+def _number(text: object) -> float:
+    """A text as a number; not a number is in no range."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return float("nan")
 
 
 def _values(context: Context, fields: dict[str, Any], now: dt.datetime) -> dict[str, Value]:
