@@ -6,7 +6,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import duckdb
@@ -14,7 +13,7 @@ import duckdb
 from pipeline.policy.data_map import DataMap, DeliveryRules
 from pipeline.raw import register
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import files, parquet, rejects_of
+from pipeline.storage.relations import files, parquet, rejects_of, source_of
 from pipeline.storage.schema import REJECTS
 
 QUARANTINE_RULE, LINES_RULE = "quarantine.not_most", "lines.readable"
@@ -75,11 +74,6 @@ def by_file(connection: duckdb.DuckDBPyConnection, layout: Layout, delivery: dt.
             shown = tuple((lines or [])[:SHOWN])
             found.append(Loss(source_of(path), named or file, rows, quarantined, unreadable, shown))
     return found
-
-
-def source_of(path: Path) -> str:
-    """The source that a canonical file was read from: <kind>-<source>-<n>.parquet."""
-    return path.stem.split("-", 1)[1].rsplit("-", 1)[0]
 
 
 def by_source(losses: Iterable[Loss]) -> list[Loss]:

@@ -29,6 +29,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import source_of
 from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
@@ -284,8 +285,7 @@ def _rows_by_source(folder: Path) -> dict[str, int]:
     rows: Counter[str] = Counter()
     for path in folder.glob("*/*.parquet"):
         if ".rejects." not in path.name:
-            source = path.stem.split("-", 1)[1].rsplit("-", 1)[0]
-            rows[source] += pq.read_metadata(path).num_rows
+            rows[source_of(path)] += pq.read_metadata(path).num_rows
     return dict(rows)
 
 

@@ -232,17 +232,9 @@ def settle(layout: Layout, run: dt.date | None = None) -> None:
 
 def _accept_published(layout: Layout, day: dt.date, version: str | None) -> None:
     last = latest(steps(layout, day))
-    if (
-        last is None
-        or last.version != version
-        or last.state
-        not in (
-            State.RECEIVED,
-            State.ADMITTED,
-        )
-    ):
-        return
-    note(layout, day, State.ACCEPTED, version=version, sha256=last.sha256)
+    waiting = last is not None and last.state in (State.RECEIVED, State.ADMITTED)
+    if last is not None and waiting and last.version == version:
+        note(layout, day, State.ACCEPTED, version=version, sha256=last.sha256)
 
 
 def _place(layout: Layout, day: dt.date, run: dt.date | None) -> None:

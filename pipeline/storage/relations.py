@@ -71,6 +71,11 @@ def holds(path: Path, kind: str) -> bool:
     return path.match(f"{kind}-*.parquet") and not path.match("*.rejects.parquet")
 
 
+def source_of(path: Path) -> str:
+    """The source that a canonical file was read from: <kind>-<source>-<n>.parquet."""
+    return path.stem.split("-", 1)[1].rsplit("-", 1)[0]
+
+
 def records(layout: Layout, delivery: dt.date | None = None) -> Sql:
     """SQL: the canonical rows of one delivery or of all, good and quarantined."""
     return parquet(files(layout, "records", str(delivery) if delivery else "*"), CANONICAL)
