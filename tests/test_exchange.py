@@ -89,9 +89,11 @@ def by_exchange(
     """The company after a night by object storage, on two workers; for reading only."""
     home = tmp_path_factory.mktemp("exchange") / "home"
     shutil.copytree(_good_night.home, home, symlinks=True)
-    # Every row is made anew, and every month is told, chosen and attacked by the workers, too.
+    # Every row is made anew, and every month is counted, chosen and attacked by the workers, too:
+    # nothing was published before, and so no history is missed.
     for gone in ("classified", "pseudonymized", "publication_history"):
         shutil.rmtree(home / "store" / gone)
+    shutil.rmtree(home / "releases")
     # Left by a night that was killed.
     left = f"{PREFIX}/exchange-classified/left.parquet"
     objects.put_object(Bucket=BUCKET, Key=left, Body=b"PARE")
