@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import SettingsError
+from pipeline.faults import explained
 
 PREFIX = "MILESTONES_"
 
@@ -133,16 +134,8 @@ def _read(environment: frozenset[tuple[str, str]]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = [
-            f"{variable(str(one['loc'][0]))}: {_sentence(str(one['msg']))}"
-            for one in error.errors(include_input=False, include_url=False)
-        ]
-    raise SettingsError("; ".join(wrong))
-
-
-def _sentence(message: str) -> str:
-    """Pydantic's message about a wrong value, as the end of a sentence."""
-    return message[:1].lower() + message[1:]
+        wrong = explained(error, Settings, variable)
+    raise SettingsError(wrong)
 
 
 def use_home(home: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_wrong_value_names_the_variable_and_not_the_value(
     with pytest.raises(SettingsError) as failed:
         settings()
     text = str(failed.value)
-    assert "MILESTONES_THREADS: input should be a valid integer" in text
+    assert "MILESTONES_THREADS: must be a whole number" in text
     assert "MILESTONES_CLOCK_IS_RIGHT" in text
     assert "s3cret" not in text
     assert failed.value.__cause__ is None

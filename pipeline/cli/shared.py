@@ -92,6 +92,7 @@ def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
     from pipeline.cli import exits, screen
     from pipeline.context import context_from_settings
     from pipeline.errors import EngineError, ErasureError, PolicyError
+    from pipeline.faults import explained
     from pipeline.governance.validity import require_valid_policy
 
     try:
@@ -103,5 +104,5 @@ def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
         screen.warn(str(error))
         raise typer.Exit(exits.of(error)) from None
     except ValidationError as error:
-        screen.warn("; ".join(str(one["msg"]) for one in error.errors(include_input=False)))
+        screen.warn(explained(error))
         raise typer.Exit(exits.of(error)) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -19,9 +19,7 @@ from pydantic import (
 )
 
 from pipeline.errors import BadInput
-
-# How pydantic's own kinds of error read in a policy file.
-PLAIN = {"extra_forbidden": "there is no such key", "missing": "is missing"}
+from pipeline.faults import explained
 
 
 def _known_zone(zone: str) -> str:
@@ -100,27 +98,50 @@ def _require_format(found: object, wanted: int) -> None:
     )
 
 
+class PolicyLoader(yaml.CSafeLoader):
+    """YAML as a policy needs it: no key twice, of which only the last would count; and a day that
+    the calendar does not have stays a text, so that the model names its key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != MERGE and str(key.value) in seen:
+                problem = f"the key `{key.value}` stands here twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _day(loader: PolicyLoader, node: yaml.ScalarNode) -> object:
+    try:
+        return loader.construct_yaml_timestamp(node)
+    except ValueError:
+        return loader.construct_scalar(node)
+
+
+PolicyLoader.add_constructor("tag:yaml.org,2002:timestamp", _day)
+MERGE = "tag:yaml.org,2002:merge"
+
+
+def _at(mark: yaml.Mark | None) -> str:
+    return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _unreadable(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong with the text, without the lines around it."""
+    if isinstance(error, yaml.constructor.ConstructorError):
+        return str(error.problem)
+    tabs = "; indent with blanks, not tabs" if "start any token" in str(error.problem) else ""
+    return f"is not valid YAML here: {error.problem}{tabs}"
+
+
 @lru_cache(maxsize=64)
 def _validated(model: type[Policy], text: str) -> Policy:
     # By content, so that a step that loads it ten times parses once and a changed file is another.
-    content = yaml.safe_load(text)
+    content = yaml.load(text, Loader=PolicyLoader)
     if isinstance(content, dict):
         _require_format(content.get("version"), model.format)
     return model.model_validate(content)
-
-
-def _explained(error: ValidationError) -> str:
-    """What is wrong, and where, without the values; each fault once, with its first place."""
-    places: dict[str, list[str]] = {}
-    for one in error.errors(include_url=False, include_input=False):
-        fault = PLAIN.get(one["type"]) or one["msg"].removeprefix("Value error, ")
-        places.setdefault(fault, []).append(".".join(map(str, one["loc"])))
-    return "; ".join(_placed(fault, where) for fault, where in places.items())
-
-
-def _placed(fault: str, where: list[str]) -> str:
-    more = f" (and in {len(where) - 1} more places)" if len(where) > 1 else ""
-    return f"{where[0]}: {fault}{more}" if where[0] else f"{fault}{more}"
 
 
 def load(model: type[Policy], path: Path) -> Policy:
@@ -134,6 +155,14 @@ def load(model: type[Policy], path: Path) -> Policy:
         found: Policy = _validated(model, path.read_text("utf-8"))
         return found
     except ValidationError as error:
-        raise BadInput(f"{path.name}: {_explained(error)}") from error
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        raise BadInput(f"{path.name}: {error}") from error
+        raise BadInput(f"{path.name}: {explained(error, model)}") from None
+    except yaml.MarkedYAMLError as error:
+        raise BadInput(f"{path.name}{_at(error.problem_mark)}: {_unreadable(error)}") from None
+    except yaml.YAMLError:
+        raise BadInput(f"{path.name}: has a character that YAML does not allow") from None
+    except OSError as error:
+        raise BadInput(f"{path.name}: {(error.strerror or 'cannot be read').lower()}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path.name}: is not UTF-8") from None
+    except ValueError as error:
+        raise BadInput(f"{path.name}: {error}") from None

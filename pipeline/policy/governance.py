@@ -6,16 +6,25 @@ What a run checks of it is in pipeline/policy/governance_checks.py.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import Audience
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+
+
+def _country(code: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", code):
+        raise ValueError("must be the code of a country in two capital letters, such as DE")
+    return code
+
+
 SINGLE_PEOPLE = frozenset({Audience.MANAGER, Audience.ANALYTICS, Audience.HR_LEGAL})
 
 
@@ -100,7 +109,7 @@ class Processor(Strict):
 
 class Recipient(Strict):
     name: Text
-    country: Annotated[str, Field(pattern="^[A-Z]{2}$")]
+    country: Annotated[str, AfterValidator(_country)]
     audiences: tuple[Audience, ...]
     processor: Processor | None = None
 
