@@ -89,8 +89,18 @@ def test_a_refused_delivery_says_why(tmp_path: Path) -> None:
     assert "'Salary'" in checked.stderr
 
 
+def test_a_delivery_is_checked_under_a_policy_that_nobody_has_signed(tmp_path: Path) -> None:
+    write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    checked = milestones(tmp_path, "check", "--date", str(NIGHT))
+    assert checked.returncode == Exit.DONE, checked.stderr
+    assert "all columns known" in checked.stdout
+    assert "a run would be refused: policy" in checked.stderr
+    assert "not signed by legal and hr" in checked.stderr
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_no_drop_is_an_error(tmp_path: Path) -> None:
-    sign_policy(tmp_path)
     done = milestones(tmp_path, "check", "--date", "2026-11-05")
     assert done.returncode == Exit.BAD_INPUT
     assert "no delivery for 2026-11-05" in done.stderr

@@ -65,7 +65,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong delimiter": (_wrong_delimiter, "wrong delimiter"),
     "duplicated header": (_duplicated_header, "duplicated column Country"),
     "empty file": (_empty, "empty file"),
-    "no header": (_no_header, "not in the data map|duplicated column|has no name"),
+    "no header": (_no_header, "no header"),
     "header in Latin-1": (_latin_header, "not UTF-8"),
     "truncated JSON array": (_truncated_array, "not a valid JSON array"),
     "not Parquet": (_not_parquet, "not a Parquet file"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ import pytest
 import yaml
 
 from pipeline.errors import PolicyError
-from pipeline.policy.data_map import DataMap, load_data_map, printable
+from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.models import check_against, columns_from_canonical, made_from
 from pipeline.raw.deliveries import ingest
+from pipeline.raw.readers.base import MalformedFile
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
-from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_drop
+from tests.company import EMAIL, HISTORY, NAME, NUMBER, company, record, statement, write_drop
 from tests.conftest import NIGHT as DELIVERED
 from tests.conftest import Estate, errors
 from tests.estate import decide_courses, sign_policy
@@ -81,10 +84,95 @@ def test_a_folder_that_is_no_region_stops_the_run(tmp_path: Path, data_map: Data
         ingest(layout, data_map, NIGHT)
 
 
-def test_a_header_that_holds_values_is_not_quoted() -> None:
-    assert printable("Employee ID") == "Employee ID"
-    for value in ("quentin@corp.example", "7700001", "x" * 80, "Zoë"):
-        assert value not in printable(value)
+LONG = "Abschlussdatum der Pflichtunterweisung (letzte Wiederholung, gemäß § 12 ArbSchG)"
+NAMES = [
+    LONG,
+    "Größe/Umfang",
+    "Is it done?",
+    "ISO 27001",
+    "Note {1–6}",
+    *(f"c {n}" for n in range(9)),
+]
+
+
+def refused(folder: Path, data_map: DataMap, name: str, text: str) -> str:
+    """Why a delivery of one file is not admitted."""
+    layout = Layout(folder)
+    file = Path(layout.landing) / str(NIGHT) / name
+    file.parent.mkdir(parents=True)
+    file.write_text(text, "utf-8")
+    with pytest.raises((PolicyError, MalformedFile)) as refusal:
+        ingest(layout, data_map, NIGHT)
+    return str(refusal.value)
+
+
+@pytest.mark.parametrize("known", [[], HISTORY])
+@pytest.mark.parametrize("row", [["x"] * 40, ["2026-10-01"] * 40])
+def test_every_unlisted_column_is_named_in_full(
+    tmp_path: Path, data_map: DataMap, known: list[str], row: list[str]
+) -> None:
+    names = [*known, *NAMES]
+    text = "".join(
+        ",".join(f'"{one}"' for one in line[: len(names)]) + "\n" for line in (names, row)
+    )
+    says = refused(tmp_path, data_map, "learning_history.csv", text)
+    assert f"{len(NAMES)} column(s)" in says
+    assert all(repr(name) in says for name in NAMES)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["7700001,Zzyzx,Sales", "7700002,Person,Sales"],
+        ["Zzyzx,Sales,2026-10-11", "Person,Legal,2026-10-12"],
+        ["Zzyzx,quentin.zzyzx@corp.example,85%", "Person,person1@corp.example,"],
+        ["Zzyzx,Sales,Completed", "Person,Legal,Failed", "Person,Ops,Completed"],
+        ["Zzyzx,E-0417,DE", "Person,E-0418,FR"],
+        ["Zzyzx,11.10.2026 15:04,DE"],
+        ["Zzyzx,Zzyzx,7700001", "Person,Person,7700002"],
+        ["Zzyzx,,7700001", "Person,,7700002"],
+    ],
+)
+@pytest.mark.parametrize("name", ["learning_history.csv", "hr_roster.csv", "courses.csv"])
+def test_no_value_of_a_file_without_a_header_is_shown_as_a_name(
+    tmp_path: Path, data_map: DataMap, name: str, rows: list[str]
+) -> None:
+    says = refused(tmp_path, data_map, name, "\n".join(rows) + "\n")
+    assert "no header" in says
+    assert name in says
+    shown = set(re.split(r"[\s,]+", says.replace(name, "")))
+    values = {cell for row in rows for cell in row.split(",")}
+    assert not shown & values - {""}
+
+
+def test_keys_of_json_that_are_somebodys_are_shown_as_the_map_can_list_them(
+    tmp_path: Path, data_map: DataMap
+) -> None:
+    iri = "https://w3id.example/xapi/ext/7700001/{seen}"
+    extensions = {iri: 1, EMAIL: 2, NUMBER: 3}
+    one = json.dumps(statement() | {"context": {"extensions": extensions}})
+    says = refused(tmp_path, data_map, "xapi.json", f"[{one}]")
+    assert iri in says
+    assert "context.extensions.*" in says
+    assert EMAIL.split("@")[0] not in says
+    assert f"'{NUMBER}" not in says
+    assert f".{NUMBER}'" not in says
+
+
+def test_names_of_files_are_shown_in_full_on_one_line(tmp_path: Path, data_map: DataMap) -> None:
+    name = f"Übersicht 2026\n[{LONG}].dat"
+    says = refused(tmp_path, data_map, name.replace("/", "-"), "x")
+    assert name.replace("\n", "\\n") in says
+
+
+def test_every_file_that_is_not_admitted_is_named(tmp_path: Path, data_map: DataMap) -> None:
+    write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), [record()])
+    (Path(Layout(tmp_path).landing) / str(NIGHT) / "first.dat").write_text("x")
+    (Path(Layout(tmp_path).landing) / str(NIGHT) / "hr_roster.csv").write_text("Salary\n1\n")
+    with pytest.raises(PolicyError) as refusal:
+        ingest(Layout(tmp_path), data_map, NIGHT)
+    assert "first.dat" in str(refusal.value)
+    assert "'Salary'" in str(refusal.value)
 
 
 def test_every_source_has_a_reader(data_map: DataMap) -> None:

@@ -120,7 +120,7 @@ def quarantine(
     from pipeline.cli import screen, views
     from pipeline.raw import quarantine
 
-    with open_context(home) as context:
+    with open_context(home, valid=export is not None) as context:
         if export is None:
             views.quarantined(day, quarantine.counts(context.layout, date(day)))
             return

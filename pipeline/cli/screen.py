@@ -16,7 +16,7 @@ errors = Console(stderr=True)
 
 
 def say(text: str) -> None:
-    console.print(text, style="cyan", highlight=False)
+    console.print(text, style="cyan", highlight=False, markup=False)
 
 
 def warn(text: str) -> None:

@@ -207,18 +207,20 @@ def _classes(row: dict[str, Any]) -> None:
 
 
 def admission(home: Path, day: dt.date) -> Exit:
-    """Print whether a delivery would be accepted."""
+    """Print whether a delivery would be admitted, and for what else a run would be refused."""
     from pipeline.context import context_from_settings
-    from pipeline.governance.validity import require_valid_policy
+    from pipeline.governance import validity
     from pipeline.raw.deliveries import admitted
     from pipeline.raw.readers.base import MalformedFile
 
     try:
         context = context_from_settings(home)
-        require_valid_policy(context, dt.datetime.now(dt.UTC).date())
+        validity.require_consistent_policy(context)
         with admitted(context.layout, context.data_map, day) as files:
             for file in files:
                 say(f"{file.path.name}: {file.source}, {file.size:,} bytes, all columns known")
+        for obstacle in validity.obstacles(context, dt.datetime.now(dt.UTC).date()):
+            warn(f"a run would be refused: {obstacle}")
     except (PolicyError, MalformedFile) as error:
         warn(str(error))
         return of(error)

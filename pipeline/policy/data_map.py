@@ -118,6 +118,7 @@ class Column(Strict):
     description: Annotated[str, Field(min_length=1)]
 
 
+VALUE = re.compile(r"\d{4,}|[^@:/+]+@[^@:/+]+")  # as a key of a JSON object
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -231,20 +232,23 @@ class DataMap(PolicyFile):
         """Name of the source that reads this file; None if no source claims it."""
         return next((n for n, s in self.sources.items() if s.matches(file_name)), None)
 
+    def unlisted(self, source: str, columns: list[str]) -> list[str]:
+        """The columns of a file that the map does not list, in the file's order."""
+        return [column for column in columns if not self.sources[source].lists(column)]
+
     def require_listed(self, source: str, file: str, columns: list[str]) -> None:
         """Stop the run if a file has a column that the map does not list.
 
         Raises:
             PolicyError: naming file and column, and how to add it.
         """
-        unlisted = [c for c in columns if not self.sources[source].lists(c)]
-        if unlisted:
-            known = len(unlisted) < len(columns)
-            shown = ", ".join(repr(printable(c, in_header=known)) for c in unlisted[:5])
+        if unlisted := self.unlisted(source, columns):
+            shown_as = path_of if self.sources[source].reader == "xapi" else printable
+            shown = ", ".join(map(repr, dict.fromkeys(map(shown_as, unlisted))))
             raise PolicyError(
-                f"{file}: {len(unlisted)} column(s) are not in the data map: {shown}. Nothing was "
-                f"written. To admit one, add it under sources.{source}.fields in data_map.yaml "
-                "with its class, risk, treatment and audiences."
+                f"{printable(file)}: {len(unlisted)} column(s) are not in the data map: {shown}. "
+                f"Nothing was written. To admit one, add it under sources.{source}.fields in "
+                "data_map.yaml with its class, risk, treatment and audiences."
             )
 
     def region_of(self) -> dict[str, str]:
@@ -252,16 +256,15 @@ class DataMap(PolicyFile):
         return {country: region for region, cs in self.regions.items() for country in cs}
 
 
-def printable(column: str, *, in_header: bool = False) -> str:
-    """A column or file name as messages show it: as it is, unless it could hold a value, since the
-    first line of a file without header does.
+def printable(name: str) -> str:
+    """The name of a column or a file as messages show it: in full, on one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
-    Args:
-        in_header: the file's other columns are on the data map, so its first line is a header.
-    """
-    flags = re.UNICODE if in_header else re.ASCII
-    plain = re.fullmatch(r"[^\W\d][\w .,:*()\[\]/&%#'+\-]{0,78}", column, flags)
-    return column if plain and len(re.findall(r"\d", column)) < 3 else "(name not shown)"
+
+def path_of(column: str) -> str:
+    """A JSON path as messages show it, and as the map can list it: a key that is an address or a
+    number is no name but somebody's, and stands as `*`."""
+    return ".".join("*" if VALUE.fullmatch(step) else step for step in printable(column).split("."))
 
 
 def load_data_map(path: Path) -> DataMap:

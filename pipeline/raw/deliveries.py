@@ -107,7 +107,7 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
         raise BadInput(f"the delivery of {delivery} is empty; what was accepted before stays")
     copy = layout.work / f"landing-{delivery}"
     try:
-        yield [_admit(layout, data_map, delivery, one, copy) for one in data]
+        yield _admit_all(layout, data_map, delivery, data, copy)
         now = {one.relative: one for one in landing.entries(layout, delivery)}
         for one in found:
             if now.pop(one.relative, None) != one:
@@ -118,6 +118,22 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
             raise Unfinished("files were added to the delivery while it was read; run it again")
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def _admit_all(
+    layout: Layout, data_map: DataMap, delivery: dt.date, data: list[landing.Entry], copy: Path
+) -> list[DeliveredFile]:
+    """All files; if some are not admitted, one error says so of each."""
+    files: list[DeliveredFile] = []
+    faults: list[PolicyError | MalformedFile] = []
+    for one in data:
+        try:
+            files.append(_admit(layout, data_map, delivery, one, copy))
+        except (PolicyError, MalformedFile) as fault:
+            faults.append(fault)
+    if faults:
+        raise type(faults[0])("\n".join(map(str, faults)))
+    return files
 
 
 def _admit(
@@ -133,7 +149,10 @@ def _admit(
             "data_map.yaml, or remove the file from the delivery."
         )
     path = _readable(landing.folder(layout, delivery)[0], one, copy)
-    columns = READERS[data_map.sources[source].reader].columns(path)
+    reader = READERS[data_map.sources[source].reader]
+    columns = reader.columns(path)
+    if len(data_map.unlisted(source, columns)) > len(columns) / 2:
+        reader.require_names(path, columns)
     data_map.require_listed(source, name, columns)
     return DeliveredFile(path, source, region, path.stat().st_size, file_sha256(path))
 

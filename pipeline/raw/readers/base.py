@@ -77,6 +77,8 @@ class Reader:
 
     Attributes:
         columns: file to its column names (or JSON paths); raises MalformedFile.
+        require_names: raises MalformedFile if a file's columns are values, and it has no header;
+            asked before they are shown.
         read: files to <out>.parquet and <out>.rejects.parquet.
         together: the source's files must be read together, as in a relational export.
     """
@@ -84,3 +86,4 @@ class Reader:
     columns: Callable[[Path], list[str]]
     read: Callable[[list[Path], Path, DeliveryContext], None]
     together: bool = False
+    require_names: Callable[[Path, list[str]], None] = lambda path, names: None

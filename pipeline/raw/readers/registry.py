@@ -6,9 +6,9 @@ from pipeline.raw.readers import corporate, oulad, parquet, roster, tabular, xap
 from pipeline.raw.readers.base import Reader
 
 READERS: dict[str, Reader] = {
-    "corporate": Reader(tabular.header, corporate.read),
-    "roster": Reader(tabular.header, roster.read),
+    "corporate": Reader(tabular.header, corporate.read, require_names=tabular.require_names),
+    "roster": Reader(tabular.header, roster.read, require_names=tabular.require_names),
     "xapi": Reader(xapi.columns, xapi.read),
-    "oulad": Reader(tabular.header, oulad.read, together=True),
+    "oulad": Reader(tabular.header, oulad.read, True, tabular.require_names),
     "canonical": Reader(parquet.columns, parquet.read),
 }

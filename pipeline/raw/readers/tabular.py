@@ -8,12 +8,14 @@ and stored apart with their line number.
 from __future__ import annotations
 
 import csv
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 
 from pipeline.policy.data_map import printable
 from pipeline.policy.fields import Source
+from pipeline.raw.readers import headers
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.sql import identifier, literal
 
@@ -43,13 +45,29 @@ def header(path: Path) -> list[str]:
         raise MalformedFile(f"{path.name}, line 1: header is not UTF-8 CSV") from None
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise MalformedFile(f"{path.name}, line 1: wrong delimiter, expected a comma")
-    if any(not name.strip() for name in names):
-        raise MalformedFile(f"{path.name}, line 1: a column has no name")
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        shown = ", ".join(sorted(printable(name) for name in twice))
-        raise MalformedFile(f"{path.name}, line 1: duplicated column {shown}")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or any(not name.strip() for name in names):
+        require_names(path, names)
+        shown = ", ".join(printable(name) for name in twice if name.strip())
+        fault = f"duplicated column {shown}" if shown else "a column has no name"
+        raise MalformedFile(f"{path.name}, line 1: {fault}")
     return names
+
+
+def require_names(path: Path, names: list[str]) -> None:
+    """Stop before names are shown that are none.
+
+    Raises:
+        MalformedFile: the file has no header; without a value.
+    """
+    with path.open("rb") as stream:
+        text = stream.read(MAX_HEADER).decode("utf-8-sig", errors="replace")
+    rows = islice(csv.reader(text.splitlines()), 1, headers.ROWS + 1)
+    if values := headers.values_in(names, list(rows)):
+        raise MalformedFile(
+            f"{path.name}, line 1: no header, but values in column {', '.join(map(str, values))}. "
+            "Nothing was written. Deliver the file with the names of its columns in the first line."
+        )
 
 
 def csv_scan(path: Path) -> str:
