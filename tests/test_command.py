@@ -253,3 +253,23 @@ def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
         layout.current.resolve().name
     ]
     assert {p.name for p in layout.work.iterdir()} <= {"spill"}
+
+
+def test_the_demo_is_written_where_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere, small = tmp_path / "elsewhere", ("--date", "2026-11-02", "--people", "20")
+    for name, url in (("a", None), ("b", f"file://{elsewhere}"), ("c", str(elsewhere / "c"))):
+        home = tmp_path / name
+        there = home / "landing" if url is None else Path(url.removeprefix("file://"))
+        if url is not None:
+            monkeypatch.setenv("MILESTONES_LANDING", url)
+        assert milestones(home, "generate", *small).returncode == 0
+        for day in ("2026-11-01", "2026-11-02"):
+            assert milestones(home, "check", "--date", day).returncode == 0
+            assert (there / day / "_COMPLETE").exists()
+    # Somebody's own deliveries do not become a demo's.
+    done = milestones(tmp_path / "d", "demo", *small)
+    assert done.returncode == Exit.REFUSED
+    assert "MILESTONES_LANDING" in done.stderr
+    assert not (tmp_path / "d").exists()

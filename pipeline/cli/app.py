@@ -78,8 +78,10 @@ def demo(
     from pipeline.demo import people as staff
     from pipeline.demo.generate import Size, generate
 
-    days = generate(home / "landing", _day(date), Size(people, records), seed, screen.say)
+    size = Size(people, records)
     with shared.open_context(home, valid=False) as context:
+        staff.require_demo(context.layout)
+        days = generate(context.layout, _day(date), size, seed, screen.say)
         if staff.create_staff(context, shared.now()):
             screen.say("staff: one person in every role; legal and HR have signed the policy")
         for day in days:
@@ -103,8 +105,11 @@ def generate(
     from pipeline.cli import screen
     from pipeline.demo.generate import Size
     from pipeline.demo.generate import generate as make
+    from pipeline.settings import settings
+    from pipeline.storage.layout import Layout
 
-    days = make(home / "landing", _day(date), Size(people, records), seed, screen.say)
+    layout = Layout(home.absolute(), settings().landing)
+    days = make(layout, _day(date), Size(people, records), seed, screen.say)
     screen.say("deliveries written: " + ", ".join(map(str, days)))
 
 

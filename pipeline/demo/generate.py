@@ -11,12 +11,13 @@ import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from pipeline.policy.data_map import DeliveryRules
+from pipeline.raw import landing
+from pipeline.storage.layout import Layout
 
 FIRST = [
     "Zoë",
@@ -205,9 +206,9 @@ def statements(rng: np.random.Generator, people: pl.DataFrame, n: int, day: dt.d
 
 
 def generate(
-    landing: Path, day: dt.date, size: Size, seed: int, progress: Callable[[str], None]
+    layout: Layout, day: dt.date, size: Size, seed: int, progress: Callable[[str], None]
 ) -> list[dt.date]:
-    """Write two deliveries, for the day before `day` and for `day`.
+    """Write two deliveries into the landing folder, for the day before `day` and for `day`.
 
     The second re-delivers a tenth of the first's rows unchanged, and corrects another tenth.
 
@@ -234,13 +235,14 @@ def generate(
         day: with_defects(rng, pl.concat([again, corrected, late])),
     }
     for date, rows in deliveries.items():
-        folder = landing / str(date)
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         progress(f"delivery of {date}")
-        people.write_csv(folder / "hr_roster.csv")
-        rows.write_csv(folder / "learning_history.csv")
-        text = statements(rng, people, max(50, size.records // 20), date)
-        (folder / "xapi.ndjson").write_text(text, "utf-8")
+        with landing.writing(layout, date, "hr_roster.csv") as stream:
+            people.write_csv(stream)
+        with landing.writing(layout, date, "learning_history.csv") as stream:
+            rows.write_csv(stream)
+        with landing.writing(layout, date, "xapi.ndjson") as stream:
+            stream.write(statements(rng, people, max(50, size.records // 20), date).encode())
         # Last of all: the delivery is complete.
-        (folder / DeliveryRules().marker).touch()
+        with landing.writing(layout, date, DeliveryRules().marker):
+            pass
     return [before, day]

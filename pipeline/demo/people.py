@@ -9,11 +9,14 @@ import datetime as dt
 
 from pipeline.access import approval, audit, courses, staff
 from pipeline.context import Context
+from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import Role, deciding_role
 from pipeline.policy.fields import Audience
+from pipeline.raw import landing
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import engine
+from pipeline.storage.layout import Layout
 
 SIGNERS = (Role.LEGAL, Role.HR)
 ORDINARY = ("SEC-*", "GDP-*", "COC-*", "NEG-*", "SQL-*", "FRK-*", "MNT-*")
@@ -22,6 +25,22 @@ SENSITIVE = {"HLT-404": "health", "UNI-007": "union"}
 
 def name(role: Role, second: bool = False) -> str:
     return f"demo-{role.value.replace('_', '-')}{'-2' if second else ''}"
+
+
+def require_demo(layout: Layout) -> None:
+    """Stop before made-up people get among real ones.
+
+    Raises:
+        PolicyError: somebody's own staff works with the data folder, or MILESTONES_LANDING has
+            deliveries and the data folder has never been a demo's.
+    """
+    if (layout.vault / "demo-keys").exists():
+        return
+    if staff.everyone(layout) or (layout.landing_url and landing.deliveries(layout)):
+        raise PolicyError(
+            "the demo's people are made up, and here are a company's own staff or deliveries: "
+            "choose an empty data folder (--home) and an empty MILESTONES_LANDING, or none"
+        )
 
 
 def create_staff(context: Context, now: dt.datetime) -> bool:

@@ -181,6 +181,13 @@ def wait_until_complete(layout: Layout, delivery: dt.date, rules: DeliveryRules)
     return found
 
 
+def writing(layout: Layout, delivery: dt.date, name: str) -> fsspec.core.OpenFile:
+    """A new file of a delivery, to be written in a block, wherever the landing folder is."""
+    system, base = folder(layout, delivery)
+    system.makedirs(base, exist_ok=True)
+    return fsspec.core.OpenFile(system, f"{base}/{name}", "wb")
+
+
 def remove(layout: Layout, delivery: dt.date) -> None:
     """Remove a delivery from the landing folder, wherever that is. Links stay where they are: what
     they name lies elsewhere, and a removed link would hide it."""
