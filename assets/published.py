@@ -162,6 +162,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     risk_report.write(found, store.disclosure, date, layout.staged(partition))
     _require_balanced(counts)
     with transient(context), layout.locked():
+        gate.require_seals(layout, store.data_map, partition)
         require_remembered(layout)
         register.require_content(layout)
         with engine(layout.work) as connection:

@@ -108,15 +108,17 @@ def too_little(
     """Rule to the sources that brought too little, in words. A full export is compared with the
     last accepted ones, and any correction with what it corrects.
 
-    Somebody can allow the very content: `milestones delivery allow`. What was accepted stays so,
-    although retention and erasures take rows out of it.
+    Compared is what was read, those of erased people among it, who are refused afterwards. Somebody
+    can allow the very content: `milestones delivery allow`. What was accepted stays so, although
+    retention and erasures take rows out of it.
     """
     steps = register.steps(layout, delivery)
     last, used = register.latest(steps), register.accepted(steps)
     allowed = last is not None and last.sha256 and register.allowed(steps, last.sha256)
-    if allowed or (used and used.version == register.version_of(layout.canonical / str(delivery))):
+    here = layout.canonical / str(delivery)
+    if allowed or (used and used.version == register.version_of(here)):
         return {EMPTY_RULE: [], LESS_RULE: []}
-    rows = {one.source: one.rows for one in by_source(losses)}
+    rows = {one.source: one.rows for one in by_source(losses)} | register.rows_of(here)
     empty = [
         f"{source}: no row, and every delivery of it is a full export"
         for source, n in rows.items()

@@ -6,6 +6,7 @@ here, and people decide; whatever is undecided, undecidable or forged counts as 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
+from assets import lineage
+from assets.resources import Store
 from expectations import classified as classified_suite
 from pipeline.access import courses, staff
 from pipeline.access.courses import make_decisions
@@ -28,6 +31,7 @@ from pipeline.policy.data_map import DataMap
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql, tuples
+from tests import plain
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_drop
 from tests.conftest import NIGHT, Estate, errors
@@ -344,6 +348,23 @@ def test_a_sensitive_course_leaves_every_table_at_once(estate: Estate) -> None:
     assert estate.run().success
     assert "ZZ-9" not in shown(estate.home)
     assert not list(estate.layout.erasures.glob("*"))
+
+
+def test_what_was_staged_before_a_decision_is_not_released(published: Estate) -> None:
+    """Whatever changes what may be published, while a run has its tables staged: a decision, as
+    here, a restriction, a withdrawn delivery."""
+    stand = published.context
+    later = NIGHT + dt.timedelta(days=1)
+    rows, people, statements = company()
+    write_drop(published.drop(later), rows, people, statements)
+    every = {asset for step in plain.steps() for asset in step.assets}
+    store = Store(home=str(published.home))
+    assert plain.run(store, later, every - {lineage.RELEASE}).success
+    made = decide(stand, "SEC-101", category="health")
+    register.take_effect(stand, made, NOW)
+    ran = plain.run(store, later, {lineage.RELEASE})
+    assert "run it again" in errors(ran)
+    assert "SEC-101" not in shown(published.home)
 
 
 def test_figures_of_a_course_come_back_when_it_is_reviewed_again(estate: Estate) -> None:

@@ -16,8 +16,10 @@ from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
-from tests.company import HISTORY, person, record, statement, write_csv, write_drop
+from pipeline.subjects import tombstones
+from tests.company import EMAIL, HISTORY, number, person, record, statement, write_csv, write_drop
 from tests.conftest import NIGHT
+from tests.estate import context
 
 DAY = dt.timedelta(days=1)
 
@@ -132,3 +134,16 @@ def test_a_correction_does_not_take_back_most_of_what_was_accepted(
     (folder(layout) / "xapi.ndjson").unlink()
     write_drop(folder(layout), [record(p) for p in range(30)])
     assert "xapi" in "; ".join(checked(layout, data_map).details), "a file that is gone"
+
+
+def test_rows_of_erased_people_are_no_loss(layout: Layout, data_map: DataMap) -> None:
+    """They are refused after reading, in a correction as in a full export of a small company."""
+    statements = [statement(p) for p in range(2)]
+    write_drop(folder(layout), map(record, range(4)), map(person, range(4)), statements)
+    assert checked(layout, data_map).passed
+    accept(layout)
+    gone = [*(f"emp:{number(p)}" for p in range(3)), f"mbox:mailto:{EMAIL}"]
+    tombstones.add(context(layout.root), gone, NIGHT)
+    rows = [record(p, Score="40") for p in range(4)]
+    write_drop(folder(layout), rows, map(person, range(4)), statements[:1])
+    assert checked(layout, data_map).passed

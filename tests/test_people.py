@@ -25,7 +25,7 @@ from pipeline.subjects.request_register import Kind, State
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, number, record, statement, write_drop
 from tests.conftest import NIGHT, Estate, errors
-from tests.estate import NOW, context
+from tests.estate import NOW, context, hold
 from tests.opened import text_of
 from tests.test_requests import PERSON, asked
 
@@ -103,6 +103,30 @@ def test_a_hold_holds_whoever_is_meant(past: Estate) -> None:
     assert hold.people == (PERSON,)
     with pytest.raises(ValueError, match="case-1"):
         job.erase_person(context(past.home), PERSON, None, NOW)
+
+
+def test_a_hold_on_somebody_keeps_what_is_in_no_table(past: Estate) -> None:
+    """As of somebody who is on the roster, or in a refused delivery, and has no record else."""
+    manager, stand = f"emp:{number(900)}", context(past.home)
+    legal_holds.place(stand.layout, hold(people=(manager,)))
+    with pytest.raises(ValueError, match="case-7"):
+        job.erase_person(stand, manager, None, NOW)
+    assert legal_holds.live(stand.layout) == [hold(people=(manager,))]
+
+
+def test_forgetting_a_person_leaves_no_hold_that_is_about_everybody(tmp_path: Path) -> None:
+    """In a backup, a hold can be in force that has been lifted since."""
+    layout = context(tmp_path / "home").layout
+    legal_holds.place(layout, hold(name="a", people=(PERSON,)))
+    legal_holds.place(layout, hold(name="b", people=(PERSON,), courses=("SEC-101",)))
+    legal_holds.place(layout, hold(name="c", people=(PERSON, "emp:2")))
+    legal_holds.forget(layout, [PERSON], NOW.date())
+    assert {one.name: one.people for one in legal_holds.every(layout)} == {
+        "a": (),
+        "b": (),
+        "c": ("emp:2",),
+    }
+    assert [one.name for one in legal_holds.live(layout)] == ["c"]
 
 
 @pytest.mark.parametrize("kind", Kind)

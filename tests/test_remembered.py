@@ -7,12 +7,15 @@ import datetime as dt
 import json
 import random
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from pipeline.access import courses
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
@@ -23,12 +26,12 @@ from pipeline.retained.remembered import missing, require_remembered
 from pipeline.storage import cases, files
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register, restrictions, tombstones
-from pipeline.subjects.request_register import Kind
+from pipeline.subjects.request_register import Kind, State
 from tests import soak
 from tests.command import milestones
 from tests.company import NUMBER, company, number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
-from tests.estate import NOW, context, hold, sign_policy
+from tests.estate import NOW, context, decide, hold, sign_policy
 from tests.kill_points import die_at, in_child, records, tables
 
 PERSON, OTHER = f"emp:{NUMBER}", f"emp:{number(3)}"
@@ -145,6 +148,56 @@ def damage(layout: Layout, how: str) -> None:
     else:
         for path in history.glob("*.parquet"):
             path.unlink()
+
+
+@pytest.mark.parametrize("kind", ["holds", "restrictions", "consents", "tombstones"])
+def test_two_who_change_one_register_at_once_lose_nothing(tmp_path: Path, kind: str) -> None:
+    """Each reads the register and writes it; the other's change comes between, or waits."""
+    at = context(tmp_path / "home")
+    CASES[kind](at, 1)
+    text = len(str(cases.read(at.layout, register(at.layout, kind))))
+    ready = threading.Barrier(4)
+
+    def change(n: int) -> None:
+        ready.wait()
+        for m in range(5):
+            CASES[kind](at, 10 + 10 * n + m)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(change, range(4)))
+    assert cases.number(at.layout, register(at.layout, kind)) == 21
+    assert len(str(cases.read(at.layout, register(at.layout, kind)))) > 10 * text
+
+
+def test_a_request_that_was_withdrawn_meanwhile_does_not_come_back(tmp_path: Path) -> None:
+    layout = context(tmp_path / "home").layout
+    made = request_register.receive(layout, Kind.ACCESS, PERSON, TODAY, {})
+    request_register.withdraw(layout, made.name)
+    with pytest.raises(PolicyError, match="withdrawn cannot become verified"):
+        request_register.move(layout, made, State.VERIFIED, "late")
+    assert request_register.read(layout, made.name).state is State.WITHDRAWN
+
+
+def test_decisions_about_courses_that_are_missing_at_the_end_are_noticed(
+    published: Estate,
+) -> None:
+    """The lines before them say nothing of it; the release does, and a backup has them."""
+    at, file = published.context, courses.path(published.layout)
+    made = backup.make(at, NOW)
+    whole = file.read_text()
+    file.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    with pytest.raises(PolicyError, match=r"governance/courses.jsonl \(the last 1 of 2"):
+        require_remembered(at.layout)
+    assert recover.recover(at) == []
+    assert sorted(file.read_text().splitlines()) == sorted(whole.splitlines())
+    shutil.rmtree(made)
+    file.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    assert len(recover.accept(at, "the disk burned")) == 1
+    require_remembered(at.layout)
+    # What was decided to be ordinary before may have become sensitive by what is lost.
+    assert courses.valid(at.layout, at.access) == []
+    assert decide(at, "SEC-101").number == 3
+    assert [one.number for one in courses.valid(at.layout, at.access)] == [3]
 
 
 @pytest.mark.parametrize("how", ["removed", "an older one", "fewer periods", "figures lost"])

@@ -17,7 +17,7 @@ from pipeline.errors import ErasureError, PolicyError
 from pipeline.policy.access import Role
 from pipeline.read import service
 from pipeline.requests import access_package, fulfil
-from pipeline.retained import job, verify
+from pipeline.retained import backup, job, verify
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register, restrictions
 from pipeline.subjects.request_register import Kind, Request, State
@@ -230,6 +230,7 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
     request = asked(
         stand, Kind.RECTIFICATION, course_code="SEC-101", score="61.5", occurrence="2026-10-01"
     )
+    older = backup.make(stand, NOW)
     fulfil.fulfil(stand, request.name, NOW)
     with duckdb.connect() as c:
         rows = c.execute(
@@ -238,6 +239,8 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
             f"WHERE learner_id = '{PERSON}' AND occurrence = '2026-10-01'"
         ).fetchall()
     assert rows == [(61.5, "completed")]
+    # A restored backup from before it has the wrong value, and not the last word.
+    backup.restore(stand, older)
     with as_of(NOW):
         result = past.run()
     assert result.success, errors(result)

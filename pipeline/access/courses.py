@@ -6,7 +6,9 @@ is no policy file, so that a decision needs no new signatures of legal and HR; i
 somebody of the one role that access_rules.yaml lets sign courses, and counts while its signer has
 that role and key. Lines are added and never changed. Their numbers are signed as well: one that is
 missing could have made a course sensitive, so what was decided to be ordinary before it does not
-count.
+count. A release says which number was the last, so that missing last lines are noticed as well
+(pipeline/retained/remembered.py); `{"lost": 7}` says that decisions up to there were accepted as
+lost.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from pipeline.storage.sql import Sql
 
 FILE = "courses.jsonl"
 KIND = "course decision"
+LOST = '{"lost": '  # begins a line
 ANY = "*"  # any characters, in a pattern of codes
 DECISIONS = Sql("course_decisions")  # the table that `make_decisions` makes
 
@@ -104,7 +107,9 @@ def valid(layout: Layout, rules: AccessRules) -> list[Decision]:
             and signing.signed(member.key, KIND, statement, one.signature)
         ):
             found[one.decision.number] = one.decision
-    missing = max(set(range(1, max(found, default=0))) - set(found), default=0)
+    missing = max(
+        set(range(1, max([*found, *_lost(layout)], default=0) + 1)) - set(found), default=0
+    )
     return [
         found[number]
         for number in sorted(found)
@@ -119,6 +124,33 @@ def _signed(layout: Layout) -> list[SignedDecision]:
         with suppress(ValueError):
             found.append(SignedDecision.model_validate_json(line))
     return found
+
+
+def number(layout: Layout) -> int:
+    """The number of the last decision that is on record, or accepted as lost."""
+    numbers = [one.decision.number for one in _signed(layout)]
+    return max([*numbers, *_lost(layout)], default=0)
+
+
+def _lost(layout: Layout) -> list[int]:
+    """Numbers up to which decisions were accepted as lost."""
+    return [int(json.loads(line)["lost"]) for line in _lines(layout) if line.startswith(LOST)]
+
+
+def accept_loss(layout: Layout, last: int) -> None:
+    """What was decided up to a number and is not there is lost; the caller holds the lock."""
+    _add(layout, [json.dumps({"lost": last})])
+
+
+def unite(layout: Layout, other: Layout) -> None:
+    """Add the decisions of a backup that are not there; the caller holds the lock."""
+    here = set(_lines(layout))
+    _add(layout, [line for line in _lines(other) if line not in here])
+
+
+def _add(layout: Layout, lines: list[str]) -> None:
+    if lines:
+        replace_text(path(layout), "\n".join([*_lines(layout), *lines]) + "\n")
 
 
 def copy(layout: Layout, to: Layout) -> None:
@@ -183,9 +215,8 @@ def decide(
     if category is not None and category not in categories:
         raise BadInput(f"there is no such category; choose one of {', '.join(categories)}")
     with layout.locked():
-        numbers = [one.decision.number for one in _signed(layout)]
         made = Decision(
-            number=max(numbers, default=0) + 1,
+            number=number(layout) + 1,
             codes=codes or {},
             patterns=tuple(patterns),
             category=category,
@@ -194,8 +225,7 @@ def decide(
             at=now.replace(microsecond=0),
         )
         signature = signing.sign(key, KIND, made.model_dump(mode="json"))
-        line = SignedDecision(decision=made, signature=signature).model_dump_json()
-        replace_text(path(layout), "\n".join([*_lines(layout), line]) + "\n")
+        _add(layout, [SignedDecision(decision=made, signature=signature).model_dump_json()])
     return made
 
 

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from pathlib import Path
 
+from pipeline.access import courses
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -59,9 +60,15 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
     """Deny the release unless every table of the data map is staged, checked and unchanged.
 
     Raises:
-        PolicyError: naming the tables, or the files that are not on the map.
+        PolicyError: naming the tables, or the files that are not on the map; or nothing is staged.
     """
     folder = layout.staged(partition)
+    if not folder.exists():
+        raise PolicyError(
+            "release gate: nothing is staged. Since the run began, a request, a decision about "
+            "courses, a withdrawn delivery or an erasure has changed what may be published; run it "
+            "again"
+        )
     expected = {spec.file for spec in data_map.published.values()}
     found = {path.name for kind in TABLES for path in folder.glob(kind)}
     if found != expected:
@@ -78,6 +85,13 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
         raise PolicyError(
             f"release gate: not checked, or changed after the check: {', '.join(unsealed)}"
         )
+
+
+def discard_staged(layout: Layout) -> None:
+    """Remove what runs have staged, because it shows what must not be published any more; their
+    release is refused then. The caller holds the lock."""
+    for folder in layout.work.glob(layout.staged("*").name):
+        shutil.rmtree(folder)
 
 
 def release(
@@ -112,6 +126,7 @@ def release(
         "erasure": erasure,
         "history": publication_history.statement(layout),
         "cases": cases.lasting(cases.numbers(layout)),
+        "courses": courses.number(layout),
         "policy": context.version,
         "deliveries": run_snapshot.read(layout).deliveries,
         "rows": rows,

@@ -269,7 +269,7 @@ def conflicts(context: Context) -> list[str]:
     """Rectifications, by request, after which the source has sent another value: it is current
     again, and somebody has to find out which one is right."""
     layout = context.layout
-    made = sorted((layout.canonical / "rectified").glob("*/records-rectified-*.parquet"))
+    made = sorted(layout.rectified.glob("*/records-rectified-*.parquet"))
     if not made:
         return []
     rows = resolved_rows(layout)
@@ -315,7 +315,7 @@ def _rectify(
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
             raise PolicyError(f"a rectification must match one record; this one matches {found}")
-        path = layout.canonical / "rectified" / "ALL" / f"records-rectified-{request.name}.parquet"
+        path = layout.rectified / "ALL" / f"records-rectified-{request.name}.parquet"
         with atomic_build(path, layout.work, durable=True) as beside:
             # What the source says wrongly, so that only something else overtakes the correction.
             wrong = f"CASE WHEN rank = {CORRECTED_RANK} THEN raw ELSE {values_of('wrong')} END"

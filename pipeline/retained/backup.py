@@ -16,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.access import courses
 from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -93,7 +94,8 @@ def restore(context: Context, source: Path) -> Restored:
     """Restore a backup's canonical store, and add everything else in it that must not be forgotten
     to what is there; erased people are removed before anyone can read the store.
 
-    Of a register, the version that has changed more often stays, and holds and tombstones of both.
+    Corrections that were made since stay. Of a register, the version that has changed more often
+    stays, and holds and tombstones of both.
     Tombstones of both are replayed on the copy, beside the store. Quarantined rows as delivered,
     which a hash cannot search, are cleared if anybody was erased since. The next run rebuilds the
     derived stores; nothing is erased by rule before it.
@@ -118,6 +120,7 @@ def restore(context: Context, source: Path) -> Restored:
             remember(connection, layout, old, context.ring)
             with atomic_build(layout.canonical, layout.work, durable=True) as beside:
                 shutil.copytree(old.canonical, beside)
+                _keep_corrections(layout, beside)
                 files = [p for p in beside.glob("*/*/*.parquet") if ".rejects." not in p.name]
                 pages = context.data_map.identity.company_home_pages
                 removed = tombstones.refuse(connection, layout, context.ring, sorted(files), pages)
@@ -140,6 +143,7 @@ def remember(
         _restore_register(layout, old, path)
     legal_holds.add(layout, [*holds, *legal_holds.every(old)])
     tombstones.unite(layout, [*stones, *tombstones.entries(old)])
+    courses.unite(layout, old)
     for name in FOLDERS:
         _add_files(old.root / name, layout.root / name)
 
@@ -164,6 +168,13 @@ def _add_files(source: Path, to: Path) -> None:
             _copy(path, to / path.relative_to(source))
     if to.exists():
         fsync_tree(to)
+
+
+def _keep_corrections(layout: Layout, folder: Path) -> None:
+    """What was corrected at somebody's request is stored nowhere else, and stays corrected."""
+    if layout.rectified.exists():
+        to = folder / layout.rectified.relative_to(layout.canonical)
+        shutil.copytree(layout.rectified, to, dirs_exist_ok=True)
 
 
 def _clear_quarantine(

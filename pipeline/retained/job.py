@@ -160,7 +160,7 @@ def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None
         for person in subject.people:
             restrictions.release(layout, person)
             restrictions.withdraw(layout, person)
-        legal_holds.forget(layout, subject.ids)
+        legal_holds.forget(layout, subject.ids, today)
         request_register.forget(layout, subject.ids)
         staff.forget(layout, subject.ids)
 

@@ -108,13 +108,15 @@ def of_person(connection: duckdb.DuckDBPyConnection, context: Context, subject: 
     """Everything of one person.
 
     Raises:
-        PolicyError: as `index.require_current`; or a legal hold applies to some of it, by name.
+        PolicyError: as `index.require_current`; or a legal hold applies to some of it, by name. One
+            on the person also keeps what is in no table: quarantined rows, refused deliveries.
     """
     layout = context.layout
     index.require_current(layout)
     mine = f"{relations.classified(layout)} WHERE {subject.is_person()}"
     for hold in legal_holds.live(layout):
-        if count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
+        on_person = not set(subject.ids).isdisjoint(hold.people)
+        if on_person or count(connection, f"SELECT count(*) FROM {mine} AND {hold.sql()}"):
             raise PolicyError(
                 f"erasure: the legal hold {hold.name} applies to records of this person"
             )

@@ -205,7 +205,8 @@ def rebuild_reference_values(connection: duckdb.DuckDBPyConnection, context: Con
 def publish_survivors(
     connection: duckdb.DuckDBPyConnection, context: Context, erasure: str
 ) -> None:
-    """Release what is left through the gate; audiences that lost nothing keep their file.
+    """Release what is left through the gate; audiences that lost nothing keep their file. What a
+    run has staged meanwhile was made from more than is left, and is discarded.
 
     Args:
         erasure: name of the erasure job.
@@ -214,13 +215,13 @@ def publish_survivors(
         ErasureError: a check failed or the counts do not reconcile; the old release stays.
     """
     layout, data_map = context.layout, context.data_map
+    gate.discard_staged(layout)
     if not (layout.current / gate.MANIFEST).exists():
         return
     require_remembered(layout)
     current, changed = gate.manifest(layout), changed_audiences(connection, context)
     if changed and current.get("erasure") != erasure:
         partition = str(current["partition"])
-        shutil.rmtree(layout.staged(partition), ignore_errors=True)
         layout.staged(partition).mkdir(parents=True, mode=0o700)
         for audience in Audience:
             if audience in changed:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.access import audit
+from pipeline.access import audit, courses
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history
 from pipeline.raw import register
 from pipeline.retained import backup
-from pipeline.retained.remembered import HISTORY, expected_cases, missing
+from pipeline.retained.remembered import HISTORY, expected_cases, expected_decisions, missing
 from pipeline.storage import cases
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
@@ -34,7 +34,8 @@ def recover(context: Context) -> list[str]:
 
 def accept(context: Context, because: str) -> list[str]:
     """Accept that what cannot be recovered is lost; returns what that is. Periods that were
-    published stay published: their figures are not made again.
+    published stay published: their figures are not made again. Courses that were decided to be
+    ordinary before a lost decision are to be decided again.
 
     Raises:
         PolicyError: there is no reason.
@@ -53,6 +54,8 @@ def accept(context: Context, because: str) -> list[str]:
                     cases.write(layout, path, cases.read(layout, path) or "", times)
         if _history_is_missing(layout):
             publication_history.accept_loss(layout)
+        if courses.number(layout) < expected_decisions(layout):
+            courses.accept_loss(layout, expected_decisions(layout))
         for day in register.lost(layout):
             register.withdraw(layout, day, f"accepted as lost: {because}", audit.actor())
     for one in lost:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline.access import courses
 from pipeline.errors import PolicyError
 from pipeline.published import publication_history
 from pipeline.retained import receipts
@@ -46,7 +47,22 @@ def missing(layout: Layout) -> list[str]:
         if have.get(name, 0) < times
     ]
     lost = publication_history.missing(layout, history) if (history := _released(layout)) else []
-    return found + [f"{HISTORY} ({one})" for one in lost]
+    last = expected_decisions(layout)
+    undecided = last - courses.number(layout)
+    return (
+        found
+        + [f"{HISTORY} ({one})" for one in lost]
+        + [
+            f"governance/{courses.FILE} (the last {n} of {last} decisions)"
+            for n in [undecided]
+            if n > 0
+        ]
+    )
+
+
+def expected_decisions(layout: Layout) -> int:
+    """The number of the last decision about courses that the release knows."""
+    return int(_release(layout).get("courses", 0))
 
 
 def expected_cases(layout: Layout) -> cases.Numbers:

@@ -50,7 +50,7 @@ def work_list_left(
     listed = encryption.rows(connection, layout, journal.work_list)
     keys = f"SELECT record_key::UUID FROM {listed}"
     found = connection.sql(f"SELECT DISTINCT unnest(deliveries) FROM {listed}").fetchall()
-    deliveries = {str(delivery) for (delivery,) in found} | {"rectified"}
+    deliveries = {str(delivery) for (delivery,) in found} | {layout.rectified.name}
     files = [f for f in relations.files(layout, "records") if f.parent.parent.name in deliveries]
     rows = subquery(f"FROM {relations.parquet(files, CANONICAL)} WHERE problem IS NULL")
     canonical = f"({identity.resolved(rows, store.identifiers(layout))}) WHERE {RECORD_KEY}"

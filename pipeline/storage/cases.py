@@ -13,7 +13,10 @@ the last release and the receipts say.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock
 
@@ -25,6 +28,7 @@ from pipeline.storage.layout import Layout
 ANNOUNCED = "cases.json"
 REQUESTS = "requests/"
 Numbers = dict[str, int]
+Work = TypeVar("Work", bound=Callable[..., Any])
 
 
 def read(layout: Layout, path: Path) -> str | None:
@@ -101,9 +105,22 @@ def _name(layout: Layout, path: Path) -> str:
     return path.relative_to(layout.vault).as_posix()
 
 
+def changes(work: Work) -> Work:
+    """For a function of the layout that reads a register and writes it: nobody else changes one
+    meanwhile, or the change of whoever wrote first would be lost."""
+
+    @wraps(work)
+    def by_itself(layout: Layout, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        with _alone(layout):
+            return work(layout, *args, **kwargs)
+
+    return cast(Work, by_itself)
+
+
 def _alone(layout: Layout) -> FileLock:
     layout.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FileLock(layout.root / "lock-cases", mode=0o600)
+    # One per file and process, so that a change can be part of another.
+    return FileLock(layout.root.absolute() / "lock-cases", mode=0o600, is_singleton=True)
 
 
 def _announce(layout: Layout, known: Numbers) -> None:

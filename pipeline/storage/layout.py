@@ -64,6 +64,11 @@ class Layout:
         return self.root / "store" / "canonical"
 
     @property
+    def rectified(self) -> Path:
+        """Canonical rows that were corrected at the request of a person."""
+        return self.canonical / "rectified"
+
+    @property
     def register(self) -> Path:
         """The register of deliveries."""
         return self.root / "store" / "deliveries"

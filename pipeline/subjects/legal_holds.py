@@ -79,6 +79,7 @@ def every(layout: Layout) -> list[Hold]:
     return _read(layout)
 
 
+@cases.changes
 def add(layout: Layout, holds: Iterable[Hold]) -> None:
     """Add holds of a backup whose names are not there."""
     there = _read(layout)
@@ -87,16 +88,21 @@ def add(layout: Layout, holds: Iterable[Hold]) -> None:
         _write(layout, [*there, *new.values()])
 
 
-def forget(layout: Layout, ids: Iterable[str]) -> None:
+@cases.changes
+def forget(layout: Layout, ids: Iterable[str], today: dt.date) -> None:
     """Remove an erased person's identifiers from holds that were lifted since, such as those of a
-    backup; a hold in force on the person prevents the erasure."""
+    backup; a hold in force on the person prevents the erasure. One that was about nobody else is
+    lifted: without people its scope would be everybody's records, or nothing."""
     holds, erased = _read(layout), set(ids)
-    left = [
-        hold.model_copy(update={"people": tuple(p for p in hold.people if p not in erased)})
-        for hold in holds
-    ]
+    left = [_without(hold, erased, today) for hold in holds]
     if left != holds:
         _write(layout, left)
+
+
+def _without(hold: Hold, erased: set[str], today: dt.date) -> Hold:
+    people = tuple(person for person in hold.people if person not in erased)
+    ended = (hold.lifted_on or today) if hold.people and not people else hold.lifted_on
+    return hold.model_copy(update={"people": people, "lifted_on": ended})
 
 
 def live(layout: Layout) -> list[Hold]:
@@ -104,6 +110,7 @@ def live(layout: Layout) -> list[Hold]:
     return [hold for hold in _read(layout) if hold.lifted_on is None]
 
 
+@cases.changes
 def place(layout: Layout, hold: Hold) -> None:
     """Put a hold in force.
 
@@ -116,6 +123,7 @@ def place(layout: Layout, hold: Hold) -> None:
     _write(layout, [*holds, hold])
 
 
+@cases.changes
 def lift(layout: Layout, name: str, day: dt.date) -> None:
     """End a hold; the next deletion erases what it kept if that is past retention, and the names
     of people are removed from it.

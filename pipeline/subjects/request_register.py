@@ -141,6 +141,7 @@ def receive(
     return move(layout, request, State.RECEIVED, "received")
 
 
+@cases.changes
 def move(
     layout: Layout,
     request: Request,
@@ -148,7 +149,7 @@ def move(
     note: str,
     **changes: Any,  # noqa: ANN401
 ) -> Request:
-    """Move a request to a state and store it.
+    """Move a request, as it is by now, to a state and store it.
 
     Args:
         changes: fields of the request that change with it.
@@ -156,6 +157,8 @@ def move(
     Raises:
         PolicyError: that state cannot follow the present one.
     """
+    if stored := cases.read(layout, path(layout, request.name)):
+        request = Request.model_validate_json(stored)
     if request.history and state not in NEXT[request.state]:
         raise PolicyError(f"request {request.name}: {request.state} cannot become {state}")
     step = HistoryEntry(at=dt.datetime.now(dt.UTC), state=state, note=note)
@@ -172,6 +175,7 @@ def verify_identity(layout: Layout, name: str, by: str) -> Request:
     )
 
 
+@cases.changes
 def extend(layout: Layout, name: str, because: str, today: dt.date) -> Request:
     """Extend the deadline by two months; the person must be informed within the first month.
 
@@ -196,6 +200,7 @@ def extend(layout: Layout, name: str, because: str, today: dt.date) -> Request:
     )
 
 
+@cases.changes
 def forget(layout: Layout, ids: Iterable[str]) -> None:
     """Remove the identifier from an erased person's requests; that they were answered stays."""
     erased = set(ids)
@@ -205,6 +210,7 @@ def forget(layout: Layout, ids: Iterable[str]) -> None:
             _save(layout, request.model_copy(update=gone))
 
 
+@cases.changes
 def amend(
     layout: Layout, name: str, people: tuple[str, ...], details: dict[str, Any] | None
 ) -> Request:

@@ -52,6 +52,7 @@ def restricted(layout: Layout) -> list[str]:
     return sorted({who for who, _, kind in entries(layout) if kind == RESTRICTED})
 
 
+@cases.changes
 def restrict(layout: Layout, person: str, audiences: Iterable[Audience], kind: str) -> None:
     """Leave a person out of some audiences from now on."""
     added = {(person, audience.value, kind) for audience in audiences}
@@ -71,12 +72,14 @@ def _write_consents(layout: Layout, changed: dict[str, set[str]]) -> None:
         cases.write(layout, file, text)
 
 
+@cases.changes
 def consent(layout: Layout, person: str, purpose: str) -> None:
     """Record a person's consent to a purpose."""
     found = consents(layout)
     _write_consents(layout, found | {purpose: found.get(purpose, set()) | {person}})
 
 
+@cases.changes
 def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
     """Remove a consent, or all of a person's; as easy as giving it (GDPR Art. 7(3))."""
     _write_consents(
@@ -88,6 +91,7 @@ def withdraw(layout: Layout, person: str, purpose: str | None = None) -> None:
     )
 
 
+@cases.changes
 def release(layout: Layout, person: str, kind: str | None = None) -> None:
     """Remove a person's restrictions, objections, or both."""
     left = [e for e in entries(layout) if e[0] != person or kind not in (None, e[2])]

@@ -46,8 +46,8 @@ def add(
         shared: what others had as well, with the days on which it is or may be the person's.
     """
     context.ring.create()
-    ring, found = context.ring, entries(context.layout)
-    known = {_stone(one) for one in found}
+    ring = context.ring
+    known = {_stone(one) for one in entries(context.layout)}
     wanted: list[tuple[str, str | None, str | None]]
     wanted = [(one, None, None) for one in identifiers]
     wanted += [(*window,) for window in shared]
@@ -57,8 +57,7 @@ def add(
         for identifier, since, until in wanted
         if not {(one, since, until) for one in ring.tombstone([identifier])} & known
     ]
-    if added:
-        write(context.layout, [*found, *sorted(added, key=str)])
+    unite(context.layout, sorted(added, key=str))
 
 
 def _stone(entry: dict[str, str]) -> tuple[str, str | None, str | None]:
@@ -66,8 +65,9 @@ def _stone(entry: dict[str, str]) -> tuple[str, str | None, str | None]:
     return entry["hmac"], entry.get("since"), entry.get("until")
 
 
+@cases.changes
 def unite(layout: Layout, added: Iterable[dict[str, str]]) -> None:
-    """Add the tombstones of a backup."""
+    """Add tombstones that are not there, such as those of a backup."""
     there = entries(layout)
     known = {_stone(one) for one in there}
     new = {_stone(one): one for one in added if _stone(one) not in known}
