@@ -39,7 +39,9 @@ class Employee:
     address: str
     manager: int | None
     department: str
+    name: str
     employed: bool = True
+    number_since: int | None = None  # whom the company took on again, under this number
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,12 @@ class World:
     """The company as it is today, and what happened so far."""
 
     rng: np.random.Generator
-    archive: Path  # accepted deliveries as they were delivered
+    archive: Path  # the deliveries in use, as they were delivered
     day: dt.date
     people: dict[int, Employee] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
+    withdrawn: dict[dt.date, Path] = field(default_factory=dict)
     next_number: int = 9_100_001
     next_statement: int = 1
 
@@ -90,21 +93,36 @@ class World:
             self.next_number += 1
             manager = int(self.rng.choice(managers)) if len(managers) >= 2 else None
             department = str(self.rng.choice(["Sales", "Ops"]))
-            self.people[who] = Employee(who, f"p{who}@corp.example", manager, department)
+            self.people[who] = Employee(
+                who, f"p{who}@corp.example", manager, department, f"Person {who}"
+            )
 
     def leave(self) -> None:
         for one in self.pick():
             if one.manager is not None:
                 self.people[one.number] = replace(one, employed=False)
 
+    def gone(self) -> list[Employee]:
+        """Those who have left, and have no newer number."""
+        found = self.people.values()
+        return [one for one in found if not one.employed and one.number_since is None]
+
     def come_back(self) -> None:
-        for one in [one for one in self.people.values() if not one.employed][:1]:
+        for one in self.gone()[:1]:
             self.people[one.number] = replace(one, employed=True)
+
+    def rehire(self) -> None:
+        """Somebody who had left comes back under a new number, with name and address as before."""
+        for one in self.gone()[1:2]:
+            who = self.next_number
+            self.next_number += 1
+            self.people[one.number] = replace(one, number_since=who)
+            self.people[who] = replace(one, number=who, employed=True)
 
     def marry(self) -> None:
         """Somebody's address changes."""
         for one in self.pick():
-            address = f"p{one.number}.{self.next_statement}@corp.example"
+            address = f"p{one.number}.{self.day:%y%m%d}@corp.example"
             self.people[one.number] = replace(one, address=address)
 
     def move(self) -> None:
@@ -161,7 +179,7 @@ class World:
     def _roster(self, one: Employee) -> dict[str, str]:
         return {
             "Employee ID": str(one.number),
-            "Full Name": f"Person {one.number}",
+            "Full Name": one.name,
             "Email": one.address,
             "Manager ID": str(one.manager or ""),
             "Department": one.department,
@@ -170,11 +188,14 @@ class World:
 
     def accept(self, day: dt.date, folder: Path) -> None:
         """Remember what was accepted for a day, as it was delivered."""
-        self.withdraw(day)
+        shutil.rmtree(self.archive / str(day), ignore_errors=True)
         shutil.copytree(folder, self.archive / str(day))
 
     def withdraw(self, day: dt.date) -> None:
-        shutil.rmtree(self.archive / str(day), ignore_errors=True)
+        """It is in use no longer; what it contained is kept in case it is allowed again."""
+        self.withdrawn[day] = self.archive.parent / "withdrawn" / str(day)
+        shutil.rmtree(self.withdrawn[day], ignore_errors=True)
+        shutil.move(self.archive / str(day), self.withdrawn[day])
 
     def accepted(self) -> list[dt.date]:
         return sorted(dt.date.fromisoformat(one.name) for one in self.archive.iterdir())
@@ -211,10 +232,27 @@ def rosters(archive: Path) -> pl.DataFrame:
     )
 
 
-def history(archive: Path) -> pl.DataFrame:
-    """The current row of every enrolment: that of the latest delivery which holds it."""
+KEY = ["number", "course", "kind", "assigned"]
+Corrections = dict[tuple[str, ...], "Correction"]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A status that was corrected at somebody's request: it holds until a later delivery than
+    those of its time says something else than what was wrong.
+
+    Attributes:
+        since: the newest delivery of the record at that time.
+    """
+
+    wrong: str
+    right: str
+    since: str
+
+
+def rows_of_history(archive: Path) -> pl.DataFrame:
+    """Every row of learning history, oldest first."""
     files = sorted(archive.glob("*/learning_history.csv"))
-    key = ["number", "course", "kind", "assigned"]
     rows = pl.concat(
         [
             _texts(path).select(
@@ -229,12 +267,26 @@ def history(archive: Path) -> pl.DataFrame:
             for path in files
         ]
     )
-    return rows.sort("delivered").unique(key, keep="last", maintain_order=True)
+    return rows.sort("delivered", maintain_order=True)
+
+
+def history(archive: Path, corrections: Corrections) -> pl.DataFrame:
+    """The current row of every enrolment: that of the latest delivery which holds it, as far as
+    nobody has corrected it since."""
+    rows = rows_of_history(archive)
+    current = rows.unique(KEY, keep="last", maintain_order=True)
+    for key, one in corrections.items():
+        mine = pl.all_horizontal(pl.col(k) == v for k, v in zip(KEY, key, strict=True))
+        later = rows.filter(mine, pl.col("delivered") > one.since, pl.col("status") != one.wrong)
+        if later.is_empty():
+            status = pl.when(mine).then(pl.lit(one.right)).otherwise("status")
+            current = current.with_columns(status.alias("status"))
+    return current
 
 
 def statements(archive: Path, roster: pl.DataFrame) -> pl.DataFrame:
-    """Every statement once, with the number of whoever had the address. In this company nobody
-    ever gets an address that another one had."""
+    """Every statement once, with the number of whoever had the address on its day; without those
+    of which nobody can say whose they are."""
     found = {}
     for path in sorted(archive.glob("*/xapi.ndjson")):
         for line in path.read_text("utf-8").splitlines():
@@ -244,11 +296,12 @@ def statements(archive: Path, roster: pl.DataFrame) -> pl.DataFrame:
                 one["object"]["id"],
                 dt.date.fromisoformat(one["timestamp"][:10]),
             )
-    shape = {"address": pl.String, "course": pl.String, "day": pl.Date}
-    sent = pl.DataFrame(list(found.values()), shape, orient="row")
-    holders = roster.select("number", "address").unique()
-    return sent.join(holders, on="address", how="left").select(
-        pl.coalesce("number", "address").alias("number"),
+    whose = holders(roster)
+    meant = [(_holder(whose, *one), one) for one in found.values()]
+    shape = {"number": pl.String, "course": pl.String, "day": pl.Date}
+    rows = [(number, course, day) for number, (_, course, day) in meant if number]
+    return pl.DataFrame(rows, shape, orient="row").select(
+        "number",
         "course",
         pl.lit("Statement").alias("kind"),
         "day",
@@ -256,27 +309,73 @@ def statements(archive: Path, roster: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def expected(archive: Path, erased: set[str], until: dt.date) -> pl.DataFrame:
+# Address to its holders, and for each the days of their roster rows: with it, and with another.
+Holders = dict[str, dict[str, tuple[list[dt.date], list[dt.date]]]]
+
+
+def holders(roster: pl.DataFrame) -> Holders:
+    found: Holders = {}
+    of: dict[str, list[tuple[dt.date, str]]] = {}
+    for number, address, day in roster.select("number", "address", "delivered").iter_rows():
+        of.setdefault(number, []).append((day, address))
+    for number, rows in of.items():
+        for address in {address for _, address in rows}:
+            days = ([d for d, a in rows if a == address], [d for d, a in rows if a != address])
+            found.setdefault(address, {})[number] = days
+    return found
+
+
+def _holder(whose: Holders, address: str, _: str, day: dt.date) -> str | None:
+    """Who is meant by an address on a day; the address itself if nobody ever had it, nobody (None)
+    if that cannot be said.
+
+    In this company an address passes on only from somebody who has left, once, and nobody's
+    address comes back.
+    """
+    had = whose.get(address, {})
+    if len(had) < 2:
+        return next(iter(had), address)
+    begun = sorted((min(days), number) for number, (days, _) in had.items())
+    holder = [number for first, number in begun if first <= day][-1:] or [begun[0][1]]
+    gave_up = [other for other in had[holder[0]][1] if other > max(had[holder[0]][0])]
+    return None if gave_up and day >= min(gave_up) else holder[0]
+
+
+def expected(
+    archive: Path,
+    erased: set[str],
+    until: dt.date,
+    restricted: set[str] | None = None,
+    corrections: Corrections | None = None,
+) -> pl.DataFrame:
     """What is published in detail: number, manager, course, day, status, one row a record.
 
     Args:
-        archive: the accepted deliveries.
+        archive: the deliveries in use.
         erased: numbers and addresses of people who have been erased.
         until: what is past its window by then is in no table.
+        restricted: numbers of people whose records are not used.
     """
     roster = rosters(archive)
     columns = ["number", "course", "kind", "day", "status"]
-    rows = pl.concat([history(archive).select(columns), statements(archive, roster)])
+    rows = pl.concat(
+        [history(archive, corrections or {}).select(columns), statements(archive, roster)]
+    )
     last = roster.sort("delivered").unique("number", keep="last").select("number", "manager")
-    ended = (pl.col("kind") == "Message") & (pl.col("day") + MESSAGES_LAST * DAY < until)
+    unused = list(erased | (restricted or set()))
     return (
-        rows.filter(~ended, ~pl.col("number").is_in(list(erased)))
+        rows.filter(~ended(until), ~pl.col("number").is_in(unused))
         .join(last, on="number", how="left")
         .with_columns(
             pl.when(~pl.col("manager").is_in(list(erased))).then("manager").alias("manager")
         )
         .select("number", "manager", "course", "day", "status")
     )
+
+
+def ended(until: dt.date) -> pl.Expr:
+    """Is a record past its window?"""
+    return (pl.col("kind") == "Message") & (pl.col("day") + MESSAGES_LAST * DAY < until)
 
 
 def as_sent(path: Path) -> list[dict[str, str]]:
