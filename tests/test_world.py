@@ -18,7 +18,7 @@ from tests.world import World
 
 FIRST = dt.date(2025, 3, 3)  # five hundred steps later it is still before today
 # In the normal run; the others have tests of their own there.
-SOME = ("late", "correct", "refused", "withdraw", "erase", "retention", "restore", "killed")
+SOME = ("correct", "withdraw", "erase", "retention", "restore")
 
 
 @pytest.mark.more
