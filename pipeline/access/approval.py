@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pipeline.access.suspension import require_not_suspended
 from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import AccessRules, Role, Signing
-from pipeline.policy.version import FILES, version
+from pipeline.policy.version import contents, version
 from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.layout import Layout
 
@@ -131,8 +130,9 @@ def sign(
             target = layout.governance / f"{now:%Y%m%d}-{hash_[:16]}"
             with atomic_build(target, layout.work, durable=True) as beside:
                 beside.mkdir(mode=0o700)
-                for name in FILES:
-                    shutil.copy(folder / name, beside / name)
+                for name, content in contents(folder).items():
+                    (beside / name).parent.mkdir(exist_ok=True, mode=0o700)
+                    (beside / name).write_bytes(content)
         replace_text(
             target / f"{role.value}.json",
             json.dumps({"statement": statement, "signature": signing.sign(key, KIND, statement)}),

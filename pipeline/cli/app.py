@@ -21,6 +21,7 @@ from pipeline.cli import (
     requests,
     retained,
     shared,
+    sources,
     start,
 )
 from pipeline.cli.exits import EPILOG, end
@@ -146,6 +147,7 @@ def risk(home: Home = DEFAULT_HOME) -> None:
 
 
 app.command(rich_help_panel=shared.RUN)(start.init)
+app.add_typer(sources.sources, name="sources", rich_help_panel=shared.RUN)
 app.add_typer(deliveries.delivery, name="delivery", rich_help_panel=shared.OPERATIONS)
 app.command(rich_help_panel=shared.OPERATIONS)(deliveries.quarantine)
 app.command(rich_help_panel=shared.READ)(reading.show)

@@ -18,7 +18,7 @@ from pipeline.access import courses
 from pipeline.classified.steps import classify, list_reference_values
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
-from pipeline.policy.version import FILES
+from pipeline.policy.version import contents
 from pipeline.pseudonymized import steps
 from pipeline.published import gate
 from pipeline.published.stage import stage_database
@@ -170,10 +170,9 @@ def _leaves(node: object, path: str) -> Iterator[tuple[str, str]]:
 def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
     """Every key that differs between two folders of policy files, with both values."""
     changed = []
-    for name in FILES:
-        sides = [
-            dict(_leaves(yaml.safe_load((f / name).read_text("utf-8")), name)) for f in (old, new)
-        ]
+    versions = [contents(one) for one in (old, new)]
+    for name in dict.fromkeys([*versions[0], *versions[1]]):
+        sides = [dict(_leaves(yaml.safe_load(one.get(name, b"{}")), name)) for one in versions]
         for key in sorted(set(sides[0]) | set(sides[1])):
             before, after = (side.get(key, "(none)") for side in sides)
             if before != after:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -136,23 +136,30 @@ def _unreadable(error: yaml.MarkedYAMLError) -> str:
 
 
 @lru_cache(maxsize=64)
-def _validated(model: type[Policy], text: str) -> Policy:
+def _validated(model: type[Policy], text: str, presets: tuple[tuple[str, str], ...]) -> Policy:
     # By content, so that a step that loads it ten times parses once and a changed file is another.
     content = yaml.load(text, Loader=PolicyLoader)
     if isinstance(content, dict):
         _require_format(content.get("version"), model.format)
-    return model.model_validate(content)
+    return model.model_validate(content, context=dict(presets))
 
 
-def load(model: type[Policy], path: Path) -> Policy:
+def load(
+    model: type[Policy], path: Path, presets: Callable[[Path, str], Mapping[str, str]] | None = None
+) -> Policy:
     """Read and validate one policy file.
+
+    Args:
+        presets: folder and text of the file to the presets that it switches on.
 
     Raises:
         BadInput: the file is absent, not YAML, of another format, has a key of before, or breaks
             a rule of the model; the text names the key, never a value.
     """
     try:
-        found: Policy = _validated(model, path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        used = presets(path.parent, text) if presets else {}
+        found: Policy = _validated(model, text, tuple(sorted(used.items())))
         return found
     except ValidationError as error:
         raise BadInput(f"{path.name}: {explained(error, model)}") from None

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import duckdb
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.errors import PolicyError
+from pipeline.policy import preset
 from pipeline.policy.base import PolicyFile, Strict, Zone, load
 from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
 from pipeline.policy.sensitive_words import suggestions
@@ -156,6 +157,14 @@ class DataMap(PolicyFile):
     published: dict[str, Published]
     columns: dict[str, Column]
 
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _switch_presets_on(cls, sources: object, info: ValidationInfo) -> object:
+        texts = preset.shipped() if info.context is None else info.context
+        if not isinstance(sources, dict):
+            return sources
+        return {name: preset.switched_on(one, texts) for name, one in sources.items()}
+
     @field_validator("regions")
     @classmethod
     def _regions_are_named(cls, regions: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -269,4 +278,4 @@ def path_of(column: str) -> str:
 
 def load_data_map(path: Path) -> DataMap:
     """data_map.yaml; raises PolicyError as `load`."""
-    return load(DataMap, path)
+    return load(DataMap, path, preset.in_use)

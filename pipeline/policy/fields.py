@@ -103,6 +103,7 @@ class Source(Strict):
     """One kind of export: its files and the fields that they may have.
 
     Attributes:
+        preset: the preset that its keys come from, if it has one (pipeline/policy/preset.py).
         files: a pattern of file names, as in a shell.
         date_format: as strptime has it, for dates that are not ISO 8601.
         zone: time zone of the system's clock and calendar. It says when a time without an offset
@@ -113,6 +114,7 @@ class Source(Strict):
         full: every delivery has everything, so that one with much less than before is broken.
     """
 
+    preset: str | None = None
     description: str
     reader: str
     files: str
