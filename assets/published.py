@@ -8,6 +8,7 @@ import polars as pl
 from assets import lineage, schemas
 from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, run_of, transient
 from assets.resources import Store
+from pipeline.access import go_live
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
 from pipeline.published.reconciliation import (
@@ -67,7 +68,13 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
         for table in published_tables:
             gate.break_seal(store.layout, partition, table)
         with store.layout.locked(audience.value), engine(store.layout.work) as connection:
-            counts = stage_database(connection, store.context, audience, partition)
+            counts = stage_database(
+                connection,
+                store.context,
+                audience,
+                partition,
+                publish_new=go_live.is_live(store.layout, store.context.access),
+            )
         erased = receipts.last_erasure(store.layout)
         for table in published_tables:
             yield dg.MaterializeResult(

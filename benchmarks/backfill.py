@@ -41,6 +41,7 @@ def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
     deliver(home / "landing", deliveries, records)
     store = Store(home=str(home))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
+    people.go_live(store.context, dt.datetime.now(dt.UTC))
     first = NIGHT - dt.timedelta(days=deliveries - 1)
     started = time.monotonic()
     subprocess.run(

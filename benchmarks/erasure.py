@@ -84,6 +84,7 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
 
     store = Store(home=str(home))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
+    people.go_live(store.context, dt.datetime.now(dt.UTC))
     months = [*DUE[:due], *KEPT[:kept]]
     last = dt.date(2026, 11, 23)
     for first in months[:-1]:

@@ -22,6 +22,7 @@ def main(landing: Path, home: Path, day: str) -> None:
 
     store = Store(home=str(home.absolute()))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
+    people.go_live(store.context, dt.datetime.now(dt.UTC))
     if code := run.run(home, dt.date.fromisoformat(day)):
         raise SystemExit(code)
     import dagster as dg

@@ -15,7 +15,7 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from assets.resources import Store
-from pipeline.access import approval, courses, staff
+from pipeline.access import approval, courses, go_live, staff
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.keys import signing
@@ -61,8 +61,8 @@ def hold(**scope: Any) -> legal_holds.Hold:
     )
 
 
-def sign_policy(home: Path, folder: Path = PROJECT) -> None:
-    """The company's staff; its legal and HR sign the policy files as they are."""
+def sign_policy(home: Path, folder: Path = PROJECT, *, live: bool = True) -> None:
+    """The company's staff; its legal and HR sign the policy files as they are, and go live."""
     layout, rules = Layout(home), load_access(folder / "access_rules.yaml")
     for actor, (role, at) in STAFF.items():
         key = signing.public_pem(KEYS[actor]) if actor in KEYS else None
@@ -71,9 +71,10 @@ def sign_policy(home: Path, folder: Path = PROJECT) -> None:
             staff.Member(actor=actor, roles=(role,), person=at and f"emp:{number(at)}", key=key),
         )
     for actor in ("lea", "hana"):
-        approval.sign(
-            layout, folder, rules, actor, STAFF[actor][0], KEYS[actor], dt.datetime.now(dt.UTC)
-        )
+        signer = (actor, STAFF[actor][0], KEYS[actor], dt.datetime.now(dt.UTC))
+        approval.sign(layout, folder, rules, *signer)
+        if live:
+            go_live.sign(layout, rules, *signer)
 
 
 def decide(

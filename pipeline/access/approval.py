@@ -13,10 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.access import staff
-from pipeline.access.suspension import require_not_suspended
 from pipeline.errors import PolicyError
 from pipeline.keys import signing
-from pipeline.policy.access import AccessRules, Role, Signing
+from pipeline.policy.access import AccessRules, Role, RoleRule, Signing
 from pipeline.policy.version import contents, version
 from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.layout import Layout
@@ -57,30 +56,28 @@ def approvals(layout: Layout, rules: AccessRules, hash_: str) -> list[Approval]:
             and member.key is not None
             and statement["version"] == hash_
             and statement["role"] in member.roles
-            and Signing.POLICY in rules.roles[Role(statement["role"])].signs
+            and signs_policies(rules, Role(statement["role"]))
             and signing.signed(member.key, KIND, statement, signed["signature"])
         ):
             found.append(Approval(Role(statement["role"]), member.actor, statement["signed_at"]))
     return found
 
 
+def signs_policies(rules: AccessRules, role: Role) -> bool:
+    return Signing.POLICY in rules.roles.get(role, RoleRule()).signs
+
+
 def missing(layout: Layout, rules: AccessRules, hash_: str) -> list[Role]:
-    """Roles whose signature is missing. One person cannot sign for both."""
-    valid = approvals(layout, rules, hash_)
+    """Roles whose signature is missing."""
+    return unsigned(approvals(layout, rules, hash_))
+
+
+def unsigned(valid: list[Approval]) -> list[Role]:
+    """Roles whose signature is missing among some. One person cannot sign for both."""
     left = [role for role in NEEDED if role not in {one.role for one in valid}]
     if not left and len({one.actor for one in valid}) < len(NEEDED):
         return [Role.HR]
     return left
-
-
-def require_open(layout: Layout, rules: AccessRules, hash_: str) -> None:
-    """Checked before anything is read or published: the policy is signed, nothing is suspended.
-
-    Raises:
-        PolicyError: as `require_not_suspended` and `require_approved`.
-    """
-    require_not_suspended(layout)
-    require_approved(layout, rules, hash_)
 
 
 def require_approved(layout: Layout, rules: AccessRules, hash_: str) -> None:
@@ -97,6 +94,28 @@ def require_approved(layout: Layout, rules: AccessRules, hash_: str) -> None:
         )
 
 
+def require_signer(
+    layout: Layout,
+    rules: AccessRules,
+    actor: str,
+    role: Role,
+    key: Ed25519PrivateKey,
+    what: str = "policy",
+) -> None:
+    """Stop whoever signs for a role that is not theirs, or does not sign policies.
+
+    Raises:
+        PolicyError: saying what is to be signed, and the first reason against it.
+    """
+    member = staff.find(layout, actor)
+    if member is None or role not in member.roles:
+        raise PolicyError(f"{what}: {actor} does not have the role {role.value}")
+    if not signs_policies(rules, role):
+        raise PolicyError(f"{what}: the role {role.value} does not sign policies")
+    if member.key != signing.public_pem(key):
+        raise PolicyError(f"{what}: this is not the key that the staff list has for {actor}")
+
+
 def sign(
     layout: Layout,
     folder: Path,
@@ -111,13 +130,8 @@ def sign(
     Raises:
         PolicyError: the actor does not have that role or key, or the role does not sign policies.
     """
-    member, hash_ = staff.find(layout, actor), version(folder)
-    if member is None or role not in member.roles:
-        raise PolicyError(f"policy: {actor} does not have the role {role.value}")
-    if Signing.POLICY not in rules.roles[role].signs:
-        raise PolicyError(f"policy: the role {role.value} does not sign policies")
-    if member.key != signing.public_pem(key):
-        raise PolicyError(f"policy: this is not the key that the staff list has for {actor}")
+    require_signer(layout, rules, actor, role, key)
+    hash_ = version(folder)
     statement = {
         "version": hash_,
         "role": role.value,

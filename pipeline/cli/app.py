@@ -85,6 +85,7 @@ def demo(
         days = generate(context.layout, _day(date), size, seed, screen.say)
         if staff.create_staff(context, shared.now()):
             screen.say("staff: one person in every role; legal and HR have signed the policy")
+        staff.go_live(context, shared.now())
         for day in days:
             end(run.run(home, day))
             staff.assign_manager(context)
@@ -162,6 +163,7 @@ app.add_typer(retained.hold, name="hold", rich_help_panel=shared.RETENTION)
 app.command(rich_help_panel=shared.GOVERNANCE)(governance.documents)
 app.command(rich_help_panel=shared.GOVERNANCE)(governance.may_share)
 app.add_typer(governance.policy, name="policy", rich_help_panel=shared.GOVERNANCE)
+app.command(rich_help_panel=shared.GOVERNANCE)(governance.go_live)
 app.add_typer(courses.courses, name="courses", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(governance.staff, name="staff", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(retained.access, name="access", rich_help_panel=shared.GOVERNANCE)

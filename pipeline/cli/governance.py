@@ -106,6 +106,50 @@ def policy_sign(role: Signer, key: Key, home: Home = DEFAULT_HOME) -> None:
         screen.say(f"policy {version[:12]} signed as {role}")
 
 
+def go_live(
+    role: Annotated[
+        str | None, typer.Option(help="legal or hr; without it, show who signed.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="File of your private key (PEM).")] = None,
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Be live no longer.")] = False,
+    because: Annotated[str, typer.Option(help="Reason for a withdrawal.")] = "",
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Sign, as legal or as HR, that audiences may read and figures be published from now on."""
+    from pipeline.access import audit
+    from pipeline.access import go_live as live
+    from pipeline.cli import screen
+    from pipeline.errors import BadInput
+    from pipeline.keys import signing
+    from pipeline.published import exports, gate
+
+    with open_context(home, valid=False) as context:
+        layout, rules = context.layout, context.access
+        if role is not None:
+            with given("--key"):
+                if key is None:
+                    raise BadInput("--key: the file of your private key is missing")
+                private = signing.load_private_key(key.read_bytes())
+            arguments = (layout, rules, audit.actor(), audit.role_named(role), private, now())
+            if live.sign(*arguments, live=not withdraw, because=because):
+                done = f"withdrawn: {because}" if withdraw else "signed"
+                audit.note_change(context, f"go-live {done} as {role}")
+            if withdraw:
+                with layout.locked():
+                    gate.discard_staged(layout)
+                    exports.remove(layout.current.resolve())
+        for one in live.approvals(layout, rules):
+            screen.say(f"signed by {one.role.value}: {one.actor}, {one.signed_at[:19]}")
+        missing = live.missing(layout, rules)
+        if missing:
+            screen.warn(
+                f"not live, so nobody can read anything: not signed by {' and '.join(missing)}"
+            )
+        else:
+            screen.say("live: the next run publishes what audiences read")
+    end(Exit.REFUSED if missing and role is None else Exit.DONE)
+
+
 def _public_key(key: Path | None, new_key: Path | None) -> str | None:
     """The actor's public key (PEM), from a file or a new key pair; None if neither is given."""
     from pipeline.access import audit

@@ -136,7 +136,7 @@ def run(home: Path, day: dt.date) -> Exit:
     if date != str(day):
         say(f"the delivery of {day} is published; the release stays at the newer run date {date}")
     reconciliation(home, date)
-    _remind_of_courses(home)
+    _remind(home)
     return Exit.DONE
 
 
@@ -156,13 +156,19 @@ def left_alone(layout: Layout, day: dt.date) -> None:
             warn(f"not used: the delivery of {other}, {last.state}{kept}")
 
 
-def _remind_of_courses(home: Path) -> None:
-    """Say how many courses wait for a decision, if any do."""
+def _remind(home: Path) -> None:
+    """Say what people have to do before audiences see everything."""
+    from pipeline.access import go_live
     from pipeline.context import context_from_settings
     from pipeline.governance import courses
 
-    left = courses.waiting(courses.courses(context_from_settings(home)))
-    if left:
+    context = context_from_settings(home)
+    if missing := go_live.missing(context.layout, context.access):
+        warn(
+            "not live: no figure is published and nobody can read anything before "
+            f"{' and '.join(missing)} sign with `milestones go-live`, and a run after it"
+        )
+    if left := courses.waiting(courses.courses(context)):
         warn(
             f"{len(left):,} courses are shown to HR and legal only until they are reviewed: "
             "`milestones courses review`"

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from pipeline.access import approval, audit, courses, staff
+from pipeline.access import go_live as live
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.keys import signing
@@ -55,22 +58,29 @@ def create_staff(context: Context, now: dt.datetime) -> bool:
         public = audit.new_key_pair(keys / f"{actor}.pem") if role in SIGNERS else None
         staff.put(context.layout, staff.Member(actor=actor, roles=(role,), key=public))
     for role in SIGNERS:
-        key = signing.load_private_key((keys / f"{name(role)}.pem").read_bytes())
-        approval.sign(
-            context.layout, context.policy_folder, context.access, name(role), role, key, now
-        )
+        signer = (name(role), role, _key(context, role))
+        approval.sign(context.layout, context.policy_folder, context.access, *signer, now)
     decide_courses(context, now)
     audit.note_change(context, "the demo's staff, and its decisions about courses")
     return True
 
 
+def go_live(context: Context, now: dt.datetime) -> None:
+    """Sign for the demo's legal and HR that it is live, unless they have."""
+    for role in SIGNERS:
+        live.sign(context.layout, context.access, name(role), role, _key(context, role), now)
+
+
+def _key(context: Context, role: Role) -> Ed25519PrivateKey:
+    path = context.layout.vault / "demo-keys" / f"{name(role)}.pem"
+    return signing.load_private_key(path.read_bytes())
+
+
 def decide_courses(context: Context, now: dt.datetime) -> None:
     """Decide about the demo's courses as its legal would: most by how their codes begin, and one by
     one those of which something is suggested."""
-    actor = name(deciding_role(context.access))
-    key = signing.load_private_key(
-        (context.layout.vault / "demo-keys" / f"{actor}.pem").read_bytes()
-    )
+    role = deciding_role(context.access)
+    actor, key = name(role), _key(context, role)
     courses.decide(
         context,
         actor,

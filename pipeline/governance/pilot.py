@@ -11,7 +11,7 @@ import json
 import shutil
 from pathlib import Path
 
-from pipeline.access import approval, audit, staff
+from pipeline.access import audit, go_live, staff
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.governance.preview import rebuilt, verdicts
@@ -39,7 +39,7 @@ def start(candidate: Context, actors: tuple[str, ...], now: dt.datetime) -> Path
             nothing is written then.
     """
     layout = candidate.layout
-    approval.require_open(layout, candidate.access, candidate.version)
+    go_live.require_open(layout, candidate.access, candidate.version)
     members = staff.everyone(layout)
     if not actors or not set(actors) <= set(members):
         raise PolicyError("pilot: every actor must be on the staff list; name at least one")

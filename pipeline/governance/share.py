@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 
-from pipeline.access import approval
+from pipeline.access import go_live
 from pipeline.access.log import AccessLog
 from pipeline.access.verify import verify
 from pipeline.context import Context
@@ -34,7 +34,7 @@ def _answer(question: str, fault: str | None, good: str) -> Answer:
 
 def _policy(context: Context, today: dt.date) -> str | None:
     try:
-        approval.require_open(context.layout, context.access, context.version)
+        go_live.require_open(context.layout, context.access, context.version)
         legal_holds.require_reviewed(context.layout, today)
     except PolicyError as error:
         return str(error)

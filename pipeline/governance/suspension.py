@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shutil
 
 from pipeline.access.suspension import suspension_file
 from pipeline.context import Context
@@ -22,7 +21,7 @@ def suspend(context: Context, because: str, by: str, now: dt.datetime) -> None:
             suspension_file(layout),
             json.dumps({"at": now.isoformat(timespec="seconds"), "by": by, "because": because}),
         )
-        shutil.rmtree(layout.current.resolve() / exports.FOLDER, ignore_errors=True)
+        exports.remove(layout.current.resolve())
 
 
 def resume(context: Context) -> None:

@@ -5,7 +5,8 @@ exports/<role>/coaching.html          the coaching figures as a page to read
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
                                       run resolved; only for managers on the staff list
 
-They are part of a release: written before it is published and removed with it.
+They are part of a release: written before it is published and removed with it. Before the company
+is live there are none.
 """
 
 from __future__ import annotations
@@ -75,9 +76,15 @@ def names(context: Context, audience: Audience) -> list[str]:
     return [*files, coaching_page.PAGE] if audience is Audience.COACHING else files
 
 
+def remove(folder: Path) -> None:
+    """Remove every role's files, and the page, from a release or from among staged tables."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    (folder / coaching_page.PAGE).unlink(missing_ok=True)
+
+
 def write(context: Context, staged: Path, partition: str) -> None:
     """Put every role's files beside the staged tables; their checks have passed on these."""
-    shutil.rmtree(staged / FOLDER, ignore_errors=True)
+    remove(staged)
     coaching_page.write(context, staged, partition)
     for role, rule in context.access.roles.items():
         folder = staged / FOLDER / role.value

@@ -14,7 +14,7 @@ import shutil
 import uuid
 from pathlib import Path
 
-from pipeline.access import courses
+from pipeline.access import courses, go_live
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -113,7 +113,10 @@ def release(
     require_seals(layout, data_map, partition)
     staged = layout.staged(partition)
     date = release_date(layout, partition)
-    exports.write(context, staged, date)
+    if go_live.is_live(layout, context.access):
+        exports.write(context, staged, date)
+    else:
+        exports.remove(staged)
     documents.write(context, staged / documents.FOLDER, dt.datetime.now(dt.UTC).date())
     for table in data_map.published:
         break_seal(layout, partition, table)

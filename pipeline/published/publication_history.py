@@ -71,10 +71,7 @@ def periods_to_publish(
         rows: coaching's pseudonymized rows.
         last_expired: as `last_expired_day` returns it.
     """
-    deliveries = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
-    if not deliveries:
-        return []
-    closed_before = rules.closed_before(dt.date.fromisoformat(max(deliveries)))
+    before = closed_before(layout, rules)
     published = periods(layout)
     found = connection.sql(
         f"SELECT DISTINCT date_trunc({literal(rules.period)}, period)::DATE AS period "
@@ -83,8 +80,15 @@ def periods_to_publish(
     return [
         period
         for (period,) in found
-        if last_expired < period < closed_before and str(period) not in published
+        if last_expired < period < before and str(period) not in published
     ]
+
+
+def closed_before(layout: Layout, rules: Coaching) -> dt.date:
+    """Periods that begin before this day are closed, by the newest delivery of the run."""
+    deliveries = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
+    newest = dt.date.fromisoformat(max(deliveries)) if deliveries else None
+    return rules.closed_before(newest) if newest else dt.date.min
 
 
 def last_expired_day(rules: RetentionRules, until: dt.datetime) -> dt.date:

@@ -16,7 +16,7 @@ from pipeline.classified import run_snapshot
 from pipeline.classified.classify import resolved_rows
 from pipeline.classified.models import superseded_model
 from pipeline.context import Context
-from pipeline.policy.disclosure import DisclosureRules
+from pipeline.policy.disclosure import Coaching, DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized.models import eligible
@@ -34,6 +34,7 @@ from pipeline.subjects.restrictions import make_restrictions
 NO_DATE = "no date"
 LATE = "arrived after its period was published"
 STILL_OPEN = "period still open"
+WAITING = "period closed, not published yet"  # before the company is live
 EXPIRED = "older than the aggregates window"
 IDENTIFYING = "could identify people"
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -136,7 +137,7 @@ def _suppressed_by_audience(
     suppressed[Audience.COACHING] |= _unpublished_periods(
         connection,
         context.layout,
-        context.disclosure.coaching.period,
+        context.disclosure.coaching,
         _days(publication_history.new_periods(context.layout, partition)),
         publication_history.last_expired_day(rules, until),
     )
@@ -154,7 +155,7 @@ def _not_eligible(
 def _unpublished_periods(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
-    unit: str,
+    rules: Coaching,
     new: list[dt.date],
     last_expired: dt.date,
 ) -> dict[str, int]:
@@ -168,13 +169,14 @@ def _unpublished_periods(
         PACKAGE,
         "unpublished_periods.sql",
         rows=Sql(pseudonymized(layout, Audience.COACHING)),
-        unit=unit,
+        unit=rules.period,
+        closed_before=publication_history.closed_before(layout, rules),
         published=published,
         new=new,
         last_expired=last_expired,
     )
-    ((no_date, late, expired, still_open),) = connection.sql(query).fetchall()
-    return {NO_DATE: no_date, LATE: late, EXPIRED: expired, STILL_OPEN: still_open}
+    (counts,) = connection.sql(query).fetchall()
+    return dict(zip((NO_DATE, LATE, EXPIRED, STILL_OPEN, WAITING), counts, strict=True))
 
 
 def _table_counts(

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.access import approval, audit, staff
+from pipeline.access import audit, go_live, staff
 from pipeline.access.authorize import AccessDenied, AccessRequest, entitled, own_reports
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -74,7 +74,7 @@ def _granted(
     Raises:
         PolicyError: as `receive`.
     """
-    approval.require_open(context.layout, context.access, context.version)
+    go_live.require_open(context.layout, context.access, context.version)
     rule, audience = entitled(context, request, member, dt.datetime.now(dt.UTC))
     if audience not in rule.receives:
         raise AccessDenied(f"{request.role.value} does not receive {audience.value}")

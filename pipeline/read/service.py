@@ -20,7 +20,7 @@ import datetime as dt
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipeline.access import approval, audit, sign_off, staff
+from pipeline.access import audit, go_live, sign_off, staff
 from pipeline.access.authorize import (
     AccessDenied,
     AccessGrant,
@@ -158,7 +158,7 @@ def _granted(
     audience = spec.audience if spec and spec.audience in single else None
     own_ref = reference(context, member.person if member else None, audience)
     signer_ref = reference(context, signer.person if signer else None, audience)
-    approval.require_open(context.layout, context.access, context.version)
+    go_live.require_open(context.layout, context.access, context.version)
     grant = authorize(context, request, member, own_ref, signer, signer_ref, now)
     require_plain_note(context, request.note)
     if spec is None or not (context.layout.current / spec.file).exists():

@@ -159,6 +159,13 @@ INVENTORY = (
         "removed when the case ends",
     ),
     InventoryEntry(
+        "go-live",
+        ("vault/live.json.enc",),
+        "who signed for going live, and when",
+        RECORDS,
+        "stored as long as the folder; it names the signers only",
+    ),
+    InventoryEntry(
         "staff",
         ("vault/staff.json.enc",),
         "who works with the data, in which roles",
