@@ -127,15 +127,19 @@ def sign(
     approval.require_signer(layout, rules, actor, role, key, "go live")
     if not live and not because.strip():
         raise BadInput("a withdrawal needs a reason (--because)")
+    made = Statement(live=live, role=role, by=actor, at=now, because=because)
+    signature = signing.sign(key, KIND, made.model_dump(mode="json"))
     with layout.locked():
-        found = statements(layout)
-        signed = {(one.role, one.actor) for one in approvals(layout, rules)}
-        if (role, actor) in signed if live else not since_withdrawal(found):
-            return False
-        made = Statement(live=live, role=role, by=actor, at=now, because=because)
-        signature = signing.sign(key, KIND, made.model_dump(mode="json"))
-        found.append(Signed(statement=made, signature=signature))
-        cases.write(
-            layout, path(layout), json.dumps([one.model_dump(mode="json") for one in found])
-        )
+        return _add(layout, rules, Signed(statement=made, signature=signature))
+
+
+@cases.changes
+def _add(layout: Layout, rules: AccessRules, made: Signed) -> bool:
+    """Add a statement to the register, unless it changes nothing; was it added?"""
+    found, one = statements(layout), made.statement
+    signed = {(other.role, other.actor) for other in approvals(layout, rules)}
+    if (one.role, one.by) in signed if one.live else not since_withdrawal(found):
+        return False
+    lines = [other.model_dump(mode="json") for other in (*found, made)]
+    cases.write(layout, path(layout), json.dumps(lines))
     return True
