@@ -15,7 +15,7 @@ from pipeline.policy.governance import Governance, load_governance
 from pipeline.policy.retention import RetentionRules, load_retention
 from pipeline.policy.version import version
 from pipeline.settings import settings
-from pipeline.storage import store_format
+from pipeline.storage import store_format, throw_away
 from pipeline.storage.layout import Layout, default_policy
 
 
@@ -57,6 +57,7 @@ def open_layout(home: Path, landing: str | None = None) -> Layout:
     layout = Layout(home.absolute(), landing)
     store_format.require(layout.root)
     layout.put_back()
+    throw_away.remove_left(layout)
     return layout
 
 

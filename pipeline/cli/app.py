@@ -18,6 +18,7 @@ from pipeline.cli import (
     operations,
     people,
     reading,
+    rehearsal,
     requests,
     retained,
     shared,
@@ -121,6 +122,9 @@ def check(home: Home = DEFAULT_HOME, date: Day = None) -> None:
     from pipeline.cli import views
 
     end(views.admission(home, _day(date)))
+
+
+app.command(rich_help_panel=shared.RUN)(rehearsal.rehearse)
 
 
 @app.command(rich_help_panel=shared.RUN)
