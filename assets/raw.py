@@ -84,6 +84,9 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
             "discarded_dates_by_rule": dict(discarded),
             "files": files,
             "left_alone_in_the_landing_folder": landing.no_deliveries(store.layout),
+            "left_alone_in_the_delivery": landing.left_alone(
+                store.layout, delivery, store.data_map.deliveries
+            ),
             "dagster/column_lineage": lineage.canonical_lineage(DATA_MAP),
         }
     )

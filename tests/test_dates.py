@@ -21,6 +21,7 @@ from pipeline.classified.classify import write_classified
 from pipeline.errors import BadInput, PolicyError
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.fields import Audience
+from pipeline.policy.form import Form
 from pipeline.policy.retention import StorageRule, load_retention
 from pipeline.pseudonymized.models import audience_model
 from pipeline.raw.deliveries import ingest
@@ -271,7 +272,7 @@ def test_other_spellings(
 def test_the_sources_own_format(
     connection: duckdb.DuckDBPyConnection, data_map: DataMap, form: str, text: str, expected: Any
 ) -> None:
-    context = source_context(connection, data_map, date_format=form)
+    context = source_context(connection, data_map, form=Form(dates=(form,)))
     assert read(context, [text]) == [
         (*expected, None) if expected else (None, None, "started_at:in_the_future")
     ]

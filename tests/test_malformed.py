@@ -26,11 +26,6 @@ def history(folder: Path, rows: int = 1) -> Path:
     return folder / "learning_history.csv"
 
 
-def _wrong_delimiter(folder: Path) -> None:
-    path = history(folder)
-    path.write_text(path.read_text().replace(",", ";"))
-
-
 def _duplicated_header(folder: Path) -> None:
     path = history(folder)
     path.write_text(path.read_text().replace("Location", "Country", 1))
@@ -45,9 +40,9 @@ def _no_header(folder: Path) -> None:
     path.write_text(path.read_text().split("\n", 1)[1])
 
 
-def _latin_header(folder: Path) -> None:
+def _undecodable_header(folder: Path) -> None:
     path = history(folder)
-    path.write_bytes(path.read_bytes().replace(b"Location", b"Stra\xdfe"))
+    path.write_bytes(path.read_bytes().replace(b"Location", b"Stra\xa7e"))
 
 
 def _truncated_array(folder: Path) -> None:
@@ -62,11 +57,10 @@ def _not_parquet(folder: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
-    "wrong delimiter": (_wrong_delimiter, "wrong delimiter"),
     "duplicated header": (_duplicated_header, "duplicated column Country"),
     "empty file": (_empty, "empty file"),
     "no header": (_no_header, "no header"),
-    "header in Latin-1": (_latin_header, "not UTF-8"),
+    "header in Mac Roman": (_undecodable_header, "Set form.encoding"),
     "truncated JSON array": (_truncated_array, "not a valid JSON array"),
     "not Parquet": (_not_parquet, "not a Parquet file"),
 }

@@ -218,7 +218,7 @@ def admission(home: Path, day: dt.date) -> Exit:
         validity.require_consistent_policy(context)
         with admitted(context.layout, context.data_map, day) as files:
             for file in files:
-                say(f"{file.path.name}: {file.source}, {file.size:,} bytes, all columns known")
+                say(f"{file.file.name}: {file.source}, {file.size:,} bytes, all columns known")
         for obstacle in validity.obstacles(context, dt.datetime.now(dt.UTC).date()):
             warn(f"a run would be refused: {obstacle}")
     except (PolicyError, MalformedFile) as error:

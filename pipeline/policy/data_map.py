@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -123,12 +124,33 @@ VALUE = re.compile(r"\d{4,}|[^@:/+]+@[^@:/+]+")  # as a key of a JSON object
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+# What systems leave beside files: markers and checksums of Hadoop and Spark, folder settings of
+# macOS and Windows, lock files of office programs.
+IGNORED = (
+    "_SUCCESS",
+    "_started_*",
+    "_committed_*",
+    ".DS_Store",
+    "._*",
+    "__MACOSX",
+    "Thumbs.db",
+    "desktop.ini",
+    "*.crc",
+    "~$*",
+    ".~lock.*#",
+    ".nfs*",
+    ".gitkeep",
+)
+
+
 class DeliveryRules(Strict):
     """What a delivery must be like to be accepted.
 
     Attributes:
         marker: the file that a source writes last, so that the delivery is complete.
         marker_required: without the marker, a delivery is refused.
+        ignored: patterns of names that systems leave beside files and that never hold records;
+            they are named and left alone.
         unreadable: of a file's lines, the share that may be unreadable (encoding, quotes, number
             of fields).
         quarantined: of a file's or a source's rows, the share that may be set aside.
@@ -138,10 +160,19 @@ class DeliveryRules(Strict):
 
     marker: str = "_COMPLETE"
     marker_required: bool = False
+    ignored: tuple[str, ...] = IGNORED
     unreadable: Share = 0.05
     quarantined: Share = 0.5
     least: Share = 0.5
     compared_with: Annotated[int, Field(ge=1)] = 5
+
+    def ignores(self, file_name: str) -> str | None:
+        """The pattern by which a name is left alone, or the marker; None for a file of records.
+        Upper and lower case are the same."""
+        if file_name == self.marker:
+            return self.marker
+        name = file_name.casefold()
+        return next((one for one in self.ignored if fnmatchcase(name, one.casefold())), None)
 
 
 class DataMap(PolicyFile):

@@ -10,15 +10,18 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from pipeline.policy.base import Strict, Zone
+from pipeline.policy.form import Form
 
 EMPTY = ".{}"  # after a JSON path: an empty object, or null
 
 
 # Readers of tables whose columns the data map names.
 TABLES = ("corporate", "roster")
+# Endings of compressed files: without them, a name is that of the file inside.
+COMPRESSED = re.compile(r"\.(gz|gzip|zst|zstd|zip)$", re.IGNORECASE)
 
 
-def _plain(column: str) -> str:
+def plain(column: str) -> str:
     """A column's name without case, and with single blanks."""
     return " ".join(column.casefold().split())
 
@@ -104,8 +107,9 @@ class Source(Strict):
 
     Attributes:
         preset: the preset that its keys come from, if it has one (pipeline/policy/preset.py).
-        files: a pattern of file names, as in a shell.
-        date_format: as strptime has it, for dates that are not ISO 8601.
+        files: a pattern of file names, as in a shell; upper and lower case are the same, and so is
+            a compressed file.
+        form: how its files are written, as far as that is not found out from them.
         zone: time zone of the system's clock and calendar. It says when a time without an offset
             was, and on which day one with an offset. Without it, the first is read in the data
             map's default_zone, and the second has the day of the learner's region.
@@ -114,12 +118,13 @@ class Source(Strict):
         full: every delivery has everything, so that one with much less than before is broken.
     """
 
+    renamed: ClassVar[dict[str, str]] = {"date_format": "form.dates"}
     preset: str | None = None
     description: str
     reader: str
     files: str
     full: bool = False
-    date_format: str | None = None
+    form: Form = Form()
     zone: Zone | None = None
     statuses: dict[str, str] = Field(default_factory=dict)
     item_types: dict[str, str] = Field(default_factory=dict)
@@ -137,23 +142,24 @@ class Source(Strict):
             if braces
             else [self.files]
         )
-        return any(fnmatchcase(file_name, name) for name in names)
+        given = {file_name.casefold(), COMPRESSED.sub("", file_name.casefold())}
+        return any(fnmatchcase(one, name.casefold()) for one in given for name in names)
 
     def spelled(self, header: list[str]) -> dict[str, str]:
         """The source's own columns as a table's header spells them: upper and lower case and blanks
         do not matter where only one column can be meant. JSON paths are spelled in one way."""
         if self.reader not in TABLES:
             return {name: name for name in header if name in self.fields}
-        wanted = [_plain(name) for name in self.fields]
-        given = [_plain(name) for name in header]
+        wanted = [plain(name) for name in self.fields]
+        given = [plain(name) for name in header]
         return {
             own: name
             for own in self.fields
             for name in header
             if own == name
             or (
-                _plain(own) == _plain(name)
-                and wanted.count(_plain(own)) == given.count(_plain(own)) == 1
+                plain(own) == plain(name)
+                and wanted.count(plain(own)) == given.count(plain(own)) == 1
             )
         }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,30 +20,34 @@ from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
 from pipeline.raw import landing, register
+from pipeline.raw.forms import archives, opening, survey
+from pipeline.raw.forms.archives import Part
+from pipeline.raw.forms.opening import decoded_files
+from pipeline.raw.forms.readable import Readable
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.registry import READERS
 from pipeline.raw.register import State
 from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
-from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import source_of
 from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
+UNCLAIMED = "(a file)"  # stands for the name of a file of no source
 
 
 @dataclass(frozen=True)
 class DeliveredFile:
-    """One admitted file.
+    """One admitted file, or one of an admitted archive.
 
     Attributes:
-        path: where it can be read.
-        size: bytes.
+        file: what readers open.
+        size, sha256: of its bytes, unpacked.
     """
 
-    path: Path
+    file: Readable
     source: str
     region: str | None
     size: int
@@ -53,7 +56,10 @@ class DeliveredFile:
 
 def described(files: list[DeliveredFile]) -> list[dict[str, object]]:
     """What may be recorded of admitted files; a file name could be personal and is left out."""
-    return [{"source": f.source, "bytes": f.size, "sha256": f.sha256} for f in files]
+    return [
+        {"source": f.source, "bytes": f.size, "sha256": f.sha256, "read_as": f.file.used}
+        for f in files
+    ]
 
 
 def content_sha256(files: list[DeliveredFile]) -> str:
@@ -79,6 +85,12 @@ def _place(relative: str, data_map: DataMap) -> tuple[str | None, str]:
     )
 
 
+def _region_inside(relative: str, data_map: DataMap) -> str | None:
+    """Region folder of a path inside an archive, whose other folders mean nothing."""
+    folder = PurePosixPath(relative).parent.name
+    return folder if folder in data_map.regions else None
+
+
 def _require_delivery(layout: Layout, delivery: dt.date) -> None:
     if str(delivery) in landing.no_deliveries(layout):
         raise PolicyError(f"{delivery} in the landing folder is a link or a file, and no delivery")
@@ -89,10 +101,16 @@ def _require_delivery(layout: Layout, delivery: dt.date) -> None:
 
 
 @contextmanager
-def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[list[DeliveredFile]]:
+def admitted(
+    layout: Layout, data_map: DataMap, delivery: dt.date, names: dict[str, str] | None = None
+) -> Iterator[list[DeliveredFile]]:
     """The files of one delivery, every one claimed by a source and every column listed.
 
-    A remote delivery is copied beside the store during the block. When the block succeeds, a
+    Args:
+        names: is given the source of every name that an error may show.
+
+    A remote delivery is copied beside the store during the block, and what is not plain text is
+    decoded there. When the block succeeds, a
     delivery that changed meanwhile is an error, so that a half-replaced one is never accepted.
 
     Raises:
@@ -105,30 +123,39 @@ def admitted(layout: Layout, data_map: DataMap, delivery: dt.date) -> Iterator[l
     data = landing.data_files(found, data_map.deliveries)
     if not data:
         raise BadInput(f"the delivery of {delivery} is empty; what was accepted before stays")
-    copy = layout.work / f"landing-{delivery}"
-    try:
-        yield _admit_all(layout, data_map, delivery, data, copy)
+    with decoded_files(layout.work) as copies:
+        yield _admit_all(layout, data_map, delivery, data, copies, {} if names is None else names)
         now = {one.relative: one for one in landing.entries(layout, delivery)}
-        for one in found:
+        for one in data:
             if now.pop(one.relative, None) != one:
                 raise Unfinished(
                     f"{printable(one.name)}: changed while it was read; start the run again"
                 )
-        if now:
+        before = {one.relative for one in found}
+        added = [one for one in now.values() if one.relative not in before]
+        if landing.data_files(added, data_map.deliveries):
             raise Unfinished("files were added to the delivery while it was read; run it again")
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _admit_all(
-    layout: Layout, data_map: DataMap, delivery: dt.date, data: list[landing.Entry], copy: Path
+    layout: Layout,
+    data_map: DataMap,
+    delivery: dt.date,
+    data: list[landing.Entry],
+    copies: Path,
+    names: dict[str, str],
 ) -> list[DeliveredFile]:
     """All files; if some are not admitted, one error says so of each."""
     files: list[DeliveredFile] = []
     faults: list[PolicyError | MalformedFile] = []
-    for one in data:
+    for at, one in enumerate(data):
+        found = _parts(layout, data_map, delivery, one, copies / str(at))
         try:
-            files.append(_admit(layout, data_map, delivery, one, copy))
+            for region, part in found:
+                try:
+                    files.append(_admit(data_map, region, part, names))
+                except (PolicyError, MalformedFile) as fault:
+                    faults.append(fault)
         except (PolicyError, MalformedFile) as fault:
             faults.append(fault)
     if faults:
@@ -136,40 +163,55 @@ def _admit_all(
     return files
 
 
-def _admit(
-    layout: Layout, data_map: DataMap, delivery: dt.date, one: landing.Entry, copy: Path
-) -> DeliveredFile:
-    """One file, with a source that claims it and lists its columns."""
+def _parts(
+    layout: Layout, data_map: DataMap, delivery: dt.date, one: landing.Entry, folder: Path
+) -> Iterator[tuple[str | None, Part]]:
+    """The file, or the files of an archive, with their region folders.
+
+    Args:
+        folder: for copies; it does not exist yet.
+    """
     region, name = _place(one.relative, data_map)
-    source = data_map.source_of(name)
+    folder.mkdir(mode=0o700)
+    path = _local(landing.folder(layout, delivery)[0], one, folder)
+    for part in archives.parts(path, name, folder, data_map.deliveries):
+        yield _region_inside(part.relative, data_map) or region, part
+
+
+def _admit(
+    data_map: DataMap, region: str | None, part: Part, names: dict[str, str]
+) -> DeliveredFile:
+    """One file, with a source that claims it and lists its columns; `names` as `admitted`."""
+    inner = PurePosixPath(part.relative).name
+    source = data_map.source_of(inner) or (data_map.source_of(part.outer) if part.single else None)
+    names |= dict.fromkeys((part.name, part.path.name, inner), source or UNCLAIMED)
     if source is None:
         raise PolicyError(
-            f"{printable(name)}: no source of the data map claims this file. Nothing was "
+            f"{printable(part.name)}: no source of the data map claims this file. Nothing was "
             "written. To admit it, add a source with a matching `files` pattern to "
             "data_map.yaml, or remove the file from the delivery."
         )
-    path = _readable(landing.folder(layout, delivery)[0], one, copy)
-    reader = READERS[data_map.sources[source].reader]
-    columns = reader.columns(path)
-    if len(data_map.unlisted(source, columns)) > len(columns) / 2:
-        reader.require_names(path, columns)
-    data_map.require_listed(source, name, columns)
-    return DeliveredFile(path, source, region, path.stat().st_size, file_sha256(path))
+    spec = data_map.sources[source]
+    reader = READERS[spec.reader]
+    found = survey.of_file(part.path)
+    file = opening.readable(part, found, spec, is_table=reader.tables)
+    data_map.require_listed(source, part.name, reader.columns(file))
+    return DeliveredFile(file, source, region, found.size, found.sha256)
 
 
-def _readable(system: fsspec.AbstractFileSystem, one: landing.Entry, copy: Path) -> Path:
-    """Where readers can open an entry: the file itself, or a copy of a remote one."""
+def _local(system: fsspec.AbstractFileSystem, one: landing.Entry, folder: Path) -> Path:
+    """Where an entry can be opened: the file itself, or a copy of a remote one."""
     if landing.is_local(system):
         return Path(one.path)
-    path = copy / one.relative
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "delivered" / one.name
+    path.parent.mkdir(mode=0o700)
     system.get_file(one.path, str(path))
     return path
 
 
 def _batches(files: list[DeliveredFile], data_map: DataMap) -> Iterator[list[DeliveredFile]]:
     """Files to be read together: a relational export as one, everything else one by one."""
-    order = sorted(files, key=lambda f: (f.region or "", f.source, f.path.name))
+    order = sorted(files, key=lambda f: (f.region or "", f.source, f.file.name))
     for (_, source), group in groupby(order, key=lambda f: (f.region, f.source)):
         if READERS[data_map.sources[source].reader].together:
             yield list(group)
@@ -205,11 +247,11 @@ def _read_batch(
         first.region,
     )
     try:
-        READERS[spec.reader].read([file.path for file in batch], out, context)
+        READERS[spec.reader].read([file.file for file in batch], out, context)
     except duckdb.InvalidInputException:
         # DuckDB's own message quotes the line.
         raise MalformedFile(
-            f"{first.path.name}: the file is not consistent (line ends, quotes, encoding, or "
+            f"{first.file.name}: the file is not consistent (line ends, quotes, encoding, or "
             "values of two types in one place)"
         ) from None
 
@@ -244,30 +286,40 @@ def ingest(
         stored = json.loads(register.record(layout.canonical / str(delivery)).read_text("utf-8"))
         files: list[dict[str, object]] = stored["files"]
         return files
+    names: dict[str, str] = {}
     try:
-        return _receive(layout, data_map, delivery, ring or KeyRing(layout.key_ring), run)
+        return _receive(layout, data_map, delivery, ring or KeyRing(layout.key_ring), run, names)
     except Unfinished:
         # It is not there yet; the next run looks again.
         raise
     except (PolicyError, MalformedFile) as error:
         if landing.is_delivered(layout, delivery):
-            reason = _without_names(str(error), layout, data_map, delivery)
+            reason = _without_names(str(error), layout, data_map, delivery, names)
             register.note(layout, delivery, State.REFUSED, reason)
         raise
 
 
-def _without_names(text: str, layout: Layout, data_map: DataMap, delivery: dt.date) -> str:
+def _without_names(
+    text: str, layout: Layout, data_map: DataMap, delivery: dt.date, names: dict[str, str]
+) -> str:
     """A reason as the register keeps it: files go by their source."""
-    for one in landing.entries(layout, delivery):
-        text = text.replace(one.name, data_map.source_of(one.name) or "(a file)")
+    delivered = [one.name for one in landing.entries(layout, delivery)]
+    known = {name: data_map.source_of(name) or UNCLAIMED for name in delivered} | names
+    for name in sorted(known, key=len, reverse=True):
+        text = text.replace(name, known[name])
     return text
 
 
 def _receive(
-    layout: Layout, data_map: DataMap, delivery: dt.date, ring: KeyRing, run: dt.date | None
+    layout: Layout,
+    data_map: DataMap,
+    delivery: dt.date,
+    ring: KeyRing,
+    run: dt.date | None,
+    names: dict[str, str],
 ) -> list[dict[str, object]]:
     with (
-        admitted(layout, data_map, delivery) as files,
+        admitted(layout, data_map, delivery, names) as files,
         atomic_build(layout.canonical / str(delivery), layout.work, durable=True) as folder,
         engine(layout.work) as connection,
     ):

@@ -16,21 +16,17 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import fsspec
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.data_map import DeliveryRules, printable
+from pipeline.raw.forms import search
 from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 CHUNK = 1 << 24  # bytes
 OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
-# What systems leave beside files, and never holds records. Everything else has to have a source.
-NO_DATA = frozenset({"_SUCCESS", "_COMPLETE", ".DS_Store", "Thumbs.db", "desktop.ini"})
 # What shows that a file is another one than before, as far as a file system knows it.
 CHANGES = ("size", "mtime", "ino", "created", "LastModified", "updated", "ETag", "etag")
 
@@ -145,13 +141,26 @@ def data_files(found: list[Entry], rules: DeliveryRules) -> list[Entry]:
     Raises:
         PolicyError: an entry is a link, so that what it names could change or stay unseen.
     """
-    data = [one for one in found if one.name not in NO_DATA | {rules.marker}]
+    data = [one for one in found if not is_ignored(one, rules)]
     if linked := sorted({printable(one.name) for one in data if one.is_link}):
         raise PolicyError(
             f"{', '.join(linked)}: a link, or no file of its own. Nothing was written. Deliver the "
             "files themselves: what a link names can change, and an erasure would not reach it."
         )
     return data
+
+
+def is_ignored(one: Entry, rules: DeliveryRules) -> bool:
+    """Is it, or a folder that it is in, of a name that policy ignores?"""
+    return any(map(rules.ignores, PurePosixPath(one.relative).parts))
+
+
+def left_alone(layout: Layout, delivery: dt.date, rules: DeliveryRules) -> list[str]:
+    """What policy ignores in a delivery, by its patterns: a name can be that of a person."""
+    names = (
+        name for one in entries(layout, delivery) for name in PurePosixPath(one.relative).parts
+    )
+    return sorted({found for name in names if (found := rules.ignores(name))} - {rules.marker})
 
 
 def wait_until_complete(layout: Layout, delivery: dt.date, rules: DeliveryRules) -> list[Entry]:
@@ -164,7 +173,7 @@ def wait_until_complete(layout: Layout, delivery: dt.date, rules: DeliveryRules)
         Unfinished: the marker that policy demands is missing, or a file changed meanwhile.
     """
     found = entries(layout, delivery)
-    newest = max((one.changed_at for one in found if one.name != rules.marker), default=0.0)
+    newest = max((one.changed_at for one in found if not is_ignored(one, rules)), default=0.0)
     marks = [one.changed_at for one in found if one.relative == rules.marker]
     if rules.marker_required and not marks:
         raise Unfinished(
@@ -210,7 +219,8 @@ def only_links(layout: Layout, delivery: dt.date) -> bool:
 
 
 def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
-    """Deliveries with a file that matches a pattern, as bytes or, for Parquet, in a text column."""
+    """Deliveries with a file that matches a pattern, however it is written, or that cannot be
+    opened."""
     return [
         delivery
         for delivery in deliveries(layout)
@@ -246,16 +256,4 @@ def _targets(link: Path) -> Iterator[Path]:
 
 def _names(system: fsspec.AbstractFileSystem, path: str, pattern: str) -> bool:
     with system.open(path, "rb") as stream:
-        if not path.endswith(".parquet"):
-            return bool(hits_in(stream, re.compile(pattern.encode())))
-        try:
-            table = pq.read_table(stream)
-        except pa.ArrowInvalid:
-            # A name alone makes no Parquet file.
-            stream.seek(0)
-            return bool(hits_in(stream, re.compile(pattern.encode())))
-    return any(
-        pc.any(pc.match_substring_regex(column.cast(pa.string()), pattern)).as_py()
-        for column in table.columns
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    )
+        return search.names(stream, pattern)

@@ -18,6 +18,7 @@ from pipeline.storage.layout import Layout
 
 RECORDS = "records.*"
 UNDECLARED = "undeclared files"
+RAW_DELIVERIES = "raw deliveries"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ INVENTORY = (
         "stored as long as the folder; it names nobody",
     ),
     InventoryEntry(
-        "raw deliveries",
+        RAW_DELIVERIES,
         ("landing/*",),
         "files as the sources delivered them",
         "storage.raw_deliveries",

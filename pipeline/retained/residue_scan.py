@@ -1,7 +1,8 @@
 """Scanning the whole data inventory for one person, after the erasure and independently of it.
 
-Every file below the data folder is read as bytes, and every store that compresses or is encrypted
-is opened and searched column by column: bytes of such data can prove presence, never absence.
+Every file below the data folder is read as bytes, every store that compresses or is encrypted is
+opened and searched column by column, and every delivered file in whatever form it came: bytes of
+such data can prove presence, never absence.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import duckdb
 
+from pipeline.raw.forms import search
 from pipeline.raw.landing import hits_in
-from pipeline.retained.data_inventory import entry_name, files
+from pipeline.retained.data_inventory import RAW_DELIVERIES, entry_name, files
 from pipeline.storage import encryption
 from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
@@ -50,6 +52,12 @@ def text_with(layout: Layout, path: Path, pattern: re.Pattern[bytes]) -> int:
     if path.suffix == encryption.TEXT:
         return len(pattern.findall((encryption.read_text(layout, path) or "").encode()))
     return bytes_with(path, pattern)
+
+
+def delivered_with(path: Path, pattern: str) -> int:
+    """Does a delivered file match, however it is written? One that cannot be opened may."""
+    with path.open("rb") as stream:
+        return int(search.names(stream, pattern))
 
 
 def _inside(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, pattern: str) -> int:
@@ -97,7 +105,11 @@ def scan(
         compiled = re.compile(meant.encode())
         # A file name is data as well.
         named = bool(compiled.search(relative.encode()))
-        hits = text_with(layout, path, compiled) + _inside(connection, layout, path, meant) + named
+        hits = named + (
+            delivered_with(path, meant)
+            if entry == RAW_DELIVERIES
+            else text_with(layout, path, compiled) + _inside(connection, layout, path, meant)
+        )
         if hits:
             found[entry] += hits
     return dict(found)

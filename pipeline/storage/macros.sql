@@ -48,6 +48,14 @@ CREATE OR REPLACE TEMP MACRO iso_time(value) AS
         ))
     END;
 
+-- The time that a workbook means by a number: days since the end of 1899, and parts of a day, to
+-- the second. Numbers outside of 1954 to 2119 are no dates of a learning record.
+CREATE OR REPLACE TEMP MACRO excel_time(value) AS
+    CASE
+        WHEN try_cast(value AS DOUBLE) BETWEEN 20000 AND 80000
+            THEN TIMESTAMP '1899-12-30' + to_seconds(round(try_cast(value AS DOUBLE) * 86400))
+    END;
+
 -- Is a time of day written with an offset or a zone?
 CREATE OR REPLACE TEMP MACRO has_offset(value) AS
     length(value) > 10

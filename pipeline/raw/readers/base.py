@@ -1,8 +1,9 @@
 """What a reader receives and what it must produce.
 
-A reader names the columns of a file as delivered (for the data map's check) and writes the
-file's rows, valid and quarantined, as one Parquet file (pipeline/raw/readers/canonical.py). Lines
-that cannot be split into fields go to a second file beside it.
+A reader is given files that it can open, whatever they were delivered as (pipeline/raw/forms/). It
+names the columns of a file (for the data map's check) and writes the file's rows, valid and
+quarantined, as one Parquet file (pipeline/raw/readers/canonical.py). Lines that cannot be split
+into fields go to a second file beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.policy.fields import Source
+from pipeline.raw.forms.readable import Readable
 from pipeline.storage.sql import literal
 
 # Days after its delivery; a later due date, such as 9999-12-31, is how systems write that there is
@@ -77,13 +79,12 @@ class Reader:
 
     Attributes:
         columns: file to its column names (or JSON paths); raises MalformedFile.
-        require_names: raises MalformedFile if a file's columns are values, and it has no header;
-            asked before they are shown.
         read: files to <out>.parquet and <out>.rejects.parquet.
         together: the source's files must be read together, as in a relational export.
+        tables: its files are tables of columns that the data map names.
     """
 
-    columns: Callable[[Path], list[str]]
-    read: Callable[[list[Path], Path, DeliveryContext], None]
+    columns: Callable[[Readable], list[str]]
+    read: Callable[[list[Readable], Path, DeliveryContext], None]
     together: bool = False
-    require_names: Callable[[Path, list[str]], None] = lambda path, names: None
+    tables: bool = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.raw.forms.readable import Readable
 from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext
 from pipeline.raw.readers.canonical import (
@@ -49,10 +50,10 @@ TYPE = {
 }
 
 
-def typed_sql(path: Path, context: DeliveryContext) -> str:
+def typed_sql(file: Readable, context: DeliveryContext) -> str:
     """SQL: the file's rows in canonical columns, the delivered columns beside them."""
     source = context.source
-    given = tabular.delivered_columns(path, source, REQUIRED)
+    given = tabular.delivered_columns(file, source, REQUIRED)
 
     def field(name: str) -> str:
         return given.get(name, "NULL::VARCHAR")
@@ -87,13 +88,13 @@ def typed_sql(path: Path, context: DeliveryContext) -> str:
         try_cast({field("attempts")} AS INTEGER) AS attempts,
         {field("free_text")} IS NOT NULL AS has_comment,
         NULL AS record_id, coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
-        {context.delivery_instant} AS revised_at, {literal(path.name)} AS file, *
-      FROM {with_moments(tabular.csv_scan(path), texts, context)})"""
+        {context.delivery_instant} AS revised_at, {literal(file.name)} AS file, *
+      FROM {with_moments(tabular.scan(file), texts, context)})"""
 
 
-def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
+def read(files: list[Readable], out: Path, context: DeliveryContext) -> None:
     """Read one export into <out>.parquet and <out>.rejects.parquet."""
-    (path,) = files
-    typed = typed_sql(path, context)
-    write_records(context.connection, typed, tabular.as_delivered(path), out, context)
-    tabular.take_rejects(context.connection, out)
+    (file,) = files
+    typed = typed_sql(file, context)
+    write_records(context.connection, typed, tabular.as_delivered(file), out, context)
+    tabular.take_rejects(context.connection, out, files)

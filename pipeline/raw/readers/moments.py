@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pipeline.policy.form import EXCEL
 from pipeline.raw.readers.base import DeliveryContext
 from pipeline.storage.schema import MOMENTS
-from pipeline.storage.sql import Sql, literal
+from pipeline.storage.sql import Sql, literal, literals
 
 PLANNED = ("due", "leaving")  # may lie in the future
 
@@ -33,7 +34,7 @@ def with_moments(rows: str, texts: Mapping[str, str], context: DeliveryContext) 
     Args:
         rows: relation of delivered rows.
         texts: moment to the SQL of its text, without blanks around it.
-        context: gives the source's zone and date format, and the range of its dates.
+        context: gives the source's zone and forms of dates, and the range of its dates.
     """
     steps: list[list[str]] = [[], [], []]
     for name, text in texts.items():
@@ -72,22 +73,33 @@ def discarded(faults: Iterable[str]) -> str:
 
 def _time(text: str, context: DeliveryContext) -> str:
     """SQL: the timestamp of a text, in UTC if it has an offset and otherwise as written."""
-    own = context.source.date_format
-    if own is None:
-        return f"iso_time({text})"
-    # The source's own format comes first: 10/11/26 is a date of the year 10, too.
-    parsed = f"try_strptime({text}, {literal(own)})::TIMESTAMPTZ"
-    return f"coalesce(in_utc({parsed}), iso_time({text}))"
+    # The source's own forms come first: 10/11/26 is a date of the year 10, too.
+    own = [f"in_utc({parsed}::TIMESTAMPTZ)" for parsed in _own(text, context)]
+    serial = [f"excel_time({text})"] if EXCEL in context.source.form.dates else []
+    times = [*own, *serial, f"iso_time({text})"]
+    return f"coalesce({', '.join(times)})" if len(times) > 1 else times[0]
+
+
+def _own(text: str, context: DeliveryContext, having: str = "") -> list[str]:
+    """SQL: the time that the source's own forms read in a text, if it has any.
+
+    Args:
+        having: only the forms with this in them, in small letters.
+    """
+    forms = [one for one in context.source.form.dates if one != EXCEL and having in one.lower()]
+    # DuckDB reads two digits as a whole year, too, but never four as two.
+    forms.sort(key=lambda one: "%Y" in one)
+    return [f"try_strptime({text}, [{literals(forms)}])"] if forms else []
 
 
 def _has_offset(text: str, context: DeliveryContext) -> str:
-    own = context.source.date_format
     test = f"coalesce(has_offset({text}), false)"
-    if own is None:
-        return test
-    # In the source's own format, PM is no zone.
-    parsed = f"try_strptime({text}, {literal(own)}) IS NOT NULL"
-    return f"CASE WHEN {parsed} THEN {'%z' in own.lower()} ELSE {test} END"
+    with_offset = [f"{parsed} IS NOT NULL" for parsed in _own(text, context, "%z")]
+    for parsed in _own(text, context):
+        # In the source's own forms, PM is no zone.
+        own = with_offset[0] if with_offset else "false"
+        return f"CASE WHEN {parsed} IS NOT NULL THEN {own} ELSE {test} END"
+    return test
 
 
 def _fault(name: str, text: str, context: DeliveryContext) -> str:

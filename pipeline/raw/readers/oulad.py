@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.raw.forms.readable import Readable
 from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
 from pipeline.raw.readers.canonical import lookup, problem, write_records
@@ -20,11 +21,11 @@ RESULT = {"pass": "passed", "distinction": "passed", "fail": "failed", "withdraw
 PASS_MARK = 40
 
 
-def _table(path: Path) -> str:
+def _table(file: Readable) -> str:
     names = ", ".join(
-        f"nullif({tabular.raw(n)}, '?') AS {identifier(n)}" for n in tabular.header(path)
+        f"nullif({tabular.raw(n)}, '?') AS {identifier(n)}" for n in tabular.header(file)
     )
-    return f"(SELECT {names} FROM {tabular.csv_scan(path)})"
+    return f"(SELECT {names} FROM {tabular.scan(file)})"
 
 
 def _day(start: str, days: str) -> str:
@@ -78,9 +79,9 @@ def typed_sql(tables: dict[str, str], context: DeliveryContext) -> str:
       FROM {with_moments(results, texts, context)})"""
 
 
-def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
+def read(files: list[Readable], out: Path, context: DeliveryContext) -> None:
     """Read the five files together into <out>.parquet and <out>.rejects.parquet."""
-    found = {path.stem: path for path in files}
+    found = {file.path.name.split(".")[0]: file for file in files}
     missing = [name for name in FILES if name not in found]
     if missing:
         raise MalformedFile(
@@ -97,6 +98,6 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
         "to_json(struct_pack(id_student, course_code, raw_event, raw_due, raw_assigned, raw_score))"
     )
     write_records(context.connection, typed_sql(tables, context), raw, out, context)
-    tabular.take_rejects(context.connection, out)
+    tabular.take_rejects(context.connection, out, files)
     for table in tables.values():
         context.connection.execute(f"DROP TABLE {table}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.raw.forms.readable import Readable
 from pipeline.raw.readers import tabular
 from pipeline.raw.readers.base import DeliveryContext
 from pipeline.raw.readers.canonical import employee
@@ -21,14 +22,14 @@ from pipeline.storage.sql import literal
 REQUIRED = ("learner_id", "learner_name", "learner_email", "manager_id", "department", "country")
 
 
-def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
+def read(files: list[Readable], out: Path, context: DeliveryContext) -> None:
     """Read one roster into <out>.parquet; a row without an employee id is set aside."""
-    (path,) = files
-    given = tabular.delivered_columns(path, context.source, REQUIRED)
+    (file,) = files
+    given = tabular.delivered_columns(file, context.source, REQUIRED)
     number, name, email, manager, department, country = (given[field] for field in REQUIRED)
     left_on = given.get("left_on", "NULL::VARCHAR")
     left = f"coalesce(leaving.day, wall_time(leaving.instant, {literal(context.zone)})::DATE)"
-    rows = with_moments(tabular.csv_scan(path), {"leaving": left_on}, context)
+    rows = with_moments(tabular.scan(file), {"leaving": left_on}, context)
     context.connection.execute(f"""
       COPY (SELECT {employee(number)} AS learner_id, {name} AS name,
               mail_address({email}) AS email, {employee(manager)} AS manager_id,
@@ -37,4 +38,4 @@ def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
               DATE '{context.delivery}' AS delivery_date
             FROM {rows} WHERE {employee(number)} IS NOT NULL)
       TO {literal(out.with_suffix(".parquet"))} ({PARQUET})""")
-    tabular.take_rejects(context.connection, out)
+    tabular.take_rejects(context.connection, out, files)

@@ -1,86 +1,87 @@
-"""Strict CSV (RFC 4180, UTF-8) for all sources that deliver it.
+"""Tables of columns that the data map names, however they are written (pipeline/raw/forms/).
 
-The header is checked by itself before the body is read. Bad lines of the body (encoding, too
-few or too many columns, broken quotes, a line over the limit) are rejected by DuckDB's reader
+The header is checked by itself before the body is read. Bad lines of a delimited text (encoding,
+too few or too many columns, broken quotes, a line over the limit) are rejected by DuckDB's reader
 and stored apart with their line number.
 """
 
 from __future__ import annotations
 
-import csv
-from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
-from pipeline.policy.data_map import printable
 from pipeline.policy.fields import Source
-from pipeline.raw.readers import headers
+from pipeline.raw.forms.readable import Kind, Readable, Table
 from pipeline.raw.readers.base import MalformedFile
-from pipeline.storage.sql import identifier, literal
+from pipeline.storage.sql import identifier, literal, literals
 
-MAX_HEADER = 64 * 1024  # bytes
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 MAX_LINE = 1_000_000  # bytes
 # DuckDB needs a delimiter even for a file of whole lines; text has no such control character.
 NO_DELIMITER = "\x1f"
 # Keep delivered columns apart from canonical ones of the same name: as they were delivered, and
 # without the blanks around their values.
 DELIVERED, STRIPPED = "delivered:", "raw:"
+UNNAMED = "unnamed:"
+READ = 1 << 24  # bytes
+LINE_BY_LINE = (
+    "SELECT *, parse_filename(file_path) AS file FROM reject_errors "
+    "JOIN reject_scans USING (scan_id, file_id)"
+)
 
 
-def header(path: Path) -> list[str]:
-    """Column names of a CSV file.
-
-    Raises:
-        MalformedFile: the file is empty, not UTF-8, has another delimiter, or has duplicated or
-            empty column names.
-    """
-    with path.open("rb") as stream:
-        line = stream.readline(MAX_HEADER)
-    if not line.strip():
-        raise MalformedFile(f"{path.name}, line 1: empty file")
-    try:
-        names = next(csv.reader([line.decode("utf-8-sig")], strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise MalformedFile(f"{path.name}, line 1: header is not UTF-8 CSV") from None
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
-        raise MalformedFile(f"{path.name}, line 1: wrong delimiter, expected a comma")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or any(not name.strip() for name in names):
-        require_names(path, names)
-        shown = ", ".join(printable(name) for name in twice if name.strip())
-        fault = f"duplicated column {shown}" if shown else "a column has no name"
-        raise MalformedFile(f"{path.name}, line 1: {fault}")
-    return names
+def _table(file: Readable) -> Table:
+    if file.table is None:
+        raise MalformedFile(f"{file.name}: it is no table")
+    return file.table
 
 
-def require_names(path: Path, names: list[str]) -> None:
-    """Stop before names are shown that are none.
-
-    Raises:
-        MalformedFile: the file has no header; without a value.
-    """
-    with path.open("rb") as stream:
-        text = stream.read(MAX_HEADER).decode("utf-8-sig", errors="replace")
-    rows = islice(csv.reader(text.splitlines()), 1, headers.ROWS + 1)
-    if values := headers.values_in(names, list(rows)):
-        raise MalformedFile(
-            f"{path.name}, line 1: no header, but values in column {', '.join(map(str, values))}. "
-            "Nothing was written. Deliver the file with the names of its columns in the first line."
-        )
+def header(file: Readable) -> list[str]:
+    """Column names of a table."""
+    return list(_table(file).columns)
 
 
-def csv_scan(path: Path) -> str:
-    """SQL relation: every field as text, as delivered and `stripped`; bad lines go to the reject
-    tables."""
-    names = header(path)
-    columns = ", ".join(f"{literal(DELIVERED + name)}: 'VARCHAR'" for name in names)
-    values = ", ".join(f"stripped({identifier(DELIVERED + n)}) AS {raw(n)}" for n in names)
+def scan(file: Readable) -> str:
+    """SQL relation: every field as text, as delivered and `stripped`, NULL where there is no value;
+    bad lines go to the reject tables."""
+    table = _table(file)
+    values = ", ".join(f"{_value(name, table)} AS {raw(name)}" for name in table.columns)
+    return f"(SELECT *, {values} FROM {_rows(file.path, table)})"
+
+
+def _value(name: str, table: Table) -> str:
+    value = f"stripped({identifier(DELIVERED + name)})"
+    if not table.nulls:
+        return value
+    return f"(CASE WHEN lower({value}) NOT IN ({literals(table.nulls)}) THEN {value} END)"
+
+
+def _rows(path: Path, table: Table) -> str:
+    """SQL relation: every field as delivered, as text."""
+    if table.kind is Kind.DELIMITED:
+        return _delimited(path, table)
+    fields = ", ".join(
+        f"nullif(CAST({identifier(name)} AS VARCHAR), '') AS {identifier(DELIVERED + name)}"
+        for name in table.columns
+    )
+    return f"(SELECT {fields} FROM read_parquet({literal(path)}))"
+
+
+def _delimited(path: Path, table: Table) -> str:
+    names = [DELIVERED + name for name in table.columns]
+    names += [f"{UNNAMED}{at}" for at in range(table.unnamed)]
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     return (
-        f"(SELECT *, {values} FROM "
-        f"read_csv({literal(path)}, auto_detect=false, header=true, delim=',', quote='\"', "
-        f"escape='\"', columns={{{columns}}}, nullstr='', strict_mode=true, "
-        f"max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0))"
+        f"read_csv({literal(path)}, auto_detect=false, header=true, skip={table.skip}, "
+        f"delim={literal(table.delimiter)}, quote={literal(table.quote)}, "
+        f"escape={literal(table.escape)}, columns={{{columns}}}, nullstr='', strict_mode=true, "
+        f"compression='none', max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0)"
     )
 
 
@@ -89,48 +90,99 @@ def line_scan(path: Path) -> str:
     return (
         f"read_csv({literal(path)}, auto_detect=false, header=false, "
         f"delim={literal(NO_DELIMITER)}, quote='', escape='', columns={{'line': 'VARCHAR'}}, "
-        f"nullstr='', max_line_size={MAX_LINE}, store_rejects=true, rejects_limit=0)"
+        f"nullstr='', compression='none', max_line_size={MAX_LINE}, store_rejects=true, "
+        "rejects_limit=0)"
     )
 
 
-def take_rejects(connection: duckdb.DuckDBPyConnection, out: Path) -> None:
+def take_rejects(
+    connection: duckdb.DuckDBPyConnection, out: Path, files: list[Readable] | None = None
+) -> None:
     """Write the lines that DuckDB rejected to <out>.rejects.parquet, one row per line.
 
     Columns: file, line (BIGINT, from 1), field, rule, raw.
+
+    Args:
+        files: what was read, by whose names they go; by default that of their paths, one row being
+            one line.
     """
+    if files and all(f.table and f.table.kind is not Kind.DELIMITED for f in files):
+        return
+    rejected = _rejected(connection, files) if files else LINE_BY_LINE
     connection.execute(
-        "COPY (SELECT parse_filename(any_value(file_path)) AS file, CAST(line AS BIGINT) AS line, "
+        f"COPY (SELECT file, CAST(line AS BIGINT) AS line, "
         "any_value(column_name) AS field, lower(replace(min(error_type::VARCHAR), ' ', '_')) "
-        "AS rule, any_value(csv_line) AS raw FROM reject_errors JOIN reject_scans "
-        "USING (scan_id, file_id) GROUP BY scan_id, file_id, line) "
-        f"TO {literal(out.with_suffix('.rejects.parquet'))} (FORMAT parquet)"
+        f"AS rule, any_value(csv_line) AS raw FROM ({rejected}) GROUP BY scan_id, file_id, file, "
+        f"line) TO {literal(out.with_suffix('.rejects.parquet'))} (FORMAT parquet)"
     )
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
 
 
+def _rejected(connection: duckdb.DuckDBPyConnection, files: list[Readable]) -> str:
+    """SQL: the rejected rows by the names of their files and the numbers of their lines.
+
+    DuckDB counts rows, and a field can have several lines: so the line ends above a row are
+    counted, and those that DuckDB takes for the beginning of the row.
+    """
+    found = connection.sql(
+        "SELECT DISTINCT file_path, line_byte_position FROM reject_errors "
+        "JOIN reject_scans USING (scan_id, file_id) WHERE line_byte_position > 0 ORDER BY ALL"
+    ).fetchnumpy()
+    paths, places = found["file_path"].astype(str), found["line_byte_position"]
+    above = np.zeros(len(places), dtype=np.int64)
+    names = {str(file.path): file.name for file in files}
+    for path in names:
+        above[paths == path] = line_ends_before(Path(path), places[paths == path] - 1)
+    shown = np.array([names[path] for path in paths], dtype=object)
+    counted = {"file_path": paths.astype(object), "line_byte_position": places, "above": above}
+    connection.register("line_ends_above", pa.table(counted | {"file": shown}))
+    return (
+        "SELECT * REPLACE (coalesce(above + 1 + length(regexp_replace(regexp_extract(csv_line, "
+        "'^[\r\n]*'), '\r', '', 'g')), line) AS line, "
+        "coalesce(file, parse_filename(file_path)) AS file) "
+        "FROM reject_errors JOIN reject_scans USING (scan_id, file_id) "
+        "LEFT JOIN line_ends_above USING (file_path, line_byte_position)"
+    )
+
+
+def line_ends_before(path: Path, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """How many lines of a file end before each of some places (bytes from 0, ascending)."""
+    counts = np.zeros(len(places), dtype=np.int64)
+    start = ended = 0
+    with path.open("rb") as stream:
+        while start <= max(places, default=-1) and (chunk := stream.read(READ)):
+            ends = np.flatnonzero(np.frombuffer(chunk, dtype=np.uint8) == ord("\n"))
+            here = (places >= start) & (places < start + len(chunk))
+            counts[here] = ended + np.searchsorted(ends, places[here] - start)
+            start, ended = start + len(chunk), ended + len(ends)
+    counts[places >= start] = ended
+    return counts
+
+
 def raw(column: str) -> str:
-    """SQL: a delivered column of `csv_scan`, without the blanks around its values."""
+    """SQL: a delivered column of `scan`, without the blanks around its values."""
     return identifier(STRIPPED + column)
 
 
-def as_delivered(path: Path) -> str:
+def as_delivered(file: Readable) -> str:
     """SQL: the whole delivered row as JSON, in the file's own column names."""
     packed = ", ".join(
-        f"{identifier(name)} := {identifier(DELIVERED + name)}" for name in header(path)
+        f"{identifier(name)} := {identifier(DELIVERED + name)}" for name in header(file)
     )
     return f"to_json(struct_pack({packed}))"
 
 
-def delivered_columns(path: Path, source: Source, required: tuple[str, ...]) -> dict[str, str]:
+def delivered_columns(file: Readable, source: Source, required: tuple[str, ...]) -> dict[str, str]:
     """Canonical field to the SQL of its column, for the columns that the file has.
 
     Raises:
         MalformedFile: a required field's column is missing.
     """
-    present = source.spelled(header(path))
+    table = _table(file)
+    present = source.spelled(list(table.columns))
     names = source.delivered()
     missing = [names.get(field, field) for field in required if names.get(field) not in present]
     if missing:
         shown = ", ".join(identifier(name) for name in missing)
-        raise MalformedFile(f"{path.name}, line 1: missing column {shown}")
+        raise MalformedFile(f"{file.name}, line {table.skip + 1}: missing column {shown}")
     return {field: raw(present[name]) for field, name in names.items() if name in present}
