@@ -21,11 +21,12 @@ def rules(data_map: DataMap, delivery: dt.date) -> dict[str, str]:
     sources = ", ".join(literal(source) for source in data_map.sources)
     earliest, latest = f"DATE '{data_map.earliest_date}'", f"DATE '{delivery}' + INTERVAL 2 DAY"
     return {
-        "learner_id.namespaced": namespaced("learner_id"),
+        # What voids a record is about nobody, and no course.
+        "learner_id.namespaced": f"status = 'voided' OR {namespaced('learner_id')}",
         "record_type.vocabulary": f"record_type IN {RECORD_TYPES}",
         "status.vocabulary": f"status IN ({statuses})",
         "source.listed": f"source IN ({sources})",
-        "course_code.there": "length(course_code) BETWEEN 1 AND 256",
+        "course_code.there": "status = 'voided' OR length(course_code) BETWEEN 1 AND 256",
         "score.scale": "score IS NULL OR score BETWEEN 0 AND 100",
         "event_on.range": f"event_on IS NULL OR event_on BETWEEN {earliest} AND {latest}",
         # An instant can be a day away from its date.

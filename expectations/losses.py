@@ -12,9 +12,10 @@ import duckdb
 
 from pipeline.policy.data_map import DataMap, DeliveryRules
 from pipeline.raw import register
+from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import files, parquet, rejects_of, source_of
-from pipeline.storage.schema import REJECTS
+from pipeline.storage.relations import files, left_out_of, parquet, rejects_of, source_of
+from pipeline.storage.schema import LEFT_OUT, REJECTS
 
 QUARANTINE_RULE, LINES_RULE = "quarantine.not_most", "lines.readable"
 EMPTY_RULE, LESS_RULE = "volume.some", "volume.not_less"
@@ -31,6 +32,7 @@ class Loss:
         rows: that could be read, those in quarantine among them.
         quarantined: rows that break a rule.
         unreadable: lines that could not be read at all.
+        left_out: records that were read and, by policy, only counted; they are in no share.
         lines: numbers of the first of those.
     """
 
@@ -40,6 +42,7 @@ class Loss:
     quarantined: int
     unreadable: int
     lines: tuple[int, ...] = ()
+    left_out: int = 0
 
     @property
     def received(self) -> int:
@@ -72,7 +75,11 @@ def by_file(connection: duckdb.DuckDBPyConnection, layout: Layout, delivery: dt.
                 f"FROM {parquet(rejects_of(path), REJECTS)}"
             ).fetchall()[0]
             shown = tuple((lines or [])[:SHOWN])
-            found.append(Loss(source_of(path), named or file, rows, quarantined, unreadable, shown))
+            counted = parquet([one for one in [left_out_of(path)] if one.exists()], LEFT_OUT)
+            left_out = count(connection, f"SELECT coalesce(sum(records), 0) FROM {counted}")
+            found.append(
+                Loss(source_of(path), named or file, rows, quarantined, unreadable, shown, left_out)
+            )
     return found
 
 
@@ -87,6 +94,7 @@ def by_source(losses: Iterable[Loss]) -> list[Loss]:
             so_far.rows + one.rows,
             so_far.quarantined + one.quarantined,
             so_far.unreadable + one.unreadable,
+            left_out=so_far.left_out + one.left_out,
         )
     return list(found.values())
 
@@ -98,7 +106,11 @@ def too_many_lost(losses: list[Loss], rules: DeliveryRules) -> dict[str, list[st
         for one in (*losses, *by_source(losses))
         if one.lost > rules.quarantined * one.received
     ]
-    lines = [str(one) for one in losses if one.unreadable > rules.unreadable * one.received]
+    lines = [
+        str(one)
+        for one in losses
+        if one.unreadable > rules.unreadable * (one.received + one.left_out)
+    ]
     return {QUARANTINE_RULE: most, LINES_RULE: lines}
 
 
@@ -118,7 +130,9 @@ def too_little(
     here = layout.canonical / str(delivery)
     if allowed or (used and used.version == register.version_of(here)):
         return {EMPTY_RULE: [], LESS_RULE: []}
-    rows = {one.source: one.rows for one in by_source(losses)} | register.rows_of(here)
+    rows = {one.source: one.rows + one.left_out for one in by_source(losses)} | register.rows_of(
+        here
+    )
     empty = [
         f"{source}: no row, and every delivery of it is a full export"
         for source, n in rows.items()

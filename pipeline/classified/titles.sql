@@ -8,6 +8,7 @@ WITH given AS (
         r.course_titles,
         count(*) AS n
     FROM {{ rows }} AS r
+    WHERE r.course_code IS NOT NULL
     GROUP BY r.course_code, r.course_title, r.course_titles
 )
 

@@ -8,7 +8,6 @@ default; Art. 30, record of processing).
 from __future__ import annotations
 
 import datetime as dt
-import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -18,9 +17,9 @@ import duckdb
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.errors import PolicyError
-from pipeline.policy import preset
+from pipeline.policy import paths, preset
 from pipeline.policy.base import PolicyFile, Strict, Zone, load
-from pipeline.policy.fields import STRICTNESS, Audience, Risk, Source, Treatment
+from pipeline.policy.fields import JSON, STRICTNESS, Audience, Risk, Source, Treatment
 from pipeline.policy.sensitive_words import suggestions
 
 LEAST_K = 2
@@ -120,7 +119,6 @@ class Column(Strict):
     description: Annotated[str, Field(min_length=1)]
 
 
-VALUE = re.compile(r"\d{4,}|[^@:/+]+@[^@:/+]+")  # as a key of a JSON object
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -283,8 +281,9 @@ class DataMap(PolicyFile):
             PolicyError: naming file and column, and how to add it.
         """
         if unlisted := self.unlisted(source, columns):
-            shown_as = path_of if self.sources[source].reader == "xapi" else printable
-            shown = ", ".join(map(repr, dict.fromkeys(map(shown_as, unlisted))))
+            if self.sources[source].reader in JSON:
+                unlisted = paths.shown(unlisted)
+            shown = ", ".join(repr(printable(one)) for one in unlisted)
             raise PolicyError(
                 f"{printable(file)}: {len(unlisted)} column(s) are not in the data map: {shown}. "
                 f"Nothing was written. To admit one, add it under sources.{source}.fields in "
@@ -299,12 +298,6 @@ class DataMap(PolicyFile):
 def printable(name: str) -> str:
     """The name of a column or a file as messages show it: in full, on one line."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def path_of(column: str) -> str:
-    """A JSON path as messages show it, and as the map can list it: a key that is an address or a
-    number is no name but somebody's, and stands as `*`."""
-    return ".".join("*" if VALUE.fullmatch(step) else step for step in printable(column).split("."))
 
 
 def load_data_map(path: Path) -> DataMap:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.policy import paths
 from pipeline.policy.base import Strict, Zone
 from pipeline.policy.form import Form
+from pipeline.storage.schema import RECORD_TYPES, STATUSES
 
-EMPTY = ".{}"  # after a JSON path: an empty object, or null
-
-
-# Readers of tables whose columns the data map names.
+# Readers of tables whose columns the data map names, and of JSON, of which it names paths.
 TABLES = ("corporate", "roster")
 # Endings of compressed files: without them, a name is that of the file inside.
 COMPRESSED = re.compile(r"\.(gz|gzip|zst|zstd|zip)$", re.IGNORECASE)
+JSON = ("xapi",)
+NOT_A_MILESTONE = "not_a_milestone"
 
 
 def plain(column: str) -> str:
@@ -102,6 +103,35 @@ class SourceField(Strict):
         return self
 
 
+class Verb(Strict):
+    """What a verb of xAPI means. In the file, the status alone will do, or `not_a_milestone`.
+
+    Attributes:
+        status: the canonical one; None: its statements are no milestones, and are only counted.
+        record_type: of the record that a statement is about.
+        needs_result: a milestone only where the result says completion or success.
+    """
+
+    status: str | None
+    record_type: str = RECORD_TYPES[0]
+    needs_result: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_a_word(cls, given: object) -> object:
+        if not isinstance(given, str):
+            return given
+        return {"status": None if given == NOT_A_MILESTONE else given}
+
+    @model_validator(mode="after")
+    def _has_known_words(self) -> Verb:
+        if self.status not in (None, *STATUSES):
+            raise ValueError(f"must be {NOT_A_MILESTONE}, or one of {', '.join(STATUSES)}")
+        if self.record_type not in RECORD_TYPES:
+            raise ValueError(f"the record type must be one of {', '.join(RECORD_TYPES)}")
+        return self
+
+
 class Source(Strict):
     """One kind of export: its files and the fields that they may have.
 
@@ -115,6 +145,9 @@ class Source(Strict):
             map's default_zone, and the second has the day of the learner's region.
         statuses: the export's word, in lower case, to the canonical status.
         item_types: the export's word, in lower case, to the canonical record type.
+        verbs: the IRI of an xAPI verb to what it means; `*` stands for any text, and what is more
+            exact goes before. Statements with a verb that is not listed are set aside and counted.
+        incomplete: what becomes of an LRS' answer that goes on elsewhere (`more`).
         full: every delivery has everything, so that one with much less than before is broken.
     """
 
@@ -128,6 +161,8 @@ class Source(Strict):
     zone: Zone | None = None
     statuses: dict[str, str] = Field(default_factory=dict)
     item_types: dict[str, str] = Field(default_factory=dict)
+    verbs: dict[str, Verb] = Field(default_factory=dict)
+    incomplete: Literal["refuse", "admit"] = "refuse"
     fields: dict[str, SourceField]
 
     def delivered(self) -> dict[str, str]:
@@ -164,12 +199,7 @@ class Source(Strict):
         }
 
     def lists(self, column: str) -> bool:
-        """Is the column (or JSON path) on the map? `a.*` covers exactly one more step; an empty
-        object is listed if something below it is."""
-        if column.endswith(EMPTY):
-            inside = column.removesuffix(EMPTY)
-            return self.lists(inside) or any(f.startswith(f"{inside}.") for f in self.fields)
-        if column in self.fields or self.spelled([column]):
-            return True
-        head, _, _ = column.rpartition(".")
-        return f"{head}.*" in self.fields
+        """Is the column, or the JSON path, on the map?"""
+        if self.reader in JSON:
+            return paths.listed(column, self.fields)
+        return column in self.fields or bool(self.spelled([column]))

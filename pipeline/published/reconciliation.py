@@ -26,7 +26,7 @@ from pipeline.published.tables import attached
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import classified, pseudonymized, records, rejects
+from pipeline.storage.relations import classified, left_out, pseudonymized, records, rejects
 from pipeline.storage.sql import Sql, identifier, literals, render, same_values
 from pipeline.subjects.restrictions import make_restrictions
 
@@ -59,11 +59,12 @@ def reconcile(
         that can be said; and balanced: is every received record accounted for?
     """
     store = _store_counts(connection, context.layout)
+    counted = _left_out(connection, context.layout)
     suppressed = _suppressed_by_audience(connection, context, partition)
     rows = []
     for table, spec in context.data_map.published.items():
         published, identifying = _table_counts(connection, context, partition, table)
-        reasons = suppressed[spec.audience] | identifying
+        reasons = counted | suppressed[spec.audience] | identifying
         listed = [{"reason": reason, "records": n} for reason, n in reasons.items()]
         rows.append({"table": table, **store, "suppressed": listed, "published": published})
     accounted = (
@@ -107,8 +108,10 @@ def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict
     rows = records(layout)
     lines = count(connection, f"SELECT count(*) FROM {rejects(layout)}")
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
+    read = count(connection, f"SELECT count(*) FROM {rows}")
+    counted = count(connection, f"SELECT coalesce(sum(records), 0) FROM {left_out(layout)}")
     return {
-        "received": count(connection, f"SELECT count(*) FROM {rows}") + lines,
+        "received": read + counted + lines,
         "quarantined": bad + lines,
         "superseded": count(connection, superseded_model(resolved_rows(layout))),
         "unresolved_people": count(
@@ -116,6 +119,12 @@ def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict
             f"SELECT count(DISTINCT person) FROM {classified(layout)} WHERE unresolved IS NOT NULL",
         ),
     }
+
+
+def _left_out(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict[str, int]:
+    """Records that were counted and not stored, by reason."""
+    reasons = f"SELECT reason, sum(records)::BIGINT FROM {left_out(layout)} GROUP BY 1 ORDER BY 1"
+    return dict(connection.sql(reasons).fetchall())
 
 
 def _suppressed_by_audience(

@@ -31,7 +31,7 @@ from pipeline.storage import store_format
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import source_of
+from pipeline.storage.relations import holds, source_of
 from pipeline.subjects import tombstones
 
 NO_REGION = "ALL"
@@ -265,8 +265,9 @@ def ingest(
 ) -> list[dict[str, object]]:
     """Read one delivery into store/canonical/<date>/; it is then received.
 
-    Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet. File names
-    of the delivery are not kept, since a name can itself be personal data.
+    Files: <REGION or ALL>/{records,roster}-<source>-<n>.parquet and .rejects.parquet, and
+    left_out-<source>-<n>.parquet, of records that are only counted. File names of the delivery are
+    not kept, since a name can itself be personal data.
 
     What was accepted for the date before is kept aside until the new content is accepted or refused
     (pipeline/raw/register.py). People with a tombstone are refused: their rows never enter the
@@ -334,7 +335,7 @@ def _receive(
             connection,
             layout,
             ring,
-            (p for p in folder.glob("*/*.parquet") if ".rejects." not in p.name),
+            (p for p in folder.glob("*/*.parquet") if holds(p, "records") or holds(p, "roster")),
             data_map.identity.company_home_pages,
         )
         made = {
@@ -352,10 +353,13 @@ def _receive(
 
 
 def _rows_by_source(folder: Path) -> dict[str, int]:
-    """How many rows were read of each source, quarantined ones among them."""
+    """How many rows were read of each source, those in quarantine and those that are only counted
+    among them."""
     rows: Counter[str] = Counter()
     for path in folder.glob("*/*.parquet"):
-        if ".rejects." not in path.name:
+        if holds(path, "left_out"):
+            rows[source_of(path)] += sum(pq.read_table(path)["records"].to_pylist())
+        elif not path.match("*.rejects.parquet"):
             rows[source_of(path)] += pq.read_metadata(path).num_rows
     return dict(rows)
 

@@ -16,14 +16,14 @@ from pipeline.errors import BadInput
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds, parquet
-from pipeline.storage.schema import CANONICAL, REJECTS
+from pipeline.storage.schema import CANONICAL, LEFT_OUT, REJECTS
 from pipeline.storage.sql import Sql, literal
 
 Count = tuple[str, str, int, str]  # rule, file, rows, first lines
 
 
-def _rows(layout: Layout, delivery: dt.date) -> Sql:
-    """SQL: rule, file, line and raw of everything set aside.
+def _files(layout: Layout, delivery: dt.date) -> list[Path]:
+    """The files of a delivery in the store.
 
     Raises:
         BadInput: the store holds nothing of the delivery.
@@ -32,7 +32,11 @@ def _rows(layout: Layout, delivery: dt.date) -> Sql:
     folder = next((one for one in folders if one.is_dir()), None)
     if folder is None:
         raise BadInput(f"the store holds no delivery of {delivery}")
-    files = sorted(folder.glob("*/*.parquet"))
+    return sorted(folder.glob("*/*.parquet"))
+
+
+def _rows(files: list[Path]) -> Sql:
+    """SQL: rule, file, line and raw of everything set aside."""
     rows = parquet([one for one in files if holds(one, "records")], CANONICAL)
     lines = parquet([one for one in files if one.match("*.rejects.parquet")], REJECTS)
     return Sql(
@@ -43,14 +47,21 @@ def _rows(layout: Layout, delivery: dt.date) -> Sql:
 
 
 def counts(layout: Layout, delivery: dt.date) -> list[Count]:
-    """How many rows and lines are set aside, by rule and file, the most first; raises as `_rows`.
+    """How many rows and lines are set aside, by rule and file, the most first; raises as `_files`.
 
-    A row of quarantine has no line number: its reader sees rows, and no lines.
+    A row of quarantine has no line number: its reader sees rows, and no lines. Records that were
+    only counted follow, by source: nothing of them is stored.
     """
+    files = _files(layout, delivery)
+    counted = parquet([one for one in files if holds(one, "left_out")], LEFT_OUT)
     with engine(layout.work) as connection:
         found = connection.sql(
             "SELECT rule, coalesce(file, ''), count(*), list_sort(list(line))[:5] "
-            f"FROM {_rows(layout, delivery)} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+            f"FROM {_rows(files)} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+        ).fetchall()
+        found += connection.sql(
+            "SELECT concat_ws(': ', 'counted only', reason, name), source, sum(records), NULL "
+            f"FROM {counted} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         ).fetchall()
     return [
         (rule, file, n, ", ".join(str(line) for line in lines or [] if line is not None))
@@ -63,9 +74,9 @@ def export(layout: Layout, delivery: dt.date, to: Path) -> int:
     many rows.
 
     Raises:
-        BadInput: as `_rows`; or the file exists.
+        BadInput: as `_files`; or the file exists.
     """
-    rows = _rows(layout, delivery)
+    rows = _rows(_files(layout, delivery))
     try:
         os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:

@@ -29,6 +29,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build, fsync_tree
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import holds as is_a
 from pipeline.subjects import legal_holds, tombstones
 
 TOMBSTONE_KEY = f"tombstone.key{encryption.TEXT}"
@@ -121,7 +122,11 @@ def restore(context: Context, source: Path) -> Restored:
             with atomic_build(layout.canonical, layout.work, durable=True) as beside:
                 shutil.copytree(old.canonical, beside)
                 _keep_corrections(layout, beside)
-                files = [p for p in beside.glob("*/*/*.parquet") if ".rejects." not in p.name]
+                files = [
+                    path
+                    for path in beside.glob("*/*/*.parquet")
+                    if is_a(path, "records") or is_a(path, "roster")
+                ]
                 pages = context.data_map.identity.company_home_pages
                 removed = tombstones.refuse(connection, layout, context.ring, sorted(files), pages)
                 if known_before - then:

@@ -85,6 +85,13 @@ INVENTORY = (
         "the delivery's files are rewritten without the rows past retention",
     ),
     InventoryEntry(
+        "counted records",
+        ("store/canonical/*/left_out-*.parquet",),
+        "how many records were left out of the canonical ones, and why; it names nobody",
+        "storage.reconciliation",
+        "the file is rewritten without them",
+    ),
+    InventoryEntry(
         "set aside",
         ("store/set_aside/*", "store/replaced/*"),
         "deliveries that were refused or withdrawn, and what a correction may replace",

@@ -204,8 +204,12 @@ def canonical_edits(
             tests.append(f"problem IS NULL AND {voided}")
         if tests:
             edits.append(FileEdit(path, " OR ".join(f"({test})" for test in tests)))
-    rejects = _until(relations.reject_files(layout), last)
-    return edits + [FileEdit(path, "true") for path in _with_rows(connection, rejects, "true")]
+    counted = last_day(rules, StorageRule.RECONCILIATION, now)
+    whole = [
+        *_until(relations.reject_files(layout), last),
+        *_until(relations.files(layout, "left_out"), counted),
+    ]
+    return edits + [FileEdit(path, "true") for path in _with_rows(connection, whole, "true")]
 
 
 def rows_of_records(path: Path, keys: str, identifiers: Sql) -> Sql:

@@ -226,6 +226,19 @@ CREATE OR REPLACE TEMP MACRO looks_damaged(value) AS
     OR regexp_matches(value, '^\d(?:[.,]\d+E\+?|E\+)\d+$')
     OR contains(value, '#');
 
+-- Does the code of a course hold an e-mail address? Open edX writes the kind and the name of a
+-- block behind an @ (block-v1:A+B+C+type@video+block@9f3a), which makes none; an IRI may escape it.
+CREATE OR REPLACE TEMP MACRO holds_address(value) AS
+    (contains(value, '@') OR contains(value, '%40'))
+    AND contains(regexp_replace(
+        replace(replace(replace(value, '%40', '@'), '%2B', '+'), '%2b', '+'),
+        '\+(type|block|branch|version|ccx)@', '+', 'g'
+    ), '@');
+
+-- The one form of a verb's IRI: a vocabulary that moved from http to https is the same one.
+CREATE OR REPLACE TEMP MACRO verb_key(value) AS
+    lower(regexp_replace(rtrim(value, '/'), '^(?i:https?)://', ''));
+
 -- Does a text look like it names or numbers a person: an e-mail address, a long number, or an
 -- employee id? The patterns follow Presidio's recognizers and err towards finding too much.
 CREATE OR REPLACE TEMP MACRO looks_personal(value) AS

@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.errors import PolicyError
 from pipeline.storage.layout import Layout
-from pipeline.storage.schema import CANONICAL, CLASSIFIED, REJECTS, ROSTER
+from pipeline.storage.schema import CANONICAL, CLASSIFIED, LEFT_OUT, REJECTS, ROSTER
 from pipeline.storage.sql import Sql, identifier, literals, render
 
 
@@ -49,7 +49,7 @@ def parquet(files: list[Path], columns: dict[str, str]) -> Sql:
 
 
 def files(layout: Layout, kind: str, delivery: str = "*") -> list[Path]:
-    """The canonical files of a kind, `records` or `roster`, of one delivery or of all.
+    """The canonical files of a kind, `records`, `roster` or `left_out`, of one delivery or of all.
 
     Those of accepted deliveries, and of what a run under way is for: whatever was refused or
     withdrawn lies elsewhere (pipeline/raw/register.py).
@@ -67,7 +67,7 @@ def set_aside(layout: Layout, delivery: str = "*") -> list[Path]:
 
 
 def holds(path: Path, kind: str) -> bool:
-    """Is it a canonical file of this kind, `records` or `roster`?"""
+    """Is it a canonical file of this kind, `records`, `roster` or `left_out`?"""
     return path.match(f"{kind}-*.parquet") and not path.match("*.rejects.parquet")
 
 
@@ -79,6 +79,17 @@ def source_of(path: Path) -> str:
 def records(layout: Layout, delivery: dt.date | None = None) -> Sql:
     """SQL: the canonical rows of one delivery or of all, good and quarantined."""
     return parquet(files(layout, "records", str(delivery) if delivery else "*"), CANONICAL)
+
+
+def left_out(layout: Layout, delivery: dt.date | None = None) -> Sql:
+    """SQL: what the readers counted and did not store (columns: LEFT_OUT), of one delivery or of
+    all."""
+    return parquet(files(layout, "left_out", str(delivery) if delivery else "*"), LEFT_OUT)
+
+
+def left_out_of(path: Path) -> Path:
+    """The file of what was left out of what a file of records was made from."""
+    return path.with_name(f"left_out-{path.name.removeprefix('records-')}")
 
 
 def roster_history(layout: Layout, delivery: dt.date | None = None) -> Sql:

@@ -127,7 +127,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     **{f"{moment}_on": (f"{moment}_at",) for moment in MOMENTS},
     "event_zone": ("event_at",),
     "discarded": ("assigned_at", "started_at", "event_at", "due_at", "left_on"),
-    "occurrence": ("assigned_at",),
+    "occurrence": ("assigned_at", "registration"),
     "has_comment": ("free_text",),
     "course_titles": ("course_title",),
     "name": ("learner_name",),
@@ -141,4 +141,14 @@ REJECTS = {
     "field": "VARCHAR",
     "rule": "VARCHAR",
     "raw": "VARCHAR",
+}
+
+
+# What a reader counts and does not store: records of a source, by reason, and by name where there
+# is one that somebody has to decide about.
+LEFT_OUT = {
+    "source": "VARCHAR",
+    "reason": "VARCHAR",
+    "name": "VARCHAR",
+    "records": "BIGINT",
 }

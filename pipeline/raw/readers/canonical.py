@@ -32,6 +32,7 @@ Columns (DuckDB types) of a canonical Parquet file:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -73,7 +74,7 @@ def problem(raw_score: str, event_fault: str) -> str:
         ("length(learner_id) > 320", "learner_id:too_long"),
         ("length(course_code) > 256", "course_code:too_long"),
         # A course code is published; one that contains an address would identify a person.
-        ("contains(course_code, '@')", "course_code:looks_like_an_identifier"),
+        ("holds_address(course_code)", "course_code:looks_like_an_identifier"),
         ("record_type IS NULL", "record_type:unknown"),
         ("status IS NULL", "status:unknown"),
         (f"score IS NULL AND {raw_score} IS NOT NULL", "score:not_a_number"),
@@ -85,7 +86,12 @@ def problem(raw_score: str, event_fault: str) -> str:
 
 
 def write_records(
-    connection: duckdb.DuckDBPyConnection, typed: str, raw: str, out: Path, context: DeliveryContext
+    connection: duckdb.DuckDBPyConnection,
+    typed: str,
+    raw: str,
+    out: Path,
+    context: DeliveryContext,
+    beside: Iterable[str] = (),
 ) -> None:
     """Write the typed rows to <out>.parquet, in one pass over the source.
 
@@ -93,6 +99,7 @@ def write_records(
         typed: SQL query with the canonical columns, `problem` and `file`; columns it does not
             name (region, delivery_date, raw) are filled in here.
         raw: SQL expression over `typed` that gives the row as delivered.
+        beside: further columns of `typed` to write as they are.
     """
     filled = {
         "region": context.region_sql,
@@ -103,6 +110,7 @@ def write_records(
     columns = ", ".join(
         f"CAST({filled.get(name, name)} AS {kind}) AS {name}" for name, kind in CANONICAL.items()
     )
+    columns = ", ".join([columns, *beside])
     connection.execute(
         f"COPY (SELECT {columns} FROM ({typed})) "
         f"TO {literal(out.with_suffix('.parquet'))} ({PARQUET})"

@@ -1,161 +1,158 @@
-"""xAPI statements (1.0.3; 2.0 is IEEE 9274.1.1-2023) as a JSON array or as NDJSON.
+"""xAPI statements (1.0.3; 2.0 is IEEE 9274.1.1-2023), cmi5's among them.
 
-A learner is an inverse functional identifier (mbox, mbox_sha1sum, openid or account); a verb
-maps by its cmi5 or ADL meaning; a `voided` statement removes the one that it names.
+A learner is an inverse functional identifier (mbox, mbox_sha1sum, openid or account); what a verb
+means is the policy's (`verbs` of the source); a voiding statement removes the one that it names.
+Statements that are no milestones, or are about something else than a learner's activity, are
+counted by reason and not stored. docs/xapi.md says what becomes of which statement.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import duckdb
 
-from pipeline.policy.fields import EMPTY
+from pipeline.policy import paths
+from pipeline.policy.fields import Verb
+from pipeline.raw.readers import statements
 from pipeline.raw.readers.base import DeliveryContext, MalformedFile
-from pipeline.raw.readers.canonical import lookup, problem, write_records
+from pipeline.raw.readers.canonical import problem, write_records
 from pipeline.raw.readers.moments import day_and_instant, with_moments
-from pipeline.raw.readers.tabular import line_scan, take_rejects
-from pipeline.storage.sql import literal
+from pipeline.raw.readers.tabular import take_rejects
+from pipeline.storage.relations import left_out_of, subquery
+from pipeline.storage.schema import CANONICAL, LEFT_OUT, PARQUET
+from pipeline.storage.sql import Sql, identifiers, literal, render
 
-VERBS = {
-    "voided": "voided",
-    "passed": "passed",
-    "failed": "failed",
-    "completed": "completed",
-    "satisfied": "completed",
-    "waived": "waived",
-    "abandoned": "withdrawn",
-    "terminated": "in_progress",
-    "launched": "in_progress",
-    "initialized": "in_progress",
-    "progressed": "in_progress",
-    "attempted": "in_progress",
-    "scored": "completed",
-    "registered": "not_started",
-    "commented": "in_progress",
-    "responded": "in_progress",
-}
-RANK = {"passed": 4, "failed": 4, "completed": 3, "waived": 3, "withdrawn": 2, "in_progress": 1}
-ASSESSMENT = ("passed", "failed", "scored")
-MESSAGE = ("commented", "responded")
+PACKAGE = "pipeline.raw.readers"
+UNKNOWN_VERB, NOT_A_MILESTONE = "unknown verb", "not a milestone"
+VOIDED = "adlnet.gov/expapi/verbs/voided"  # as verb_key has it
+CMI5 = '"https://w3id.org/xapi/cmi5/context/categories/cmi5"'
+SESSION = '$.context.extensions."https://w3id.org/xapi/cmi5/context/extensions/sessionid"'
+# How final a status is. Whoever abandons a session can begin another.
+RANK = {"passed": 4, "failed": 4, "waived": 4, "completed": 3, "withdrawn": 1, "in_progress": 1}
 # Language tags of the title that is shown, the first one that there is, or else any.
-TITLES = ("en", '"en-US"', '"en-GB"', "de")
-MAX_STATEMENT = 16 * 1024 * 1024
-
-
-def _is_array(path: Path) -> bool:
-    with path.open("rb") as stream:
-        head = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if not head:
-        raise MalformedFile(f"{path.name}: empty file")
-    return head.startswith(b"[")
-
-
-def _scan(path: Path) -> str:
-    """SQL: a query with one text column `line`, one row per statement."""
-    if _is_array(path):
-        objects = (
-            f"read_json_objects({literal(path)}, format='array', "
-            f"maximum_object_size={MAX_STATEMENT})"
-        )
-        return f"(SELECT CAST(json AS VARCHAR) AS line FROM {objects})"
-    return f"(SELECT line FROM {line_scan(path)} WHERE line IS NOT NULL)"
-
-
-def _paths(structure: object, prefix: str = "") -> set[str]:
-    """Dotted leaf paths of a json_structure; an array's elements count as their array, and an
-    empty object or null as its path with EMPTY behind."""
-    if isinstance(structure, dict):
-        return set().union(*(_paths(v, f"{prefix}.{k}") for k, v in structure.items()), set())
-    if isinstance(structure, list) and structure != ["JSON"]:
-        return set().union(*(_paths(v, prefix) for v in structure), set())
-    # One statement's structure calls an empty object JSON.
-    return {prefix.lstrip(".") + (EMPTY if structure in ("JSON", "NULL") else "")}
+TITLES = ("en", "en-US", "en-GB", "de")
+FIELDS = {
+    "id": "$.id",
+    "timestamp": "$.timestamp",
+    "stored": "$.stored",
+    "actor_type": "$.actor.objectType",
+    "members": "$.actor.member",
+    "mbox": "$.actor.mbox",
+    "sha1": "$.actor.mbox_sha1sum",
+    "openid": "$.actor.openid",
+    "home_page": "$.actor.account.homePage",
+    "account": "$.actor.account.name",
+    "verb": "$.verb.id",
+    "object_type": "$.object.objectType",
+    "object_id": "$.object.id",
+    "titles": "$.object.definition.name",
+    "scaled": "$.result.score.scaled",
+    "raw": "$.result.score.raw",
+    "low": "$.result.score.min",
+    "high": "$.result.score.max",
+    "success": "$.result.success",
+    "completion": "$.result.completion",
+    "response": "$.result.response",
+    "registration": "$.context.registration",
+    "category": "$.context.contextActivities.category",
+    "session": SESSION,
+    **{tag: f'$.object.definition.name."{tag}"' for tag in TITLES},
+}
 
 
 def columns(path: Path) -> list[str]:
     """JSON paths of all statements.
 
     Raises:
-        MalformedFile: an array that is not valid JSON, as a whole.
+        MalformedFile: a file that is not valid JSON, as a whole.
     """
     shapes = (
-        "SELECT DISTINCT CAST(json_structure(line) AS VARCHAR) "
-        f"FROM {_scan(path)} WHERE json_valid(line) AND json_type(line) = 'OBJECT'"
+        f"SELECT DISTINCT CAST(json_structure(line) AS VARCHAR) FROM {statements.scan(path)} "
+        "WHERE CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END"
     )
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         try:
-            found = [json.loads(shape) for (shape,) in connection.execute(shapes).fetchall()]
+            found = connection.execute(shapes).fetchall()
         except duckdb.Error:
             # The engine's message quotes the text around the fault.
-            raise MalformedFile(f"{path.name}: not a valid JSON array of statements") from None
-    return sorted(set().union(*map(_paths, found), set()))
+            raise MalformedFile(f"{path.name}: {statements.INVALID}") from None
+    return sorted({leaf for (shape,) in found for leaf in paths.leaves(shape)})
 
 
-def typed_sql(path: Path, context: DeliveryContext) -> str:
-    """SQL: the statements in canonical columns."""
-
-    def text(json_path: str) -> str:
-        return f"stripped(j ->> '$.{json_path}')"
-
-    verb = f"lower(regexp_extract({text('verb.id')}, '[^/#]+$'))"
-    account = ", ".join(text(f"actor.account.{part}") for part in ("homePage", "name"))
-    raw_score = f"coalesce({text('result.score.scaled')}, {text('result.score.raw')})"
-
-    def number(part: str, default: str = "NULL") -> str:
-        return f"coalesce(try_cast({text('result.score.' + part)} AS DOUBLE), {default})"
-
-    # `scaled` comes from the sender; `raw` lies between min and max, or 0 and 100 without them.
-    floor, top = number("min", "0"), number("max", "100")
-    score = (
-        f"CASE WHEN {text('result.score.scaled')} IS NOT NULL THEN 100 * {number('scaled')} "
-        f"WHEN {top} > {floor} THEN 100 * ({number('raw')} - {floor}) / ({top} - {floor}) END"
+def typed_sql(path: Path, context: DeliveryContext) -> Sql:
+    """SQL: the statements in canonical columns, with left_out and left_verb."""
+    fields = render(PACKAGE, "xapi_fields.sql", lines=statements.scan(path), fields=FIELDS)
+    meant = _meant(subquery(fields), context.source.verbs)
+    return render(
+        PACKAGE,
+        "xapi.sql",
+        statements=with_moments(subquery(meant), {"event": "moment"}, context),
+        moments=Sql(day_and_instant({"event": "event"})),
+        problem=Sql(problem("raw_score", "event_fault")),
+        source=context.name,
+        file=path.name,
+        titles=TITLES,
+        ranks=RANK.items(),
     )
-    # A plain `completed` may carry the outcome beside it.
-    status = (
-        f"CASE WHEN verb = 'completed' AND {text('result.success')} = 'true' THEN 'passed' "
-        f"WHEN verb = 'completed' AND {text('result.success')} = 'false' THEN 'failed' "
-        f"ELSE {lookup('verb', VERBS)} END"
+
+
+def _meant(fields: Sql, verbs: dict[str, Verb]) -> Sql:
+    """SQL: the fields of statements and what they mean, by the policy's verbs: what is more exact
+    goes before, and of two patterns the longer one."""
+    keys = [_verb_key(verb) for verb in verbs]
+    numbered = sorted(enumerate(keys, 1), key=lambda one: -len(one[1]))
+    return render(
+        PACKAGE,
+        "xapi_meant.sql",
+        fields=fields,
+        keys=[key for _, key in numbered if "*" not in key],
+        places=[place for place, key in numbered if "*" not in key],
+        patterns=[(_like(key), place) for place, key in numbered if "*" in key],
+        statuses=[verb.status for verb in verbs.values()],
+        record_types=[verb.record_type for verb in verbs.values()],
+        need_result=[verb.needs_result for verb in verbs.values()],
+        voided=VOIDED,
+        cmi5=CMI5,
+        unknown_verb=UNKNOWN_VERB,
+        not_a_milestone=NOT_A_MILESTONE,
+        value=f"(?i:{paths.VALUE.pattern})",
     )
-    ranks = " ".join(f"WHEN '{status}' THEN {rank}" for status, rank in RANK.items())
-    parsed = f"""(SELECT line, j, {text("timestamp")} AS raw_time, {verb} AS verb FROM (
-      SELECT line, CASE WHEN json_valid(line) AND json_type(line) = 'OBJECT'
-        THEN line::JSON END AS j FROM {_scan(path)}))"""
-    return f"""
-    SELECT *, CASE WHEN j IS NULL THEN 'line:not_a_json_object'
-      WHEN raw_time IS NULL THEN 'event_at:missing'
-      ELSE {problem("raw_score", "event_fault")} END AS problem,
-      CASE status {ranks} ELSE 0 END AS rank, coalesce(event_at, event_on) AS revised_at
-    FROM (
-      SELECT *, {literal(context.name)} AS source,
-        {literal(path.name)} AS file,
-        CASE WHEN verb IN {ASSESSMENT} THEN 'assessment_record'
-             WHEN verb IN {MESSAGE} THEN 'communications_log' ELSE 'milestone_flag' END
-          AS record_type,
-        coalesce(same_form('mbox:' || {text("actor.mbox")}),
-                 same_form('sha1:' || {text("actor.mbox_sha1sum")}),
-                 same_form('openid:' || {text("actor.openid")}),
-                 account_identifier({account})) AS learner_id,
-        NULL AS manager_id, NULL AS department, NULL AS country,
-        {text("object.id")} AS course_code,
-        coalesce({", ".join(text(f"object.definition.name.{tag}") for tag in TITLES)},
-                 stripped((j ->> '$.object.definition.name.*')[1])) AS course_title,
-        CASE json_type(j, '$.object.definition.name')
-             WHEN 'OBJECT' THEN CAST(j -> '$.object.definition.name' AS VARCHAR) END
-          AS course_titles,
-        {day_and_instant({"event": "event"})}, {status} AS status,
-        {raw_score} AS raw_score, {score} AS score, NULL::INTEGER AS attempts,
-        {text("result.response")} IS NOT NULL AS has_comment,
-        CASE WHEN verb = 'voided' THEN {text("object.id")} ELSE {text("id")} END AS record_id,
-        coalesce({text("context.registration")}, '') AS occurrence, NULL AS discarded
-      FROM {with_moments(parsed, {"event": "raw_time"}, context)})"""
+
+
+def _verb_key(verb: str) -> str:
+    """An IRI or a pattern of the policy, as the macro verb_key has a statement's."""
+    return verb.rstrip("/").lower().removeprefix("https://").removeprefix("http://")
+
+
+def _like(pattern: str) -> str:
+    """A pattern of the policy as one of LIKE."""
+    for mark in ("\\", "%", "_"):
+        pattern = pattern.replace(mark, f"\\{mark}")
+    return pattern.replace("*", "%")
 
 
 def read(files: list[Path], out: Path, context: DeliveryContext) -> None:
-    """Read one file of statements into <out>.parquet and <out>.rejects.parquet."""
+    """Read one file of statements into <out>.parquet and <out>.rejects.parquet; what is counted
+    only goes beside them (`left_out_of`), by reason."""
     (path,) = files
-    # Statements repeat the same few paths, so the text is parsed once per path, vectorized.
-    write_records(context.connection, typed_sql(path, context), "line", out, context)
-    if not _is_array(path):
-        take_rejects(context.connection, out)
+    connection = context.connection
+    statements.require_complete(connection, path, context.source.incomplete)
+    every = out.with_name(f"{out.name}-all")
+    # Once through the statements, however many are left out; what stays is quickly written anew.
+    beside = ("left_out", "left_verb")
+    write_records(connection, typed_sql(path, context), "line", every, context, beside)
+    rows = Sql(literal(every.with_suffix(".parquet")))
+    _copy(connection, f"SELECT {identifiers(CANONICAL)} FROM {rows} WHERE left_out IS NULL", out)
+    counted = (
+        f"SELECT {literal(context.name)} AS source, left_out AS reason, left_verb AS name, "
+        f"count(*) AS records FROM {rows} WHERE left_out IS NOT NULL GROUP BY ALL ORDER BY ALL"
+    )
+    _copy(connection, f"SELECT {identifiers(LEFT_OUT)} FROM ({counted})", left_out_of(out))
+    every.with_suffix(".parquet").unlink()
+    if statements.by_line(path):
+        take_rejects(connection, out)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, out: Path) -> None:
+    connection.execute(f"COPY ({query}) TO {literal(out.with_suffix('.parquet'))} ({PARQUET})")
