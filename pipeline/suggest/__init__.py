@@ -1,0 +1,1 @@
+"""Drafts of data-map entries for exports that nobody has described yet."""

@@ -1,0 +1,106 @@
+"""What the values of a column look like, as counts; no value leaves this module.
+
+The patterns are those of Presidio's recognizers that need no language model, widened by what stands
+in exports: employee numbers, names in two words, dates and years.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+# Whole values, unless a pattern says otherwise. Presidio's recognizers: EMAIL_ADDRESS, PHONE_NUMBER,
+# IBAN_CODE, IP_ADDRESS, CREDIT_CARD, US_SSN, UK_NINO, IT_FISCAL_CODE, ES_NIF, DE_SOCIAL_SECURITY.
+ADDRESS = r"[^\s@]+@[^\s@]+\.\pL{2,}|^(?i:mailto:|acct:|mbox:)"
+PHONE = r"^(?:\+|00|\(0|0)[\d\s().\-/]{6,20}\d$"
+NATIONAL = "|".join(
+    (
+        r"^[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?$",  # IBAN
+        r"^\d{3}[- ]\d{2}[- ]\d{4}$",  # US social security
+        r"^(?:\d[ -]?){13,19}$",  # payment card
+        r"^[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]$",  # UK national insurance
+        r"^[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]$",  # Italian codice fiscale
+        r"^(?:\d{8}|[XYZ]\d{7})-?[A-Z]$",  # Spanish NIF, NIE
+        r"^\d{2} ?\d{6} ?[A-Z] ?\d{3}$",  # German social insurance
+        r"^[12] ?\d{2} ?(?:0[1-9]|1[0-2]) ?\d{2} ?\d{3} ?\d{3} ?\d{2}$",  # French NIR
+        r"^\d{6}[-+]\d{4}$",  # Nordic personal numbers
+        r"^(?:\d{1,3}\.){3}\d{1,3}$",  # IP address
+    )
+)
+NAME = r"^\p{Lu}[\pL'’.\-]*,?(?: (?:de|da|di|del|van|von|der|den|le|la|al|bin))*(?: \p{Lu}[\pL'’.\-]*){1,3}$"
+DATE = r"^\d{1,4}[./\-年]\s?\d{1,2}[./\-月]\s?\d{1,4}|^\d{1,2}[ \-.]\pL{3,9}\.?[ \-,]*\d{2,4}|^\pL{3,9}\.? \d{1,2}, \d{4}"
+NUMBER = r"^[+\-]?\d+(?:[.,]\d+)*\s?%?$"
+SENTENCE = r"\S\s+\S+\s+\S+\s+\S+\s+\S"  # five words
+YEAR = r"(?:^|\D)((?:19|20)\d{2})(?:\D|$)"
+LEAST_LENGTH = 4  # of a value that can say who somebody is when it stands in two columns
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Counts of a column's values.
+
+    Attributes:
+        filled: rows with a value; the other counts are of these rows.
+        distinct: different values.
+        year: the median year, of those that have one.
+    """
+
+    filled: int = 0
+    distinct: int = 0
+    addresses: int = 0
+    phones: int = 0
+    national: int = 0
+    names: int = 0
+    dates: int = 0
+    numbers: int = 0
+    sentences: int = 0
+    year: int | None = None
+
+    def mostly(self, count: int) -> bool:
+        """Are at least half of the values so?"""
+        return 0 < self.filled <= 2 * count
+
+    @property
+    def personal(self) -> int:
+        """Values that name somebody, whatever the column is called."""
+        return self.addresses + self.national + (self.phones if self.mostly(self.phones) else 0)
+
+
+def shapes(rows: pl.DataFrame) -> dict[str, Shape]:
+    """The shape of every column of texts, in one pass; an empty text is no value."""
+    patterns = {
+        "addresses": ADDRESS,
+        "phones": PHONE,
+        "national": NATIONAL,
+        "names": NAME,
+        "dates": DATE,
+        "numbers": NUMBER,
+        "sentences": SENTENCE,
+    }
+    found: dict[str, Shape] = {}
+    for name in rows.columns:
+        values = pl.col(name).str.strip_chars().replace("", None).drop_nulls()
+        counted = rows.lazy().select(
+            values.len().alias("filled"),
+            values.n_unique().alias("distinct"),
+            *(values.str.contains(p).sum().alias(k) for k, p in patterns.items()),
+            values.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
+        )
+        found[name] = Shape(**counted.collect().row(0, named=True))
+    return found
+
+
+def values(rows: pl.DataFrame, columns: list[str]) -> frozenset[str]:
+    """The different values of columns that name people, in small letters; never shown."""
+    if not columns:
+        return frozenset()
+    whole = pl.concat([rows.get_column(one).alias("value") for one in columns]).drop_nulls()
+    found = whole.str.strip_chars().str.to_lowercase().unique()
+    return frozenset(found.filter(found.str.len_chars() >= LEAST_LENGTH).to_list())
+
+
+def shared(rows: pl.DataFrame, column: str, known: frozenset[str]) -> tuple[int, int]:
+    """Different values of a column that are among the known ones, and all that could be."""
+    mine = values(rows, [column])
+    return len(mine & known), len(mine)
