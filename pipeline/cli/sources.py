@@ -1,6 +1,9 @@
-"""Commands for sources: the presets that one line of data_map.yaml switches on."""
+"""Commands for sources: presets, and drafts of entries for exports that have none."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -25,3 +28,33 @@ def sources_list() -> None:
         if found.notes:
             screen.say(f"  {found.notes.strip()}")
     screen.say("Switch one on under `sources` in data_map.yaml:  NAME: {preset: " + name + "}")
+
+
+@sources.command("suggest")
+def sources_suggest(
+    files: Annotated[list[Path], typer.Argument(help="Exports to draft entries for.")],
+) -> None:
+    """Draft entries of data_map.yaml from headers and values; prints no value, writes nothing."""
+    from tempfile import TemporaryDirectory
+
+    from pipeline.cli import exits, screen
+    from pipeline.raw.readers.base import MalformedFile
+    from pipeline.suggest import render
+    from pipeline.suggest.suggest import one_each, suggestions
+
+    found, refused = [], False
+    # Spill files can hold values, so they are nobody else's and gone at the end.
+    with TemporaryDirectory(prefix="milestones-") as work:
+        for path in files:
+            try:
+                found += suggestions(path, Path(work))
+            except MalformedFile as error:
+                refused = True
+                screen.warn(str(error))
+            except OSError as error:
+                refused = True
+                screen.warn(f"{path.name}: {(error.strerror or 'cannot be read').lower()}")
+    if found:
+        typer.echo(render.document(one_each(found)))
+    if refused:
+        raise typer.Exit(exits.Exit.BAD_INPUT)

@@ -27,8 +27,15 @@ CLOSED = {"status": 40, "item_type": 40, "country": 260}
 MOMENTS = frozenset({"assigned_at", "started_at", "event_at", "due_at", "left_on"})
 UNDATED = frozenset({"assigned_at", "started_at", "event_at"})  # unless the name has a date in it
 NUMERIC = frozenset({"score", "score_max", "attempts"})
+NO_DATES = "no dates"
+ANSWERS = 3  # yes, no, and nothing
+FEW = 12  # more different numbers than these are no statuses
+LAST_RANK = 99
 GENERATION = 15  # years: what lies so long before the other dates is a birthday
 LEAST_ROWS = 20  # fewer say little about how many different values a column has
+
+
+EMPTY = Shape()
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Seen:
 
     name: str
     meaning: Meaning
-    shape: Shape = Shape()
+    shape: Shape = EMPTY
     shared: int = 0
     decide: tuple[str, ...] = ()
 
@@ -75,7 +82,8 @@ def _names_people(seen: Seen) -> str | None:
     """Why a column's values say that it names people, though its name does not."""
     shape = seen.shape
     if shape.personal:
-        return f"{shape.personal:,} of {shape.filled:,} values look like addresses or numbers of people"
+        looks = "look like addresses or numbers of people"
+        return f"{shape.personal:,} of {shape.filled:,} values {looks}"
     if seen.shared > 1 and seen.shared * 20 >= shape.distinct:
         return f"{seen.shared:,} of its different values also stand in columns that name people"
     return None
@@ -96,7 +104,7 @@ def _by_values(seen: Seen, people: int, year: int | None) -> Seen:
     name, shape = seen.meaning.field, seen.shape
     if name in UNDATED and not shape.dates and DATE not in concepts(seen.name):
         # "Completed" can be a date, an answer or a count; only dates show that it is the first.
-        return replace(seen, meaning=Meaning(None, 0, FieldClass.OPERATIONAL, "no dates"))
+        return replace(seen, meaning=Meaning(None, 0, FieldClass.OPERATIONAL, NO_DATES))
     if name is None or not shape.filled:
         return seen
     if name in MOMENTS and year and shape.year and shape.year + GENERATION <= year:
@@ -105,6 +113,8 @@ def _by_values(seen: Seen, people: int, year: int | None) -> Seen:
         return seen.overruled(FieldClass.FREE_TEXT, "most values are no dates")
     if name in NUMERIC and shape.mostly(shape.sentences + shape.names):
         return seen.overruled(FieldClass.FREE_TEXT, "most values are no numbers")
+    if name == "status" and shape.mostly(shape.numbers) and shape.distinct > FEW:
+        return replace(seen, meaning=Meaning("score", LAST_RANK, None, "a result in numbers"))
     if _is_crowded(seen, people):
         return seen.overruled(FieldClass.DIRECT_IDENTIFIER, "it has too many different values")
     if name == "department" and shape.mostly(shape.names) and shape.mostly(shape.sentences):
@@ -141,7 +151,6 @@ def _strictly(seen: Seen) -> Seen:
     return seen.overruled(FieldClass.DIRECT_IDENTIFIER, why)
 
 
-
 def _second(seen: Seen, first: str) -> Seen:
     """A further column for a canonical field that another one is read for."""
     found = entry_of(seen.meaning.field or "").field_class
@@ -166,7 +175,20 @@ def _one_each(columns: list[Seen]) -> list[Seen]:
 
 
 def _order(seen: Seen) -> tuple[bool, int]:
-    return seen.shape != Shape() and seen.shape.filled == 0, seen.meaning.rank
+    return seen.shape != EMPTY and seen.shape.filled == 0, seen.meaning.rank
+
+
+def _with_status(columns: list[Seen]) -> list[Seen]:
+    """With a column that says whether it is completed, where there is none of statuses."""
+    if any(one.meaning.field == "status" for one in columns):
+        return columns
+    for at, one in enumerate(columns):
+        answers = one.shape.distinct <= ANSWERS and not one.shape.sentences
+        if one.meaning.why == NO_DATES and "complete" in concepts(one.name) and answers:
+            note = "no column of statuses is recognised, so this one says what is completed"
+            chosen = replace(one, meaning=Meaning("status", 0, None, note), decide=(note,))
+            return [*columns[:at], chosen, *columns[at + 1 :]]
+    return columns
 
 
 def _identified(columns: list[Seen]) -> list[Seen]:
@@ -238,13 +260,13 @@ def drafted(
     """
     known = shapes or {}
     seen = [
-        Seen(name, meaning(name), known.get(name, Shape()), (shared or {}).get(name, 0))
+        Seen(name, meaning(name), known.get(name, EMPTY), (shared or {}).get(name, 0))
         for name in header
     ]
     people = max((s.shape.distinct for s in seen if s.meaning.field in WHO), default=0)
     year = max((s.shape.year or 0 for s in seen if s.meaning.field in MOMENTS), default=0)
-    judged = [_strictly(_unknown(_by_values(one, people, year), people)) for one in seen]
-    chosen = _identified(_one_each(judged))
+    judged = [_unknown(_by_values(_strictly(one), people, year), people) for one in seen]
+    chosen = _identified(_with_status(_one_each(judged)))
     of_records = any(one.meaning.field in OF_RECORDS for one in chosen)
     reader = CORPORATE if of_records else ROSTER
     columns = tuple(

@@ -19,7 +19,11 @@ from pipeline.policy.fields import FieldClass
 
 DATE, IGNORED, NUMBER = "date", "ignored", "number"  # a number alone can be anybody's
 COUNTED = frozenset({"other_moment"})  # a flag or an amount of it says nothing of when
+# A zone of the IANA database, such as Asia/Calcutta.
+AREAS = "Africa|America|Asia|Atlantic|Australia|Europe|Indian|Pacific"
+ZONE = re.compile(rf"\b(?:{AREAS})/[A-Z]\w+(?:/\w+)?")
 LINKS = ("", "s", "es", "n", "en", "er", "e")  # between the parts of German and Dutch compounds
+RECORDS = ("enroll", "assign")  # a record's number can be a person's
 LEAST_PART = 3  # letters of a part of a compound, where words are set apart by blanks
 # Fields whose names may say what they are a date, a status, a score or a comment of.
 WITH_CONTEXT = frozenset(
@@ -64,8 +68,10 @@ class Meaning:
 
 
 def plain(name: str) -> str:
-    """A name in small letters, without accents, each word apart by one blank; ä, ae and a are one."""
-    text = unicodedata.normalize("NFKD", name.casefold().replace("ß", "ss").replace("ł", "l"))
+    """A name in small letters, without accents and time zones, each word apart by one blank; ä, ae
+    and a are one."""
+    text = ZONE.sub(" ", name).casefold().replace("ß", "ss").replace("ł", "l")
+    text = unicodedata.normalize("NFKD", text)
     text = "".join(c for c in text if not unicodedata.combining(c) or ord(c) > 0x3000)
     text = unicodedata.normalize("NFC", re.sub(r"[\W_]+", " ", text))
     return re.sub(r"([aou])e(?=[a-z])", r"\1", f" {text} ").strip()
@@ -105,7 +111,8 @@ def _parts(word: str) -> tuple[str, ...] | None:
             continue
         for link in LINKS:
             tail = rest.removeprefix(link)
-            if (link and tail == rest) or (tail.isascii() and len(tail) < LEAST_PART):
+            short = word.isascii() and len(tail) < LEAST_PART
+            if (link and tail == rest) or short:
                 continue
             found = _parts(tail)
             if found:
@@ -147,6 +154,8 @@ def _context(field: str, found: frozenset[str]) -> frozenset[str]:
     if field not in WITH_CONTEXT:
         return frozenset()
     spare = dictionary().context
+    if "end" in found:
+        return frozenset()  # a course ends for all of its learners
     return spare - {"person"} if field == "status" and "course" not in found else spare
 
 
@@ -171,7 +180,7 @@ def meaning(name: str) -> Meaning:
     for rule in dictionary().dropped:
         if said & set(rule.concepts):
             return Meaning(None, 0, rule.field_class, rule.why)
-    said -= dictionary().context | {NUMBER}
+    said -= dictionary().context | ({NUMBER, *RECORDS} if NUMBER in said else set())
     if None not in read and said and said <= dictionary().harmless:
         return Meaning(None, 0, FieldClass.OPERATIONAL, "not needed")
     return Meaning()

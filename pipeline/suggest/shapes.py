@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-# Whole values, unless a pattern says otherwise. Presidio's recognizers: EMAIL_ADDRESS, PHONE_NUMBER,
-# IBAN_CODE, IP_ADDRESS, CREDIT_CARD, US_SSN, UK_NINO, IT_FISCAL_CODE, ES_NIF, DE_SOCIAL_SECURITY.
+# Whole values, unless a pattern says otherwise, as Presidio's recognizers of EMAIL_ADDRESS,
+# PHONE_NUMBER, IBAN_CODE, IP_ADDRESS, CREDIT_CARD, US_SSN, UK_NINO, IT_FISCAL_CODE, ES_NIF.
 ADDRESS = r"[^\s@]+@[^\s@]+\.\pL{2,}|^(?i:mailto:|acct:|mbox:)"
 PHONE = r"^(?:\+|00|\(0|0)[\d\s().\-/]{6,20}\d$"
 NATIONAL = "|".join(
@@ -28,11 +28,27 @@ NATIONAL = "|".join(
         r"^(?:\d{1,3}\.){3}\d{1,3}$",  # IP address
     )
 )
-NAME = r"^\p{Lu}[\pL'’.\-]*,?(?: (?:de|da|di|del|van|von|der|den|le|la|al|bin))*(?: \p{Lu}[\pL'’.\-]*){1,3}$"
-DATE = r"^\d{1,4}[./\-年]\s?\d{1,2}[./\-月]\s?\d{1,4}|^\d{1,2}[ \-.]\pL{3,9}\.?[ \-,]*\d{2,4}|^\pL{3,9}\.? \d{1,2}, \d{4}"
+WORD = r"\p{Lu}[\pL'’.\-]*"
+NAME = rf"^{WORD},?(?: (?:de|da|di|del|van|von|der|den|le|la|al|bin))*(?: {WORD}){{1,3}}$"
+DATE = "|".join(
+    (
+        r"^\d{1,4}[./\-年]\s?\d{1,2}[./\-月]\s?\d{1,4}",
+        r"^\d{1,2}[ \-.]\pL{3,9}\.?[ \-,]*\d{2,4}",
+        r"^\pL{3,9}\.? \d{1,2}, \d{4}",
+    )
+)
 NUMBER = r"^[+\-]?\d+(?:[.,]\d+)*\s?%?$"
 SENTENCE = r"\S\s+\S+\s+\S+\s+\S+\s+\S"  # five words
 YEAR = r"(?:^|\D)((?:19|20)\d{2})(?:\D|$)"
+PATTERNS = {
+    "addresses": ADDRESS,
+    "phones": PHONE,
+    "national": NATIONAL,
+    "names": NAME,
+    "dates": DATE,
+    "numbers": NUMBER,
+    "sentences": SENTENCE,
+}
 LEAST_LENGTH = 4  # of a value that can say who somebody is when it stands in two columns
 
 
@@ -64,31 +80,25 @@ class Shape:
     @property
     def personal(self) -> int:
         """Values that name somebody, whatever the column is called."""
-        return self.addresses + self.national + (self.phones if self.mostly(self.phones) else 0)
+        phones = self.mostly(self.phones) and not self.mostly(self.dates)
+        return self.addresses + self.national + (self.phones if phones else 0)
 
 
 def shapes(rows: pl.DataFrame) -> dict[str, Shape]:
     """The shape of every column of texts, in one pass; an empty text is no value."""
-    patterns = {
-        "addresses": ADDRESS,
-        "phones": PHONE,
-        "national": NATIONAL,
-        "names": NAME,
-        "dates": DATE,
-        "numbers": NUMBER,
-        "sentences": SENTENCE,
-    }
-    found: dict[str, Shape] = {}
-    for name in rows.columns:
-        values = pl.col(name).str.strip_chars().replace("", None).drop_nulls()
-        counted = rows.lazy().select(
-            values.len().alias("filled"),
-            values.n_unique().alias("distinct"),
-            *(values.str.contains(p).sum().alias(k) for k, p in patterns.items()),
-            values.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
-        )
-        found[name] = Shape(**counted.collect().row(0, named=True))
-    return found
+    counted = rows.lazy().select(map(_counts, rows.columns)).collect()
+    return {name: Shape(**counts) for name, counts in counted.row(0, named=True).items()}
+
+
+def _counts(column: str) -> pl.Expr:
+    """The fields of a column's shape, as one struct."""
+    values = pl.col(column).str.strip_chars().replace("", None).drop_nulls()
+    return pl.struct(
+        values.len().alias("filled"),
+        values.n_unique().alias("distinct"),
+        *(values.str.contains(text).sum().alias(name) for name, text in PATTERNS.items()),
+        values.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
+    ).alias(column)
 
 
 def values(rows: pl.DataFrame, columns: list[str]) -> frozenset[str]:

@@ -1,0 +1,103 @@
+"""A draft as YAML for data_map.yaml, with what somebody must decide as comments; no value in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from pipeline.policy.fields import SourceField
+from pipeline.suggest.draft import Drafted
+from pipeline.suggest.suggest import Suggestion
+
+DECIDE = "decide: "
+
+
+def _quoted(text: str) -> str:
+    """A YAML scalar in double quotes, which JSON's are."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _mapping(entries: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{key}: {value}" for key, value in entries.items()) + "}"
+
+
+def _entry(entry: SourceField) -> str:
+    audiences = ", ".join(one.value for one in entry.audiences)
+    exact = ", ".join(one.value for one in entry.exact_for)
+    return _mapping(
+        {
+            "name": _quoted(entry.name) if entry.name == "-" else entry.name,
+            "class": entry.field_class.value,
+            "risk": entry.risk.value,
+            "treatment": entry.treatment.value,
+            "audiences": f"[{audiences}]",
+        }
+        | ({"exact_for": f"[{exact}]"} if exact else {})
+    )
+
+
+def _field(one: Drafted, width: int) -> Iterator[str]:
+    for note in one.decide:
+        yield f"      # {DECIDE}{note}"
+    key = _quoted(one.column) + ":"
+    yield f"      {key:{width}} {_entry(one.entry)}"
+
+
+def _statuses(found: Suggestion) -> Iterator[str]:
+    words = found.words
+    if words is None:
+        return
+    if found.statuses or words.unclear:
+        yield "    statuses:" if found.statuses else "    # statuses:"
+    for word, status in found.statuses.items():
+        yield f"      {_quoted(word)}: {status}"
+    for word, rows in words.unclear.items():
+        yield f"      # {DECIDE}{_quoted(word)}:   ({rows:,} rows)"
+    if words.hidden[1]:
+        yield (
+            f"      # {DECIDE}{words.hidden[1]:,} more words in {words.hidden[0]:,} rows: "
+            "not shown, since they could name people"
+        )
+
+
+def _form(found: Suggestion) -> Iterator[str]:
+    if found.form:
+        yield f"    form: {_mapping(found.form)}"
+    if found.dates.unclear:
+        pair = " or ".join(map(_quoted, found.dates.unclear))
+        yield f"    # {DECIDE}form.dates: the same dates can be read as {pair}"
+    if found.dates.unread:
+        yield f"    # {DECIDE}form.dates: {found.dates.unread:,} different values are no dates"
+
+
+def source(found: Suggestion) -> str:
+    """The lines of one source, to be put under `sources`."""
+    draft = found.draft
+    width = 1 + max(len(_quoted(one.column)) for one in draft.columns)
+    sensitive = ", ".join(f"{name} {n:,}" for name, n in found.sensitive.items())
+    lines = [
+        f"  {found.name}:",
+        f"    description: {_quoted(f'{draft.reader} export, drafted from its columns')}",
+        f"    # {DECIDE}is this the name that the files always have?",
+        f"    files: {_quoted(found.files)}",
+        f"    reader: {draft.reader}",
+        *_form(found),
+        *_statuses(found),
+        *(f"    # {DECIDE}{note}" for note in draft.decide),
+        *([f"    # courses that look sensitive, by category: {sensitive}"] if sensitive else []),
+        "    fields:",
+        *(line for one in draft.columns for line in _field(one, width)),
+    ]
+    return "\n".join(lines)
+
+
+def document(found: list[Suggestion]) -> str:
+    """All drafts as YAML; `sources` is the key of data_map.yaml that they belong under."""
+    return "\n".join(
+        [
+            "# Drafted from headers and values; no value is shown. What is not known is dropped.",
+            f"# Somebody must decide where it says so ({DECIDE.strip()}).",
+            "sources:",
+            *map(source, found),
+        ]
+    )

@@ -1,0 +1,117 @@
+"""From a file to the draft of its source: header, what the values look like, and their forms."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import polars as pl
+
+from pipeline.policy.fields import FieldClass
+from pipeline.raw.readers.corporate import STATUS
+from pipeline.suggest import shapes
+from pipeline.suggest.courses import sensitive_courses
+from pipeline.suggest.dates import DateForms, date_forms, has_decimal_comma
+from pipeline.suggest.draft import MOMENTS, NUMERIC, Draft, drafted, entry_of
+from pipeline.suggest.headers import meaning
+from pipeline.suggest.sample import declared, samples
+from pipeline.suggest.statuses import Words, words_of
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What is proposed for one file.
+
+    Attributes:
+        form: keys of the source's `form`, as YAML writes their values.
+        statuses: the words that the reader does not know by itself.
+        sensitive: category to the number of courses whose words suggest it.
+    """
+
+    name: str
+    files: str
+    draft: Draft
+    form: dict[str, str] = field(default_factory=dict)
+    dates: DateForms = field(default_factory=DateForms)
+    words: Words | None = None
+    statuses: dict[str, str] = field(default_factory=dict)
+    sensitive: dict[str, int] = field(default_factory=dict)
+
+
+def source_name(file_name: str) -> str:
+    """A name for the source of a file: its letters, without the digits of dates and numbers."""
+    stem = re.sub(r"(?:\.[A-Za-z]\w{0,4}){1,2}$", "", file_name)
+    words = re.findall(r"[a-z]+", stem.lower())
+    return "_".join(words)[:40].strip("_") or "export"
+
+
+def file_pattern(file_name: str) -> str:
+    """The pattern of a file's name: what in it looks like a date or a number may be another."""
+    return re.sub(r"\*(?:[\-_. ]*\*)+", "*", re.sub(r"\d+", "*", file_name))
+
+
+def _naming(rows: pl.DataFrame) -> list[str]:
+    """The columns that name people, by their names."""
+    found = []
+    for name in rows.columns:
+        said = meaning(name)
+        found_class = entry_of(said.field).field_class if said.field else said.field_class
+        if found_class is FieldClass.DIRECT_IDENTIFIER and said.field != "manager_id":
+            found.append(name)
+    return found
+
+
+def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Path) -> Suggestion:
+    """The draft of a table's source.
+
+    Args:
+        rows: texts, by the columns as the file spells them.
+        form: how the file is written, as far as that has to be declared.
+        work: folder for spill files.
+    """
+    naming = _naming(rows)
+    known = shapes.values(rows, naming)
+    shared = {one: shapes.shared(rows, one, known)[0] for one in rows.columns if one not in naming}
+    draft = drafted(rows.columns, shapes.shapes(rows), shared)
+    read = {one.entry.name: one.column for one in draft.columns if one.entry.name != "-"}
+    dates = date_forms(rows, [read[one] for one in read if one in MOMENTS])
+    words = (
+        words_of(rows, read["status"], read.get("learner_id"), known) if "status" in read else None
+    )
+    if dates.chosen:
+        form = form | {"dates": json.dumps(list(dates.chosen), ensure_ascii=False)}
+    if has_decimal_comma(rows, [read[one] for one in read if one in NUMERIC]):
+        form = form | {"decimal": '","'}
+    return Suggestion(
+        source_name(file_name),
+        file_pattern(file_name),
+        draft,
+        form,
+        dates,
+        words,
+        {word: status for word, status in words.known.items() if STATUS.get(word) != status}
+        if words
+        else {},
+        sensitive_courses(rows, read.get("course_code"), read.get("course_title"), work),
+    )
+
+
+def suggestions(path: Path, work: Path) -> list[Suggestion]:
+    """The drafts for a file, or for every file in an archive; raises as `samples`."""
+    return [suggested(one.file, one.rows, declared(one.used), work) for one in samples(path, work)]
+
+
+def one_each(found: list[Suggestion]) -> list[Suggestion]:
+    """One draft for files of the same pattern and columns, and no name twice."""
+    kept: dict[tuple[str, tuple[str, ...]], Suggestion] = {}
+    names: list[str] = []
+    for one in found:
+        key = (one.files, tuple(column.column for column in one.draft.columns))
+        if key in kept:
+            continue
+        names.append(one.name)
+        again = names.count(one.name)
+        kept[key] = replace(one, name=f"{one.name}_{again}") if again > 1 else one
+    return list(kept.values())
