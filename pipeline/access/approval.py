@@ -112,6 +112,11 @@ def require_signer(
         raise PolicyError(f"{what}: {actor} does not have the role {role.value}")
     if not signs_policies(rules, role):
         raise PolicyError(f"{what}: the role {role.value} does not sign policies")
+    if member.key is None:
+        raise PolicyError(
+            f"{what}: {actor} has no key that counts. Founding signers make one (`milestones staff "
+            "key`) and confirm each other's (`milestones staff confirm`)"
+        )
     if member.key != signing.public_pem(key):
         raise PolicyError(f"{what}: this is not the key that the staff list has for {actor}")
 

@@ -10,6 +10,7 @@ import json
 import re
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import field_validator
 
 from pipeline.errors import PolicyError
@@ -20,11 +21,21 @@ from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 
 FILE = "staff.json.enc"
+CONFIRMATION = "founding signer"
 
 
 def is_name(actor: str) -> bool:
     """Could that be an actor's name? Anything else could be personal, and is not written down."""
     return re.fullmatch(r"[a-z][a-z0-9._-]{0,63}", actor) is not None
+
+
+class Confirmation(Strict):
+    """A founding signer's signature over another one's key, and the key that it was made with: it
+    counts after its signer has left, too."""
+
+    by: str
+    key: str
+    signature: str
 
 
 class Member(Strict):
@@ -36,12 +47,16 @@ class Member(Strict):
         person: the actor's own raw identifier, as in the store (`emp:4711`): it says whose reports
             a manager sees, and which records are the actor's own. None for outsiders.
         key: public Ed25519 key (PEM), for actors who sign.
+        founding: named when the company was founded (`milestones init`). A founding signer makes
+            the key, and another founding signer confirms it before it counts.
     """
 
     actor: str
     roles: tuple[Role, ...]
     person: str | None = None
     key: str | None = None
+    founding: bool = False
+    confirmed: Confirmation | None = None
 
     @field_validator("actor")
     @classmethod
@@ -61,12 +76,80 @@ class Member(Strict):
         return key
 
 
+def _counting(member: Member) -> Member:
+    """A member as everybody else sees them: without a founding signer's key that nobody else has
+    confirmed, so that nothing which is signed with it counts."""
+    found = member.confirmed
+    counts = not member.founding or (
+        found is not None
+        and found.by != member.actor
+        and found.key != member.key
+        and signing.signed(found.key, CONFIRMATION, _confirmed(member), found.signature)
+    )
+    return member if counts else member.model_copy(update={"key": None})
+
+
+def _confirmed(member: Member) -> dict[str, object]:
+    """What a founding signer signs of another one."""
+    return {"actor": member.actor, "roles": list(member.roles), "key": member.key}
+
+
+def make_key(layout: Layout, actor: str, public: str) -> None:
+    """Give an actor the key that they have made.
+
+    Raises:
+        PolicyError: there is no such actor, or there is a key already.
+    """
+    with layout.locked():
+        member = require_without_key(layout, actor)
+        _write(layout, _stored(layout) | {actor: member.model_copy(update={"key": public})})
+
+
+def require_without_key(layout: Layout, actor: str) -> Member:
+    """The entry of somebody who can still make their key.
+
+    Raises:
+        PolicyError: there is no such actor, or there is a key already.
+    """
+    member = _stored(layout).get(actor)
+    if member is None:
+        raise PolicyError("staff: there is no such actor")
+    if member.key is not None:
+        raise PolicyError(f"staff: {actor} has a key already; `milestones staff put` gives another")
+    return member
+
+
+def confirm(layout: Layout, actor: str, by: str, key: Ed25519PrivateKey) -> str:
+    """Confirm another founding signer's key, after hearing from them that it is theirs; returns it.
+
+    Raises:
+        PolicyError: one of the two is no founding signer with a key, or they are one person.
+    """
+    with layout.locked():
+        members = _stored(layout)
+        member, other = members.get(actor), members.get(by)
+        if member is None or not member.founding or member.key is None:
+            raise PolicyError(f"staff: {actor} is no founding signer who has made a key")
+        if other is None or not other.founding or other.key != signing.public_pem(key):
+            raise PolicyError(f"staff: {by} is no founding signer with this key")
+        if by == actor:
+            raise PolicyError("staff: nobody confirms their own key")
+        signature = signing.sign(key, CONFIRMATION, _confirmed(member))
+        made = Confirmation(by=by, key=signing.public_pem(key), signature=signature)
+        _write(layout, members | {actor: member.model_copy(update={"confirmed": made})})
+        return member.key
+
+
 def path(layout: Layout) -> Path:
     return layout.vault / FILE
 
 
 def everyone(layout: Layout) -> dict[str, Member]:
-    """All members by actor."""
+    """All members by actor, with the keys that count."""
+    return {actor: _counting(one) for actor, one in _stored(layout).items()}
+
+
+def _stored(layout: Layout) -> dict[str, Member]:
     entries = json.loads(encryption.read_text(layout, path(layout)) or "[]")
     return {one["actor"]: Member.model_validate(one) for one in entries}
 
@@ -83,7 +166,7 @@ def _write(layout: Layout, members: dict[str, Member]) -> None:
 def put(layout: Layout, member: Member) -> None:
     """Add a member, or replace the entry of one."""
     with layout.locked():
-        _write(layout, everyone(layout) | {member.actor: member})
+        _write(layout, _stored(layout) | {member.actor: member})
 
 
 def remove(layout: Layout, actor: str) -> None:
@@ -93,7 +176,7 @@ def remove(layout: Layout, actor: str) -> None:
         PolicyError: no such actor.
     """
     with layout.locked():
-        members = everyone(layout)
+        members = _stored(layout)
         if members.pop(actor, None) is None:
             raise PolicyError("staff: there is no such actor")
         _write(layout, members)
@@ -101,7 +184,7 @@ def remove(layout: Layout, actor: str) -> None:
 
 def forget(layout: Layout, ids: tuple[str, ...]) -> None:
     """Remove an erased person from the list; the caller holds the lock."""
-    members = everyone(layout)
+    members = _stored(layout)
     kept = {actor: one for actor, one in members.items() if one.person not in ids}
     if len(kept) < len(members):
         _write(layout, kept)

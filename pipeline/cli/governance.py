@@ -184,6 +184,45 @@ def staff_put(
         screen.say(f"{actor}: {', '.join(role)}")
 
 
+@staff.command("key")
+def staff_key(
+    file: Annotated[Path, typer.Argument(help="New file for your private key.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make your own key, as somebody on the staff list who has none."""
+    from pipeline.access import audit
+    from pipeline.access import staff as directory
+    from pipeline.cli import screen
+    from pipeline.keys import signing
+
+    with open_context(home, valid=False) as context:
+        actor = audit.actor()
+        directory.require_without_key(context.layout, actor)
+        with given("the file of your key"):
+            public = audit.new_key_pair(file)
+        directory.make_key(context.layout, actor, public)
+        audit.note_change(context, f"{actor} has made a key")
+        screen.say(
+            f"{actor}: fingerprint {signing.fingerprint(public)}; the private key is in {file}"
+        )
+
+
+@staff.command("confirm")
+def staff_confirm(actor: Actor, key: Key, home: Home = DEFAULT_HOME) -> None:
+    """Confirm the other founding signer's key, whose fingerprint you have heard from them."""
+    from pipeline.access import audit
+    from pipeline.access import staff as directory
+    from pipeline.cli import screen
+    from pipeline.keys import signing
+
+    with open_context(home, valid=False) as context:
+        with given("--key"):
+            private = signing.load_private_key(key.read_bytes())
+        public = directory.confirm(context.layout, actor, audit.actor(), private)
+        audit.note_change(context, f"the key of {actor} is confirmed by {audit.actor()}")
+        screen.say(f"confirmed: {actor}, fingerprint {signing.fingerprint(public)}")
+
+
 @staff.command("remove")
 def staff_remove(actor: Actor, home: Home = DEFAULT_HOME) -> None:
     """Remove an actor with all roles."""

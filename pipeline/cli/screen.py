@@ -15,8 +15,9 @@ console = Console()
 errors = Console(stderr=True)
 
 
-def say(text: str) -> None:
-    console.print(text, style="cyan", highlight=False, markup=False)
+def say(text: str, *, whole: bool = False) -> None:
+    """Print a line; a whole one, such as a command to be copied, is not broken."""
+    console.print(text, style="cyan", highlight=False, markup=False, soft_wrap=whole)
 
 
 def warn(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 
@@ -29,6 +30,12 @@ def public_bytes(key: Ed25519PublicKey) -> bytes:
 
 def public_pem(key: Ed25519PrivateKey) -> str:
     return public_bytes(key.public_key()).decode()
+
+
+def fingerprint(pem: str) -> str:
+    """What two people read to each other, to know that they speak of one public key."""
+    digest = hashlib.sha256(public_bytes(load_public_key(pem.encode()))).hexdigest()
+    return " ".join(digest[at : at + 4] for at in range(0, 32, 4))
 
 
 def load_private_key(pem: bytes) -> Ed25519PrivateKey:
