@@ -4,6 +4,8 @@ cannot change without signatures."""
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.policy.version import FILES, version
 from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import PROJECT, Layout
-from tests.company import write_csv
+from tests.company import statement, write_csv
 from tests.estate import sign_policy
 
 DAY = dt.date(2026, 11, 1)
@@ -82,6 +84,17 @@ ROWS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     ),
 }
 ZONE = {"zone": "Europe/Berlin"}
+# A file of each preset's statements, and its milestones' verbs by status.
+STATEMENTS = {
+    "moodle-logstore-xapi": (
+        "moodle_statements.ndjson",
+        {"not_started": 1, "in_progress": 7, "completed": 2, "withdrawn": 1},
+    ),
+    "openedx-xapi": (
+        "openedx-tracking.json",
+        {"not_started": 1, "passed": 1, "failed": 1, "withdrawn": 1},
+    ),
+}
 
 
 @cache
@@ -117,7 +130,7 @@ def test_a_preset_cites_what_it_was_read_from(name: str) -> None:
     assert found.dated is None or found.dated <= found.read_on
 
 
-@pytest.mark.parametrize("name", preset.shipped())
+@pytest.mark.parametrize("name", ROWS)
 def test_a_preset_reads_its_layout(tmp_path: Path, name: str) -> None:
     file, given, meant = ROWS[name]
     data_map = with_source(preset=name, **ZONE)
@@ -131,6 +144,29 @@ def test_a_preset_reads_its_layout(tmp_path: Path, name: str) -> None:
     assert row["learner_id"] == "mbox:mailto:quentin.zzyzx@corp.example"
     assert row["course_title"] == "Security basics"
     assert {key: row[key] for key in meant} == meant
+
+
+def test_every_preset_is_read_in_a_test() -> None:
+    assert {*ROWS, *STATEMENTS} == set(preset.shipped())
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_a_preset_of_statements_knows_what_every_verb_means(tmp_path: Path, name: str) -> None:
+    file, meant = STATEMENTS[name]
+    data_map = with_source(preset=name)
+    verbs = data_map.sources["theirs"].verbs
+    layout = Layout(tmp_path)
+    path = Path(layout.landing) / str(DAY) / file
+    path.parent.mkdir(parents=True)
+    lines = [statement(at, verb={"id": verb}) for at, verb in enumerate(verbs)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines), "utf-8")
+    ingest(layout, data_map, DAY)
+    (stored,) = layout.canonical.glob("*/*/records-theirs-*[0-9].parquet")
+    rows = pl.read_parquet(stored)
+    assert rows["problem"].null_count() == rows.height
+    wanted = [one.status for one in verbs.values() if one.status and not one.needs_result]
+    assert sorted(rows["status"]) == sorted(wanted)
+    assert Counter(wanted) == meant
 
 
 def test_own_keys_come_before_the_presets() -> None:
