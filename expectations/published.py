@@ -5,6 +5,7 @@ The rule of each column is in data_map.yaml under `columns`. Here are the rules 
     database.unlisted_tables  its file holds the listed tables and nothing else
     published_before.*        coaching: what was published stays as it is (published_once.py)
     attack.*                  coaching: nothing can be worked out (disclosure_attack.py)
+    corrected_pair.*          coaching: nor from both versions of a corrected period
     classes.*                 analytics: every row stands in a class of enough people
 """
 
@@ -14,7 +15,7 @@ from dataclasses import replace
 
 import duckdb
 
-from expectations import disclosure_attack, published_once, suite
+from expectations import corrected_pair, disclosure_attack, published_once, suite
 from expectations.domains import CheckedColumn, Scope, described_column
 from expectations.evidence import Evidence, column_rules, schema_evidence, table_evidence
 from pipeline.classified import reference_values
@@ -66,6 +67,8 @@ def rules(data_map: DataMap, table: str) -> list[str]:
         names += published_once.RULES
         if table == disclosure_attack.TABLE:
             names += disclosure_attack.RULES
+        if table == corrected_pair.TABLE:
+            names += corrected_pair.RULES
     if audience is Audience.ANALYTICS:
         names.append(SMALL_CLASSES)
     return names
@@ -120,6 +123,8 @@ def _table_rules(
         found = published_once.evidence(connection, context, partition, table, relation)
         if table == disclosure_attack.TABLE:
             found |= disclosure_attack.evidence(connection, context, partition)
+        if table == corrected_pair.TABLE:
+            found |= corrected_pair.evidence(connection, context, partition)
         return found
     if audience is Audience.ANALYTICS:
         return _class_evidence(connection, context, table, relation)

@@ -14,6 +14,7 @@ from pipeline.cli import (
     courses,
     deliveries,
     governance,
+    history,
     incidents,
     operations,
     people,
@@ -169,6 +170,7 @@ app.command(rich_help_panel=shared.GOVERNANCE)(governance.may_share)
 app.add_typer(governance.policy, name="policy", rich_help_panel=shared.GOVERNANCE)
 app.command(rich_help_panel=shared.GOVERNANCE)(governance.go_live)
 app.add_typer(courses.courses, name="courses", rich_help_panel=shared.GOVERNANCE)
+app.add_typer(history.history, name="history", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(governance.staff, name="staff", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(retained.access, name="access", rich_help_panel=shared.GOVERNANCE)
 app.add_typer(incidents.incident, name="incident", rich_help_panel=shared.GOVERNANCE)

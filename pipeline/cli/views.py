@@ -260,6 +260,18 @@ def receipt(found: dict[str, Any]) -> None:
     say(f"verified in {places} places: {f'{left:,} rows' if left else 'nothing'} left")
 
 
+def history(periods: dict[str, str], corrections: dict[str, dict[str, Any]]) -> None:
+    """Print the published periods, with the correction of each that was corrected."""
+    grid = grid_of("Published periods")
+    for name in ("period", "published by the run of", "corrected", "by", "because"):
+        grid.add_column(name)
+    for period, run in sorted(periods.items()):
+        one = corrections.get(period, {}).get("correction", {})
+        corrected = one.get("at", "yes")[:10] if period in corrections else ""
+        grid.add_row(period, run, corrected, one.get("by", ""), one.get("because", ""))
+    console.print(grid)
+
+
 def holds(found: list[Hold]) -> None:
     """Print holds; people are counted, not named."""
     grid = grid_of("Legal holds in force")

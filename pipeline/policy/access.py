@@ -42,6 +42,7 @@ class Signing(StrEnum):
     RAW_RECORDS = "raw records"
     POLICY = "policy"
     COURSES = "courses"
+    FIGURES = "figures"
 
 
 class RoleRule(Strict):

@@ -2,13 +2,15 @@
 then carried forward as they are.
 
 So no two releases can be subtracted from each other, whoever joined, left, was corrected or erased
-in between; and when a period's records are erased, its figures stay (aggregate, then erase: they
-passed the disclosure rules, so they identify nobody; GDPR recital 26). The history contains what
-was published and nothing else.
+in between. Only a signed correction, once, withdraws a period's figures and publishes others of
+which the subtraction says too little (pipeline/disclosure/correction.py). When a period's records
+are erased, its figures stay (aggregate, then erase: they passed the disclosure rules, so they
+identify nobody; GDPR recital 26). The history contains what was published and nothing else.
 
 The folder:
     <table>.parquet  the published rows of one coaching table
     ledger.json      what noise on the figures has cost (pipeline/published/noise.py)
+    corrections.json period to the signed correction of its figures
     periods.json     period to the run that published it; a period stays here when its rows go
     number.json      how often the history was written; a release says how often by then
 """
@@ -18,11 +20,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from pipeline.access.corrections import SignedCorrection
 from pipeline.access.courses import make_decisions
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.models import sensitivity_model
@@ -46,7 +50,7 @@ from pipeline.storage.relations import parquet, subquery, temp_table
 from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import Sql, dates, identifier, identifiers, literal, render
 
-PERIODS, NUMBER = "periods.json", "number.json"
+PERIODS, NUMBER, CORRECTIONS = "periods.json", "number.json", "corrections.json"
 BY_COURSE = tuple(table for table, cell in CELL.items() if "course_code" in cell)
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
@@ -56,6 +60,25 @@ def periods(layout: Layout) -> dict[str, str]:
     path = layout.publication_history / PERIODS
     found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     return found
+
+
+def corrections(layout: Layout) -> dict[str, dict[str, Any]]:
+    """Period (its first day) to the correction of its figures, as it was signed."""
+    path = layout.publication_history / CORRECTIONS
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
+def write_staged_correction(layout: Layout, partition: str, made: SignedCorrection) -> None:
+    """Put a correction beside the tables that are staged for it."""
+    path = layout.staged(partition) / CORRECTIONS
+    path.write_text(made.model_dump_json(), "utf-8")
+
+
+def staged_correction(layout: Layout, partition: str) -> SignedCorrection | None:
+    """The correction that the staged tables are for."""
+    path = layout.staged(partition) / CORRECTIONS
+    return SignedCorrection.model_validate_json(path.read_text("utf-8")) if path.exists() else None
 
 
 def periods_to_publish(
@@ -230,6 +253,11 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
         noise.write_ledger(beside, ledger)
         published = dict.fromkeys(new_periods(layout, partition), partition) | periods(layout)
         _write_periods(beside, published, number(layout) + 1)
+        corrected = corrections(layout)
+        if made := staged_correction(layout, partition):
+            corrected |= {str(made.correction.period): made.model_dump(mode="json")}
+        _write_corrections(beside, corrected)
+    (folder / CORRECTIONS).unlink(missing_ok=True)  # a release has nobody's reasons in it
 
 
 def _write_tables(
@@ -258,6 +286,10 @@ def _write_periods(folder: Path, published: dict[str, str], times: int) -> None:
     (folder / NUMBER).write_text(json.dumps(times), "utf-8")
 
 
+def _write_corrections(folder: Path, corrected: Mapping[str, object]) -> None:
+    (folder / CORRECTIONS).write_text(json.dumps(corrected, indent=1, sort_keys=True), "utf-8")
+
+
 def number(layout: Layout) -> int:
     """How often the history was written; 0 if there is none."""
     path = layout.publication_history / NUMBER
@@ -265,11 +297,13 @@ def number(layout: Layout) -> int:
 
 
 def statement(layout: Layout) -> dict[str, object]:
-    """What a release says of the history by then: `number`, `periods` and `sha256` per file."""
+    """What a release says of the history by then: `number`, `periods`, `corrected` periods, and
+    `sha256` per file."""
     files = sorted(layout.publication_history.glob("*"))
     return {
         "number": number(layout),
         "periods": periods(layout),
+        "corrected": sorted(corrections(layout)),
         "sha256": {path.name: file_sha256(path) for path in files},
     }
 
@@ -284,6 +318,8 @@ def missing(layout: Layout, released: dict[str, Any]) -> list[str]:
     lost = sorted(set(released["periods"].items()) - set(periods(layout).items()))
     if lost:
         return [f"{len(lost)} of {len(released['periods'])} periods"]
+    if uncorrected := set(released.get("corrected", ())) - set(corrections(layout)):
+        return [f"{len(uncorrected)} corrections"]
     if times < released["number"]:
         return [f"{released['number'] - times} of {released['number']} changes"]
     changed = times == released["number"] and statement(layout) != released
@@ -305,6 +341,7 @@ def take_from_release(connection: duckdb.DuckDBPyConnection, context: Context) -
         _write_tables(connection, context, folder, beside, {})
         noise.write_ledger(beside, noise.read_ledger(folder))
         _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
+        _write_corrections(beside, _corrected_at_least(layout, released))
 
 
 def accept_loss(layout: Layout) -> None:
@@ -319,26 +356,37 @@ def accept_loss(layout: Layout) -> None:
             os.link(path, beside / path.name)
         noise.write_ledger(beside, noise.read_ledger(here))
         _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
+        _write_corrections(beside, _corrected_at_least(layout, released))
+
+
+def _corrected_at_least(layout: Layout, released: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The corrections, with those that a release knows of; of lost ones nothing else is known."""
+    return {one: {} for one in released.get("corrected", ())} | corrections(layout)
 
 
 def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) -> None:
     """Add what another history published: whatever was published once stays published.
 
-    A period that both have keeps the figures that it has here.
+    A period that both have keeps the figures that it has here, unless it was corrected there only.
     """
     here, there = layout.publication_history, other.publication_history
     if not there.exists():
         return
     mine, theirs = periods(layout), periods(other)
-    if here.exists() and set(theirs) <= set(mine):
+    corrected = set(corrections(other)) - set(corrections(layout))
+    if here.exists() and set(theirs) <= set(mine) and not corrected:
         return
-    only_there = dates(sorted(set(theirs) - set(mine)))
+    only_there = dates(sorted(set(theirs) - set(mine) | corrected))
     with atomic_build(here, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
         for name in sorted(
             {path.name for path in [*here.glob("*.parquet"), *there.glob("*.parquet")]}
         ):
-            parts = [f"FROM {literal(here / name)}"] if (here / name).exists() else []
+            parts = (
+                [f"FROM {literal(here / name)} WHERE coalesce(period NOT IN ({only_there}), true)"]
+                if (here / name).exists()
+                else []
+            )
             if (there / name).exists():
                 chosen = f"period IN ({only_there})" if here.exists() else "true"
                 parts.append(f"FROM {literal(there / name)} WHERE {chosen}")
@@ -350,6 +398,7 @@ def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) 
         spent += [one for one in noise.read_ledger(there) if one not in spent]
         noise.write_ledger(beside, spent)
         _write_periods(beside, theirs | mine, max(number(layout), number(other)) + 1)
+        _write_corrections(beside, corrections(other) | corrections(layout))
 
 
 def _and_kept(kept: dict[str, Sql], table: str) -> str:

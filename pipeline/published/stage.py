@@ -18,6 +18,7 @@ from pipeline.policy.data_map import Published
 from pipeline.policy.fields import Audience
 from pipeline.published import (
     coaching,
+    corrected,
     equivalence_classes,
     gate,
     noise,
@@ -39,7 +40,8 @@ def _coaching_queries(
 ) -> dict[str, Sql]:
     """Coaching table to the query of its rows.
 
-    Lists the periods that are published now in a file beside the staged tables.
+    Lists the periods that are published now in a file beside the staged tables: new ones, or the
+    one that a correction there is about.
 
     Args:
         publish_new: publish periods that have not been published so far.
@@ -53,10 +55,17 @@ def _coaching_queries(
     periods = publication_history.periods_to_publish(
         connection, source, layout, rules.coaching, last_expired
     )
+    correction = publication_history.staged_correction(layout, partition)
+    corrected_period = correction.correction.period if correction else None
+    if corrected_period:
+        periods, publish_new = [corrected_period], True
     rows = coaching.make_rows(connection, source, rules, periods if publish_new else [])
     path = layout.staged(partition) / publication_history.PERIODS
     path.write_text(json.dumps([str(one) for one in rows.periods]), "utf-8")
-    cells = coaching.choose_cells(connection, rows, rules.rule(context.data_map))
+    if corrected_period:
+        cells, carried = corrected.choose(connection, context, rows, corrected_period, carried)
+    else:
+        cells = coaching.choose_cells(connection, rows, rules.rule(context.data_map))
     exact = {table: of for table, of in cells.items() if table not in rules.coaching.noise}
     figures = coaching.make_figures(connection, rows, exact)
     figures |= _noisy_figures(connection, context, rows, cells, partition)

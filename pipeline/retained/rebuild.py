@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from expectations.published import validate_and_seal
+from pipeline.access.corrections import SignedCorrection
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.reference_values import write
 from pipeline.context import Context
@@ -203,13 +204,17 @@ def rebuild_reference_values(connection: duckdb.DuckDBPyConnection, context: Con
 
 
 def publish_survivors(
-    connection: duckdb.DuckDBPyConnection, context: Context, erasure: str
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    erasure: str,
+    correction: SignedCorrection | None = None,
 ) -> None:
     """Release what is left through the gate; audiences that lost nothing keep their file. What a
     run has staged meanwhile was made from more than is left, and is discarded.
 
     Args:
-        erasure: name of the erasure job.
+        erasure: name of the erasure job, or of what else is the reason.
+        correction: of a period's figures, which takes effect with it.
 
     Raises:
         ErasureError: a check failed or the counts do not reconcile; the old release stays.
@@ -220,9 +225,12 @@ def publish_survivors(
         return
     require_remembered(layout)
     current, changed = gate.manifest(layout), changed_audiences(connection, context)
-    if changed and current.get("erasure") != erasure:
+    if (changed or correction) and current.get("erasure") != erasure:
         partition = str(current["partition"])
         layout.staged(partition).mkdir(parents=True, mode=0o700)
+        if correction is not None:
+            changed.add(Audience.COACHING)
+            publication_history.write_staged_correction(layout, partition, correction)
         for audience in Audience:
             if audience in changed:
                 stage_database(connection, context, audience, partition, publish_new=False)
@@ -258,7 +266,11 @@ def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -
         for p in Audience
         if p is not Audience.COACHING and made_from.get(p.value) != gate.made_from(layout, p)
     }
-    if publication_history.outdated(connection, context):
+    shown = gate.manifest(layout).get("history", {})
+    assert isinstance(shown, dict)
+    # A run or a correction can have been killed before what it had recorded was released.
+    behind = shown.get("number", 0) < publication_history.number(layout)
+    if behind or publication_history.outdated(connection, context):
         changed.add(Audience.COACHING)
     return changed
 
