@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline.policy import preset
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import FieldClass, Source, Treatment
 from pipeline.raw.deliveries import ingest
@@ -42,6 +43,7 @@ LAYOUTS: dict[str, dict[str, Any]] = yaml.load(
 EVERY = {name: one for part in LAYOUTS.values() for name, one in part.items()}
 PEOPLE = 40
 N = 400
+ALM = "adobe-learner-transcript"
 
 
 @cache
@@ -448,3 +450,30 @@ def test_what_is_no_table_is_refused_without_a_value(
         suggestions(tmp_path / "export.csv", tmp_path / "work")
     assert said in str(refused.value)
     assert not any(value in str(refused.value) for value in ("ann", "4711", "Zzyzx"))
+
+
+def test_a_table_with_the_columns_of_a_preset_is_one_line_and_what_is_beyond(
+    tmp_path: Path,
+) -> None:
+    columns = list(preset.parsed(ALM, preset.shipped()[ALM]).source["fields"])
+    columns = [one.replace(preset.ZONE, "Asia/Calcutta") for one in columns]
+    rows = pl.DataFrame({one: [""] * N for one in [*columns, "Branch"]}).with_columns(
+        pl.Series("email", [f"p{at % PEOPLE}@corp.example" for at in range(N)]),
+        pl.Series("Status", ["Completed", "Unenrolled", "Gestartet", "Not started"] * (N // 4)),
+        pl.Series("Completion Date (Asia/Calcutta TimeZone)", ["31.10.2026"] * N),
+        pl.Series("Selection Criteria", [EMAIL] * N),
+    )
+    text = document([suggested("transcript.csv", rows, {}, tmp_path)])
+    drawn = yaml.load(text, Loader=yaml.CSafeLoader)["sources"]["transcript"]
+    assert drawn.pop("fields").keys() == {"Branch", "Selection Criteria"}
+    assert drawn == {
+        "preset": ALM,
+        "zone": "Asia/Calcutta",
+        "files": "transcript.csv",
+        "form": {"dates": ["%d.%m.%Y"]},
+        "statuses": {"gestartet": "in_progress"},
+    }
+    assert loads(text).sources["new_transcript"].lists(columns[16])
+    # Without a column that the reader needs, it is another report.
+    without = suggested("transcript.csv", rows.drop("Training ID"), {}, tmp_path)
+    assert without.preset is None

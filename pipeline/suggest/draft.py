@@ -44,6 +44,7 @@ class Seen:
 
     Attributes:
         shared: how many of its different values also stand in columns that name people.
+        denied: its values overrule what its name says.
     """
 
     name: str
@@ -51,22 +52,33 @@ class Seen:
     shape: Shape = EMPTY
     shared: int = 0
     decide: tuple[str, ...] = ()
+    denied: bool = False
 
     def overruled(self, field_class: FieldClass, why: str) -> Seen:
         """As no canonical field, of that class, for somebody to decide."""
         named = f"named like {self.meaning.field}, but " if self.meaning.field else ""
-        denied = Meaning(None, 0, field_class, why)
-        return replace(self, meaning=denied, decide=(*self.decide, f"{named}{why}"))
+        by_values = bool(self.meaning.field or self.meaning.field_class)
+        return replace(
+            self,
+            meaning=Meaning(None, 0, field_class, why),
+            decide=(*self.decide, f"{named}{why}"),
+            denied=by_values,
+        )
 
 
 @dataclass(frozen=True)
 class Drafted:
-    """One column's entry, and what somebody must decide about it."""
+    """One column's entry, and what somebody must decide about it.
+
+    Attributes:
+        overruled: its values are not what its name says.
+    """
 
     column: str
     entry: SourceField
     why: str
     decide: tuple[str, ...] = ()
+    overruled: bool = False
 
 
 @dataclass(frozen=True)
@@ -270,6 +282,7 @@ def drafted(
     of_records = any(one.meaning.field in OF_RECORDS for one in chosen)
     reader = CORPORATE if of_records else ROSTER
     columns = tuple(
-        Drafted(one.name, _entry(one, reader), one.meaning.why, one.decide) for one in chosen
+        Drafted(one.name, _entry(one, reader), one.meaning.why, one.decide, one.denied)
+        for one in chosen
     )
     return Draft(reader, columns, _missing(chosen, reader))

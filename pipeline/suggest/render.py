@@ -75,20 +75,41 @@ def source(found: Suggestion) -> str:
     draft = found.draft
     width = 1 + max(len(_quoted(one.column)) for one in draft.columns)
     sensitive = ", ".join(f"{name} {n:,}" for name, n in found.sensitive.items())
+    columns = _beyond(found)
     lines = [
         f"  {found.name}:",
-        f"    description: {_quoted(f'{draft.reader} export, drafted from its columns')}",
+        *_kind(found),
         f"    # {DECIDE}is this the name that the files always have?",
         f"    files: {_quoted(found.files)}",
-        f"    reader: {draft.reader}",
         *_form(found),
         *_statuses(found),
-        *(f"    # {DECIDE}{note}" for note in draft.decide),
         *([f"    # courses that look sensitive, by category: {sensitive}"] if sensitive else []),
-        "    fields:",
-        *(line for one in draft.columns for line in _field(one, width)),
+        *(["    fields:"] if columns else []),
+        *(line for one in columns for line in _field(one, width)),
     ]
     return "\n".join(lines)
+
+
+def _kind(found: Suggestion) -> Iterator[str]:
+    """What kind of source it is: a preset, or a reader with what it misses."""
+    if found.preset:
+        yield f"    preset: {found.preset.name}"
+        if found.preset.zone:
+            yield f"    zone: {found.preset.zone}"
+        return
+    yield f"    description: {_quoted(f'{found.draft.reader} export, drafted from its columns')}"
+    yield f"    reader: {found.draft.reader}"
+    yield from (f"    # {DECIDE}{note}" for note in found.draft.decide)
+
+
+def _beyond(found: Suggestion) -> tuple[Drafted, ...]:
+    """The columns to list: with a preset those that it does not, and those whose values are not
+    what it takes them for."""
+    columns = found.draft.columns
+    if found.preset is None:
+        return columns
+    listed = found.preset.columns
+    return tuple(one for one in columns if one.column not in listed or one.overruled)
 
 
 def document(found: list[Suggestion]) -> str:

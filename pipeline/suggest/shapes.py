@@ -85,20 +85,28 @@ class Shape:
 
 
 def shapes(rows: pl.DataFrame) -> dict[str, Shape]:
-    """The shape of every column of texts, in one pass; an empty text is no value."""
-    counted = rows.lazy().select(map(_counts, rows.columns)).collect()
-    return {name: Shape(**counts) for name, counts in counted.row(0, named=True).items()}
+    """The shape of every column of texts; an empty text is no value."""
+    counted = pl.collect_all([_counts(rows, name) for name in rows.columns])
+    found = zip(rows.columns, counted, strict=True)
+    return {name: Shape(**one.row(0, named=True)) for name, one in found}
 
 
-def _counts(column: str) -> pl.Expr:
-    """The fields of a column's shape, as one struct."""
-    values = pl.col(column).str.strip_chars().replace("", None).drop_nulls()
-    return pl.struct(
-        values.len().alias("filled"),
-        values.n_unique().alias("distinct"),
-        *(values.str.contains(text).sum().alias(name) for name, text in PATTERNS.items()),
-        values.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
-    ).alias(column)
+def _counts(rows: pl.DataFrame, column: str) -> pl.LazyFrame:
+    """The fields of a column's shape, as one row. Every different value is looked at once."""
+    value, n = pl.col("value"), pl.col("n")
+    return (
+        rows.lazy()
+        .select(pl.col(column).str.strip_chars().replace("", None).alias("value"))
+        .drop_nulls()
+        .group_by("value")
+        .agg(pl.len().alias("n"))
+        .select(
+            n.sum().alias("filled"),
+            pl.len().alias("distinct"),
+            *(n.filter(value.str.contains(p)).sum().alias(k) for k, p in PATTERNS.items()),
+            value.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
+        )
+    )
 
 
 def values(rows: pl.DataFrame, columns: list[str]) -> frozenset[str]:

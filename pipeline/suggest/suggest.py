@@ -16,6 +16,7 @@ from pipeline.suggest.courses import sensitive_courses
 from pipeline.suggest.dates import DateForms, date_forms, has_decimal_comma
 from pipeline.suggest.draft import MOMENTS, NUMERIC, Draft, drafted, entry_of
 from pipeline.suggest.headers import meaning
+from pipeline.suggest.known import Known, preset_of
 from pipeline.suggest.sample import declared, samples
 from pipeline.suggest.statuses import Words, words_of
 
@@ -28,6 +29,7 @@ class Suggestion:
         form: keys of the source's `form`, as YAML writes their values.
         statuses: the words that the reader does not know by itself.
         sensitive: category to the number of courses whose words suggest it.
+        preset: the preset whose columns it has.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Suggestion:
     words: Words | None = None
     statuses: dict[str, str] = field(default_factory=dict)
     sensitive: dict[str, int] = field(default_factory=dict)
+    preset: Known | None = None
 
 
 def source_name(file_name: str) -> str:
@@ -63,6 +66,12 @@ def _naming(rows: pl.DataFrame) -> list[str]:
     return found
 
 
+def _to_declare(words: Words | None, understood: dict[str, str]) -> dict[str, str]:
+    """The words of statuses that nothing understands yet."""
+    known = words.known if words else {}
+    return {word: status for word, status in known.items() if word not in understood}
+
+
 def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Path) -> Suggestion:
     """The draft of a table's source.
 
@@ -75,7 +84,9 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
     known = shapes.values(rows, naming)
     shared = {one: shapes.shared(rows, one, known)[0] for one in rows.columns if one not in naming}
     draft = drafted(rows.columns, shapes.shapes(rows), shared)
-    read = {one.entry.name: one.column for one in draft.columns if one.entry.name != "-"}
+    known_as = preset_of(rows.columns)
+    names = known_as.columns if known_as else {c.column: c.entry.name for c in draft.columns}
+    read = {name: column for column, name in names.items() if name != "-"}
     dates = date_forms(rows, [read[one] for one in read if one in MOMENTS])
     words = (
         words_of(rows, read["status"], read.get("learner_id"), known) if "status" in read else None
@@ -91,10 +102,9 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
         form,
         dates,
         words,
-        {word: status for word, status in words.known.items() if STATUS.get(word) != status}
-        if words
-        else {},
+        _to_declare(words, STATUS | (known_as.statuses if known_as else {})),
         sensitive_courses(rows, read.get("course_code"), read.get("course_title"), work),
+        known_as,
     )
 
 
