@@ -30,6 +30,7 @@ from pipeline.raw.forms.opening import decoded_files
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import Layout
 from pipeline.subjects.identity import alone
+from tests import workbooks
 from tests.company import HISTORY, NAME, record
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -98,6 +99,16 @@ def _zstd(content: bytes) -> bytes:
     return out.getvalue().to_pybytes()
 
 
+CELLS = workbooks.table(ROWS)
+GERMAN = {
+    "Assigned Date": "1.10.2026",
+    "Started Date": "01.10.26",
+    "Completed Date": "11.10.2026 00:00",
+    "Due Date": "31.10.2026",
+    "Score": "45,00",
+    "Max Score": "50,0",
+    "Comments": "-",
+}
 SEMICOLONS = written(delimiter=";")
 PLAIN = written().encode()
 FOUND_OUT: dict[str, tuple[str, bytes]] = {
@@ -126,6 +137,24 @@ FOUND_OUT: dict[str, tuple[str, bytes]] = {
     ),
     "capitals": ("LEARNING_HISTORY.CSV", PLAIN),
     "a name that a shell expands": ("learning_history [1]*.csv", PLAIN),
+    "rows as JSON": ("learning_history.csv", json.dumps(ROWS, indent=1).encode()),
+    "rows as NDJSON": (
+        "learning_history.csv",
+        "\r\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode("utf-16"),
+    ),
+    "xlsx with typed cells": ("learning_history.xlsx.csv", workbooks.xlsx({"Report": CELLS})),
+    "xlsx with titles, a note and blank rows": (
+        "learning_history.csv",
+        workbooks.xlsx(
+            {"empty": [], "note": [["read me"]], "R": [["Report", 2026], [], *CELLS, [], []]}
+        ),
+    ),
+    "xlsx with a hidden sheet before it, in a zip": (
+        "export.zip",
+        _zip(**{"learning_history.csv": workbooks.xlsx({"h": CELLS[:2], "R": CELLS}, ["h"])}),
+    ),
+    "xls": ("learning_history.csv", workbooks.xls({"Report": CELLS})),
+    "ods": ("learning_history.csv", workbooks.ods({"Report": CELLS})),
     "gzip": ("learning_history.csv.gz", gzip.compress(SEMICOLONS.encode("cp1252"))),
     "gzip by another name": ("learning_history.csv", gzip.compress(PLAIN)),
     "Zstandard": ("learning_history.csv.zst", _zstd(PLAIN)),
@@ -151,6 +180,15 @@ def test_a_form_that_can_be_found_out_needs_no_declaration(
 
 DECLARED: dict[str, tuple[dict[str, object], bytes]] = {
     "Mac Roman": ({"encoding": "macintosh"}, written().encode("mac-roman")),
+    "German": (
+        {"dates": ["%d.%m.%y", "%d.%m.%Y", "%d.%m.%Y %H:%M"], "decimal": ",", "nulls": ["-"]},
+        written([row | GERMAN for row in ROWS], ";").encode("cp1252"),
+    ),
+    "a sheet and a footer": (
+        {"sheet": " report", "footer": 1},
+        workbooks.xlsx({"Old": CELLS[:2], "Report": [*CELLS, ["Total", 3]]}),
+    ),
+    "a hidden sheet": ({"sheet": "h"}, workbooks.xlsx({"R": [["x"]], "h": CELLS}, ["h"])),
     "single quotes": ({"quote": "'"}, written(quotechar="'").encode()),
     "backslashes": (
         {"escape": "\\"},
@@ -197,6 +235,8 @@ REFUSED: dict[str, tuple[dict[str, object], str, bytes, str]] = {
         "but the file is in utf-8",
     ),
     "two delimiters": ({}, "", b"a,b;c,d\n1,2;3,4\n", "`,` and `;`.*Set form.delimiter"),
+    "nested rows": ({}, "", b'[{"Employee ID": {"no": 1}}]', "more than a value: Employee ID"),
+    "a broken array": ({}, "", b'[{"Employee ID": "7700001"}, {', "not a valid JSON array"),
     "no header": ({}, "", PLAIN.split(b"\n", 1)[1], "no header, but values"),
     "an HTML page": ({}, "", b"<html><table><tr><td>Employee ID", "no table of text"),
     "an encrypted workbook": (
@@ -205,6 +245,23 @@ REFUSED: dict[str, tuple[dict[str, object], str, bytes, str]] = {
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 999,
         "needs a pass",
     ),
+    "a damaged workbook": ({}, "", workbooks.xls({"R": CELLS})[:3000], "password"),
+    "no sheet of the name": ({"sheet": "x"}, "", workbooks.xlsx({"R": CELLS}), "form.sheet gives"),
+    "an empty workbook": ({}, "", workbooks.xlsx({"R": []}), "no sheet with rows"),
+    "two sheets of rows": ({}, "", workbooks.xlsx({"a": CELLS, "b": CELLS}), "Set form.sheet"),
+    "formulas without values": (
+        {},
+        "",
+        workbooks.xlsx({"R": [*CELLS, ["==A2"]]}),
+        "never calculated",
+    ),
+    "values beside the columns": (
+        {},
+        "",
+        workbooks.xlsx({"R": [CELLS[0], [*CELLS[1], "Zzyzx"]]}),
+        "a column has no name",
+    ),
+    "a sheet without a header": ({}, "", workbooks.xlsx({"R": CELLS[1:]}), "no header, but values"),
     "a damaged archive": ({}, ".gz", gzip.compress(PLAIN)[:-9], "damaged or incomplete"),
     "a bomb": ({}, ".gz", gzip.compress(b"0" * (1 << 29)), "unpacked, it is larger"),
     "an empty zip": ({}, ".zip", _zip(), "holds 0 files"),
@@ -268,6 +325,16 @@ def test_bytes_that_are_no_text_cost_their_line(tmp_path: Path, data_map: DataMa
     records, rejects = stored(layout, with_form(data_map, encoding="cp1252"))
     assert sorted(rejects["line"]) == [3, 4, 6]
     assert records.height == 3
+
+
+def test_lines_that_are_no_object_are_set_aside(tmp_path: Path, data_map: DataMap) -> None:
+    """Of rows as JSON; one that is no text stands above them."""
+    rows = [json.dumps(record(at)).encode() for at in range(6)]
+    rows[1], rows[3], rows[5] = b"\xff\xfe", b'["no", "row"]', rows[5][:-9]
+    content = b"\n".join([rows[0], b"", *rows[1:]])
+    records, rejects = stored(deliver(tmp_path, content), data_map)
+    assert records["learner_id"].to_list() == ["emp:7700001", "emp:7700003", "emp:7700005"]
+    assert sorted(rejects["line"]) == [3, 5, 7]
 
 
 def test_lines_of_another_encoding_are_set_aside(tmp_path: Path, data_map: DataMap) -> None:
@@ -335,6 +402,10 @@ HIDDEN: dict[str, Callable[[str], bytes]] = {
     "Mac Roman": lambda text: text.encode("mac-roman"),
     "UTF-16": lambda text: text.encode("utf-16"),
     "UTF-16 at an odd place": lambda text: b"\0" * 2 + text.encode("utf-16-be"),
+    "xlsx": lambda text: workbooks.xlsx({"a": [["b"], [text]]}),
+    "xlsx on a hidden sheet": lambda text: workbooks.xlsx({"a": [["b"]], "h": [[text]]}, ["h"]),
+    "xls": lambda text: workbooks.xls({"a": [[text]]}),
+    "ods": lambda text: workbooks.ods({"a": [[text]]}),
     "gzip": lambda text: gzip.compress(text.encode("utf-16")),
     "gzip in gzip": lambda text: gzip.compress(gzip.compress(text.encode())),
     "Zstandard": lambda text: _zstd(text.encode("cp1252")),

@@ -236,7 +236,12 @@ class DataMap(PolicyFile):
             for source in self.sources.values()
             for field in source.fields.values()
             if audience in field.audiences
-        }
+        } | self.supplied
+
+    @property
+    def supplied(self) -> set[str]:
+        """Canonical fields that this file itself gives a value, in place of a column."""
+        return {name for source in self.sources.values() for name in source.supplied}
 
     def classes_and_risk(self, column: str) -> tuple[tuple[str, ...], Risk]:
         """The classes of a published column, and the highest risk of the fields it is made from."""
@@ -258,7 +263,8 @@ class DataMap(PolicyFile):
             for field in source.fields.values()
             if field.name == name and audience in field.audiences
         ]
-        return max(treatments, key=STRICTNESS.index, default=Treatment.DROP)
+        otherwise = Treatment.KEEP if name in self.supplied else Treatment.DROP
+        return max(treatments, key=STRICTNESS.index, default=otherwise)
 
     @property
     def least_people(self) -> int:

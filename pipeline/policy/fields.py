@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.policy import paths
 from pipeline.policy.base import Strict, Zone
@@ -132,6 +132,24 @@ class Verb(Strict):
         return self
 
 
+# What may be the same in every row of a source.
+CONSTANT = frozenset(
+    {"country", "course_code", "course_title", "department", "item_type", "score_max", "status"}
+)
+
+
+def _course(column: str, wide: tuple[str, ...]) -> str | None:
+    """The course of a column, if it is one of those that are courses."""
+    for pattern in wide:
+        before, star, after = plain(pattern).partition("*")
+        name = " ".join(column.split())
+        inside = name[len(before) : len(name) - len(after)].strip()
+        same = plain(name).startswith(before) and plain(name).endswith(after)
+        if (star and same and inside) or plain(name) == plain(pattern):
+            return inside if star else name
+    return None
+
+
 class Source(Strict):
     """One kind of export: its files and the fields that they may have.
 
@@ -143,6 +161,10 @@ class Source(Strict):
         zone: time zone of the system's clock and calendar. It says when a time without an offset
             was, and on which day one with an offset. Without it, the first is read in the data
             map's default_zone, and the second has the day of the learner's region.
+        constants: canonical name to the value of every row, for what a file has no column for.
+        grades: the export's grade to percent.
+        wide: columns of `fields` that are one course each: by their names, or by a pattern in which
+            `*` stands for the course. An empty cell is no record.
         statuses: the export's word, in lower case, to the canonical status.
         item_types: the export's word, in lower case, to the canonical record type.
         verbs: the IRI of an xAPI verb to what it means; `*` stands for any text, and what is more
@@ -163,7 +185,54 @@ class Source(Strict):
     item_types: dict[str, str] = Field(default_factory=dict)
     verbs: dict[str, Verb] = Field(default_factory=dict)
     incomplete: Literal["refuse", "admit"] = "refuse"
+    constants: dict[str, str] = Field(default_factory=dict)
+    grades: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
+    wide: tuple[str, ...] = ()
     fields: dict[str, SourceField]
+
+    @field_validator("constants")
+    @classmethod
+    def _can_be_constant(cls, constants: dict[str, str]) -> dict[str, str]:
+        if wrong := sorted(constants.keys() - CONSTANT):
+            raise ValueError(
+                f"{', '.join(wrong)} cannot be the same in every row; allowed are "
+                f"{', '.join(sorted(CONSTANT))}"
+            )
+        return constants
+
+    @model_validator(mode="after")
+    def _courses_are_fields(self) -> Source:
+        for column in self.wide:
+            if column not in self.fields:
+                raise ValueError(f"wide names `{column}`, which is not under fields")
+            if column.count("*") > 1 or not column.strip("* "):
+                raise ValueError(
+                    f"wide: `{column}` would admit any column; allowed are names, and names with "
+                    "one `*` in them"
+                )
+        if len({self.fields[column].name for column in self.wide}) > 1:
+            raise ValueError("wide: all of its fields need the same name")
+        return self
+
+    @property
+    def supplied(self) -> set[str]:
+        """Canonical names that the source itself gives a value, in place of a column."""
+        return {*self.constants, *(["course_code"] if self.wide else [])}
+
+    @property
+    def wide_field(self) -> str:
+        """The canonical name of what stands in the columns of courses."""
+        return self.fields[self.wide[0]].name
+
+    @property
+    def grade_percents(self) -> dict[str, float]:
+        """`grades` in lower case."""
+        return {grade.lower(): percent for grade, percent in self.grades.items()}
+
+    def courses(self, header: list[str]) -> dict[str, str]:
+        """Of a report with a column for every course: the column to the course's code."""
+        found = ((column, _course(column, self.wide)) for column in header)
+        return {column: course for column, course in found if course}
 
     def delivered(self) -> dict[str, str]:
         """Canonical name to the column as the source spells it."""
@@ -202,4 +271,4 @@ class Source(Strict):
         """Is the column, or the JSON path, on the map?"""
         if self.reader in JSON:
             return paths.listed(column, self.fields)
-        return column in self.fields or bool(self.spelled([column]))
+        return bool(column in self.fields or self.spelled([column]) or _course(column, self.wide))

@@ -19,7 +19,7 @@ EXCEL = "excel"  # among the forms of dates: days since the end of 1899, as work
 NO_QUOTES = "none"
 # Codecs of Python that are no encoding of a file.
 NO_ENCODINGS = frozenset(
-    {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf-7"}
+    {"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
 # Shows whether two forms read one text as two dates.
 PROBE = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
@@ -28,10 +28,10 @@ PROBE = dt.datetime(2026, 3, 4, 5, 6, 7, tzinfo=dt.UTC)
 def _is_encoding(name: str) -> str:
     try:
         found = codecs.lookup(name)
-        b"".decode(name)  # refuses what makes no text, such as base64
+        "a".encode(name)  # refuses what makes no text, such as base64
     except (LookupError, UnicodeError):
         found = None
-    if found is None or found.name in NO_ENCODINGS:
+    if found is None or found.name.replace("_", "-") in NO_ENCODINGS:
         raise ValueError(
             "not an encoding; allowed are the names of Python, such as utf-8, utf-16, "
             "windows-1252, iso-8859-15, macintosh"

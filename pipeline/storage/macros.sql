@@ -247,6 +247,38 @@ CREATE OR REPLACE TEMP MACRO looks_personal(value) AS
         '(?:[^\s@]+@[^\s@]+)|(?:(\d[\s().\-]?){7,})|(?:(?i)\b(emp|mbox|sha1|openid|acct|ou):)'
     ), FALSE);
 
+-- A number as people write it where a point stands before the decimals: also with its thousands set
+-- apart, and with a comma before decimals that cannot be thousands. Most are plain numbers.
+CREATE OR REPLACE TEMP MACRO point_number(value) AS
+    coalesce(
+        try_cast(value AS DOUBLE),
+        CASE
+            WHEN regexp_full_match(value, '[+-]?\d+,(\d{1,2}|\d{4,})')
+                THEN try_cast(replace(value, ',', '.') AS DOUBLE)
+            WHEN regexp_full_match(value, '[+-]?\d{1,3}([,''’\s\p{Z}]\d{3})+(\.\d+)?')
+                THEN try_cast(regexp_replace(value, '[,''’\s\p{Z}]', '', 'g') AS DOUBLE)
+        END
+    );
+
+-- The same where a comma stands before the decimals, and a point between thousands.
+CREATE OR REPLACE TEMP MACRO comma_number(value) AS
+    CASE
+        WHEN regexp_full_match(value, '[+-]?\d{1,3}([.''’\s\p{Z}]\d{3})+(,\d+)?')
+            THEN try_cast(replace(
+                regexp_replace(value, '[.''’\s\p{Z}]', '', 'g'), ',', '.'
+            ) AS DOUBLE)
+        ELSE try_cast(replace(value, ',', '.') AS DOUBLE)
+    END;
+
+-- The two numbers of a score out of a sum of points (17/20), and the number before a percent sign;
+-- NULL for any other text.
+CREATE OR REPLACE TEMP MACRO points_reached(value) AS
+    nullif(regexp_extract(value, '^([^/]*\d)\s*/[^/]*\d$', 1), '');
+CREATE OR REPLACE TEMP MACRO points_possible(value) AS
+    nullif(regexp_extract(value, '^[^/]*\d\s*/\s*([^/]*\d)$', 1), '');
+CREATE OR REPLACE TEMP MACRO percents(value) AS
+    CASE WHEN suffix(value, '%') THEN rtrim(left(value, -1)) END;
+
 -- A score (0 to 100) as a band.
 CREATE OR REPLACE TEMP MACRO score_band(score) AS
     CASE

@@ -130,7 +130,7 @@ READ_FROM: dict[str, tuple[str, ...]] = {
     "occurrence": ("assigned_at", "registration"),
     "has_comment": ("free_text",),
     "course_titles": ("course_title",),
-    "name": ("learner_name",),
+    "name": ("learner_name", "first_name", "last_name"),
     "email": ("learner_email",),
 }
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.policy.fields import Source, plain
-from pipeline.raw.forms import archives, text, workbooks
+from pipeline.raw.forms import archives, objects, text, workbooks
 from pipeline.raw.forms.archives import Part
 from pipeline.raw.forms.readable import Readable
 from pipeline.raw.forms.survey import Survey
@@ -52,6 +52,9 @@ def readable(part: Part, found: Survey, source: Source, *, is_table: bool) -> Re
         return text.plain_text(path, part.name, found, source.form, copy)
     if archives.is_workbook(path):
         return workbooks.workbook(path, part.name, source.form, known, copy)
+    if kind := objects.kind_of(text.beginning(found, part.name, source.form)):
+        plain_text = text.plain_text(path, part.name, found, source.form, copy)
+        return objects.rows(plain_text, kind, source.form, known)
     return text.delimited(path, part.name, found, source.form, known, copy)
 
 

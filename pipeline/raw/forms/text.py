@@ -57,12 +57,15 @@ def delimited(
         MalformedFile: there is no header, or encoding or delimiter cannot be known.
     """
     encoding = encodings.encoding_of(found, form.encoding, name)
+    head = beginning(found, name, form)
+    if len(head) == MAX_HEADER and "\n" not in head:
+        raise MalformedFile(f"{name}, line 1: no header ends within {MAX_HEADER:,} characters")
     if MARKUP.match(found.head):
         raise MalformedFile(
             f"{name}: it is a page of HTML or XML, and no table of text; open it in a spreadsheet "
             "program, save it as CSV or xlsx, and deliver that file"
         )
-    header = detect.find_header(beginning(found, encoding, name), form, known, name)
+    header = detect.find_header(head, form, known, name)
     columns, unnamed = detect.column_names(header, name)
     table = Table(
         columns,
@@ -98,21 +101,20 @@ def _is_plain(found: Survey, encoding: str, form: Form, header: Header) -> bool:
     )
 
 
-def beginning(found: Survey, encoding: str, name: str) -> str:
-    """The first whole lines of a file.
+def beginning(found: Survey, name: str, form: Form) -> str:
+    """The first whole lines of a file; of an endless one its beginning.
 
     Raises:
-        MalformedFile: it is empty, or its first line has no end.
+        MalformedFile: it is empty, or its encoding cannot be known.
     """
+    encoding = encodings.encoding_of(found, form.encoding, name)
     pieces = encodings.decoded(io.BytesIO(found.head), encoding)
     text = "".join(encodings.even_line_ends(pieces, found.line_ends))[:MAX_HEADER]
     if not text.strip():
         raise MalformedFile(f"{name}, line 1: empty file")
     if found.is_whole and len(text) < MAX_HEADER:
         return text
-    if "\n" not in text:
-        raise MalformedFile(f"{name}, line 1: no header ends within {MAX_HEADER:,} characters")
-    return text[: text.rindex("\n") + 1]
+    return text[: text.rfind("\n") + 1] or text
 
 
 def _lines(texts: Iterable[str], found: Survey, above: int) -> Iterator[str]:

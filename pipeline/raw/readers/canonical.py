@@ -32,7 +32,7 @@ Columns (DuckDB types) of a canonical Parquet file:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -47,10 +47,33 @@ def employee(column: str) -> str:
     return f"employee_identifier({column})"
 
 
-def scaled(score: str, scale: str) -> str:
-    """SQL: a raw score as percent of its scale; a scale of zero or less gives NULL."""
-    top = f"coalesce(try_cast({scale} AS DOUBLE), 100)"
-    return f"CASE WHEN {top} > 0 THEN 100 * try_cast({score} AS DOUBLE) / {top} END"
+def number(text: str, decimal: str = ".") -> str:
+    """SQL: a number as people write it, with this mark before the decimals."""
+    return f"{'comma' if decimal == ',' else 'point'}_number({text})"
+
+
+def scaled(
+    score: str, scale: str, decimal: str = ".", grades: Mapping[str, float] | None = None
+) -> str:
+    """SQL: a raw score as percent of its scale; a scale of zero or less gives NULL. `85%` and
+    `17/20` have a scale of their own, and grades are what the table says.
+
+    Args:
+        grades: grade in lower case to percent.
+    """
+    given, top = number(score, decimal), f"coalesce({number(scale, decimal)}, 100)"
+    reached, possible = (
+        number(f"points_{which}({score})", decimal) for which in ("reached", "possible")
+    )
+    percent = (
+        f"coalesce(CASE WHEN {top} > 0 THEN 100 * {given} / {top} END, "
+        f"{number(f'percents({score})', decimal)}, "
+        f"CASE WHEN {possible} > 0 THEN 100 * {reached} / {possible} END)"
+    )
+    if not grades:
+        return percent
+    table = " ".join(f"WHEN {literal(text)} THEN {literal(n)}" for text, n in grades.items())
+    return f"CASE lower({score}) {table} ELSE {percent} END"
 
 
 def lookup(column: str, table: dict[str, str]) -> str:

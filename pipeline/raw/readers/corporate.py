@@ -14,6 +14,7 @@ from pipeline.raw.readers.base import DeliveryContext
 from pipeline.raw.readers.canonical import (
     employee,
     lookup,
+    number,
     problem,
     scaled,
     write_records,
@@ -52,7 +53,7 @@ TYPE = {
 
 def typed_sql(file: Readable, context: DeliveryContext) -> str:
     """SQL: the file's rows in canonical columns, the delivered columns beside them."""
-    source = context.source
+    source, decimal = context.source, tabular.decimal_mark(file, context.source)
     given = tabular.delivered_columns(file, source, REQUIRED)
 
     def field(name: str) -> str:
@@ -84,12 +85,12 @@ def typed_sql(file: Readable, context: DeliveryContext) -> str:
         {field("course_code")} AS course_code, {field("course_title")} AS course_title,
         NULL AS course_titles,
         {status} AS status,
-        {scaled(field("score"), field("score_max"))} AS score,
-        try_cast({field("attempts")} AS INTEGER) AS attempts,
+        {scaled(field("score"), field("score_max"), decimal, source.grade_percents)} AS score,
+        try_cast({number(field("attempts"), decimal)} AS INTEGER) AS attempts,
         {field("free_text")} IS NOT NULL AS has_comment,
         NULL AS record_id, coalesce(assigned_spelled, '') AS occurrence, 0 AS rank,
         {context.delivery_instant} AS revised_at, {literal(file.name)} AS file, *
-      FROM {with_moments(tabular.scan(file), texts, context)})"""
+      FROM {with_moments(tabular.rows(file, source), texts, context)})"""
 
 
 def read(files: list[Readable], out: Path, context: DeliveryContext) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.policy.fields import Source
+from pipeline.raw.forms import objects
 from pipeline.raw.forms.readable import Kind, Readable, Table
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.sql import identifier, literal, literals
@@ -29,6 +30,8 @@ NO_DELIMITER = "\x1f"
 # without the blanks around their values.
 DELIVERED, STRIPPED = "delivered:", "raw:"
 UNNAMED = "unnamed:"
+# Of a report with a column for every course: the course, and the cell.
+COURSE, CELL = "wide:course", "wide:cell"
 READ = 1 << 24  # bytes
 LINE_BY_LINE = (
     "SELECT *, parse_filename(file_path) AS file FROM reject_errors "
@@ -66,11 +69,21 @@ def _rows(path: Path, table: Table) -> str:
     """SQL relation: every field as delivered, as text."""
     if table.kind is Kind.DELIMITED:
         return _delimited(path, table)
+    if table.kind is not Kind.CELLS:
+        return _objects(path, table)
     fields = ", ".join(
         f"nullif(CAST({identifier(name)} AS VARCHAR), '') AS {identifier(DELIVERED + name)}"
         for name in table.columns
     )
     return f"(SELECT {fields} FROM read_parquet({literal(path)}))"
+
+
+def _objects(path: Path, table: Table) -> str:
+    fields = ", ".join(
+        f"nullif({objects.value('j', name)}, '') AS {identifier(DELIVERED + name)}"
+        for name in table.columns
+    )
+    return f"(SELECT {fields} FROM ({objects.parsed(objects.scan(path, table.kind))}))"
 
 
 def _delimited(path: Path, table: Table) -> str:
@@ -106,9 +119,12 @@ def take_rejects(
         files: what was read, by whose names they go; by default that of their paths, one row being
             one line.
     """
-    if files and all(f.table and f.table.kind is not Kind.DELIMITED for f in files):
+    kinds = {file.table.kind for file in files or () if file.table}
+    if kinds & {Kind.CELLS, Kind.ARRAY}:
         return
     rejected = _rejected(connection, files) if files else LINE_BY_LINE
+    if files and Kind.LINES in kinds:
+        rejected = f"{LINE_BY_LINE} UNION ALL BY NAME {_no_objects(files[0])}"
     connection.execute(
         f"COPY (SELECT file, CAST(line AS BIGINT) AS line, "
         "any_value(column_name) AS field, lower(replace(min(error_type::VARCHAR), ' ', '_')) "
@@ -116,6 +132,20 @@ def take_rejects(
         f"line) TO {literal(out.with_suffix('.rejects.parquet'))} (FORMAT parquet)"
     )
     connection.execute("DROP TABLE reject_errors; DROP TABLE reject_scans")
+
+
+def _no_objects(file: Readable) -> str:
+    """SQL: as `_rejected`, the lines that are no row of a table of JSON objects. What DuckDB has
+    rejected above them is not counted as a line."""
+    lines = objects.scan(file.path, Kind.LINES, "ignore_errors=true")
+    return (
+        f"SELECT -1 AS scan_id, 0 AS file_id, {literal(file.name)} AS file, line + ("
+        "SELECT count(*) FROM (SELECT r.line - row_number() OVER (ORDER BY r.line) + 1 AS above "
+        "FROM (SELECT DISTINCT line FROM reject_errors) AS r) WHERE above <= numbered.line"
+        ") AS line, csv_line, 'NOT A JSON OBJECT' AS error_type, NULL AS column_name "
+        f"FROM (SELECT row_number() OVER () AS line, line AS csv_line FROM ({lines})) AS numbered "
+        f"WHERE csv_line IS NOT NULL AND NOT {objects.is_object('csv_line')}"
+    )
 
 
 def _rejected(connection: duckdb.DuckDBPyConnection, files: list[Readable]) -> str:
@@ -172,8 +202,30 @@ def as_delivered(file: Readable) -> str:
     return f"to_json(struct_pack({packed}))"
 
 
+def rows(file: Readable, source: Source) -> str:
+    """SQL relation: as `scan`, with a row for every course of a report that has a column for each;
+    an empty cell is no record."""
+    courses = source.courses(header(file))
+    if not courses:
+        return scan(file)
+    cells = ", ".join(
+        f"{{{literal(COURSE)}: {literal(course)}, {literal(CELL)}: {raw(column)}}}"
+        for column, course in courses.items()
+    )
+    return (
+        f"(FROM (SELECT *, unnest([{cells}], recursive := true) FROM {scan(file)}) "
+        f"WHERE {identifier(CELL)} IS NOT NULL)"
+    )
+
+
+def decimal_mark(file: Readable, source: Source) -> str:
+    """What stands before the decimals of a file's numbers: where numbers are no text, a point."""
+    return source.form.decimal if _table(file).kind is Kind.DELIMITED else "."
+
+
 def delivered_columns(file: Readable, source: Source, required: tuple[str, ...]) -> dict[str, str]:
-    """Canonical field to the SQL of its column, for the columns that the file has.
+    """Canonical field to the SQL of its column, for the columns that the file has, and of its
+    constant for the others.
 
     Raises:
         MalformedFile: a required field's column is missing.
@@ -181,8 +233,12 @@ def delivered_columns(file: Readable, source: Source, required: tuple[str, ...])
     table = _table(file)
     present = source.spelled(list(table.columns))
     names = source.delivered()
-    missing = [names.get(field, field) for field in required if names.get(field) not in present]
+    given = {field: raw(present[name]) for field, name in names.items() if name in present}
+    if source.courses(list(table.columns)):
+        given |= {"course_code": identifier(COURSE), source.wide_field: identifier(CELL)}
+    given = {field: literal(text) for field, text in source.constants.items()} | given
+    missing = [names.get(field, field) for field in required if field not in given]
     if missing:
         shown = ", ".join(identifier(name) for name in missing)
         raise MalformedFile(f"{file.name}, line {table.skip + 1}: missing column {shown}")
-    return {field: raw(present[name]) for field, name in names.items() if name in present}
+    return given
