@@ -46,9 +46,9 @@ typed AS (
         -- Whoever voids a statement is nobody that a record is about.
         CASE
             WHEN NOT is_voiding THEN coalesce(
-                same_form('mbox:' || mbox),
-                same_form('sha1:' || sha1),
-                same_form('openid:' || openid),
+                'mbox:mailto:' || mail_address(mbox),
+                'sha1:' || lower(sha1),
+                'openid:' || nullif(home_page(openid), ''),
                 account_identifier(home_page, account)
             )
         END AS learner_id,
