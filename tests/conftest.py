@@ -28,8 +28,9 @@ from pipeline.definitions import definitions
 from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.retained import clock
+from pipeline.storage import engine
 from pipeline.storage.layout import PROJECT, Layout
-from tests import plain, soak
+from tests import plain, pooled, soak
 from tests.company import company, write_drop
 from tests.estate import BEFORE, as_of, company_with_a_past, decide_courses, sign_policy
 from tests.opened import released
@@ -151,9 +152,9 @@ class Estate:
         decide_courses(store.context)
         return store
 
-    def run(self, night: dt.date = NIGHT) -> plain.Ran:
-        """Run the night's steps as plain functions."""
-        return plain.run(self._store, night)
+    def run(self, night: dt.date = NIGHT, *, drawn: bool = False) -> plain.Ran:
+        """Run the night's steps as plain functions; `drawn` with the charts of the pages."""
+        return plain.run(self._store, night, drawn=drawn)
 
     def run_in_dagster(
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
@@ -214,6 +215,15 @@ def _deliveries_are_complete() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _databases_are_used_again() -> Iterator[None]:
+    """In a soak every connection is a database of its own, as in the field."""
+    with pytest.MonkeyPatch.context() as patch:
+        if soak.seed is None:
+            patch.setattr(engine, "opened", pooled.opened)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _one_thread_a_process() -> Iterator[None]:
     """The tests' processes share the cores, and threads that wait for one another cost more than
     they bring. In a soak everything has all cores, as in the field."""
@@ -262,7 +272,7 @@ def estate(tmp_path: Path, instance: dg.DagsterInstance) -> Estate:
 def _good_night(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     estate = Estate(tmp_path_factory.mktemp("good") / "home", instance)
     write_drop(estate.drop(), *company())
-    result = estate.run()
+    result = estate.run(drawn=True)
     assert result.success, errors(result)
     return estate
 

@@ -32,11 +32,11 @@ from assets.resources import Store
 from expectations import suite as suites
 from pipeline.published import gate, publication_history
 from pipeline.retained import backup, job, receipts, storage_key
-from pipeline.storage import encryption, files
+from pipeline.storage import encryption, engine, files
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL
-from tests import plain
+from tests import plain, pooled
 from tests.company import NUMBER
 from tests.estate import NOW, context
 from tests.killed_rekey import NEW, keys_of
@@ -321,6 +321,8 @@ def main(
     killed = deed(name, template)
     # What is killed here is what a verdict leads to, not the judging.
     suites.judge = plain.quick
+    if points == SITES:
+        engine.opened = pooled.opened
     do = partial(killed.do, home)
 
     def fresh() -> None:

@@ -1,8 +1,8 @@
 """A night as plain functions: those of the assets and checks, in the order of Dagster's job.
 
-What Dagster adds (events, retries that wait, its storage) is left out, and Great Expectations with
-it: `quick` says the same of the same counts. That is most of the time. tests/test_plain.py holds
-both against the real thing.
+What Dagster adds (events, retries that wait, its storage) is left out, Great Expectations with it
+(`quick` says the same of the same counts), and the drawing of charts. That is most of the time.
+tests/test_plain.py holds the first two against the real thing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import inspect
 import logging
 import uuid
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from assets.resources import Store
 from expectations import suite as suites
 from expectations.suite import SuiteResult
 from pipeline.definitions import defs
+from pipeline.published.reports import plots
 
 
 def quick(suite: str, declared: Iterable[str], evidence: dict[str, int]) -> SuiteResult:
@@ -32,6 +34,12 @@ def quick(suite: str, declared: Iterable[str], evidence: dict[str, int]) -> Suit
     broken = {name: n for name, n in evidence.items() if n}
     rules = list(declared)
     return SuiteResult(suite, len(rules), broken, sorted(set(rules) ^ set(evidence)))
+
+
+@contextmanager
+def undrawn(*_: object, **__: object) -> Iterator[tuple[mock.MagicMock, list[str]]]:
+    """In place of reports/plots.py: a chart that nobody looks at. Drawing is a tenth of a run."""
+    yield mock.MagicMock(), ["<svg></svg>"]
 
 
 @dataclass(frozen=True)
@@ -135,10 +143,19 @@ def run(
     night: dt.date,
     assets: Collection[dg.AssetKey] | None = None,
     tags: dict[str, str] | None = None,
+    *,
+    drawn: bool = False,
 ) -> Ran:
     """Run the nightly job's steps, or those of some assets and their checks. Steps that wait for
-    one that failed, or for a check that did not pass, are left out; the others are not."""
-    with mock.patch.object(suites, "judge", quick):
+    one that failed, or for a check that did not pass, are left out; the others are not.
+
+    Args:
+        drawn: with the charts of the pages.
+    """
+    with ExitStack() as changed:
+        changed.enter_context(mock.patch.object(suites, "judge", quick))
+        if not drawn:
+            changed.enter_context(mock.patch.object(plots, "_drawing", undrawn))
         return _run(store, night, assets, tags)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 
 from pipeline.storage.engine import engine, joined_as_written
+from tests import pooled
+from tests.pooled import opened_anew as opened
 
 TABLES = """
 CREATE TABLE month AS SELECT range AS id, (range % 500)::VARCHAR AS person FROM range(20000);
@@ -42,3 +44,37 @@ def test_people_are_held_in_memory_and_not_a_month(tmp_path: Path) -> None:
             assert "people" in told
             assert "month" not in told
         assert "month" in held(connection)
+
+
+SETTINGS = "SELECT name, value FROM duckdb_settings() WHERE name <> 'temp_directory' ORDER BY name"
+MACROS = """
+SELECT function_name, parameters, macro_definition FROM duckdb_functions()
+WHERE function_type = 'macro' AND NOT internal ORDER BY ALL
+"""
+SEEN = ("SHOW ALL TABLES", "SELECT database_name FROM duckdb_databases()", SETTINGS, MACROS)
+
+
+def test_a_database_that_is_used_again_is_as_a_new_one(tmp_path: Path) -> None:
+    """The kind: whatever a test leaves in one of the tests' shared databases, the next finds none
+    of it, and finds what the product's own connections have."""
+    with pooled.opened(tmp_path, ":memory:", False) as connection:
+        connection.execute("CREATE TEMP TABLE left_over AS SELECT 1")
+        connection.execute("ATTACH ':memory:' AS other; CREATE TABLE other.left_over AS SELECT 1")
+        connection.execute("SET preserve_insertion_order = true")
+        connection.execute("SET arrow_lossless_conversion = true")
+        connection.execute("SET disabled_optimizers = 'join_order'")
+    kept = pooled.idle()[-1]
+    with (
+        pooled.opened(tmp_path, ":memory:", False) as again,
+        opened(tmp_path, ":memory:", False) as new,
+    ):
+        assert kept not in pooled.idle()
+        for seen in SEEN:
+            assert again.execute(seen).fetchall() == new.execute(seen).fetchall()
+
+
+def test_a_database_that_was_left_with_tables_is_not_used_again(tmp_path: Path) -> None:
+    with pooled.opened(tmp_path, ":memory:", False) as connection:
+        others = list(pooled.idle())
+        connection.execute("CREATE TABLE left_over AS SELECT 1")
+    assert pooled.idle() == others

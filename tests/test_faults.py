@@ -25,9 +25,11 @@ from pipeline.policy.fields import Audience
 from pipeline.published import gate
 from pipeline.published.tables import opened
 from pipeline.retained import clock
+from pipeline.storage import engine as engines
 from pipeline.storage.engine import count, engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL, spill_folder
+from tests import pooled
 from tests.command import COMMAND, environment
 from tests.company import EMAIL, NAME, NUMBER, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
@@ -279,7 +281,10 @@ def test_a_drop_that_is_replaced_while_it_is_read(
     assert values(home)["hr_legal_detail"] == before["hr_legal_detail"] + 12
 
 
-def test_two_connections_that_spill_do_not_write_over_each_other(tmp_path: Path) -> None:
+def test_two_connections_that_spill_do_not_write_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "opened", pooled.opened_anew)
     layout = Layout(tmp_path / "home")
     many = "SELECT md5(i::VARCHAR) AS text FROM range(400_000) AS t (i) ORDER BY text"
 

@@ -15,6 +15,15 @@ from pipeline.errors import EngineError
 from pipeline.settings import settings
 from pipeline.storage.spill import spill_folder
 
+SETTINGS = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "preserve_insertion_order": "false",
+    # Rows wait in memory for the file of their period. By default half a million do, for every file
+    # and thread: with a year of periods more than the memory there is.
+    "partitioned_write_flush_threshold": "32768",
+}
+
 
 def cores() -> int:
     """How many threads or processes may work at once."""
@@ -32,49 +41,51 @@ def engine(
         database: file to open, or ":memory:".
         read_only: refuse writes.
     """
+    with opened(work, str(database), read_only) as connection:
+        try:
+            yield connection
+        except (
+            duckdb.OutOfMemoryException,
+            duckdb.IOException,
+            duckdb.BinderException,
+            duckdb.CatalogException,
+            duckdb.ParserException,
+        ) as error:
+            # These speak of memory, files, disks and our own SQL, before any row is read.
+            raise EngineError(str(error)) from None
+        except duckdb.Error as error:
+            name = type(error).__name__
+            raise EngineError(f"{name} (text withheld, it may hold a value)") from None
+
+
+@contextmanager
+def opened(work: Path, database: str, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the settings and macros of `engine`; its errors are DuckDB's own."""
     spill = spill_folder(work)
     spill.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection = duckdb.connect(
-        str(database),
+    with duckdb.connect(
+        database,
         read_only=read_only,
         config={
             "memory_limit": settings().memory,
             "threads": str(cores()),
             "temp_directory": str(spill),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "preserve_insertion_order": "false",
-            # Rows wait in memory for the file of their period. By default half a million do, for
-            # every file and thread: with a year of periods more than the memory there is.
-            "partitioned_write_flush_threshold": "32768",
+            **SETTINGS,
         },
-    )
-    try:
+    ) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         load_macros(connection)
         yield connection
-    except (
-        duckdb.OutOfMemoryException,
-        duckdb.IOException,
-        duckdb.BinderException,
-        duckdb.CatalogException,
-        duckdb.ParserException,
-    ) as error:
-        # These speak of memory, files, disks and our own SQL, before any row is read.
-        raise EngineError(str(error)) from None
-    except duckdb.Error as error:
-        raise EngineError(f"{type(error).__name__} (text withheld, it may hold a value)") from None
-    finally:
-        connection.close()
 
 
 def load_macros(connection: duckdb.DuckDBPyConnection) -> None:
     """Give a connection the text functions of macros.sql; they are its own and are not stored."""
-    connection.execute(_macros())
+    connection.execute(macros())
 
 
 @cache
-def _macros() -> str:
+def macros() -> str:
+    """The SQL of the text functions."""
     return (resources.files("pipeline.storage") / "macros.sql").read_text("utf-8")
 
 
