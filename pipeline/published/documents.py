@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -162,8 +162,9 @@ def rendered(context: Context, today: dt.date) -> dict[str, str]:
     return {name: template.render(values) for name, template in _templates().items()}
 
 
+@lru_cache(maxsize=16)
 def page(markdown: str) -> str:
-    """One document as a self-contained page."""
+    """One document as a self-contained page; most are the same in every run of a process."""
     title = markdown.split("\n", 1)[0].removeprefix("# ")
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     return PAGE.format(title=title, style=STYLE, body=body)
