@@ -17,7 +17,8 @@ from pipeline.operations.instance import LONGEST_RUN
 Job: TypeAlias = UnresolvedAssetJobDefinition  # no public name
 
 
-def _tags(policy: str) -> dict[str, str]:
+def tags(policy: str) -> dict[str, str]:
+    """What every run carries; `policy` as for `nightly`."""
     return {"dagster/max_runtime": str(LONGEST_RUN), POLICY: policy}
 
 
@@ -32,7 +33,7 @@ def nightly(policy: str) -> Job:
         selection=dg.AssetSelection.groups("raw", "classified", "pseudonymized", "published"),
         # One step after the other: DuckDB uses all cores by itself, and memory is then one step's.
         executor_def=dg.in_process_executor,
-        tags=_tags(policy),
+        tags=tags(policy),
         description="One delivery from raw to published: ingest, classify, pseudonymize, check, "
         "release.",
     )
@@ -44,6 +45,6 @@ def retention(policy: str) -> Job:
         "retention",
         selection=dg.AssetSelection.groups("retained"),
         executor_def=dg.in_process_executor,
-        tags=_tags(policy),
+        tags=tags(policy),
         description="Erase what is past retention: plan, erase, verify, write the receipt.",
     )

@@ -16,7 +16,8 @@ from pipeline.storage.layout import Layout
 Requested = list[dg.RunRequest] | dg.SkipReason
 
 
-def _cron(at: dt.time) -> str:
+def cron(at: dt.time) -> str:
+    """Every day at a time."""
     return f"{at.minute} {at.hour} * * *"
 
 
@@ -24,7 +25,7 @@ def nightly_run(nightly: Job) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="nightly_run",
         job=nightly,
-        cron_schedule=_cron(RUN_AT),
+        cron_schedule=cron(RUN_AT),
         execution_timezone=str(ZONE),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Publish the day's delivery every night at 02:15, after those of earlier days "
@@ -53,7 +54,7 @@ def nightly_retention(retention: Job) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name="nightly_retention",
         job=retention,
-        cron_schedule=_cron(RETENTION_AT),
+        cron_schedule=cron(RETENTION_AT),
         execution_timezone=str(ZONE),
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Erase what is past retention at 01:15, an hour before the nightly run, so "

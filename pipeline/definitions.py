@@ -10,6 +10,7 @@ from assets import (
     jobs,
     pseudonymized,
     published,
+    pulls,
     raw,
     retained,
     schedules,
@@ -23,6 +24,8 @@ def definitions(store: Store) -> dg.Definitions:
     """The whole code location over one data folder."""
     policy = policy_version(store)
     nightly, retention = jobs.nightly(policy), jobs.retention(policy)
+    # Only where there is something to pull: a job that does nothing would be one more to explain.
+    pulled = [pulls.pulling(policy)] if pulls.wanted() else []
     return dg.Definitions(
         assets=[
             *raw.sources,
@@ -36,8 +39,12 @@ def definitions(store: Store) -> dg.Definitions:
             retained.erasure,
         ],
         asset_checks=[*checks.checks, *retained.checks],
-        jobs=[nightly, retention],
-        schedules=[schedules.nightly_run(nightly), schedules.nightly_retention(retention)],
+        jobs=[nightly, retention, *pulled],
+        schedules=[
+            schedules.nightly_run(nightly),
+            schedules.nightly_retention(retention),
+            *map(pulls.nightly_pull, pulled),
+        ],
         sensors=[
             sensors.catch_up(nightly, retention),
             sensors.alert_on_failure,

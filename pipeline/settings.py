@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="For how many seconds nothing in a delivery without a marker may have changed "
         "before it is read.",
     )
+    lrs_credentials: Path | None = Field(
+        None,
+        description="File (YAML, mode 0600) of the names and passwords for the Learning Record "
+        "Stores that statements are pulled from; see docs/production.md.",
+    )
     keyring: Path | None = Field(
         None,
         description="File of the pseudonym keys, mode 0600; default `<home>/vault/keyring.json`.",

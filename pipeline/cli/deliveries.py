@@ -129,3 +129,29 @@ def quarantine(
         audit.note_change(context, f"quarantined rows of {day} are exported by {actor}")
         rows = quarantine.export(context.layout, date(day), export)
         screen.say(f"{rows:,} rows written to {export}; erase the file when you are done")
+
+
+def pull(home: Home = DEFAULT_HOME) -> None:
+    """Pull new statements from the record stores that the data map names into today's delivery."""
+    import datetime as dt
+
+    from pipeline.cli import screen
+    from pipeline.cli.exits import of
+    from pipeline.errors import BadInput
+    from pipeline.operations.timetable import ZONE
+    from pipeline.raw import pull
+
+    worst = 0
+    with open_context(home) as context:
+        sources = context.data_map.sources
+        if not any(one.pull for one in sources.values()):
+            raise BadInput("no source has `pull` in the data map (docs/production.md shows one)")
+        today = dt.datetime.now(ZONE).date()
+        for name, found in pull.every(context.layout, sources, today):
+            if isinstance(found, pull.Pulled):
+                screen.say(f"{name}: {found.sentence()}")
+            else:
+                screen.warn(f"{name}: {found}")
+                worst = max(worst, of(found))
+    if worst:
+        raise typer.Exit(worst)

@@ -18,7 +18,7 @@ from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
 ZONE = ZoneInfo("Europe/Berlin")
-RETENTION_AT, RUN_AT = dt.time(1, 15), dt.time(2, 15)
+RETENTION_AT, PULL_AT, RUN_AT = dt.time(1, 15), dt.time(1, 45), dt.time(2, 15)
 # After that, what a schedule did not request is missed.
 GRACE = dt.timedelta(minutes=30)
 PARTITION = "dagster/partition"

@@ -7,8 +7,10 @@ named to whoever runs something and otherwise left alone.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +24,12 @@ from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.data_map import DeliveryRules, printable
 from pipeline.raw.forms import search
 from pipeline.settings import settings
+from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
 
 DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 CHUNK = 1 << 24  # bytes
+PLACING = ".placing"
 OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
 # What shows that a file is another one than before, as far as a file system knows it.
 CHANGES = ("size", "mtime", "ino", "created", "LastModified", "updated", "ETag", "etag")
@@ -195,6 +199,28 @@ def writing(layout: Layout, delivery: dt.date, name: str) -> fsspec.core.OpenFil
     system, base = folder(layout, delivery)
     system.makedirs(base, exist_ok=True)
     return fsspec.core.OpenFile(system, f"{base}/{name}", "wb")
+
+
+def place(layout: Layout, delivery: dt.date, file: Path, name: str) -> None:
+    """Move a finished file into a delivery, so that nobody ever sees half of it."""
+    fsync(file)
+    system, base = folder(layout, delivery)
+    system.makedirs(base, exist_ok=True)
+    if not is_local(system):
+        system.put_file(str(file), f"{base}/{name}")
+        return
+    try:
+        file.replace(Path(base) / name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # On another disk. What a kill leaves here is no delivery, and the next one replaces it.
+        beside = Path(base).parent / PLACING
+        shutil.copyfile(file, beside)
+        beside.chmod(0o600)
+        fsync(beside)
+        beside.replace(Path(base) / name)
+    fsync(Path(base))
 
 
 def remove(layout: Layout, delivery: dt.date) -> None:

@@ -106,6 +106,13 @@ INVENTORY = (
         "old files are removed",
     ),
     InventoryEntry(
+        "pulls",
+        ("store/pulls/*",),
+        "until when each record store was pulled; it names nobody",
+        RECORDS,
+        "stored as long as the folder",
+    ),
+    InventoryEntry(
         "classified",
         ("store/classified/*",),
         "the current record of every milestone; whom identifiers mean; counts of people",

@@ -17,6 +17,7 @@ receipts/                          proofs of erasure
 pilot/<version>/<actor>/           files of a pilot group, made under a changed policy
 governance/<day>-<version>/        policies as they were signed, with their signatures
 backups/<stamp>/                   copies of store and vault
+store/pulls/<source>.json          until when statements were pulled from a record store
 store/reconciliation/              counts from raw to published, per run
 """
 
@@ -151,6 +152,10 @@ class Layout:
     @property
     def erasures(self) -> Path:
         return self.vault / "erasures"
+
+    @property
+    def pulls(self) -> Path:
+        return self.root / "store" / "pulls"
 
     @property
     def receipts(self) -> Path:
