@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     lrs_credentials: Path | None = Field(
         None,
         description="File (YAML, mode 0600) of the names and passwords for the Learning Record "
-        "Stores that statements are pulled from; see docs/production.md.",
+        "Stores that statements are pulled from; see docs/sources.md.",
     )
     keyring: Path | None = Field(
         None,

@@ -12,16 +12,25 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from assets import pulls
+from assets.resources import Store
+from pipeline.cli.exits import Exit
+from pipeline.definitions import definitions
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Pull, Source
 from pipeline.raw import landing, pull, register
 from pipeline.raw.register import State
-from pipeline.storage.layout import Layout
+from pipeline.storage.layout import PROJECT, Layout
 from tests import lrs
+from tests.command import milestones
+from tests.conftest import QUIET
+from tests.estate import policy_with, sign_policy
 from tests.lrs import PASSWORD, USER, RecordStore
 
 TODAY = dt.date(2026, 11, 8)
@@ -226,6 +235,49 @@ def test_one_store_keeps_no_other_from_being_pulled(
         found = dict(pull.every(layout, every, TODAY))
     assert isinstance(found["other xapi"], BadInput)
     assert isinstance(found["xapi"], pull.Pulled)
+
+
+@pytest.fixture
+def named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Script]]:
+    """A signed policy that names a record store, which has a statement once and is then gone."""
+    with scripted(page(1), (404, {}, {})) as (endpoint, script):
+        section = yaml.safe_load((PROJECT / "data_map.yaml").read_text())["sources"]["xapi"]
+        pulls = {"xapi": {**section, "pull": {"endpoint": endpoint}}}
+        policy = policy_with(tmp_path / "policy", "data_map.yaml", {"sources": pulls})
+        monkeypatch.setenv("MILESTONES_POLICY", str(policy))
+        sign_policy(tmp_path / "home", policy)
+        yield script
+
+
+@pytest.mark.usefixtures("named")
+def test_the_command_says_how_many_came_and_ends_as_the_pull_did(layout: Layout) -> None:
+    done = milestones(layout.root, "pull")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "new statements in the delivery of" in " ".join(done.stdout.split())
+    done = milestones(layout.root, "pull")
+    assert done.returncode == Exit.INCOMPLETE
+    assert "404" in done.stderr
+
+
+def test_without_a_record_store_there_is_no_command_to_wait_for(layout: Layout) -> None:
+    sign_policy(layout.root)
+    assert milestones(layout.root, "pull").returncode == Exit.BAD_INPUT
+
+
+@pytest.mark.usefixtures("named")
+def test_the_job_pulls_and_fails_as_the_store_does(
+    layout: Layout, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Store(home=str(layout.root), policy_folder=str(tmp_path / "policy"))
+    monkeypatch.setattr(pulls, "DATA_MAP", found.data_map)
+    code = definitions(found)
+    assert "nightly_pull" in {one.name for one in code.schedules or ()}
+    job = code.resolve_job_def("pull")
+    quiet = {"instance": instance, "run_config": QUIET, "raise_on_error": False}
+    assert job.execute_in_process(**quiet).success
+    (day,) = landing.deliveries(layout)
+    assert len(delivered(layout, day)) == 1
+    assert not job.execute_in_process(**quiet).success
 
 
 def test_a_password_that_others_can_read_is_not_used(

@@ -145,7 +145,7 @@ def pull(home: Home = DEFAULT_HOME) -> None:
     with open_context(home) as context:
         sources = context.data_map.sources
         if not any(one.pull for one in sources.values()):
-            raise BadInput("no source has `pull` in the data map (docs/production.md shows one)")
+            raise BadInput("no source has `pull` in the data map (docs/sources.md shows one)")
         today = dt.datetime.now(ZONE).date()
         for name, found in pull.every(context.layout, sources, today):
             if isinstance(found, pull.Pulled):

@@ -74,7 +74,7 @@ class Pulled:
     def sentence(self) -> str:
         if self.delivery is None:
             return "nothing new was stored"
-        return f"{self.statements:,} statements are in the delivery of {self.delivery}"
+        return f"new statements in the delivery of {self.delivery}: {self.statements:,}"
 
 
 def state(layout: Layout, source: str) -> Path:
