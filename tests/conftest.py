@@ -49,6 +49,8 @@ DEAR = {
     "by_exchange": "exchange",
     "planted": "erasure",
     "server": "postgres",
+    "record_store": "record store",
+    "oldest": "oldest client",
 }
 Ended = plain.Ran | dg.ExecuteInProcessResult
 

@@ -1,17 +1,15 @@
 """A real Learning Record Store for tests: ralph (github.com/openfun/ralph) over files.
 
-It pins other versions of what Dagster's web server needs, so it has an environment of its own,
-made once and kept beside pytest's cache. tests/lrs.lock says what is in it.
+It pins other versions of what Dagster's web server needs, so it has an environment of its own
+(tests/environments.py).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 
-from pipeline.storage.layout import PROJECT
 from tests.conftest import free_port
 
-LOCK = PROJECT / "tests" / "lrs.lock"
 USER, PASSWORD = "pipeline", "correct horse battery staple"
 HASHED = "$2b$04$UkoC5cuW8aF1wAC3ELuP5uW99ZoCZoso26k6U9/WX3EKtoim2ND/e"
 HEADERS = {"X-Experience-API-Version": "1.0.3"}
@@ -54,21 +49,6 @@ class RecordStore:
             timeout=30,
         )
         assert answer.status_code == requests.codes.ok, answer.text
-
-
-def environment(cache: Path) -> Path:
-    """The Python of ralph's environment; the test is skipped where it cannot be installed."""
-    folder = cache / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
-    python, done = folder / "bin" / "python", folder / "done"
-    if not done.exists():
-        pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "-r", str(LOCK)]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-            subprocess.run(pip, check=True, capture_output=True, timeout=300)
-        except subprocess.SubprocessError as error:
-            pytest.skip(f"ralph cannot be installed here: {error}")
-        done.touch()
-    return python
 
 
 @contextmanager

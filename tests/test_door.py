@@ -354,7 +354,8 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Context, data_map: D
                 seen.add(table)
         assert seen == tables, role
         others = {path.name for path in (root / role).iterdir() if path.suffix != ".duckdb"}
-        assert others == ({coaching_page.PAGE} if "coaching_team" in tables else set())
+        beside = {f"{table}.parquet" for table in tables if table != "manager_extract"}
+        assert others == beside | ({coaching_page.PAGE} if "coaching_team" in tables else set())
     own = {
         actor: service.reference(stand, f"emp:{number(at)}", Audience.MANAGER)
         for actor, (role, at) in STAFF.items()
@@ -376,10 +377,15 @@ def test_a_role_receives_its_files_and_no_others(stand: Context, tmp_path: Path)
         ask = AccessRequest(actor, role, purpose, table)
         return receive(stand, ask, own, tmp_path / actor / purpose)
 
-    (path,) = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
-    assert file_sha256(path) == file_sha256(stand.layout.current / "analytics.duckdb")
+    found = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    assert [path.name for path in found] == ["analytics.duckdb", "analytics_milestones.parquet"]
+    assert file_sha256(found[0]) == file_sha256(stand.layout.current / "analytics.duckdb")
     with pytest.raises(PolicyError, match="contains a file of that name"):
         get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    found[0].write_bytes(b"of another release")
+    ask = AccessRequest("ana", Role.ANALYST, "training_quality", "analytics_milestones")
+    assert receive(stand, ask, None, found[0].parent, replace=True) == found
+    assert file_sha256(found[0]) == file_sha256(stand.layout.current / "analytics.duckdb")
     own = service.reference(stand, f"emp:{number(900)}", Audience.MANAGER)
     (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)
     assert {row[0] for row in everything_in(path)["manager_extract"][1]} == {own}

@@ -30,6 +30,7 @@ from pipeline.storage.layout import PROJECT, Layout
 from tests import lrs
 from tests.command import milestones
 from tests.conftest import QUIET
+from tests.environments import environment
 from tests.estate import policy_with, sign_policy
 from tests.lrs import PASSWORD, USER, RecordStore
 
@@ -38,10 +39,10 @@ SECRET = "mailto:ada.lovelace@corp.example"
 
 
 @pytest.fixture(scope="session")
-def store(
+def record_store(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RecordStore]:
-    python = lrs.environment(pytestconfig.cache.mkdir("lrs"))
+    python = environment(pytestconfig.cache.mkdir("environments"), "ralph")
     with lrs.serving(python, tmp_path_factory.mktemp("lrs") / "ralph") as found:
         yield found
 
@@ -82,25 +83,25 @@ def ids(statements: list[dict[str, Any]]) -> set[str]:
 
 
 def test_a_real_store_is_pulled_page_by_page_and_from_where_it_was_left(
-    store: RecordStore, layout: Layout, data_map: DataMap
+    record_store: RecordStore, layout: Layout, data_map: DataMap
 ) -> None:
     """What was stored is pulled, over pages of twenty, and what came since with the next pull."""
     first = [statement(n) for n in range(1, 51)]
-    store.put(first)
-    found = pulled(layout, data_map, store.endpoint)
+    record_store.put(first)
+    found = pulled(layout, data_map, record_store.endpoint)
     assert (found.statements, found.delivery) == (50, TODAY)
     assert ids(delivered(layout)) == ids(first)
 
     register.note(layout, TODAY, State.RECEIVED)
     now = dt.datetime.now(dt.UTC).isoformat()
     new, late = {**statement(51), "timestamp": now}, statement(52)
-    store.add([new, late])
-    again = pulled(layout, data_map, store.endpoint)
+    record_store.add([new, late])
+    again = pulled(layout, data_map, record_store.endpoint)
     tomorrow = TODAY + dt.timedelta(days=1)
     assert again.delivery == tomorrow, "today's delivery is closed"
     # This store compares `since` with when something happened.
     assert ids(delivered(layout, tomorrow)) == ids([new])
-    pulled(layout, data_map, store.endpoint, again_days=365)
+    pulled(layout, data_map, record_store.endpoint, again_days=365)
     assert ids(delivered(layout, tomorrow)) == ids([*first, new, late])
 
 

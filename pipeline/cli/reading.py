@@ -120,10 +120,13 @@ def receive(
     to: Annotated[Path, typer.Argument(help="Folder for the files.")],
     *,
     purpose: Purpose,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the files of an earlier release.")
+    ] = False,
     role: As = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Get your role's DuckDB files for a purpose. Logged like a reading."""
+    """Get your role's DuckDB and Parquet files for a purpose. Logged like a reading."""
     from pipeline.access.authorize import AccessRequest
     from pipeline.access.staff import find
     from pipeline.cli import screen
@@ -139,7 +142,8 @@ def receive(
         table = next(iter(context.data_map.tables_of(registered.audience)))
         member = find(context.layout, actor)
         own = service.reference(context, member.person if member else None, registered.audience)
-        for path in hand_over(context, AccessRequest(actor, acts_as, purpose, table), own, to):
+        request = AccessRequest(actor, acts_as, purpose, table)
+        for path in hand_over(context, request, own, to, replace=replace):
             screen.say(str(path))
 
 

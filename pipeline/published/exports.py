@@ -1,6 +1,7 @@
 """What each role receives as files of its own, so that no SQL in them can reach any further.
 
 exports/<role>/<database>.duckdb      the published file itself, as a hard link
+exports/<role>/<table>.parquet        each of its tables once more, for tools that read no DuckDB
 exports/<role>/coaching.html          the coaching figures as a page to read
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
                                       run resolved; only for managers on the staff list
@@ -21,12 +22,13 @@ from pipeline.access import staff
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.published.reports import coaching_page
-from pipeline.published.tables import attached
+from pipeline.published.tables import READABLE, attached, describe
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier, literal
 
 FOLDER = "exports"
+SMALL = f"BLOCK_SIZE 16384, {READABLE}"
 
 
 def _databases(context: Context, audience: Audience) -> dict[str, list[str]]:
@@ -61,18 +63,24 @@ def _own_reports(context: Context, staged: Path, audience: Audience, folder: Pat
             with attached(connection, context, staged, tables[0], "all_reports"):
                 for ref in sorted(managers):
                     out = folder / f"{ref}.duckdb"
-                    connection.execute(f"ATTACH {literal(out)} AS own (BLOCK_SIZE 16384)")
-                    for table in map(identifier, tables):
+                    connection.execute(f"ATTACH {literal(out)} AS own ({SMALL})")
+                    for table in tables:
                         connection.execute(
-                            f"CREATE TABLE own.{table} AS FROM all_reports.{table} "
+                            f"CREATE TABLE own.{identifier(table)} AS "
+                            f"FROM all_reports.{identifier(table)} "
                             f"WHERE manager_ref = {literal(ref)} ORDER BY ALL"
                         )
+                        describe(connection, "own", table, context.data_map)
                     connection.execute("DETACH own")
 
 
 def names(context: Context, audience: Audience) -> list[str]:
     """The files that a role receives for an audience."""
-    files = [f"{database}.duckdb" for database in _databases(context, audience)]
+    databases = _databases(context, audience)
+    files = [f"{database}.duckdb" for database in databases]
+    if audience in context.access.own_reports:
+        return files
+    files += [f"{table}.parquet" for tables in databases.values() for table in tables]
     return [*files, coaching_page.PAGE] if audience is Audience.COACHING else files
 
 
@@ -80,6 +88,18 @@ def remove(folder: Path) -> None:
     """Remove every role's files, and the page, from a release or from among staged tables."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     (folder / coaching_page.PAGE).unlink(missing_ok=True)
+
+
+def _as_parquet(context: Context, staged: Path, audience: Audience, folder: Path) -> None:
+    """The same tables as Parquet, for tools that read no DuckDB."""
+    with engine(context.layout.work) as connection:
+        for tables in _databases(context, audience).values():
+            with attached(connection, context, staged, tables[0], "published"):
+                for table in tables:
+                    connection.execute(
+                        f"COPY published.{identifier(table)} TO "
+                        f"{literal(folder / f'{table}.parquet')} (FORMAT parquet)"
+                    )
 
 
 def write(context: Context, staged: Path, partition: str) -> None:
@@ -94,8 +114,10 @@ def write(context: Context, staged: Path, partition: str) -> None:
                 _own_reports(context, staged, audience, folder)
                 continue
             for name in names(context, audience):
-                # A hard link: nothing is copied, so nothing can differ.
-                os.link(staged / name, folder / name)
+                if (staged / name).exists():
+                    # A hard link: nothing is copied, so nothing can differ.
+                    os.link(staged / name, folder / name)
+            _as_parquet(context, staged, audience, folder)
 
 
 def withdraw(context: Context, ref: str | None) -> None:

@@ -14,7 +14,7 @@ import duckdb
 
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
-from pipeline.policy.data_map import Published
+from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.fields import Audience
 from pipeline.published import (
     coaching,
@@ -25,7 +25,7 @@ from pipeline.published import (
     publication_history,
 )
 from pipeline.published.models import coaching_sql, row_level_sql
-from pipeline.published.tables import ORIGINS
+from pipeline.published.tables import ORIGINS, READABLE, describe
 from pipeline.storage import encryption
 from pipeline.storage.engine import cores, count
 from pipeline.storage.files import atomic_build
@@ -210,20 +210,22 @@ def stage_database(
             ((table, spec),) = tables.items()
             return {table: _write_encrypted(connection, layout, table, spec, beside)}
         of = queries(connection, context, audience, partition, publish_new=publish_new)
-        return _write_tables(connection, of, beside)
+        return _write_tables(connection, of, beside, context.data_map)
 
 
 def _write_tables(
-    connection: duckdb.DuckDBPyConnection, tables: dict[str, Sql], path: Path
+    connection: duckdb.DuckDBPyConnection, tables: dict[str, Sql], path: Path, data_map: DataMap
 ) -> dict[str, int]:
-    """Write tables to a new DuckDB file, each in the order of its query; returns rows per table."""
+    """Write tables to a new DuckDB file, each in the order of its query and with its description
+    and those of its columns; returns rows per table."""
     counts = {}
-    connection.execute(f"ATTACH {literal(path)} AS staged")
+    connection.execute(f"ATTACH {literal(path)} AS staged ({READABLE})")
     connection.execute("SET preserve_insertion_order = true")
     try:
         for table, query in tables.items():
             name = f"staged.{identifier(table)}"
             connection.execute(f"CREATE TABLE {name} AS {query}")
+            describe(connection, "staged", table, data_map)
             counts[table] = count(connection, f"SELECT count(*) FROM {name}")
     finally:
         connection.execute("DETACH staged")

@@ -16,11 +16,28 @@ import duckdb
 
 from pipeline.context import Context
 from pipeline.errors import EngineError
+from pipeline.policy.data_map import DataMap
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier, literal
 
 ORIGINS = "_origins.json"  # readers of a Parquet folder ignore files that start with an underscore
+
+
+# How the files that people receive are written, so that DuckDB reads them from 1.1 on; what this
+# version writes by default, only this version reads.
+READABLE = "STORAGE_VERSION 'v1.0.0'"
+
+
+def describe(
+    connection: duckdb.DuckDBPyConnection, database: str, table: str, data_map: DataMap
+) -> None:
+    """Write what a table and its columns mean into its file, where tools show it."""
+    spec, name = data_map.published[table], f"{database}.{identifier(table)}"
+    connection.execute(f"COMMENT ON TABLE {name} IS {literal(spec.description)}")
+    for column in spec.columns:
+        text = literal(data_map.columns[column].description)
+        connection.execute(f"COMMENT ON COLUMN {name}.{identifier(column)} IS {text}")
 
 
 def _require_whole(folder: Path) -> None:

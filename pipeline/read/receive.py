@@ -12,7 +12,6 @@ from pipeline.access.authorize import AccessDenied, AccessRequest, entitled, own
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.published.exports import FOLDER, names
-from pipeline.published.reports import coaching_page
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.sql import identifier
@@ -32,28 +31,39 @@ def _files(
         yield max(pilots, default=usual), name
 
 
-def receive(context: Context, request: AccessRequest, own_ref: str | None, to: Path) -> list[Path]:
+def receive(
+    context: Context,
+    request: AccessRequest,
+    own_ref: str | None,
+    to: Path,
+    *,
+    replace: bool = False,
+) -> list[Path]:
     """Hand an actor the files of one purpose; logged before they are there.
 
     Args:
         request: with any table of the audience.
         own_ref: the actor's pseudonym in the audience.
         to: folder for the files; made if it does not exist.
+        replace: files of these names that are there, each in one step: whoever reads one has the
+            old release's or the new one's.
 
     Returns:
         The files written.
 
     Raises:
         AccessDenied: the role does not receive the audience as files.
-        PolicyError: nothing is published, or a file of that name exists.
+        PolicyError: nothing is published, or a file of that name exists and is not replaced.
     """
     member = staff.find(context.layout, request.actor)
     try:
-        files, own = _granted(context, request, member, own_ref, to)
+        files, own = _granted(context, request, member, own_ref)
+        if not replace and any((to / name).exists() for _, name in files):
+            raise PolicyError("the folder already contains a file of that name; see --replace")
     except PolicyError as refusal:
         audit.note(context, request, (), decision=f"refused: {refusal}")
         raise
-    for path in (path for path, name in files if name != coaching_page.PAGE):
+    for path in (path for path, name in files if name.endswith(".duckdb")):
         _log(context, request, path, own=own)
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
     for path, name in files:
@@ -67,7 +77,6 @@ def _granted(
     request: AccessRequest,
     member: staff.Member | None,
     own_ref: str | None,
-    to: Path,
 ) -> tuple[list[tuple[Path, str]], bool]:
     """The files with their names, and whether they show the actor's own reports only.
 
@@ -82,8 +91,6 @@ def _granted(
     files = list(_files(context, request, own_ref))
     if not all(path.exists() for path, _ in files):
         raise PolicyError("these files do not exist yet; the next run creates them")
-    if any((to / name).exists() for _, name in files):
-        raise PolicyError("the folder already contains a file of that name")
     return files, own
 
 
