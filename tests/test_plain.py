@@ -73,7 +73,7 @@ def test_a_plain_night_makes_what_dagster_makes(
     homes = [tmp_path / "in memory", tmp_path / "in files"]
     for home in homes:
         shutil.copytree(seeded.home, home)
-    ran = seeded.run()
+    ran = seeded.run(drawn=True)
     assert ran.success, errors(ran)
     expected = contents(seeded.home)
     for home, kept in zip(homes, (instance, real_instance), strict=True):

@@ -25,6 +25,7 @@ from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Pull, Source
 from pipeline.raw import landing, pull, register
+from pipeline.raw.readers import xapi
 from pipeline.raw.register import State
 from pipeline.storage.layout import PROJECT, Layout
 from tests import lrs
@@ -91,6 +92,9 @@ def test_a_real_store_is_pulled_page_by_page_and_from_where_it_was_left(
     found = pulled(layout, data_map, record_store.endpoint)
     assert (found.statements, found.delivery) == (50, TODAY)
     assert ids(delivered(layout)) == ids(first)
+    # What the store adds of its own is on the shipped map.
+    (file,) = Path(layout.landing, str(TODAY)).iterdir()
+    assert data_map.unlisted("xapi", xapi.columns(file)) == []
 
     register.note(layout, TODAY, State.RECEIVED)
     now = dt.datetime.now(dt.UTC).isoformat()
