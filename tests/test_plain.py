@@ -101,7 +101,7 @@ def test_a_plain_night_stops_where_dagster_stops(
         write_drop(estate.drop(), *company())
     ran, result = estates[0].run, estates[1].run_in_dagster
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ValueError("no room")
 
     with monkeypatch.context() as patch:
