@@ -23,7 +23,8 @@ from pipeline.cli.exits import Exit
 from pipeline.definitions import definitions
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.fields import Pull, Source
+from pipeline.policy.fields import Source
+from pipeline.policy.pull import Pull
 from pipeline.raw import landing, pull, register
 from pipeline.raw.readers import xapi
 from pipeline.raw.register import State

@@ -30,7 +30,8 @@ from urllib3.util import Retry
 
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.policy.base import Strict
-from pipeline.policy.fields import Pull, Source
+from pipeline.policy.fields import Source
+from pipeline.policy.pull import Pull
 from pipeline.raw import landing, register
 from pipeline.settings import settings, variable
 from pipeline.storage.files import replace_text
