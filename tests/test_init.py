@@ -13,10 +13,10 @@ from pipeline.access import approval, staff
 from pipeline.cli import start
 from pipeline.context import Context, load_context
 from pipeline.errors import BadInput, PolicyError
-from pipeline.governance.validity import require_consistent_policy
+from pipeline.governance.validity import require_runnable_policy
 from pipeline.keys import signing
 from pipeline.policy.access import Role
-from pipeline.policy.founding import ALWAYS, PEOPLE, Company, for_company
+from pipeline.policy.founding import ALWAYS, PEOPLE, Company, for_company, with_drafts
 from pipeline.policy.preset import shipped
 from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT, Layout
@@ -54,7 +54,7 @@ def test_the_files_of_a_company_are_consistent_and_its_own(
     tmp_path: Path, company: Company
 ) -> None:
     context = written(tmp_path, company)
-    require_consistent_policy(context)
+    require_runnable_policy(context)
     found = context.governance
     assert found.controller.name == company.name
     assert (found.controller.dpo, found.escalation[0].who) == (company.dpo, company.engineer)
@@ -85,6 +85,18 @@ def test_a_country_or_source_that_is_none_is_refused() -> None:
         for_company(TEXTS, replace(COMPANY, country="XX"), TODAY)
     with pytest.raises(BadInput, match=r"no workdya; choose of corporate, .*learndash-courses"):
         for_company(TEXTS, replace(COMPANY, sources=("workdya",)), TODAY)
+
+
+def test_drafts_come_before_a_data_map_s_own_sources() -> None:
+    text = TEXTS["data_map.yaml"]
+    made = with_drafts(text, "# a draft\nsources:\n  new:\n    files: '\\1.csv'  # decide: so?\n")
+    assert list(yaml.safe_load(made)["sources"]) == ["new", *yaml.safe_load(text)["sources"]]
+    assert yaml.safe_load(made)["sources"]["new"] == {"files": "\\1.csv"}
+    assert "# decide: so?" in made
+    with pytest.raises(BadInput, match="of that name: roster"):
+        with_drafts(text, "sources:\n  roster:\n    files: x\n")
+    with pytest.raises(BadInput, match="no `sources`"):
+        with_drafts(text, "- a list")
 
 
 def init(tmp_path: Path, *flags: str) -> Done:

@@ -30,7 +30,7 @@ def rehearse(files: Files = None, day: Day = None, home: Home = DEFAULT_HOME) ->
     from pipeline.governance import rehearsal, validity
 
     with open_context(home, valid=False) as context:
-        validity.require_consistent_policy(context)
+        validity.require_runnable_policy(context)
         given = date(day) if day else None
         found = rehearsal.rehearse(context, files or [], given, now())
         obstacles = validity.obstacles(context, now().date())

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.exits import given
+from pipeline.cli.shared import DEFAULT_HOME, Home, open_context
+
 sources = typer.Typer(
     help="Exports of learning systems: presets, and drafts for what has none.",
     no_args_is_help=True,
@@ -58,3 +61,39 @@ def sources_suggest(
         typer.echo(render.document(one_each(found)))
     if refused:
         raise typer.Exit(exits.Exit.BAD_INPUT)
+
+
+@sources.command("add")
+def sources_add(
+    drafts: Annotated[Path, typer.Argument(help="File with drafts, as `suggest` prints them.")],
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Add drafted sources to the data_map.yaml in MILESTONES_POLICY, if it is consistent then."""
+    import shutil
+    import tempfile
+
+    from pipeline.cli import screen
+    from pipeline.context import load_context
+    from pipeline.errors import BadInput
+    from pipeline.governance.validity import require_runnable_policy
+    from pipeline.policy.founding import with_drafts
+    from pipeline.settings import settings
+    from pipeline.storage.files import replace_text
+
+    with open_context(home, valid=False) as context:
+        if settings().policy is None:
+            raise BadInput("MILESTONES_POLICY does not name a folder; `milestones init` makes one")
+        path = context.policy_folder / "data_map.yaml"
+        with given("the file of drafts"):
+            drafted = drafts.read_text("utf-8")
+        made = with_drafts(path.read_text("utf-8"), drafted)
+        with tempfile.TemporaryDirectory() as beside:
+            trial = shutil.copytree(context.policy_folder, Path(beside) / "policy")
+            (trial / path.name).write_text(made, "utf-8")
+            changed = load_context(home, None, trial)
+            require_runnable_policy(changed)
+        replace_text(path, made)
+        new = sorted(set(changed.data_map.sources) - set(context.data_map.sources))
+        screen.say(f"added to {path}: {', '.join(new)}")
+        if left := made.count("decide:"):
+            screen.warn(f"{left} places of the file wait for somebody who decides (decide: …)")

@@ -129,7 +129,7 @@ def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Pat
     from pipeline.access import audit, staff
     from pipeline.context import load_context
     from pipeline.errors import PolicyError
-    from pipeline.governance.validity import require_consistent_policy
+    from pipeline.governance.validity import require_runnable_policy
     from pipeline.policy.founding import for_company
     from pipeline.policy.version import FILES
 
@@ -140,7 +140,7 @@ def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Pat
         with tempfile.TemporaryDirectory() as beside:
             _write(Path(beside) / "policy", {name: text.encode() for name, text in made.items()})
             context = load_context(home, None, Path(beside) / "policy")
-            require_consistent_policy(context)
+            require_runnable_policy(context)
         if staff.everyone(context.layout):
             raise PolicyError(f"the data folder {home} has a staff list already")
     except PolicyError as fault:

@@ -215,7 +215,7 @@ def admission(home: Path, day: dt.date) -> Exit:
 
     try:
         context = context_from_settings(home)
-        validity.require_consistent_policy(context)
+        validity.require_runnable_policy(context)
         with admitted(context.layout, context.data_map, day) as files:
             for file in files:
                 say(f"{file.file.name}: {file.source}, {file.size:,} bytes, all columns known")

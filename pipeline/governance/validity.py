@@ -12,8 +12,10 @@ from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy import access, governance_checks
 from pipeline.policy.disclosure import require_matching
+from pipeline.policy.fields import Audience
 from pipeline.policy.retention import require_current
 from pipeline.policy.retention_coverage import require_coverage
+from pipeline.pseudonymized.models import check_against
 from pipeline.subjects import legal_holds
 
 
@@ -28,6 +30,19 @@ def require_consistent_policy(context: Context) -> None:
     require_matching(context.disclosure, context.data_map)
     governance_checks.require_lawful_basis(context.governance, context.data_map)
     access.require_consistent(context.access, context.data_map, context.governance)
+
+
+def require_runnable_policy(context: Context) -> None:
+    """Stop under a policy that a run would stop at; the lineage that this takes is derived from the
+    SQL of every column, which is too slow for a command that only reads.
+
+    Raises:
+        PolicyError: as `require_consistent_policy`; or a column shows more of a field than the data
+            map allows.
+    """
+    require_consistent_policy(context)
+    for audience in Audience:
+        check_against(context.data_map, audience)
 
 
 def require_valid_policy(context: Context, today: dt.date) -> None:

@@ -266,6 +266,14 @@ class DataMap(PolicyFile):
         otherwise = Treatment.KEEP if name in self.supplied else Treatment.DROP
         return max(treatments, key=STRICTNESS.index, default=otherwise)
 
+    def delivers(self, name: str) -> bool:
+        """Does any source have the canonical field, whatever becomes of it?"""
+        return any(
+            field.name == name
+            for source in self.sources.values()
+            for field in source.fields.values()
+        )
+
     @property
     def least_people(self) -> int:
         """The smallest k of the published aggregates, or that one may have if there are none; a

@@ -27,6 +27,7 @@ PEOPLE = {
 # Sources that are always there: who works in the company, and the pipeline's own schema, which says
 # of every published column who may see it.
 ALWAYS = ("roster", "canonical")
+NAMED = re.compile(r"  (\w+):")  # the line with which a source begins
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _with_sources(text: str, wanted: Iterable[str]) -> str:
     """The data map with some of its sources, and presets beside them."""
     lines = text.splitlines()
     first, last = _block(lines, ("sources",))
-    own = [m[1] for line in lines[first:last] if (m := re.fullmatch(r"  (\w+):", line))]
+    own = [m[1] for line in lines[first:last] if (m := NAMED.fullmatch(line))]
     chosen = list(dict.fromkeys(wanted))
     if unknown := [one for one in chosen if one not in own and one not in shipped()]:
         known = ", ".join([*own, *shipped()])
@@ -168,3 +169,22 @@ def _plain(value: str) -> str:
 
 def _list(values: Iterable[str]) -> str:
     return f"[{', '.join(json.dumps(one) for one in values)}]"
+
+
+def with_drafts(data_map: str, drafts: str) -> str:
+    """The text of a data map with drafted sources (`milestones sources suggest`) before its own.
+
+    Raises:
+        BadInput: the drafts have no `sources`, or one of a name that is there.
+    """
+    lines, here = drafts.splitlines(), data_map.splitlines()
+    try:
+        first, last = _block(lines, ("sources",))
+    except StopIteration:
+        raise BadInput("the drafts have no `sources`") from None
+    own = here[slice(*_block(here, ("sources",)))]
+    twice = [m[1] for line in lines[first:last] if (m := NAMED.fullmatch(line)) and line in own]
+    if twice:
+        raise BadInput(f"data_map.yaml has a source of that name: {', '.join(twice)}")
+    added = "\n".join(["sources:", *lines[first + 1 : last], "", ""])
+    return re.sub(r"(?m)^sources:\n", lambda _: added, data_map, count=1)

@@ -117,6 +117,9 @@ def check_against(data_map: DataMap, audience: Audience) -> None:
     for name, column in columns_from_canonical(audience, data_map).items():
         treatment = _treatment(audience, name, direct[name])
         for origin, unchanged in made_from(column).items():
+            if not data_map.delivers(origin):
+                # There is nothing to be treated, such as a lowest score that no source has.
+                continue
             demanded = data_map.treatment_of(origin, audience)
             given = Treatment.KEEP if unchanged else treatment
             if STRICTNESS.index(given) < STRICTNESS.index(demanded):
