@@ -9,7 +9,7 @@ import dagster as dg
 from assets import lineage
 from assets.common import DATA_MAP, run_date, run_of
 from assets.resources import Store
-from expectations import canonical, classified, pseudonymized, published
+from expectations import canonical, classified, losses, pseudonymized, published
 from expectations.suite import SuiteResult
 from pipeline.policy.fields import Audience
 from pipeline.raw import register
@@ -58,10 +58,14 @@ def canonical_schema(context: Context, store: Store) -> dg.AssetCheckResult:
     are lost."""
     delivery = run_date(context)
     found = canonical.validate(store.layout, store.data_map, delivery)
+    absent = losses.absent(store.layout, store.data_map.deliveries, delivery)
     if found.passed:
+        for one in absent:
+            context.log.warning(one)
         with store.layout.locked():
-            register.admit(store.layout, delivery)
-    return _judged(context, store, found, [delivery])
+            register.admit(store.layout, delivery, "; ".join(absent))
+    result = _judged(context, store, found, [delivery])
+    return result.with_metadata({**result.metadata, "absent_sources": absent})
 
 
 @dg.asset_check(asset=lineage.CLASSIFIED, blocking=True)

@@ -156,6 +156,20 @@ def _less(
             yield f"{source}: {n:,} rows, where the last deliveries had {median(counts):,.0f}"
 
 
+def absent(layout: Layout, rules: DeliveryRules, delivery: dt.date) -> list[str]:
+    """Sources that every one of the last accepted deliveries had, and this one has no file of, in
+    words. No rule: a source can have its reasons, and somebody has to know."""
+    days = _accepted(layout, delivery)[-rules.compared_with :]
+    usual = [register.rows_of(layout.canonical / str(day)) for day in days]
+    here = register.rows_of(layout.canonical / str(delivery))
+    always = set.intersection(*map(set, usual)) if len(usual) > 1 else set()
+    return [
+        f"no file of {source}, of which the last {len(usual)} deliveries had "
+        f"{median(one[source] for one in usual):,.0f} rows"
+        for source in sorted(always - set(here))
+    ]
+
+
 def _accepted(layout: Layout, but_for: dt.date) -> list[dt.date]:
     return [
         day

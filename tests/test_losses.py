@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from expectations import canonical
+from expectations import canonical, losses
 from expectations.suite import SuiteResult
+from pipeline.cli import attention
 from pipeline.policy.data_map import DataMap
 from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
@@ -147,3 +148,26 @@ def test_rows_of_erased_people_are_no_loss(layout: Layout, data_map: DataMap) ->
     rows = [record(p, Score="40") for p in range(4)]
     write_drop(folder(layout), rows, map(person, range(4)), statements[:1])
     assert checked(layout, data_map).passed
+
+
+def test_a_source_that_does_not_come_is_said_and_stops_nothing(
+    layout: Layout, data_map: DataMap
+) -> None:
+    """If the last deliveries all had it; a source that comes now and then has no such day."""
+    rules = data_map.deliveries
+    for at in range(3):
+        write_drop(folder(layout, at), [record()], [person(0)] if at else [], [statement(at)])
+        assert checked(layout, data_map, NIGHT + at * DAY).passed
+        assert losses.absent(layout, rules, NIGHT + at * DAY) == []
+        accept(layout, at)
+    write_csv(folder(layout, 3) / "hr_roster.csv", [person(0)], list(person(0)))
+    assert checked(layout, data_map, NIGHT + 3 * DAY).passed
+    assert losses.absent(layout, rules, NIGHT + 3 * DAY) == [
+        "no file of corporate, of which the last 3 deliveries had 1 rows",
+        "no file of xapi, of which the last 3 deliveries had 1 rows",
+    ]
+    register.admit(layout, NIGHT + 3 * DAY, "no file of corporate")
+    accept(layout, 3)
+    assert list(attention._sources(layout)) == [
+        f"the delivery of {NIGHT + 3 * DAY}: no file of corporate"
+    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.cli import attention
 from pipeline.context import Context
 from pipeline.errors import BadInput, ErasureError
 from pipeline.requests import fulfil
@@ -139,6 +140,8 @@ def test_a_request_about_nobody_is_set_aside_and_never_certified(past: Estate, k
     left = request_register.read(stand.layout, request.name)
     assert left.state is State.WAITING
     assert "nobody was found" in left.history[-1].note
+    (said,) = attention._requests(stand.layout)
+    assert said.startswith(f"request {request.name} waits: nobody was found")
     assert not receipts.newest_first(stand.layout)
     assert not (past.home / "vault" / "packages").exists()
     assert not restrictions.entries(stand.layout)
@@ -181,6 +184,7 @@ def test_an_erasure_that_cannot_be_completed_is_set_aside(
         fulfil.fulfil(stand, request.name, NOW)
     assert len(job.retain(stand, NOW)) == 1
     assert job.set_aside(stand.layout) == {request.name: "still there: a stuck file"}
+    assert "a stuck file" in "".join(attention._erasures(stand.layout))
     other = asked(stand, Kind.ERASURE, f"emp:{number(3)}")
     assert fulfil.fulfil(stand, other.name, NOW).state is State.DONE
     assert milestones(past.home, "request", "withdraw", request.name).returncode == 0
@@ -308,6 +312,7 @@ def test_a_rectification_holds_until_the_source_sends_another_value(estate: Esta
                 f"person = '{PERSON}' AND course_code = 'SEC-101' AND status = 'completed'"
             ).fetchall()
         seen.append((found, fulfil.conflicts(stand)))
+        assert len(list(attention._conflicts(stand.layout))) == len(seen[-1][1])
     assert seen == [(61.5, []), (61.5, []), (80.0, [request.name]), (80.0, [request.name])]
     assert (
         f"{request.name}: the source has since" in milestones(estate.home, "request", "list").stderr

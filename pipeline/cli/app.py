@@ -138,10 +138,12 @@ def run(home: Home = DEFAULT_HOME, date: Day = None) -> None:
 
 @app.command(rich_help_panel=shared.RUN)
 def status(home: Home = DEFAULT_HOME, max_age: MaxAge = None) -> None:
-    """Show what is published, how its records reconcile, and when each job last succeeded."""
-    from pipeline.cli import views
+    """Show what is published, when each job last succeeded, and what waits for somebody."""
+    from pipeline.cli import attention, views
 
-    end(views.status(home, max_age))
+    code = views.status(home, max_age)
+    attention.show(home)
+    end(code)
 
 
 @app.command(rich_help_panel=shared.RUN)

@@ -22,12 +22,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.data_map import DeliveryRules, printable
+from pipeline.raw.days import DATED
+from pipeline.raw.days import day_of as day_of
 from pipeline.raw.forms import search
 from pipeline.settings import settings
 from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
 
-DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 CHUNK = 1 << 24  # bytes
 PLACING = ".placing"
 OVERLAP = 1 << 10  # bytes; longer than anything that is searched for
@@ -74,14 +75,6 @@ def folder(layout: Layout, delivery: dt.date | str) -> tuple[fsspec.AbstractFile
 
 def is_local(system: fsspec.AbstractFileSystem) -> bool:
     return isinstance(system, LocalFileSystem)
-
-
-def day_of(name: str) -> dt.date | None:
-    """The day that a folder is named after; None if it is none, such as 2026-02-30."""
-    try:
-        return dt.date.fromisoformat(name) if DATED.fullmatch(name) else None
-    except ValueError:
-        return None
 
 
 def _top(layout: Layout) -> Iterator[tuple[str, bool]]:

@@ -28,7 +28,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import PolicyError
-from pipeline.raw.landing import day_of
+from pipeline.raw.days import day_of
 from pipeline.storage.files import fsync, replace_text
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
@@ -284,14 +284,19 @@ def refuse(layout: Layout, days: Iterable[dt.date], reason: str) -> None:
     settle(layout)
 
 
-def admit(layout: Layout, delivery: dt.date) -> None:
-    """The checks of a delivery's own rows have passed."""
+def admit(layout: Layout, delivery: dt.date, but: str = "") -> None:
+    """The checks of a delivery's own rows have passed.
+
+    Args:
+        but: what somebody should look at all the same.
+    """
     last = latest(steps(layout, delivery))
     if last is not None and last.state is State.RECEIVED:
         note(
             layout,
             delivery,
             State.ADMITTED,
+            but,
             version=last.version,
             sha256=last.sha256,
             run=dt.date.fromisoformat(last.run) if last.run else None,
