@@ -21,9 +21,16 @@ CORPORATE, ROSTER = "corporate", "roster"
 # Only a record of learning has these.
 OF_RECORDS = frozenset({"course_code", "course_title", "status", "event_at", "score", "due_at"})
 REQUIRED = {CORPORATE: corporate.REQUIRED, ROSTER: roster.REQUIRED}
-WHO = frozenset({"learner_id", "learner_email"})
+WHO = ("learner_id", "learner_email")
 # Fields with few different values; more are something else, such as names.
 CLOSED = {"status": 40, "item_type": 40, "country": 260}
+# Values in two capitalised words: names of people, or what the field is for.
+NAMELESS = {
+    "department": "departments",
+    "course_code": "codes of courses",
+    "learner_id": "numbers",
+    "manager_id": "numbers",
+}
 MOMENTS = frozenset({"assigned_at", "started_at", "event_at", "due_at", "left_on"})
 UNDATED = frozenset({"assigned_at", "started_at", "event_at"})  # unless the name has a date in it
 NUMERIC = frozenset({"score", "score_max", "attempts"})
@@ -45,6 +52,7 @@ class Seen:
     Attributes:
         shared: how many of its different values also stand in columns that name people.
         denied: its values overrule what its name says.
+        strange: why its values are not what its name says, seen from its rows.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Seen:
     shared: int = 0
     decide: tuple[str, ...] = ()
     denied: bool = False
+    strange: str | None = None
 
     def overruled(self, field_class: FieldClass, why: str) -> Seen:
         """As no canonical field, of that class, for somebody to decide."""
@@ -127,10 +136,14 @@ def _by_values(seen: Seen, people: int, year: int | None) -> Seen:
         return seen.overruled(FieldClass.FREE_TEXT, "most values are no numbers")
     if name == "status" and shape.mostly(shape.numbers) and shape.distinct > FEW:
         return replace(seen, meaning=Meaning("score", LAST_RANK, None, "a result in numbers"))
+    if name in NUMERIC and shape.mostly(shape.years):
+        return seen.overruled(FieldClass.QUASI_IDENTIFIER, "the values look like years")
+    if seen.strange:
+        return seen.overruled(FieldClass.DIRECT_IDENTIFIER, seen.strange)
     if _is_crowded(seen, people):
         return seen.overruled(FieldClass.DIRECT_IDENTIFIER, "it has too many different values")
-    if name == "department" and shape.mostly(shape.names) and shape.mostly(shape.sentences):
-        return seen.overruled(FieldClass.FREE_TEXT, "its values are sentences")
+    if name in NAMELESS and shape.mostly(shape.names):
+        return replace(seen, decide=(f"are these {NAMELESS[name]}, and no names of people?",))
     return seen
 
 
@@ -262,6 +275,7 @@ def drafted(
     header: list[str],
     shapes: Mapping[str, Shape] | None = None,
     shared: Mapping[str, int] | None = None,
+    strange: Mapping[str, str] | None = None,
 ) -> Draft:
     """The draft of a table.
 
@@ -269,10 +283,17 @@ def drafted(
         header: names of the columns, as the file spells them.
         shapes: column to what its values look like; without it, names alone decide.
         shared: column to how many of its different values stand in columns that name people.
+        strange: column to why its values are not what its name says.
     """
     known = shapes or {}
     seen = [
-        Seen(name, meaning(name), known.get(name, EMPTY), (shared or {}).get(name, 0))
+        Seen(
+            name,
+            meaning(name),
+            known.get(name, EMPTY),
+            (shared or {}).get(name, 0),
+            strange=(strange or {}).get(name),
+        )
         for name in header
     ]
     people = max((s.shape.distinct for s in seen if s.meaning.field in WHO), default=0)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pipeline.policy.fields import SourceField
 from pipeline.suggest.draft import Drafted
 from pipeline.suggest.suggest import Suggestion
+from pipeline.suggest.words import Words
 
 DECIDE = "decide: "
+MOST = 10  # words that are not shown, one by one
 
 
 def _quoted(text: str) -> str:
@@ -43,21 +45,18 @@ def _field(one: Drafted, width: int) -> Iterator[str]:
     yield f"      {key:{width}} {_entry(one.entry)}"
 
 
-def _statuses(found: Suggestion) -> Iterator[str]:
-    words = found.words
-    if words is None:
-        return
-    if found.statuses or words.unclear:
-        yield "    statuses:" if found.statuses else "    # statuses:"
-    for word, status in found.statuses.items():
-        yield f"      {_quoted(word)}: {status}"
+def _words(key: str, words: Words) -> Iterator[str]:
+    if words != Words({}, {}):
+        yield f"    {key}:" if words.known else f"    # {key}:"
+    for word, meant in words.known.items():
+        yield f"      {_quoted(word)}: {meant}"
     for word, rows in words.unclear.items():
         yield f"      # {DECIDE}{_quoted(word)}:   ({rows:,} rows)"
-    if words.hidden[1]:
-        yield (
-            f"      # {DECIDE}{words.hidden[1]:,} more words in {words.hidden[0]:,} rows: "
-            "not shown, since they could name people"
-        )
+    for rows, row in words.hidden[:MOST]:
+        yield f"      # {DECIDE}the word of row {row:,} (not shown; {rows:,} rows)"
+    if more := words.hidden[MOST:]:
+        rows = sum(n for n, _ in more)
+        yield f"      # {DECIDE}{len(more):,} more words (not shown; {rows:,} rows)"
 
 
 def _form(found: Suggestion) -> Iterator[str]:
@@ -82,7 +81,8 @@ def source(found: Suggestion) -> str:
         f"    # {DECIDE}is this the name that the files always have?",
         f"    files: {_quoted(found.files)}",
         *_form(found),
-        *_statuses(found),
+        *_words("statuses", found.statuses),
+        *_words("item_types", found.item_types),
         *([f"    # courses that look sensitive, by category: {sensitive}"] if sensitive else []),
         *(["    fields:"] if columns else []),
         *(line for one in columns for line in _field(one, width)),

@@ -6,19 +6,20 @@ in exports: employee numbers, names in two words, dates and years.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import polars as pl
 
 # Whole values, unless a pattern says otherwise, as Presidio's recognizers of EMAIL_ADDRESS,
 # PHONE_NUMBER, IBAN_CODE, IP_ADDRESS, CREDIT_CARD, US_SSN, UK_NINO, IT_FISCAL_CODE, ES_NIF.
-ADDRESS = r"[^\s@]+@[^\s@]+\.\pL{2,}|^(?i:mailto:|acct:|mbox:)"
+ADDRESS = r"[^\s@]+@[^\s@]+|^(?i:mailto:|acct:|mbox:)"
 PHONE = r"^(?:\+|00|\(0|0)[\d\s().\-/]{6,20}\d$"
 NATIONAL = "|".join(
     (
         r"^[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?$",  # IBAN
         r"^\d{3}[- ]\d{2}[- ]\d{4}$",  # US social security
-        r"^(?:\d[ -]?){13,19}$",  # payment card
+        r"^[3-6]\d{3}(?:[ -]?\d{4}){2}[ -]?\d{1,7}$",  # payment card
         r"^[A-CEGHJ-PR-TW-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]$",  # UK national insurance
         r"^[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z]$",  # Italian codice fiscale
         r"^(?:\d{8}|[XYZ]\d{7})-?[A-Z]$",  # Spanish NIF, NIE
@@ -48,7 +49,10 @@ PATTERNS = {
     "dates": DATE,
     "numbers": NUMBER,
     "sentences": SENTENCE,
+    "years": r"^(?:19|20)\d{2}$",
 }
+LEAST_PEOPLE = 10  # with several rows each, before anything is said of what follows people
+NEARLY = 0.95
 LEAST_LENGTH = 4  # of a value that can say who somebody is when it stands in two columns
 
 
@@ -71,6 +75,7 @@ class Shape:
     dates: int = 0
     numbers: int = 0
     sentences: int = 0
+    years: int = 0
     year: int | None = None
 
     def mostly(self, count: int) -> bool:
@@ -106,6 +111,26 @@ def _counts(rows: pl.DataFrame, column: str) -> pl.LazyFrame:
             *(n.filter(value.str.contains(p)).sum().alias(k) for k, p in PATTERNS.items()),
             value.str.extract(YEAR).cast(pl.Int32).median().cast(pl.Int32).alias("year"),
         )
+    )
+
+
+def tied_to_people(rows: pl.DataFrame, who: str, columns: Collection[str]) -> frozenset[str]:
+    """Columns whose values follow the person, as numbers and names do: nearly everybody who has
+    several rows has one value in all of them, and there are at least a quarter as many as people.
+
+    Args:
+        who: the column that says who it is.
+    """
+    by_person = rows.lazy().filter(pl.col(who).is_not_null()).group_by(who)
+    counts = by_person.agg(pl.len().alias("rows of one"), pl.col(*columns).n_unique()).collect()
+    several = counts.filter(pl.col("rows of one") > 1)
+    if several.height < LEAST_PEOPLE:
+        return frozenset()
+    return frozenset(
+        name
+        for name in columns
+        if (several[name] == 1).sum() >= NEARLY * several.height
+        and rows[name].drop_nulls().n_unique() * 4 >= counts.height
     )
 
 

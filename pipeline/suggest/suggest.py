@@ -9,16 +9,20 @@ from pathlib import Path
 
 import polars as pl
 
+from pipeline.policy import countries
 from pipeline.policy.fields import FieldClass
-from pipeline.raw.readers.corporate import STATUS
+from pipeline.raw.readers.corporate import STATUS, TYPE
 from pipeline.suggest import shapes
 from pipeline.suggest.courses import sensitive_courses
 from pipeline.suggest.dates import DateForms, date_forms, has_decimal_comma
-from pipeline.suggest.draft import MOMENTS, NUMERIC, Draft, drafted, entry_of
-from pipeline.suggest.headers import meaning
+from pipeline.suggest.draft import MOMENTS, NUMERIC, WHO, Draft, drafted, entry_of
+from pipeline.suggest.headers import meaning, plain
 from pipeline.suggest.known import Known, preset_of
 from pipeline.suggest.sample import declared, samples
-from pipeline.suggest.statuses import Words, words_of
+from pipeline.suggest.words import Words, status_of, type_of, words_of
+
+# Fields that say nothing of the person.
+OF_COURSES = frozenset({"course_code", "course_title", "item_type", "status"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Suggestion:
     Attributes:
         form: keys of the source's `form`, as YAML writes their values.
         statuses: the words that the reader does not know by itself.
+        item_types: the same of kinds of items.
         sensitive: category to the number of courses whose words suggest it.
         preset: the preset whose columns it has.
     """
@@ -37,8 +42,8 @@ class Suggestion:
     draft: Draft
     form: dict[str, str] = field(default_factory=dict)
     dates: DateForms = field(default_factory=DateForms)
-    words: Words | None = None
-    statuses: dict[str, str] = field(default_factory=dict)
+    statuses: Words = field(default_factory=lambda: Words({}, {}))
+    item_types: Words = field(default_factory=lambda: Words({}, {}))
     sensitive: dict[str, int] = field(default_factory=dict)
     preset: Known | None = None
 
@@ -66,10 +71,29 @@ def _naming(rows: pl.DataFrame) -> list[str]:
     return found
 
 
-def _to_declare(words: Words | None, understood: dict[str, str]) -> dict[str, str]:
-    """The words of statuses that nothing understands yet."""
-    known = words.known if words else {}
-    return {word: status for word, status in known.items() if word not in understood}
+def _strange(rows: pl.DataFrame) -> dict[str, str]:
+    """Columns whose rows show that they are not what their names say, and why."""
+    said = {name: meaning(name).field for name in rows.columns}
+    who = next((n for field in WHO for n, found in said.items() if found == field), None)
+    open_ = [name for name, field in said.items() if field in OF_COURSES]
+    tied = shapes.tied_to_people(rows, who, open_) if who and open_ else frozenset()
+    return dict.fromkeys(tied, "its values follow the person") | {
+        name: "most of its values are no countries"
+        for name, field in said.items()
+        if field == "country" and not _are_countries(rows.get_column(name))
+    }
+
+
+def _are_countries(values: pl.Series) -> bool:
+    known = {plain(name) for name, _, _ in countries.names()}
+    found = values.drop_nulls().str.strip_chars().unique().head(1000).to_list()
+    return 2 * sum(plain(one) in known for one in found if one) >= len([o for o in found if o])
+
+
+def _left(words: Words, understood: dict[str, str]) -> Words:
+    """The words that nothing understands yet."""
+    known = {word: meant for word, meant in words.known.items() if word not in understood}
+    return replace(words, known=known)
 
 
 def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Path) -> Suggestion:
@@ -83,13 +107,14 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
     naming = _naming(rows)
     known = shapes.values(rows, naming)
     shared = {one: shapes.shared(rows, one, known)[0] for one in rows.columns if one not in naming}
-    draft = drafted(rows.columns, shapes.shapes(rows), shared)
+    draft = drafted(rows.columns, shapes.shapes(rows), shared, _strange(rows))
     known_as = preset_of(rows.columns)
     names = known_as.columns if known_as else {c.column: c.entry.name for c in draft.columns}
     read = {name: column for column, name in names.items() if name != "-"}
     dates = date_forms(rows, [read[one] for one in read if one in MOMENTS])
-    words = (
-        words_of(rows, read["status"], read.get("learner_id"), known) if "status" in read else None
+    statuses, types = (
+        words_of(rows, read[name], meant) if name in read else Words({}, {})
+        for name, meant in (("status", status_of), ("item_type", type_of))
     )
     if dates.chosen:
         form = form | {"dates": json.dumps(list(dates.chosen), ensure_ascii=False)}
@@ -101,8 +126,8 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
         draft,
         form,
         dates,
-        words,
-        _to_declare(words, STATUS | (known_as.statuses if known_as else {})),
+        _left(statuses, STATUS | (known_as.statuses if known_as else {})),
+        _left(types, TYPE),
         sensitive_courses(rows, read.get("course_code"), read.get("course_title"), work),
         known_as,
     )
