@@ -157,7 +157,7 @@ def test_the_measured_shares_are_those_of_the_document(part: str, least: int) ->
     columns, kinds, names = share(part)
     line = f"| {len(LAYOUTS[part])} | {columns} |"
     text = (PROJECT / "docs" / "sources.md").read_text("utf-8")
-    (row,) = (one for one in text.splitlines() if line in one)
+    (row,) = (one for one in text.splitlines() if one.startswith("| today") and line in one)
     assert row.endswith(f"| {kinds} % | {names} % |")
     assert kinds >= 80
     assert names >= 90
