@@ -223,6 +223,34 @@ def staff_confirm(actor: Actor, key: Key, home: Home = DEFAULT_HOME) -> None:
         screen.say(f"confirmed: {actor}, fingerprint {signing.fingerprint(public)}")
 
 
+@staff.command("managers")
+def staff_managers(
+    key: Annotated[Path | None, typer.Option(help="Private key (PEM): confirm, as HR.")] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Show whether a roster waits that gives managers their role, or confirm it as HR."""
+    from pipeline.access import audit
+    from pipeline.classified import managers
+    from pipeline.cli import screen
+    from pipeline.keys import signing
+
+    with open_context(home, valid=False) as context:
+        if key is not None:
+            with given("--key"):
+                private = signing.load_private_key(key.read_bytes())
+            done = managers.confirm(context, audit.actor(), private)
+            audit.note_change(context, f"managers by the roster of {done.delivery} confirmed")
+        day, waiting = managers.in_use(context), managers.proposal(context)
+        if context.access.managers is None:
+            screen.say("no roster gives anybody a role: access_rules.yaml has no `managers`")
+        screen.say(f"in use: the roster of {day}" if day else "no roster is in use")
+        if waiting is not None and waiting.waits:
+            screen.warn(
+                f"the roster of {waiting.delivery} waits for HR: {waiting.changed:.0%} of its "
+                "reporting lines are new or gone. HR confirms it with --key"
+            )
+
+
 @staff.command("remove")
 def staff_remove(actor: Actor, home: Home = DEFAULT_HOME) -> None:
     """Remove an actor with all roles."""

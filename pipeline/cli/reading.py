@@ -49,13 +49,13 @@ def acting(context: Context, role: str | None) -> tuple[str, Role]:
         BadInput: the actor has several and did not choose one.
     """
     from pipeline.access import audit
-    from pipeline.access import staff as directory
+    from pipeline.classified import managers
     from pipeline.errors import BadInput, PolicyError
 
     actor = audit.actor()
     if role is not None:
         return actor, audit.role_named(role)
-    member = directory.find(context.layout, actor)
+    member = managers.member(context, actor)
     if member is None:
         raise PolicyError("you have no role; set MILESTONES_ACTOR, or see `milestones staff put`")
     if len(member.roles) != 1:
@@ -128,7 +128,7 @@ def receive(
 ) -> None:
     """Get your role's DuckDB and Parquet files for a purpose. Logged like a reading."""
     from pipeline.access.authorize import AccessRequest
-    from pipeline.access.staff import find
+    from pipeline.classified import managers
     from pipeline.cli import screen
     from pipeline.errors import BadInput
     from pipeline.read import service
@@ -140,7 +140,7 @@ def receive(
         if registered is None:
             raise BadInput("this purpose is not registered in governance.yaml")
         table = next(iter(context.data_map.tables_of(registered.audience)))
-        member = find(context.layout, actor)
+        member = managers.member(context, actor)
         own = service.reference(context, member.person if member else None, registered.audience)
         request = AccessRequest(actor, acts_as, purpose, table)
         for path in hand_over(context, request, own, to, replace=replace):

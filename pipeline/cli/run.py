@@ -159,6 +159,7 @@ def left_alone(layout: Layout, day: dt.date) -> None:
 def _remind(home: Path) -> None:
     """Say what people have to do before audiences see everything."""
     from pipeline.access import go_live
+    from pipeline.classified import managers
     from pipeline.context import context_from_settings
     from pipeline.governance import courses
 
@@ -167,6 +168,11 @@ def _remind(home: Path) -> None:
         warn(
             "not live: no figure is published and nobody can read anything before "
             f"{' and '.join(missing)} sign with `milestones go-live`, and a run after it"
+        )
+    roster = managers.proposal(context)
+    if roster is not None and roster.waits:
+        warn(
+            f"the roster of {roster.delivery} gives nobody a role yet: `milestones staff managers`"
         )
     if left := courses.waiting(courses.courses(context)):
         warn(

@@ -106,6 +106,18 @@ class ReviewRule(Strict):
         return Duration.parse(self.every)
 
 
+class ManagersRule(Strict):
+    """Whose roster gives the role of a manager.
+
+    Attributes:
+        source: HR's, of the data map; no other gives anybody a role.
+        changes: the share of reporting lines that may change without a confirmation by HR.
+    """
+
+    source: str
+    changes: Annotated[float, Field(ge=0, le=1)]
+
+
 class AccessRules(PolicyFile):
     """The whole of access_rules.yaml."""
 
@@ -114,6 +126,7 @@ class AccessRules(PolicyFile):
     detail: dict[Audience, Detail]
     hours: Hours
     review: ReviewRule
+    managers: ManagersRule | None = None
 
 
 def require_consistent(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
@@ -123,12 +136,21 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
         PolicyError: naming the role, audience or field.
     """
     deciding_role(rules)
+    _require_roster(rules, data_map)
     _require_roles(rules, data_map, governance)
     _require_details(rules, data_map)
     for audience in rules.own_reports:
         for table, spec in data_map.tables_of(audience).items():
             if "manager_ref" not in spec.columns:
                 raise _deny(f"own_reports: {table} has no manager_ref")
+
+
+def _require_roster(rules: AccessRules, data_map: DataMap) -> None:
+    if rules.managers is None:
+        return
+    rosters = [name for name, one in data_map.sources.items() if one.reader == "roster"]
+    if rules.managers.source not in rosters:
+        raise _deny(f"managers.source must be one of {', '.join(rosters)}")
 
 
 def _deny(text: str) -> PolicyError:

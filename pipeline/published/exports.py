@@ -4,7 +4,8 @@ exports/<role>/<database>.duckdb      the published file itself, as a hard link
 exports/<role>/<table>.parquet        each of its tables once more, for tools that read no DuckDB
 exports/<role>/coaching.html          the coaching figures as a page to read
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
-                                      run resolved; only for managers on the staff list
+                                      run resolved; for managers on the staff list, and by the
+                                      roster if policy says so (pipeline/classified/managers.py)
 
 They are part of a release: written before it is published and removed with it. Before the company
 is live there are none.
@@ -19,13 +20,14 @@ from pathlib import Path
 import duckdb
 
 from pipeline.access import staff
+from pipeline.classified import managers
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.published.reports import coaching_page
 from pipeline.published.tables import READABLE, attached, describe
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
-from pipeline.storage.sql import identifier, literal
+from pipeline.storage.sql import identifier, literal, literals
 
 FOLDER = "exports"
 SMALL = f"BLOCK_SIZE 16384, {READABLE}"
@@ -41,34 +43,46 @@ def _databases(context: Context, audience: Audience) -> dict[str, list[str]]:
 
 def _managers(
     connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience
-) -> set[str]:
-    """Pseudonyms of the managers on the staff list who have records."""
-    people = [one.person for one in staff.everyone(context.layout).values() if one.person]
+) -> dict[str, list[str] | None]:
+    """Pseudonyms of the managers who have records; of those by the roster each with the pseudonyms
+    of the reports that it shows, and of those on the staff list with None."""
+    listed = [one.person for one in staff.everyone(context.layout).values() if one.person]
+    by_roster = managers.reports_of_everyone(connection, context)
     path = context.layout.references(audience)
-    if not people or not path.exists():
-        return set()
-    found = connection.execute(
-        f"SELECT ref FROM {encryption.rows(connection, context.layout, path)} "
-        "WHERE person IN (SELECT unnest($people))",
-        {"people": people},
-    ).fetchall()
-    return {str(ref) for (ref,) in found}
+    if not (listed or by_roster) or not path.exists():
+        return {}
+    people = {*listed, *(one for line in by_roster for one in line)}
+    refs = dict(
+        connection.execute(
+            f"SELECT person, ref FROM {encryption.rows(connection, context.layout, path)} "
+            "WHERE person IN (SELECT unnest($people))",
+            {"people": sorted(people)},
+        ).fetchall()
+    )
+    found: dict[str, list[str] | None] = {}
+    for manager, learner in by_roster:
+        if manager in refs and learner in refs:
+            of = found.setdefault(refs[manager], [])
+            assert of is not None
+            of.append(refs[learner])
+    return found | {refs[one]: None for one in listed if one in refs}
 
 
 def _own_reports(context: Context, staged: Path, audience: Audience, folder: Path) -> None:
     """One file per manager, with their own reports only."""
     with engine(context.layout.work) as connection:
-        managers = _managers(connection, context, audience)
+        everyone = _managers(connection, context, audience)
         for tables in _databases(context, audience).values():
             with attached(connection, context, staged, tables[0], "all_reports"):
-                for ref in sorted(managers):
+                for ref, only in sorted(everyone.items()):
+                    reports = "" if only is None else f" AND learner_ref IN ({literals(only)})"
                     out = folder / f"{ref}.duckdb"
                     connection.execute(f"ATTACH {literal(out)} AS own ({SMALL})")
                     for table in tables:
                         connection.execute(
                             f"CREATE TABLE own.{identifier(table)} AS "
                             f"FROM all_reports.{identifier(table)} "
-                            f"WHERE manager_ref = {literal(ref)} ORDER BY ALL"
+                            f"WHERE manager_ref = {literal(ref)}{reports} ORDER BY ALL"
                         )
                         describe(connection, "own", table, context.data_map)
                     connection.execute("DETACH own")

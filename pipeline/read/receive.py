@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline.access import audit, go_live, staff
 from pipeline.access.authorize import AccessDenied, AccessRequest, entitled, own_reports
+from pipeline.classified import managers
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.published.exports import FOLDER, names
@@ -55,7 +56,7 @@ def receive(
         AccessDenied: the role does not receive the audience as files.
         PolicyError: nothing is published, or a file of that name exists and is not replaced.
     """
-    member = staff.find(context.layout, request.actor)
+    member = managers.member(context, request.actor)
     try:
         files, own = _granted(context, request, member, own_ref)
         if not replace and any((to / name).exists() for _, name in files):

@@ -28,12 +28,13 @@ from pipeline.access.authorize import (
     authorize,
     pseudonyms,
 )
-from pipeline.classified import reference_values
+from pipeline.classified import managers, reference_values
 from pipeline.context import Context
 from pipeline.errors import EngineError, PolicyError, Unfinished
 from pipeline.policy.detect import looks_personal
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
+from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier
 from pipeline.subjects.denylist import grams_sql
@@ -77,6 +78,17 @@ def reference(context: Context, person: str | None, audience: Audience | None) -
         return next(iter(references(connection, context.layout, subject).get(audience, ())), None)
 
 
+def pseudonyms_of(context: Context, people: list[str], audience: Audience) -> list[str]:
+    """The pseudonyms of some people in an audience, of those who have one there."""
+    with engine(context.layout.work) as connection:
+        refs = encryption.rows(connection, context.layout, context.layout.references(audience))
+        found = connection.execute(
+            f"SELECT ref FROM {refs} WHERE person IN (SELECT unnest($people::VARCHAR[]))",
+            {"people": people},
+        ).fetchall()
+    return [str(ref) for (ref,) in found]
+
+
 def read(context: Context, request: AccessRequest, limit: int | None = None) -> ReadResult:
     """Read the rows of one published table that the actor may read. The access log has the
     reading, or the refusal, on disk before anything is returned.
@@ -116,6 +128,10 @@ def _rows(
     if grant.own_reports:
         conditions.append("manager_ref = $own")
         bound["own"] = own_ref
+        only = managers.only_reports(context, request.actor)
+        if only is not None:
+            conditions.append("learner_ref IN (SELECT unnest($only::VARCHAR[]))")
+            bound["only"] = pseudonyms_of(context, only, spec.audience)
     if request.people:
         conditions.append("learner_ref IN (SELECT unnest($people))")
         bound["people"] = list(request.people)
@@ -151,7 +167,7 @@ def _granted(
     """What the actor may read, and the actor's own pseudonym; a sign-off is used up by this."""
     spec = context.data_map.published.get(request.table)
     members = staff.everyone(context.layout)
-    member = members.get(request.actor)
+    member = managers.member(context, request.actor)
     signer = members.get(request.sign_off.authorization.signer) if request.sign_off else None
     # Whose records are the actor's own matters where single people can be read.
     single = {*context.access.own_reports, *context.access.detail}

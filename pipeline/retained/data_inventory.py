@@ -174,6 +174,13 @@ INVENTORY = (
         "removed when the case ends",
     ),
     InventoryEntry(
+        "managers by the roster",
+        ("vault/managers.json.enc",),
+        "which delivery of the roster gives managers their role; it names nobody",
+        "storage.staff",
+        "one entry, replaced by the next",
+    ),
+    InventoryEntry(
         "go-live",
         ("vault/live.json.enc",),
         "who signed for going live, and when",
