@@ -442,6 +442,20 @@ def test_an_optional_date_costs_its_field_only(
     assert row["event_on"] == dt.date(2026, 10, 1 if moment == "event" else 11)
 
 
+@pytest.mark.parametrize("moment", ["due", "assigned", "started"])
+def test_policy_may_have_it_cost_the_row(tmp_path: Path, data_map: DataMap, moment: str) -> None:
+    source = data_map.sources["corporate"].model_copy(update={"impossible_dates": "row"})
+    strict = data_map.model_copy(update={"sources": data_map.sources | {"corporate": source}})
+    change = {f"{moment.title()}_Date": "9999-12-31"}
+    write_drop(folder(tmp_path), [record(0, **change), record(1)])
+    layout = Layout(tmp_path)
+    ingest(layout, strict, DELIVERY)
+    bad, good = sorted(stored(layout, "records"), key=lambda row: row["learner_id"])
+    assert bad["problem"].startswith(f"{moment}_at:")
+    assert "9999-12-31" in bad["raw"]
+    assert good["problem"] is None
+
+
 @pytest.mark.parametrize("left", ["9999-12-31", "0001-01-01", "1900-01-01", "-", "infinity"])
 def test_nobody_has_left_on_a_day_that_cannot_be(
     tmp_path: Path, data_map: DataMap, left: str

@@ -14,8 +14,10 @@ import duckdb
 import pytest
 
 from pipeline.cli import attention
+from pipeline.cli.people import confirmed
 from pipeline.context import Context
-from pipeline.errors import BadInput, ErasureError
+from pipeline.errors import BadInput, ErasureError, PolicyError
+from pipeline.raw.deliveries import ingest
 from pipeline.requests import fulfil
 from pipeline.retained import job, receipts, verify
 from pipeline.retained.journal import Journal
@@ -104,6 +106,28 @@ def test_a_hold_holds_whoever_is_meant(past: Estate) -> None:
     assert hold.people == (PERSON,)
     with pytest.raises(ValueError, match="case-1"):
         job.erase_person(context(past.home), PERSON, None, NOW)
+
+
+def test_whoever_is_in_a_refused_file_only_is_found_and_erased(past: Estate) -> None:
+    """Nothing of the delivery was read, so that only its files name them; and one that cannot be
+    opened names nobody for certain."""
+    stand, later = context(past.home), NIGHT + dt.timedelta(days=1)
+    write_drop(past.drop(later), [record(77)])
+    (past.drop(later) / "salaries.txt").write_text("x")
+    (past.drop(NIGHT) / "closed.zip").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(PolicyError, match="no source"):
+        ingest(stand.layout, stand.data_map, later)
+    for text in (number(77), f"{number(77)}.0", "PERSON77@corp.example", f"emp:{number(77)}"):
+        (who,) = confirmed(stand, text, yes=True)
+        assert who in (f"emp:{number(77)}", "mbox:mailto:person77@corp.example")
+    for text in (number(78), "emp:999999", "Nobody Else"):
+        with pytest.raises(BadInput, match="nobody was found"):
+            confirmed(stand, text, yes=True)
+    (past.drop(NIGHT) / "closed.zip").unlink()
+    job.erase_person(stand, f"emp:{number(77)}", None, NOW)
+    assert not past.drop(later).exists()
+    with pytest.raises(BadInput, match="nobody was found"):
+        job.erase_person(stand, f"emp:{number(77)}", None, NOW)
 
 
 def test_a_hold_on_somebody_keeps_what_is_in_no_table(past: Estate) -> None:

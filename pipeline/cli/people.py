@@ -64,11 +64,12 @@ def searched(context: Context, text: str) -> list[Found]:
         BadInput: nobody.
     """
     from pipeline.errors import BadInput
+    from pipeline.retained import delivered
     from pipeline.storage.engine import engine
     from pipeline.subjects import lookup
 
     with engine(context.layout.work) as connection:
-        found = lookup.search(connection, context.layout, text)
+        found = delivered.search(connection, context.layout, text)
     if not found:
         raise BadInput(lookup.NOBODY)
     return found

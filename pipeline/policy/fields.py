@@ -171,6 +171,8 @@ class Source(Strict):
         verbs: the IRI of an xAPI verb to what it means; `*` stands for any text, and what is more
             exact goes before. Statements with a verb that is not listed are set aside and counted.
         incomplete: what becomes of an LRS' answer that goes on elsewhere (`more`).
+        impossible_dates: what a date costs that cannot be and that no record needs, such as a due
+            date of the year 3000: its field, or the row, which is then set aside.
         full: every delivery has everything, so that one with much less than before is broken.
         pull: the store that its statements are pulled from, if nobody delivers them.
     """
@@ -182,6 +184,7 @@ class Source(Strict):
     files: str
     pull: Pull | None = None
     full: bool = False
+    impossible_dates: Literal["field", "row"] = "field"
     form: Form = Form()
     zone: Zone | None = None
     statuses: dict[str, str] = Field(default_factory=dict)

@@ -45,6 +45,9 @@ def hits_in(stream: BinaryIO, pattern: re.Pattern[bytes]) -> int:
     return hits
 
 
+NOTHING = r"[^\s\S]"  # a pattern that no text matches
+
+
 @dataclass(frozen=True)
 class Entry:
     """One file, link or other entry of a delivery.
@@ -237,14 +240,23 @@ def only_links(layout: Layout, delivery: dt.date) -> bool:
     return bool(found) and all(one.is_link for one in found)
 
 
-def deliveries_naming(layout: Layout, pattern: str) -> list[dt.date]:
+def deliveries_naming(layout: Layout, pattern: str, *, surely: bool = False) -> list[dt.date]:
     """Deliveries with a file that matches a pattern, however it is written, or that cannot be
-    opened."""
+    opened.
+
+    Args:
+        surely: not those that cannot be opened, which match anything.
+    """
+
+    def named(system: fsspec.AbstractFileSystem, path: str) -> bool:
+        found = _names(system, path, pattern)
+        return found and not (surely and _names(system, path, NOTHING))
+
     return [
         delivery
         for delivery in deliveries(layout)
         if any(
-            _names(folder(layout, delivery)[0], one.path, pattern)
+            named(folder(layout, delivery)[0], one.path)
             for one in entries(layout, delivery)
             if not one.is_link
         )

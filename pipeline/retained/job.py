@@ -22,6 +22,7 @@ from pipeline.errors import EngineError, ErasureError, PolicyError
 from pipeline.raw import landing, register
 from pipeline.retained import (
     backup,
+    delivered,
     housekeeping,
     index,
     past_retention,
@@ -41,7 +42,7 @@ from pipeline.storage.file_edit import EditResult, FileEdit, apply_edit
 from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql
-from pipeline.subjects import legal_holds, lookup, request_register, restrictions, tombstones
+from pipeline.subjects import legal_holds, request_register, restrictions, tombstones
 from pipeline.subjects.identity import Subject, find, references
 
 
@@ -351,7 +352,7 @@ def erase_person(
 
     Raises:
         PolicyError: a hold applies to some of it.
-        BadInput: nothing is stored about this person.
+        BadInput: nothing is stored about this person, and no delivered file names them.
         ErasureError: as `retain`.
     """
     layout = context.layout
@@ -368,7 +369,7 @@ def erase_person(
             raise ErasureError("the request's person is already erased, but there is no receipt")
         with engine(layout.work) as connection:
             subject = find(connection, layout, identifier, *also)
-            lookup.require_somebody(connection, layout, subject)
+            delivered.require_somebody(connection, layout, subject)
             found = plan.of_person(connection, context, subject)
             job = _new_job(context, PERSON, now, found.items, identifier, request)
             refs = references(connection, layout, subject)

@@ -75,6 +75,13 @@ def search(connection: duckdb.DuckDBPyConnection, layout: Layout, text: str) -> 
     ]
 
 
+def identifier_of(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The identifier that a text is by itself: with its kind, an address, or an employee number."""
+    query = "SELECT CASE WHEN is_namespaced($1) THEN same_form($1) ELSE employee_identifier($1) END"
+    ((found,),) = connection.execute(query, [text]).fetchall()
+    return str(found)
+
+
 def _stored(layout: Layout) -> Sql:
     """SQL: every stored record, of refused deliveries, too: they can name somebody nobody else
     does (columns: CANONICAL)."""

@@ -134,6 +134,8 @@ def write_records(
         f"CAST({filled.get(name, name)} AS {kind}) AS {name}" for name, kind in CANONICAL.items()
     )
     columns = ", ".join([columns, *beside])
+    if context.source.impossible_dates == "row":
+        typed = f"SELECT * REPLACE (coalesce(problem, discarded[1]) AS problem) FROM ({typed})"
     connection.execute(
         f"COPY (SELECT {columns} FROM ({typed})) "
         f"TO {literal(out.with_suffix('.parquet'))} ({PARQUET})"
