@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from pipeline.policy.access import Role
 from pipeline.read import service
 from pipeline.requests import access_package, fulfil
 from pipeline.retained import backup, job, verify
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register, restrictions
+from pipeline.subjects.identity import Window, find
 from pipeline.subjects.request_register import Kind, Request, State
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, number
@@ -134,6 +137,19 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     for name in (done.name, "*", "../.."):
         with pytest.raises(PolicyError, match=r"has a file of that name|no package for that"):
             access_package.take_out(stand.layout, name, out)
+
+
+def test_access_of_somebody_whose_address_another_had_before(good_night: Estate) -> None:
+    """An identifier that is theirs on some days names nobody in the roster, which has no event."""
+    stand = context(good_night.home)
+    with engine(stand.layout.work) as connection:
+        subject = find(connection, stand.layout, PERSON)
+        shared = Window(f"mbox:mailto:{EMAIL}", "2026-10-01", "infinity")
+        theirs = replace(subject, ids=(PERSON,), windows=(shared,))
+        whole, some = (access_package.collect(connection, stand, one) for one in (subject, theirs))
+    for title in ("Staff directory", "Learning records"):
+        rows = [next(s["rows"] for s in made if s["title"] == title) for made in (whole, some)]
+        assert rows[0] == rows[1] != []
 
 
 def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:

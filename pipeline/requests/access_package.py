@@ -118,7 +118,7 @@ def _delivered(
     directory = _rows(
         connection,
         f"SELECT * EXCLUDE (manager_id) FROM {relations.roster_history(context.layout)} "
-        f"WHERE {learner} ORDER BY delivery_date",
+        f"WHERE {subject.named('learner_id')} ORDER BY delivery_date",
     )
     regions = home_regions(connection, subquery(f"FROM {stored} WHERE {learner}"), context.data_map)
     return [
