@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
 
 CHUNK = 1 << 19  # bytes; a line of a megabyte fills at least one chunk
 HEAD = 1 << 18  # bytes
@@ -19,7 +21,7 @@ class Survey:
 
     Attributes:
         head: its first bytes.
-        multibyte: bytes that UTF-8 adds to the first one of a character.
+        multibyte: are there characters of several bytes, as UTF-8 writes them?
         undecodable: bytes that are no UTF-8.
         around: some of the text with bytes that are no UTF-8.
         nul: is there a byte of zero?
@@ -30,7 +32,7 @@ class Survey:
     sha256: str
     size: int
     head: bytes
-    multibyte: int
+    multibyte: bool
     undecodable: int
     around: bytes
     nul: bool
@@ -51,24 +53,20 @@ class _LineEnds:
         self._open = False  # the last chunk ended in \r
 
     def add(self, chunk: bytes) -> None:
-        if self._open and not chunk.startswith(b"\n"):
-            self.found.add("\r")
-        if b"\r" not in chunk and not self._open:
-            if b"\n" in chunk:
-                self.found.add("\n")
-            return
-        text = b"\r" + chunk if self._open else chunk
-        self._open = text.endswith(b"\r")
-        pairs, single = text.count(b"\r\n"), text.count(b"\r") - self._open
-        self.found |= {
-            name
-            for name, n in (
-                ("\r\n", pairs),
-                ("\r", single - pairs),
-                ("\n", text.count(b"\n") - pairs),
+        pair_before = self._open and chunk.startswith(b"\n")
+        if self._open:
+            self.found.add("\r\n" if pair_before else "\r")
+        self._open = chunk.endswith(b"\r")
+        pairs = 0
+        if b"\r" in chunk:
+            data = np.frombuffer(chunk, dtype=np.uint8)
+            returns = np.flatnonzero(data == ord("\r"))[: -1 if self._open else None]
+            pairs = int((data[returns + 1] == ord("\n")).sum())
+            self.found |= ({"\r\n"} if pairs else set()) | (
+                {"\r"} if len(returns) > pairs else set()
             )
-            if n
-        }
+        if chunk.count(b"\n") > pairs + pair_before:
+            self.found.add("\n")
 
     def end(self) -> frozenset[str]:
         return frozenset(self.found | ({"\r"} if self._open else set()))
@@ -78,7 +76,8 @@ class _Utf8:
     """How much of the bytes is UTF-8, chunk by chunk. Plain ASCII costs one look."""
 
     def __init__(self) -> None:
-        self.multibyte = self.undecodable = 0
+        self.multibyte = False
+        self.undecodable = 0
         self.around = b""
         self._rest = b""
 
@@ -86,20 +85,41 @@ class _Utf8:
         if chunk.isascii() and not self._rest:
             return
         data = self._rest + chunk
-        try:
-            text, used = codecs.utf_8_decode(data, "strict", last)
-            good = used
-        except UnicodeDecodeError:
-            text, used = codecs.utf_8_decode(data, "ignore", last)
-            good = len(text.encode())
-            self._note(data[:used], used - good)
-        self.multibyte += good - len(text)
-        self._rest = data[used:]
+        end = len(data) if last else len(data) - _begun(data)
+        whole, self._rest = data[:end], data[end:]
+        if _is_utf8(whole):
+            self.multibyte = self.multibyte or not whole.isascii()
+        else:
+            self._note(whole)
 
-    def _note(self, data: bytes, undecodable: int) -> None:
-        self.undecodable += undecodable
+    def _note(self, data: bytes) -> None:
+        text = data.decode("utf-8", "ignore")
+        self.multibyte = self.multibyte or not text.isascii()
+        self.undecodable += len(data) - len(text.encode())
         if len(self.around) < SAMPLE:
             self.around += b"\n".join(x for x in data.splitlines() if not x.isascii())[:SAMPLE]
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Arrow looks at many bytes at once, and makes no text of them."""
+    ends = np.array([0, len(data)], dtype=np.int32)
+    try:
+        pa.StringArray.from_buffers(1, pa.py_buffer(ends), pa.py_buffer(data)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _begun(data: bytes) -> int:
+    """How many bytes at the end begin a character that is not whole."""
+    for at in range(1, min(3, len(data)) + 1):
+        byte = data[-at]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return at if length > at else 0
+        if byte < 0x80:
+            break
+    return 0
 
 
 def of_stream(stream: BinaryIO) -> Survey:

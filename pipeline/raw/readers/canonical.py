@@ -65,10 +65,12 @@ def scaled(
     reached, possible = (
         number(f"points_{which}({score})", decimal) for which in ("reached", "possible")
     )
+    # Few scores are no plain numbers; the others are not searched.
     percent = (
-        f"coalesce(CASE WHEN {top} > 0 THEN 100 * {given} / {top} END, "
+        f"CASE WHEN {given} IS NULL AND {score} IS NOT NULL THEN coalesce("
         f"{number(f'percents({score})', decimal)}, "
-        f"CASE WHEN {possible} > 0 THEN 100 * {reached} / {possible} END)"
+        f"CASE WHEN {possible} > 0 THEN 100 * {reached} / {possible} END) "
+        f"WHEN {top} > 0 THEN 100 * {given} / {top} END"
     )
     if not grades:
         return percent
