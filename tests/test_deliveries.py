@@ -4,11 +4,13 @@ never published, never lost without a word, and holds up nothing else."""
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,14 @@ from pipeline.policy.data_map import DataMap, DeliveryRules
 from pipeline.published import gate
 from pipeline.raw import landing, register
 from pipeline.raw.deliveries import ingest
+from pipeline.raw.readers.base import MalformedFile
 from pipeline.raw.register import State
 from pipeline.retained import backup, job
 from pipeline.retained.plan import dry_run
 from pipeline.storage.files import replace_text
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
-from tests import soak
+from tests import soak, workbooks
 from tests.company import company, number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors, failed_checks
 from tests.estate import NOW, context
@@ -313,6 +316,29 @@ def test_an_emptied_delivery_takes_nothing_back(published: Estate) -> None:
     assert register.accepted(register.steps(layout, NIGHT))
     assert courses(published.home) == before
     assert set(read(layout)) == {str(NIGHT)}
+
+
+def test_the_erasure_of_a_person_covers_every_form_of_a_file(published: Estate) -> None:
+    """What bytes do not show is opened; what cannot be opened is no proof that nobody is in it."""
+    stand, layout = context(published.home), published.layout
+    text = "\n".join(map(",".join, ([*record(3)], record(3).values())))
+    mine, other = workbooks.table([record(3)]), workbooks.table([record(7)])
+    deliveries = [
+        ("learning_history.csv.gz", gzip.compress(text.encode("utf-16"))),
+        ("learning_history.xlsx", workbooks.xlsx({"R": mine})),
+        ("learning_history.xls", workbooks.xls({"R": mine})),
+        ("learning_history.zip", b"PK\x03\x04 and nothing that can be opened"),
+        ("learning_history.xlsx", workbooks.xlsx({"R": other})),
+    ]
+    days = [NIGHT + at * DAY for at in range(1, len(deliveries) + 1)]
+    for day, (name, content) in zip(days, deliveries, strict=True):
+        published.drop(day).mkdir(parents=True)
+        (published.drop(day) / name).write_bytes(content)
+        with suppress(MalformedFile):
+            ingest(layout, stand.data_map, day)
+            register.refuse(layout, [day], "a check")
+    assert job.erase_person(stand, PERSON, None, NOW)["receipt"]
+    assert [day for day in days if published.drop(day).exists()] == days[-1:]
 
 
 def test_the_erasure_of_a_person_covers_what_was_refused(published: Estate) -> None:

@@ -13,13 +13,12 @@ from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 import duckdb
-import fsspec
 import pyarrow.parquet as pq
 
 from pipeline.errors import BadInput, PolicyError, Unfinished
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap, printable
-from pipeline.raw import landing, register
+from pipeline.raw import landing, register, remote
 from pipeline.raw.forms import archives, opening, survey
 from pipeline.raw.forms.archives import Part
 from pipeline.raw.forms.opening import decoded_files
@@ -173,7 +172,7 @@ def _parts(
     """
     region, name = _place(one.relative, data_map)
     folder.mkdir(mode=0o700)
-    path = _local(landing.folder(layout, delivery)[0], one, folder)
+    path = _local(layout, one, folder)
     for part in archives.parts(path, name, folder, data_map.deliveries):
         yield _region_inside(part.relative, data_map) or region, part
 
@@ -199,13 +198,13 @@ def _admit(
     return DeliveredFile(file, source, region, found.size, found.sha256)
 
 
-def _local(system: fsspec.AbstractFileSystem, one: landing.Entry, folder: Path) -> Path:
+def _local(layout: Layout, one: landing.Entry, folder: Path) -> Path:
     """Where an entry can be opened: the file itself, or a copy of a remote one."""
-    if landing.is_local(system):
+    if landing.is_local(landing.folder(layout, "")[0]):
         return Path(one.path)
     path = folder / "delivered" / one.name
     path.parent.mkdir(mode=0o700)
-    system.get_file(one.path, str(path))
+    remote.fetch(layout.landing, one.path, one.size, path)
     return path
 
 

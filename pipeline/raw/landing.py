@@ -22,6 +22,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.data_map import DeliveryRules, printable
+from pipeline.raw import remote
 from pipeline.raw.days import DATED
 from pipeline.raw.days import day_of as day_of
 from pipeline.raw.forms import search
@@ -56,6 +57,7 @@ class Entry:
         relative: its path below the delivery's folder.
         seen: what changes when its content does.
         changed_at: when it was last written, in seconds since 1970; 0 where files appear whole.
+        size: in bytes, if it is listed.
         is_link: a symbolic or hard link, or no file at all, such as a pipe.
     """
 
@@ -63,6 +65,7 @@ class Entry:
     relative: str
     seen: tuple[str, ...]
     changed_at: float
+    size: int | None
     is_link: bool
 
     @property
@@ -72,8 +75,7 @@ class Entry:
 
 def folder(layout: Layout, delivery: dt.date | str) -> tuple[fsspec.AbstractFileSystem, str]:
     """The file system and path of a delivery's folder, or of the landing folder itself."""
-    system, base = fsspec.core.url_to_fs(f"{layout.landing}/{delivery}")
-    return system, base
+    return remote.opened(f"{layout.landing}/{delivery}")
 
 
 def is_local(system: fsspec.AbstractFileSystem) -> bool:
@@ -86,7 +88,7 @@ def _top(layout: Layout) -> Iterator[tuple[str, bool]]:
     system.invalidate_cache()
     if not system.isdir(base):
         return
-    for info in system.ls(base, detail=True):
+    for info in remote.asked(lambda: folder(layout, "")[0].ls(base, detail=True)):
         whole = info["type"] == "directory" and not info.get("islink")
         yield PurePosixPath(str(info["name"])).name, whole
 
@@ -114,9 +116,13 @@ def is_delivered(layout: Layout, delivery: dt.date) -> bool:
 
 def entries(layout: Layout, delivery: dt.date) -> list[Entry]:
     """Everything below a delivery's folder, in order."""
-    system, base = folder(layout, delivery)
-    system.invalidate_cache()
-    return [_entry(base, path, info) for path, info in sorted(_found(system, base).items())]
+
+    def listed() -> list[Entry]:
+        system, base = folder(layout, delivery)
+        system.invalidate_cache()
+        return [_entry(base, path, info) for path, info in sorted(_found(system, base).items())]
+
+    return remote.asked(listed)
 
 
 def _found(system: fsspec.AbstractFileSystem, base: str) -> Mapping[str, dict[str, object]]:
@@ -125,12 +131,15 @@ def _found(system: fsspec.AbstractFileSystem, base: str) -> Mapping[str, dict[st
 
 
 def _entry(base: str, path: str, info: dict[str, object]) -> Entry:
-    written = info.get("mtime")
+    written, size = info.get("mtime"), info.get("size")
+    if isinstance(written, dt.datetime):
+        written = written.timestamp()  # as SFTP has it
     return Entry(
         path,
         path.removeprefix(base).lstrip("/"),
         tuple(str(info.get(name)) for name in CHANGES),
         float(written) if isinstance(written, int | float) else 0.0,
+        size if isinstance(size, int) else None,
         info["type"] != "file" or bool(info.get("islink")) or int(str(info.get("nlink", 1))) > 1,
     )
 
