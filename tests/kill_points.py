@@ -31,6 +31,7 @@ import duckdb
 from assets.resources import Store
 from expectations import suite as suites
 from pipeline.published import gate, publication_history
+from pipeline.published.reports import plots
 from pipeline.retained import backup, job, receipts, storage_key
 from pipeline.storage import encryption, engine, files
 from pipeline.storage.hashing import file_sha256
@@ -323,6 +324,7 @@ def main(
     suites.judge = plain.quick
     if points == SITES:
         engine.opened = pooled.opened
+        plots._drawing = plain.undrawn  # type: ignore[assignment]
     do = partial(killed.do, home)
 
     def fresh() -> None:

@@ -32,6 +32,8 @@ from tests.conftest import NIGHT, QUIET, Estate, errors
 from tests.estate import NOW, context
 from tests.opened import everything, references, text_of
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 CANARIES = re.compile(rb"(?i)quentin|zzyzx|(?<![0-9])" + NUMBER.encode() + rb"(?![0-9])")
 PERSON = f"emp:{NUMBER}"
 ASK = AccessRequest("someone", Role.HR, "misconduct_case", "hr_legal_detail")

@@ -263,7 +263,7 @@ REFUSED: dict[str, tuple[dict[str, object], str, bytes, str]] = {
     ),
     "a sheet without a header": ({}, "", workbooks.xlsx({"R": CELLS[1:]}), "no header, but values"),
     "a damaged archive": ({}, ".gz", gzip.compress(PLAIN)[:-9], "damaged or incomplete"),
-    "a bomb": ({}, ".gz", gzip.compress(b"0" * (1 << 29)), "unpacked, it is larger"),
+    "a bomb": ({}, ".gz", gzip.compress(b"0" * (1 << 24)) * 32, "unpacked, it is larger"),
     "an empty zip": ({}, ".zip", _zip(), "holds 0 files"),
     "a zip in a zip": ({}, ".zip", _zip(a=_zip(b=b"x")), "an archive in an archive"),
     "a member that leads out": ({}, ".zip", _zip(**{"a/..": b"x"}), "without a proper name"),
@@ -436,6 +436,7 @@ def test_an_erasure_finds_a_person_in_every_form(form: str) -> None:
         b"%PDF-1.7",
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600,
     ],
+    ids=["half an archive", "zip", "7z", "pdf", "old workbook"],
 )
 def test_what_cannot_be_opened_is_never_certified(content: bytes) -> None:
     assert search.names(io.BytesIO(content), alone(TERMS))

@@ -32,6 +32,8 @@ from tests.estate import NOW, context, hold
 from tests.opened import text_of
 from tests.test_requests import PERSON, asked
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 SPELLED = (
     NUMBER,
     f" {NUMBER}.0 ",

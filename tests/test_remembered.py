@@ -34,6 +34,8 @@ from tests.conftest import NIGHT, Estate, errors
 from tests.estate import NOW, context, decide, hold, sign_policy
 from tests.kill_points import die_at, in_child, records, tables
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 PERSON, OTHER = f"emp:{NUMBER}", f"emp:{number(3)}"
 TODAY, LATER = NOW.date(), NIGHT + dt.timedelta(days=1)
 # Every kind of case, twice: what was written first can be put back afterwards as an older copy.

@@ -31,6 +31,8 @@ from tests.estate import NOW, as_of, context
 from tests.kill_points import tables
 from tests.opened import relation, text_of
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 TODAY = NOW.date()
 PERSON = f"emp:{NUMBER}"
 

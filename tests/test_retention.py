@@ -36,6 +36,8 @@ from tests.estate import BEFORE, NOW, as_of, company_with_a_past, context, hold
 from tests.kill_points import courses, records, tables
 from tests.opened import everything, references
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 
 def test_the_plan_says_what_where_and_by_which_rule(past: Estate) -> None:
     before = {p: p.stat().st_mtime_ns for p in past.home.rglob("*") if p.is_file()}

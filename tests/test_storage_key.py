@@ -27,6 +27,8 @@ from tests.kill_points import EVERY, SITES, named, tables
 from tests.killed import POINTS, killed
 from tests.killed_rekey import NEW, encrypted, opens
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 
 @pytest.fixture(autouse=True)
 def _no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from tests.estate import BEFORE, NOW, as_of, context
 from tests.kill_points import courses, tables
 from tests.opened import months, released_files
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 
 def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past: Estate) -> None:
     """The rows are due from 11 November on: still in the store that night, in no table."""

@@ -25,6 +25,8 @@ from tests import soak
 from tests.company import HISTORY, number, record, write_csv
 from tests.estate import context, hold
 
+pytestmark = pytest.mark.usefixtures("plainly")
+
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
