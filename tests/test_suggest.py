@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import io
+import json
 import zipfile
 from collections import Counter
 from functools import cache
@@ -89,6 +90,12 @@ def export(**columns: list[str]) -> pl.DataFrame:
         "Completion Date": [f"2026-10-{1 + at % 28:02d}" for at in range(N)],
     }
     return pl.DataFrame(usual | {name.replace("_", " "): v for name, v in columns.items()})
+
+
+def drafts(path: Path, tmp_path: Path) -> list[Suggestion]:
+    return [
+        one for one in suggestions(path, tmp_path / "work") if not isinstance(one, MalformedFile)
+    ]
 
 
 def by_column(rows: pl.DataFrame, tmp_path: Path) -> tuple[dict[str, Drafted], str]:
@@ -299,7 +306,7 @@ def test_no_value_of_a_file_is_shown(tmp_path: Path) -> None:
         Department=["Vertrieb", "Einkauf"] * (N // 2),
     )
     path = write_csv(tmp_path / "learning_2026-10-31.csv", rows.to_dicts(), rows.columns)
-    (found,) = suggestions(path, tmp_path / "work")
+    (found,) = drafts(path, tmp_path)
     text = document([found])
     assert not any(
         value.lower() in text.lower() for value in [*planted, "vertrieb", "einkauf", "sec-1"]
@@ -415,6 +422,16 @@ def _workbook() -> bytes:
             {"encoding": "utf-16-le", "delimiter": "tab", "header_line": 2},
         ),
         ("bericht.xlsx", _workbook(), {"header_line": 2}),
+        (
+            "bericht.json",
+            json.dumps(
+                [
+                    dict(zip(GERMAN.splitlines()[1].split(";"), row.split(";"), strict=True))
+                    for row in GERMAN.splitlines()[2:]
+                ]
+            ).encode(),
+            {},
+        ),
     ],
 )
 def test_files_are_read_in_the_form_they_come(
@@ -424,7 +441,7 @@ def test_files_are_read_in_the_form_they_come(
     path = Path(layout.landing) / "2026-11-01" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    (found,) = suggestions(path, tmp_path / "work")
+    (found,) = drafts(path, tmp_path)
     data_map = loads(document([found]))
     source = data_map.sources["new_bericht"]
     assert [one.name for one in source.fields.values()] == [
@@ -452,10 +469,10 @@ def test_what_is_no_table_is_refused_without_a_value(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     (tmp_path / "export.csv").write_bytes(content)
-    with pytest.raises(MalformedFile) as refused:
-        suggestions(tmp_path / "export.csv", tmp_path / "work")
-    assert said in str(refused.value)
-    assert not any(value in str(refused.value) for value in ("ann", "4711", "Zzyzx"))
+    (refused,) = suggestions(tmp_path / "export.csv", tmp_path / "work")
+    assert isinstance(refused, MalformedFile)
+    assert said in str(refused)
+    assert not any(value in str(refused) for value in ("ann", "4711", "Zzyzx"))
 
 
 def test_a_table_with_the_columns_of_a_preset_is_one_line_and_what_is_beyond(
@@ -483,3 +500,37 @@ def test_a_table_with_the_columns_of_a_preset_is_one_line_and_what_is_beyond(
     # Without a column that the reader needs, it is another report.
     without = suggested("transcript.csv", rows.drop("Training ID"), {}, tmp_path)
     assert without.preset is None
+
+
+def test_one_bad_member_of_an_archive_does_not_block_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "4711;Zzyzx\n4712;Bee\n")
+        archive.writestr("b.csv", GERMAN)
+    refused, found = suggestions(path, tmp_path / "work")
+    assert isinstance(refused, MalformedFile)
+    assert isinstance(found, Suggestion)
+    assert found.name == "b"
+
+
+def test_marks_of_no_value_are_none(tmp_path: Path) -> None:
+    dates = ["31.10.2026", "-", "n/a", "01.11.2026"] * (N // 4)
+    found, text = by_column(export(Due_Date=dates, Score=["85", "-"] * (N // 2)), tmp_path)
+    assert found["Due Date"].entry.name == "due_at"
+    assert 'nulls: ["-", "n/a"]' in text
+    assert "no dates" not in text
+
+
+def test_grades_in_letters_are_left_to_a_person(tmp_path: Path) -> None:
+    found, _ = by_column(export(Score=["A", "B+"] * (N // 2)), tmp_path)
+    assert found["Score"].decide == ("what are its grades in percent? List them under `grades`",)
+    assert not by_column(export(Score=["17/20", "85%"] * (N // 2)), tmp_path)[0]["Score"].decide
+
+
+def test_a_column_of_managers_is_read_if_it_holds_their_numbers(tmp_path: Path) -> None:
+    numbers = [number(at % 3) for at in range(N)]
+    found, _ = by_column(export(Vorgesetzter=numbers), tmp_path)
+    assert found["Vorgesetzter"].entry.name == "manager_id"
+    names = [f"Ann {'BCD'[at % 3]}ee" for at in range(N)]
+    found, _ = by_column(export(Vorgesetzter=names), tmp_path)
+    assert found["Vorgesetzter"].entry.treatment is Treatment.DROP

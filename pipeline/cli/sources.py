@@ -50,10 +50,12 @@ def sources_suggest(
     with TemporaryDirectory(prefix="milestones-") as work:
         for path in files:
             try:
-                found += suggestions(path, Path(work))
-            except MalformedFile as error:
-                refused = True
-                screen.warn(str(error))
+                for one in suggestions(path, Path(work)):
+                    if isinstance(one, MalformedFile):
+                        refused = True
+                        screen.warn(str(one))
+                    else:
+                        found.append(one)
             except OSError as error:
                 refused = True
                 screen.warn(f"{path.name}: {(error.strerror or 'cannot be read').lower()}")

@@ -10,6 +10,10 @@ import polars as pl
 
 from pipeline.policy.form import EXCEL
 
+NULLS = (
+    *("-", "--", "---", "–", "—", "n/a", "#n/a", "null", "(null)", "none", "nil", "nan", "\\n"),
+    *("k.a.", "k. a.", "entfällt", "(leer)", "(blank)", "n.a.", "n. a.", "s/d", "n/d", "brak"),
+)
 LOOKED_AT = 5_000  # different values; a form that is in none of them is hardly in the rest
 DAYS = (
     *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"),
@@ -52,6 +56,19 @@ def _read_by(values: pl.Series) -> dict[str, pl.Series]:
 def _turned(form: str) -> str:
     """The form with day and month changed places."""
     return form.replace("%d", "\0").replace("%m", "%d").replace("\0", "%m")
+
+
+def without_nulls(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, frozenset[str]]]:
+    """The rows without the texts that systems write where there is no value, and which of them
+    every column has, in small letters."""
+    folded = rows.select(pl.all().str.strip_chars().str.to_lowercase())
+    found = {one.name: frozenset(one.filter(one.is_in(NULLS))) for one in folded}
+    emptied = [
+        pl.when(folded[name].is_in(NULLS)).then(None).otherwise(pl.col(name)).alias(name)
+        for name, nulls in found.items()
+        if nulls
+    ]
+    return rows.with_columns(emptied), found
 
 
 def date_forms(rows: pl.DataFrame, columns: Iterable[str]) -> DateForms:

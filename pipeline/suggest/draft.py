@@ -6,7 +6,7 @@ values that name people overrule whatever the column is called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -43,6 +43,7 @@ LEAST_ROWS = 20  # fewer say little about how many different values a column has
 
 
 EMPTY = Shape()
+OF_MANAGERS = Meaning("manager_id", 0, None, "numbers of employees")
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def _by_values(seen: Seen, people: int, year: int | None) -> Seen:
         return seen.overruled(FieldClass.DIRECT_IDENTIFIER, seen.strange)
     if _is_crowded(seen, people):
         return seen.overruled(FieldClass.DIRECT_IDENTIFIER, "it has too many different values")
+    if name == "score" and not shape.mostly(shape.numbers):
+        return replace(seen, decide=("what are its grades in percent? List them under `grades`",))
     if name in NAMELESS and shape.mostly(shape.names):
         return replace(seen, decide=(f"are these {NAMELESS[name]}, and no names of people?",))
     return seen
@@ -276,6 +279,7 @@ def drafted(
     shapes: Mapping[str, Shape] | None = None,
     shared: Mapping[str, int] | None = None,
     strange: Mapping[str, str] | None = None,
+    managers: Collection[str] = (),
 ) -> Draft:
     """The draft of a table.
 
@@ -284,12 +288,13 @@ def drafted(
         shapes: column to what its values look like; without it, names alone decide.
         shared: column to how many of its different values stand in columns that name people.
         strange: column to why its values are not what its name says.
+        managers: columns of managers' numbers that do not say that they are numbers.
     """
     known = shapes or {}
     seen = [
         Seen(
             name,
-            meaning(name),
+            OF_MANAGERS if name in managers else meaning(name),
             known.get(name, EMPTY),
             (shared or {}).get(name, 0),
             strange=(strange or {}).get(name),

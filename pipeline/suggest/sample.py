@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ import polars as pl
 
 from pipeline.policy.data_map import DeliveryRules
 from pipeline.policy.form import Form
-from pipeline.raw.forms import archives, survey, text, workbooks
+from pipeline.raw.forms import archives, objects, survey, text, workbooks
 from pipeline.raw.forms.archives import Part
 from pipeline.raw.forms.opening import decoded_files
 from pipeline.raw.forms.readable import Readable
@@ -24,6 +25,8 @@ from pipeline.suggest.headers import meaning
 
 ROWS = 200_000  # of a file; what stands below them is not looked at
 UTF8 = "utf-8"
+# The two keys that every statement has; some encodings put a zero byte after every letter.
+STATEMENTS = re.compile(rb'"\0?a\0?c\0?t\0?o\0?r\0?"|"\0?v\0?e\0?r\0?b\0?"')
 
 
 class Recognised(Collection[str]):
@@ -55,35 +58,55 @@ class Sample:
     used: dict[str, object]
 
 
-def samples(path: Path, work: Path) -> Iterator[Sample]:
-    """The first rows of a file, or of every file in an archive.
+def samples(path: Path, work: Path) -> Iterator[Sample | MalformedFile]:
+    """The first rows of a file, or of every file in an archive; or why they cannot be had, without
+    a value.
 
     Args:
         work: folder for copies and spill files, which can hold values.
 
     Raises:
-        MalformedFile: it is no table, or has no header; the text shows no value.
+        OSError: there is no such file.
     """
-    with decoded_files(work) as folder:
-        for part in archives.parts(path, path.name, folder, DeliveryRules()):
-            file = _opened(part)
-            rows = _rows(file, work)
-            require_header(part.name, rows)
-            yield Sample(PurePosixPath(part.relative).name, rows, file.used)
+    try:
+        with decoded_files(work) as folder:
+            for part in archives.parts(path, path.name, folder, DeliveryRules()):
+                yield _sample(part, work)
+    except MalformedFile as fault:
+        yield fault
+
+
+def _sample(part: Part, work: Path) -> Sample | MalformedFile:
+    try:
+        file = _opened(part)
+        rows = _rows(file, work)
+        require_header(part.name, rows)
+    except MalformedFile as fault:
+        return fault
+    return Sample(PurePosixPath(part.relative).name, rows, file.used)
 
 
 def _opened(part: Part) -> Readable:
     found = survey.of_file(part.path)
-    if found.head.lstrip()[:1] in (b"{", b"[") or found.head.startswith(b"PAR1"):
+    if found.head.startswith(b"PAR1"):
         raise MalformedFile(
-            f"{part.name}: it is no table with a header. xAPI statements and Parquet in the "
-            "canonical schema are read by the sources `xapi` and `canonical` of data_map.yaml"
+            f"{part.name}: Parquet is read in the canonical schema, by the source `canonical` of "
+            "data_map.yaml"
         )
     part.copies.mkdir(mode=0o700)
     copy = part.copies / "copy"
     if archives.is_workbook(part.path):
         return workbooks.workbook(part.path, part.name, Form(), Recognised(), copy)
-    return text.delimited(part.path, part.name, found, Form(), Recognised(), copy)
+    kind = objects.kind_of(text.beginning(found, part.name, Form()))
+    if kind is None:
+        return text.delimited(part.path, part.name, found, Form(), Recognised(), copy)
+    if STATEMENTS.search(found.head):
+        raise MalformedFile(
+            f"{part.name}: xAPI statements are read by the source `xapi` of data_map.yaml"
+        )
+    return objects.rows(
+        text.plain_text(part.path, part.name, found, Form(), copy), kind, Form(), Recognised()
+    )
 
 
 def _rows(file: Readable, work: Path) -> pl.DataFrame:

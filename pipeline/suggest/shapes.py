@@ -38,7 +38,7 @@ DATE = "|".join(
         r"^\pL{3,9}\.? \d{1,2}, \d{4}",
     )
 )
-NUMBER = r"^[+\-]?\d+(?:[.,]\d+)*\s?%?$"
+NUMBER = r"^[+\-]?\d+(?:[.,]\d+)*\s?(?:%|/\s?\d+(?:[.,]\d+)?)?$"
 SENTENCE = r"\S\s+\S+\s+\S+\s+\S+\s+\S"  # five words
 YEAR = r"(?:^|\D)((?:19|20)\d{2})(?:\D|$)"
 PATTERNS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import polars as pl
 
 from pipeline.policy import countries
 from pipeline.policy.fields import FieldClass
+from pipeline.raw.readers.base import MalformedFile
 from pipeline.raw.readers.corporate import STATUS, TYPE
 from pipeline.suggest import shapes
 from pipeline.suggest.courses import sensitive_courses
-from pipeline.suggest.dates import DateForms, date_forms, has_decimal_comma
+from pipeline.suggest.dates import DateForms, date_forms, has_decimal_comma, without_nulls
 from pipeline.suggest.draft import MOMENTS, NUMERIC, WHO, Draft, drafted, entry_of
-from pipeline.suggest.headers import meaning, plain
+from pipeline.suggest.headers import concepts, meaning, plain
 from pipeline.suggest.known import Known, preset_of
 from pipeline.suggest.sample import declared, samples
 from pipeline.suggest.words import Words, status_of, type_of, words_of
@@ -71,6 +73,15 @@ def _naming(rows: pl.DataFrame) -> list[str]:
     return found
 
 
+def _managers(rows: pl.DataFrame) -> frozenset[str]:
+    """Columns that are called by the word for managers and hold numbers of employees."""
+    who = next((name for name in rows.columns if meaning(name).field == "learner_id"), None)
+    people = shapes.values(rows, [who]) if who else frozenset()
+    called = [name for name in rows.columns if set(concepts(name)) == {"manager"}]
+    found = {name: shapes.shared(rows, name, people) for name in called}
+    return frozenset(name for name, (shared, all_) in found.items() if 2 * shared > all_)
+
+
 def _strange(rows: pl.DataFrame) -> dict[str, str]:
     """Columns whose rows show that they are not what their names say, and why."""
     said = {name: meaning(name).field for name in rows.columns}
@@ -107,7 +118,8 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
     naming = _naming(rows)
     known = shapes.values(rows, naming)
     shared = {one: shapes.shared(rows, one, known)[0] for one in rows.columns if one not in naming}
-    draft = drafted(rows.columns, shapes.shapes(rows), shared, _strange(rows))
+    rows, nulls = without_nulls(rows)
+    draft = drafted(rows.columns, shapes.shapes(rows), shared, _strange(rows), _managers(rows))
     known_as = preset_of(rows.columns)
     names = known_as.columns if known_as else {c.column: c.entry.name for c in draft.columns}
     read = {name: column for column, name in names.items() if name != "-"}
@@ -116,6 +128,8 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
         words_of(rows, read[name], meant) if name in read else Words({}, {})
         for name, meant in (("status", status_of), ("item_type", type_of))
     )
+    if marks := sorted(frozenset().union(*(nulls[one] for one in read.values()))):
+        form = form | {"nulls": json.dumps(marks, ensure_ascii=False)}
     if dates.chosen:
         form = form | {"dates": json.dumps(list(dates.chosen), ensure_ascii=False)}
     if has_decimal_comma(rows, [read[one] for one in read if one in NUMERIC]):
@@ -133,9 +147,14 @@ def suggested(file_name: str, rows: pl.DataFrame, form: dict[str, str], work: Pa
     )
 
 
-def suggestions(path: Path, work: Path) -> list[Suggestion]:
-    """The drafts for a file, or for every file in an archive; raises as `samples`."""
-    return [suggested(one.file, one.rows, declared(one.used), work) for one in samples(path, work)]
+def suggestions(path: Path, work: Path) -> Iterator[Suggestion | MalformedFile]:
+    """The drafts for a file, or for every file in an archive, or why there is none; raises as
+    `samples`."""
+    for one in samples(path, work):
+        if isinstance(one, MalformedFile):
+            yield one
+        else:
+            yield suggested(one.file, one.rows, declared(one.used), work)
 
 
 def one_each(found: list[Suggestion]) -> list[Suggestion]:
