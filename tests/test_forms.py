@@ -345,10 +345,38 @@ def test_lines_of_another_encoding_are_set_aside(tmp_path: Path, data_map: DataM
     assert (records.height, rejects["line"].to_list()) == (4, [4])
 
 
+@pytest.mark.parametrize("form", ["0%", "0.0%;[Red]-0.0%"])
+def test_percentages_are_what_a_sheet_shows(tmp_path: Path, data_map: DataMap, form: str) -> None:
+    """On a sheet that is not the first; cells of a mixed column cannot be told apart."""
+    cells = workbooks.table([record(at, Score=str(at), Max_Score="") for at in range(3)])
+    score = cells[0].index("Score")
+    for row, share in zip(cells[1:], (0.85, 1.0, 0.0), strict=True):
+        row[score] = share
+    sheets = {"note": [["read me"]], "R": cells}
+    layout = deliver(tmp_path / "all", workbooks.xlsx(sheets, percentages=form))
+    assert stored(layout, data_map)[0]["score"].to_list() == [85, 100, 0]
+    cells[3][score] = 85
+    mixed = workbooks.xlsx(sheets, percentages=form)
+    with pytest.raises(MalformedFile, match="Score has percentages and other numbers"):
+        ingest(deliver(tmp_path / "mixed", mixed), data_map, DAY)
+
+
 def test_a_plain_file_is_read_where_it_lies(tmp_path: Path, data_map: DataMap) -> None:
     layout = deliver(tmp_path, PLAIN)
     with admitted(layout, data_map, DAY) as (one,):
         assert one.file.path == Path(layout.landing) / str(DAY) / "learning_history.csv"
+
+
+def test_what_was_found_out_is_said(tmp_path: Path, data_map: DataMap) -> None:
+    """In the run's metadata, and by `check`; of a plain file there is nothing to say."""
+    with admitted(deliver(tmp_path / "plain", PLAIN), data_map, DAY) as (one,):
+        assert one.file.written == ""
+    content = ("Report\n" + SEMICOLONS).encode("cp1252")
+    layout = deliver(tmp_path / "other", content)
+    with admitted(layout, data_map, DAY) as (one,):
+        assert one.file.written == "encoding windows-1252, delimiter ';', header line 2"
+    (said,) = ingest(layout, data_map, DAY)
+    assert said["read_as"] == {"encoding": "windows-1252", "delimiter": ";", "header_line": 2}
 
 
 def test_what_was_decoded_is_gone_after_a_kill(tmp_path: Path) -> None:

@@ -30,11 +30,16 @@ def table(rows: Sequence[Mapping[str, str]]) -> list[list[Cell]]:
     return [[*rows[0]], *([typed(cell) for cell in row.values()] for row in rows)]
 
 
-def xlsx(sheets: Sheets, hidden: Sequence[str] = ()) -> bytes:
-    """A text that begins with = is a formula; with ==, one without a value."""
+def xlsx(sheets: Sheets, hidden: Sequence[str] = (), percentages: str = "") -> bytes:
+    """A text that begins with = is a formula; with ==, one without a value.
+
+    Args:
+        percentages: the format that numbers with decimals are shown in.
+    """
     out = io.BytesIO()
     with xlsxwriter.Workbook(out) as book:
         days = book.add_format({"num_format": "dd.mm.yyyy"})
+        shares = book.add_format({"num_format": percentages} if percentages else {})
         for name, rows in sheets.items():
             sheet = book.add_worksheet(name)
             sheet.hide() if name in hidden else sheet.activate()
@@ -46,6 +51,8 @@ def xlsx(sheets: Sheets, hidden: Sequence[str] = ()) -> bytes:
                         sheet.write_formula(at, column, cell[1:], None, "")
                     elif isinstance(cell, str) and cell.startswith("="):
                         sheet.write_formula(at, column, cell, None, cell[1:].strip('"'))
+                    elif isinstance(cell, float):
+                        sheet.write_number(at, column, cell, shares)
                     elif cell is not None:
                         sheet.write(at, column, cell)
     return out.getvalue()

@@ -218,7 +218,9 @@ def admission(home: Path, day: dt.date) -> Exit:
         validity.require_runnable_policy(context)
         with admitted(context.layout, context.data_map, day) as files:
             for file in files:
-                say(f"{file.file.name}: {file.source}, {file.size:,} bytes, all columns known")
+                written = f", {file.file.written}" if file.file.written else ""
+                what = f"{file.source}, {file.size:,} bytes{written}"
+                say(f"{file.file.name}: {what}, all columns known")
         for obstacle in validity.obstacles(context, dt.datetime.now(dt.UTC).date()):
             warn(f"a run would be refused: {obstacle}")
     except (PolicyError, MalformedFile) as error:

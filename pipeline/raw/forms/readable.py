@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+USUAL: dict[str, object] = {"encoding": "utf-8", "delimiter": ",", "header_line": 1}
+
 
 class Kind(StrEnum):
     """How the rows of a table are written."""
@@ -52,3 +54,10 @@ class Readable:
     name: str
     table: Table | None = None
     used: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def written(self) -> str:
+        """How it is written, in words, as far as that is not the usual."""
+        found = {key: value for key, value in self.used.items() if USUAL.get(key) != value}
+        shown = {**found, "delimiter": repr(found["delimiter"])} if "delimiter" in found else found
+        return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in shown.items())

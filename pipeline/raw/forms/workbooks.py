@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from pipeline.policy.data_map import printable
 from pipeline.policy.form import Form
-from pipeline.raw.forms import detect
+from pipeline.raw.forms import detect, percentages
 from pipeline.raw.forms.detect import Header, Row
 from pipeline.raw.forms.readable import Kind, Readable, Table
 from pipeline.raw.readers.base import MalformedFile
@@ -97,7 +98,8 @@ def workbook(path: Path, name: str, form: Form, known: Collection[str], copy: Pa
             f"{name}: the workbook cannot be opened; it is damaged or needs a password"
         ) from None
     columns, _ = detect.column_names(header, name)
-    _body(rows, header, columns, form, name).write_parquet(copy)
+    body = _body(rows, header, columns, form, name)
+    _with_percentages(body, percentages.columns(path, at), name).write_parquet(copy)
     table = Table(columns, Kind.CELLS, skip=header.line - 1, nulls=form.null_texts)
     used: dict[str, object] = {"form": "workbook", "sheet": at + 1, "header_line": header.line}
     return Readable(copy, name, table, used | form.used_footer)
@@ -179,3 +181,28 @@ def _body(
     return below.select(pl.nth(range(len(columns)))).rename(
         dict(zip(below.columns, columns, strict=False))
     )
+
+
+def _with_percentages(rows: pl.DataFrame, shown: Mapping[int, int], name: str) -> pl.DataFrame:
+    """The rows with numbers as the sheet shows them, 85% for 0.85.
+
+    Args:
+        shown: position of a column to how many of its numbers are shown as percentages.
+
+    Raises:
+        MalformedFile: a column has percentages and other numbers, which nobody could tell apart.
+    """
+    import polars as pl
+
+    for at, column in enumerate(rows.columns):
+        if not shown.get(at):
+            continue
+        number = pl.col(column).cast(pl.Float64, strict=False)
+        if rows.select(number.is_not_null().sum()).item() > shown[at]:
+            raise MalformedFile(
+                f"{name}: the column {printable(column)} has percentages and other numbers; show "
+                "all of its cells alike"
+            )
+        percent = (number * 100).round(6).cast(pl.String).str.strip_suffix(".0") + "%"
+        rows = rows.with_columns(pl.coalesce(percent, pl.col(column)).alias(column))
+    return rows
