@@ -99,6 +99,12 @@ def _zstd(content: bytes) -> bytes:
     return out.getvalue().to_pybytes()
 
 
+def _parquet(frame: pl.DataFrame) -> bytes:
+    out = io.BytesIO()
+    frame.write_parquet(out)
+    return out.getvalue()
+
+
 CELLS = workbooks.table(ROWS)
 GERMAN = {
     "Assigned Date": "1.10.2026",
@@ -114,6 +120,10 @@ PLAIN = written().encode()
 FOUND_OUT: dict[str, tuple[str, bytes]] = {
     "semicolons, Windows-1252": ("learning_history.csv", SEMICOLONS.encode("cp1252")),
     "UTF-8 with a mark": ("learning_history.csv", written().encode("utf-8-sig")),
+    "names of several lines behind a mark": (
+        "learning_history.csv",
+        written(quoting=csv.QUOTE_ALL).replace("Employee ID", "Employee\nID").encode("utf-8-sig"),
+    ),
     "UTF-16, as Excel's Unicode text": (
         "learning_history.csv",
         written(delimiter="\t").encode("utf-16"),
@@ -137,6 +147,16 @@ FOUND_OUT: dict[str, tuple[str, bytes]] = {
     ),
     "capitals": ("LEARNING_HISTORY.CSV", PLAIN),
     "a name that a shell expands": ("learning_history [1]*.csv", PLAIN),
+    "Parquet with typed columns": (
+        "learning_history.csv",
+        _parquet(
+            pl.DataFrame(ROWS).with_columns(
+                pl.col("Employee ID", "Manager ID", "Attempts").cast(pl.Int64),
+                pl.col("Score", "Max Score").cast(pl.Float64),
+                pl.col("Assigned Date", "Due Date").str.to_date(),
+            )
+        ),
+    ),
     "rows as JSON": ("learning_history.csv", json.dumps(ROWS, indent=1).encode()),
     "rows as NDJSON": (
         "learning_history.csv",
@@ -352,11 +372,11 @@ def test_percentages_are_what_a_sheet_shows(tmp_path: Path, data_map: DataMap, f
     score = cells[0].index("Score")
     for row, share in zip(cells[1:], (0.85, 1.0, 0.0), strict=True):
         row[score] = share
-    sheets = {"note": [["read me"]], "R": cells}
+    sheets = {"note": [["read me"]], "R": [[None, *row] for row in cells]}
     layout = deliver(tmp_path / "all", workbooks.xlsx(sheets, percentages=form))
     assert stored(layout, data_map)[0]["score"].to_list() == [85, 100, 0]
     cells[3][score] = 85
-    mixed = workbooks.xlsx(sheets, percentages=form)
+    mixed = workbooks.xlsx({"R": cells}, percentages=form)
     with pytest.raises(MalformedFile, match="Score has percentages and other numbers"):
         ingest(deliver(tmp_path / "mixed", mixed), data_map, DAY)
 

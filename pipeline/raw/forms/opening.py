@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.policy.data_map import printable
 from pipeline.policy.fields import Source, plain
+from pipeline.policy.form import Form
 from pipeline.raw.forms import archives, objects, text, workbooks
 from pipeline.raw.forms.archives import Part
-from pipeline.raw.forms.readable import Readable
+from pipeline.raw.forms.readable import Kind, Readable, Table
 from pipeline.raw.forms.survey import Survey
+from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.spill import spill_folder
 
 PARQUET = b"PAR1"
@@ -47,7 +53,8 @@ def readable(part: Part, found: Survey, source: Source, *, is_table: bool) -> Re
     path, copy = _safely_named(part.path, folder), folder / GLOB.sub("_", part.path.name)
     known = {plain(column) for column in source.fields}
     if found.head.startswith(PARQUET):
-        return Readable(path, part.name, used={"form": "parquet"})
+        table = _parquet(path, part.name, source.form) if is_table else None
+        return Readable(path, part.name, table, {"form": "parquet"})
     if not is_table:
         return text.plain_text(path, part.name, found, source.form, copy)
     if archives.is_workbook(path):
@@ -56,6 +63,22 @@ def readable(part: Part, found: Survey, source: Source, *, is_table: bool) -> Re
         plain_text = text.plain_text(path, part.name, found, source.form, copy)
         return objects.rows(plain_text, kind, source.form, known)
     return text.delimited(path, part.name, found, source.form, known, copy)
+
+
+def _parquet(path: Path, name: str, form: Form) -> Table:
+    """A table of typed columns; each is read as text.
+
+    Raises:
+        MalformedFile: it is damaged, or a column holds more than a value.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        raise MalformedFile(f"{name}: not a Parquet file") from None
+    if nested := [one.name for one in schema if pa.types.is_nested(one.type)]:
+        shown = ", ".join(map(printable, nested))
+        raise MalformedFile(f"{name}: no table, as these columns hold more than a value: {shown}")
+    return Table(tuple(schema.names), Kind.CELLS, nulls=form.null_texts)
 
 
 def _safely_named(path: Path, folder: Path) -> Path:

@@ -19,12 +19,15 @@ STYLE = re.compile(rb'<xf\s[^>]*?numFmtId="(\d+)"')
 SHEET = re.compile(rb'<sheet\s[^>]*?r:id="([^"]+)"')
 PART = re.compile(rb"<Relationship\s[^>]*>")
 ATTRIBUTE = re.compile(rb'(\w+)="([^"]*)"')
+# The first cell of a row with something in it.
+FIRST = re.compile(rb'<row\b[^>]*>(?:<c\b[^>]*/>)*<c r="([A-Z]+)\d+"[^>/]*>')
 READ = 1 << 20  # bytes
 LONGEST_CELL = 1 << 12  # bytes, up to its value
 
 
 def columns(path: Path, sheet: int) -> Counter[int]:
-    """Position of a column to how many of its cells hold a number that is shown as a percentage.
+    """Position of a column, from the first one that is not empty, to how many of its cells hold a
+    number that is shown as a percentage.
 
     Args:
         path: a workbook that can be opened; if it is no xlsx, nothing is found.
@@ -70,14 +73,16 @@ def _cells(parts: zipfile.ZipFile, part: str, styles: list[int]) -> Counter[int]
         rb"(?:<f[^>]*>[^<]*</f>|<f[^>]*/>)?<v>"
     )
     found: Counter[int] = Counter()
+    first: set[int] = set()
     rest = b""
     with parts.open(part) as stream:
         while chunk := stream.read(READ):
             text = rest + chunk
+            first.update(map(_position, FIRST.findall(text)))
             ends = [one.end() for one in cell.finditer(text)]
             found.update(_position(one[1]) for one in cell.finditer(text))
             rest = text[max([len(text) - LONGEST_CELL, *ends[-1:]]) :]
-    return found
+    return Counter({at - min(first, default=0): n for at, n in found.items()})
 
 
 def _position(letters: bytes) -> int:

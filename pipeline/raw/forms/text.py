@@ -92,12 +92,14 @@ def delimited(
 
 def _is_plain(found: Survey, encoding: str, form: Form, header: Header) -> bool:
     """Can DuckDB read the file as it was delivered? Above the header, a quotation mark would
-    open a field."""
+    open a field; behind a byte order mark, a header of several lines would be a row."""
+    several_lines = any("\n" in cell for cell in header.cells)
     return (
         encoding == UTF8
         and len(found.line_ends) <= 1
         and not (found.nul or found.long_lines or form.footer)
         and (header.line == 1 or b'"' not in found.head)
+        and not (several_lines and encodings.by_mark(found.head))
     )
 
 
