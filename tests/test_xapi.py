@@ -15,6 +15,7 @@ import pytest
 
 from expectations import canonical
 from pipeline.classified.classify import good_rows
+from pipeline.cli import attention
 from pipeline.policy.data_map import DataMap
 from pipeline.raw import quarantine, register
 from pipeline.raw.deliveries import ingest
@@ -339,6 +340,8 @@ def shapes() -> dict[str, str | bytes]:
         "answers": "\n".join(pages),
         "answers over lines": "\n".join(json.dumps(json.loads(one), indent=1) for one in pages),
         "answers in an array": f"[{','.join(pages)}]",
+        "answer that says more of itself": json.dumps({"count": 2, "next": None} | answers[1])
+        + pages[0],
     }
 
 
@@ -438,7 +441,9 @@ def test_what_is_counted_is_in_no_share_and_in_the_size(tmp_path: Path, data_map
     assert set(canonical.validate(layout, data_map, NIGHT).broken) == {"quarantine.not_most"}
 
 
-def test_a_run_counts_what_it_leaves_out(estate: Estate) -> None:
+def test_a_run_counts_what_it_leaves_out(
+    estate: Estate, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Received = quarantined + superseded + suppressed + published, whatever is left out; the
     counts are shown, declared, and past their retention once."""
     rows, people, statements = company()
@@ -453,6 +458,8 @@ def test_a_run_counts_what_it_leaves_out(estate: Estate) -> None:
         assert table["suppressed"]["unknown verb"] == 1
     shown = quarantine.counts(estate.layout, NIGHT_OF_RUNS)
     assert ("counted only: unknown verb: https://v.example/verbs/done", "xapi", 1, "") in shown
+    attention.show(estate.home)
+    assert "https://v.example/verbs/done (1)" in capsys.readouterr().err
     assert not data_inventory.undeclared_files(estate.layout)
     context, late = estate.context, dt.datetime(2030, 12, 20, tzinfo=dt.UTC)
     none = "SELECT NULL::UUID AS record_key, []::DATE[] AS deliveries, false AS held LIMIT 0"

@@ -1,11 +1,14 @@
 """What waits for somebody, as `milestones status` shows it: requests and erasures that were set
-aside, corrections that a source contradicts, sources that brought nothing.
+aside, corrections that a source contradicts, sources that brought nothing, verbs that policy does
+not list.
 
 Where nothing waits, nothing is loaded to find that out.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +17,13 @@ from pipeline.errors import PolicyError
 from pipeline.raw import register
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
+from pipeline.storage.relations import files
 
 
 def show(home: Path) -> None:
     """Print it; what cannot be read is said, too."""
     layout = Layout(home.absolute())
-    for part in (_sources, _requests, _erasures, _conflicts):
+    for part in (_sources, _verbs, _requests, _erasures, _conflicts):
         try:
             for line in part(layout):
                 warn(line)
@@ -27,15 +31,35 @@ def show(home: Path) -> None:
             warn(str(error))
 
 
+def _newest(layout: Layout) -> dt.date | None:
+    """The newest delivery that was accepted."""
+    known = reversed(register.known(layout))
+    return next((day for day in known if register.accepted(register.steps(layout, day))), None)
+
+
 def _sources(layout: Layout) -> Iterator[str]:
-    """Of the newest delivery that was accepted."""
-    for day in reversed(register.known(layout)):
-        found = register.steps(layout, day)
-        if register.accepted(found):
-            admitted = [one for one in found if one.state is State.ADMITTED]
-            if admitted and admitted[-1].reason:
-                yield f"the delivery of {day}: {admitted[-1].reason}"
-            return
+    if day := _newest(layout):
+        steps = register.steps(layout, day)
+        admitted = [one for one in steps if one.state is State.ADMITTED]
+        if admitted and admitted[-1].reason:
+            yield f"the delivery of {day}: {admitted[-1].reason}"
+
+
+def _verbs(layout: Layout) -> Iterator[str]:
+    day = _newest(layout)
+    names: Counter[str] = Counter()
+    for path in files(layout, "left_out", str(day)) if day else ():
+        import pyarrow.parquet as pq
+
+        for one in pq.read_table(path).to_pylist():
+            if one["name"]:
+                names[one["name"]] += one["records"]
+    if names:
+        listed = ", ".join(f"{name} ({n:,})" for name, n in names.most_common())
+        yield (
+            f"the delivery of {day}: statements with verbs that are not listed under `verbs` in "
+            f"data_map.yaml were only counted: {listed}"
+        )
 
 
 def _requests(layout: Layout) -> Iterator[str]:

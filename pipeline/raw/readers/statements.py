@@ -25,7 +25,10 @@ HEAD = 64 * 1024  # bytes, of which the shape is seen
 MAX_STATEMENT = 16 * 1024 * 1024  # bytes
 MAX_ANSWER = 256 * 1024 * 1024
 INVALID = "not a valid JSON array of statements, or no valid JSON objects"
-ANSWER = re.compile(r'\[?\s*\{\s*"(?:statements|more)"\s*:')
+# Before its statements, an answer can have some plain values of the server's own.
+ANSWER = re.compile(
+    r'\[?\s*\{(?:\s*"\w+"\s*:\s*(?:"[^"\\]*"|[\w.+-]+)\s*,)*\s*"(?:statements|more)"\s*:'
+)
 
 
 @dataclass(frozen=True)
