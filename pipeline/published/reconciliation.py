@@ -32,7 +32,7 @@ from pipeline.subjects.restrictions import make_restrictions
 
 # Why records are suppressed, besides by what pipeline/pseudonymized/eligible.sql withholds.
 NO_DATE = "no date"
-LATE = "arrived after its period was published"
+LATE = "of a period that was published before"
 STILL_OPEN = "period still open"
 WAITING = "period closed, not published yet"  # before the company is live
 EXPIRED = "older than the aggregates window"
