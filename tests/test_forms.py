@@ -254,6 +254,7 @@ REFUSED: dict[str, tuple[dict[str, object], str, bytes, str]] = {
         PLAIN,
         "but the file is in utf-8",
     ),
+    "declared semicolons, and has commas": ({"delimiter": ";"}, "", PLAIN, "parted by `,`"),
     "two delimiters": ({}, "", b"a,b;c,d\n1,2;3,4\n", "`,` and `;`.*Set form.delimiter"),
     "nested rows": ({}, "", b'[{"Employee ID": {"no": 1}}]', "more than a value: Employee ID"),
     "a broken array": ({}, "", b'[{"Employee ID": "7700001"}, {', "not a valid JSON array"),

@@ -100,9 +100,22 @@ def find_header(
     if not found:
         raise MalformedFile(f"{name}, line {form.header_line or 1}: there is no header")
     best = max(header.known for header in found)
+    if not best and form.delimiter is not None:
+        _require_no_better(text, form, known, name)
     if best:
         return next(header for header in found if header.known == best)
     return _by_lines(found, name)
+
+
+def _require_no_better(text: str, form: Form, known: Collection[str], name: str) -> None:
+    """Stop where the declared delimiter parts nothing, and another one shows expected columns."""
+    free = form.model_copy(update={"delimiter": None})
+    others = (_header(text, one, free, known) for one in DELIMITERS)
+    if better := [one for one in others if one is not None and one.known]:
+        raise MalformedFile(
+            f"{name}: its columns are parted by {_shown(better[:1])}; correct form.delimiter of "
+            "its source in data_map.yaml, or leave it out"
+        )
 
 
 def _candidates(text: str, form: Form) -> tuple[str, ...]:
