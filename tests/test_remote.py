@@ -80,6 +80,17 @@ def test_what_never_arrives_whole_is_tried_at_the_next_run(
     assert flaky.canonical.exists()
 
 
+def test_what_breaks_off_names_nobody(flaky: Layout) -> None:
+    """An erasure removes what names the person, and what cannot be opened; not what did not
+    arrive."""
+    Flaky.breaks.extend(["in the middle", "before"])
+    assert landing.deliveries_naming(flaky, "7799999") == []
+    assert landing.deliveries_naming(flaky, "7700001") == [DAY]
+    Flaky.breaks.extend(["before"] * remote.ATTEMPTS)
+    with pytest.raises(Unfinished, match="ConnectionResetError"):
+        landing.deliveries_naming(flaky, "7799999")
+
+
 @pytest.mark.parametrize(
     ("url", "advice"),
     [

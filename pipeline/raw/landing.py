@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -26,6 +27,7 @@ from pipeline.raw import remote
 from pipeline.raw.days import DATED
 from pipeline.raw.days import day_of as day_of
 from pipeline.raw.forms import search
+from pipeline.raw.forms.opening import decoded_files
 from pipeline.settings import settings
 from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
@@ -257,18 +259,16 @@ def deliveries_naming(layout: Layout, pattern: str, *, surely: bool = False) -> 
         surely: not those that cannot be opened, which match anything.
     """
 
-    def named(system: fsspec.AbstractFileSystem, path: str) -> bool:
-        found = _names(system, path, pattern)
-        return found and not (surely and _names(system, path, NOTHING))
+    def named(one: Entry) -> bool:
+        with _opened(layout, one) as stream:
+            found = search.names(stream, pattern)
+            stream.seek(0)
+            return found and not (surely and search.names(stream, NOTHING))
 
     return [
         delivery
         for delivery in deliveries(layout)
-        if any(
-            named(folder(layout, delivery)[0], one.path)
-            for one in entries(layout, delivery)
-            if not one.is_link
-        )
+        if any(named(one) for one in entries(layout, delivery) if not one.is_link)
     ]
 
 
@@ -279,7 +279,7 @@ def links_naming(layout: Layout, pattern: str) -> int:
     if not is_local(system):
         return 0
     return sum(
-        any(_names(system, str(target), pattern) for target in _targets(Path(one)))
+        any(_names(target, pattern) for target in _targets(Path(one)))
         for one, info in _found(system, base).items()
         if info.get("islink") or int(str(info.get("nlink", 1))) > 1
     )
@@ -294,6 +294,20 @@ def _targets(link: Path) -> Iterator[Path]:
             yield from (path for name in names if (path := Path(place) / name).is_file())
 
 
-def _names(system: fsspec.AbstractFileSystem, path: str, pattern: str) -> bool:
-    with system.open(path, "rb") as stream:
+def _names(path: Path, pattern: str) -> bool:
+    with path.open("rb") as stream:
         return search.names(stream, pattern)
+
+
+@contextmanager
+def _opened(layout: Layout, one: Entry) -> Iterator[BinaryIO]:
+    """A delivered file. One from elsewhere is fetched first: that a connection broke off says
+    nothing about what the file holds."""
+    if is_local(folder(layout, "")[0]):
+        with Path(one.path).open("rb") as stream:
+            yield stream
+        return
+    with decoded_files(layout.work) as copies:
+        remote.fetch(layout.landing, one.path, one.size, copies / "delivered")
+        with (copies / "delivered").open("rb") as stream:
+            yield stream

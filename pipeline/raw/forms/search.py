@@ -52,9 +52,11 @@ def names(stream: BinaryIO, pattern: str, depth: int = 0) -> bool:
     stream.seek(0)
     if depth > DEEPEST or kind is Container.OPAQUE:
         return True
+    if kind is Container.NONE:
+        return _in_text(stream, pattern)
     try:
         # A container has names of files and remarks around what it contains.
-        if kind is not Container.NONE and _in_bytes(stream, pattern):
+        if _in_bytes(stream, pattern):
             return True
         stream.seek(0)
         return _inside(stream, kind, pattern, depth)
@@ -64,6 +66,7 @@ def names(stream: BinaryIO, pattern: str, depth: int = 0) -> bool:
 
 
 def _inside(stream: BinaryIO, kind: Container, pattern: str, depth: int) -> bool:
+    """As `names`, of a container; raises CANNOT_BE_OPENED."""
     match kind:
         case Container.GZIP:
             with gzip.open(stream) as opened:
