@@ -16,7 +16,10 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from pipeline.cli.app import app
+from pipeline.cli.exits import Exit
 from pipeline.policy import preset
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import FieldClass, Source, Treatment
@@ -534,3 +537,19 @@ def test_a_column_of_managers_is_read_if_it_holds_their_numbers(tmp_path: Path) 
     names = [f"Ann {'BCD'[at % 3]}ee" for at in range(N)]
     found, _ = by_column(export(Vorgesetzter=names), tmp_path)
     assert found["Vorgesetzter"].entry.treatment is Treatment.DROP
+
+
+def test_the_command_prints_what_it_can_and_names_what_it_cannot(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.csv", tmp_path / "bad.csv"
+    good.write_text(GERMAN.replace("Punktzahl", "Geburtsdatum"), "utf-8")
+    bad.write_text("4711;Zzyzx\n4712;Bee\n", "utf-8")
+    done = CliRunner().invoke(
+        app, ["sources", "suggest", str(bad), str(good), str(tmp_path / "no")]
+    )
+    assert done.exit_code == Exit.BAD_INPUT
+    (drawn,) = yaml.load(done.stdout, Loader=yaml.CSafeLoader)["sources"].values()
+    assert "Personalnummer" in drawn["fields"]
+    assert "# describes a person" in done.stdout
+    assert "bad.csv" in done.stderr
+    assert "no: no such file" in done.stderr
+    assert not any(value in done.output for value in ("4711", "Zzyzx", number(0)))

@@ -81,6 +81,7 @@ class Drafted:
     """One column's entry, and what somebody must decide about it.
 
     Attributes:
+        why: it is what it is.
         overruled: its values are not what its name says.
     """
 

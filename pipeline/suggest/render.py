@@ -42,7 +42,9 @@ def _field(one: Drafted, width: int) -> Iterator[str]:
     for note in one.decide:
         yield f"      # {DECIDE}{note}"
     key = _quoted(one.column) + ":"
-    yield f"      {key:{width}} {_entry(one.entry)}"
+    # Why it is not read, where no decision is asked for.
+    why = f"   # {one.why}" if one.entry.name == "-" and not one.decide else ""
+    yield f"      {key:{width}} {_entry(one.entry)}{why}"
 
 
 def _words(key: str, words: Words) -> Iterator[str]:
