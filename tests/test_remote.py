@@ -154,8 +154,10 @@ class Door(paramiko.ServerInterface):
 
 
 @pytest.fixture
-def sftp(tmp_path: Path) -> Iterator[int]:
-    """The port of an SFTP server over tmp_path/sent."""
+def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a known SFTP server over tmp_path/sent."""
+    monkeypatch.setattr(remote, "WAIT", 0)
+    monkeypatch.setenv("HOME", str(tmp_path))
     Folder.root = tmp_path / "sent"
     key, stop = paramiko.RSAKey.generate(2048), threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -174,9 +176,13 @@ def sftp(tmp_path: Path) -> Iterator[int]:
                 transport.start_server(server=Door())
                 transports.append(transport)
 
+        port = listening.getsockname()[1]
+        hosts = tmp_path / ".ssh" / "known_hosts"
+        hosts.parent.mkdir()
+        hosts.write_text(f"[127.0.0.1]:{port} ssh-rsa {key.get_base64()}\n")
         thread = threading.Thread(target=serve)
         thread.start()
-        yield listening.getsockname()[1]
+        yield port
         stop.set()
         thread.join()
         for transport in transports:
@@ -193,3 +199,14 @@ def test_a_delivery_over_sftp(tmp_path: Path, sftp: int, data_map: DataMap) -> N
     assert entry.changed_at == pytest.approx(dt.datetime.now().timestamp(), abs=60)
     ingest(layout, data_map, DAY)
     assert len(list(layout.canonical.glob("*/*/records-*[0-9].parquet"))) == 1
+
+
+def test_a_server_that_is_not_known_is_sent_nothing(tmp_path: Path, sftp: int) -> None:
+    """Nor is one asked again that refuses the password."""
+    (tmp_path / "sent").mkdir()
+    with pytest.raises(SettingsError, match="AuthenticationException"):
+        landing.deliveries(Layout(tmp_path / "home", f"sftp://lms:wrong@127.0.0.1:{sftp}/in"))
+    (tmp_path / ".ssh" / "known_hosts").write_text("")
+    url = f"sftp://lms:{PASSWORD}@127.0.0.1:{sftp}/in"
+    with pytest.raises(SettingsError, match="known_hosts"):
+        landing.deliveries(Layout(tmp_path / "home", url))

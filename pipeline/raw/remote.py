@@ -34,7 +34,13 @@ def opened(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         Unfinished: it cannot be reached.
     """
     try:
+        if url.startswith(("sftp://", "ssh://")):
+            from pipeline.raw import sftp
+
+            sftp.register()
         system, path = asked(lambda: fsspec.core.url_to_fs(url))
+    except SettingsError:
+        raise
     except (ImportError, ValueError):
         raise SettingsError(f"MILESTONES_LANDING: {_advice(url.partition('://')[0])}") from None
     return system, path
