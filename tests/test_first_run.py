@@ -24,7 +24,7 @@ HISTORY = (
     "Personalnummer;Nachname;Vorname;E-Mail;Personalnummer Vorgesetzter;Abteilung;Land;Kursnummer;"
     "Kursbezeichnung;Zugewiesen am;Abgeschlossen am;Fällig am;Status;Punktzahl"
 )
-ROSTER = "Personalnummer;Name;E-Mail;Personalnummer Vorgesetzter;Abteilung;Land"
+ROSTER = "Personalnummer;Nachname;Vorname;E-Mail;Personalnummer Vorgesetzter;Abteilung;Land"
 
 
 def department(person: int) -> str:
@@ -37,7 +37,7 @@ def exports(folder: Path) -> None:
         [
             *(str(400100 + p), f"Nachname{p}", f"Vorname{p}", f"p{p}@beispiel.de"),
             *(str(400900 + p // 20), department(p), "DE", code, title, "01.09.2026"),
-            *((f"{p % 27 + 1:02d}.10.2026", "31.10.2026", "Abgeschlossen", f"{60 + p % 40}")),
+            *((f"{p % 27 + 1:02d}.10.2026", "31.10.2026", "Abgeschlossen", f"{60 + p % 40},5")),
         ]
         if p % 10
         else [
@@ -50,7 +50,7 @@ def exports(folder: Path) -> None:
     ]
     people = [ROSTER.split(";")] + [
         [
-            *(str(400100 + p), f"Vorname{p} Nachname{p}", f"p{p}@beispiel.de"),
+            *(str(400100 + p), f"Nachname{p}", f"Vorname{p}", f"p{p}@beispiel.de"),
             *(str(400900 + p // 20) if p < 40 else "", department(p), "DE"),
         ]
         for p in (*range(40), 800, 801)
