@@ -100,9 +100,13 @@ def decide(
 def decide_courses(context: Context) -> None:
     """All courses of which nothing is suggested are ordinary, and the one on burnout is not."""
     if not courses.path(context.layout).exists():
-        letters = string.ascii_letters + string.digits
-        decide(context, patterns=tuple(f"{one}*" for one in letters))
-        decide(context, "HLT-404", category="health")
+        review_courses(context)
+
+
+def review_courses(context: Context) -> None:
+    letters = string.ascii_letters + string.digits
+    decide(context, patterns=tuple(f"{one}*" for one in letters))
+    decide(context, "HLT-404", category="health")
 
 
 def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) -> Path:
