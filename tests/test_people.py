@@ -22,11 +22,21 @@ from pipeline.requests import fulfil
 from pipeline.retained import job, receipts, verify
 from pipeline.retained.journal import Journal
 from pipeline.storage.engine import engine
-from pipeline.subjects import legal_holds, lookup, request_register, restrictions
+from pipeline.subjects import legal_holds, lookup, request_register, restrictions, tombstones
 from pipeline.subjects.identity import Subject
 from pipeline.subjects.request_register import Kind, State
 from tests.command import milestones
-from tests.company import EMAIL, NAME, NUMBER, company, number, record, statement, write_drop
+from tests.company import (
+    EMAIL,
+    NAME,
+    NUMBER,
+    company,
+    number,
+    person,
+    record,
+    statement,
+    write_drop,
+)
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import NOW, context, hold
 from tests.opened import text_of
@@ -130,6 +140,33 @@ def test_whoever_is_in_a_refused_file_only_is_found_and_erased(past: Estate) -> 
     assert not past.drop(later).exists()
     with pytest.raises(BadInput, match="nobody was found"):
         job.erase_person(stand, f"emp:{number(77)}", None, NOW)
+
+
+def test_an_erased_person_does_not_come_back_under_a_new_address(tmp_path: Path) -> None:
+    """Rosters go on to list them; a row that is refused says which address is theirs by now."""
+    stand = context(tmp_path / "home")
+    tombstones.add(stand, [PERSON], NOW.date())
+    new, shared = "quentin.new@corp.example", "desk@corp.example"
+    said = [
+        statement(at, actor={"mbox": f"mailto:{address}"})
+        for at, address in enumerate((new, shared, "person2@corp.example"))
+    ]
+    roster = [person(0, Email=new), person(0, Email=shared), person(1, Email=shared), person(2)]
+    write_drop(Path(stand.layout.landing) / str(NIGHT), [record(0), record(2)], roster, said)
+    later = NIGHT + dt.timedelta(days=1)
+    write_drop(Path(stand.layout.landing) / str(later), [record(2)], (), said)
+    for day in (NIGHT, later):
+        ingest(stand.layout, stand.data_map, day)
+        with duckdb.connect() as c:
+            found = c.execute(
+                f"SELECT DISTINCT learner_id FROM read_parquet('{stand.layout.canonical}/{day}/"
+                "*/records-*-*.parquet', union_by_name=true) WHERE problem IS NULL ORDER BY 1"
+            ).fetchall()
+        assert [one for (one,) in found if one] == [
+            f"emp:{number(2)}",
+            f"mbox:mailto:{shared}",
+            "mbox:mailto:person2@corp.example",
+        ]
 
 
 def test_a_hold_on_somebody_keeps_what_is_in_no_table(past: Estate) -> None:

@@ -18,7 +18,8 @@ from pipeline.keys.ring import KeyRing
 from pipeline.storage import cases
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import holds
+from pipeline.storage.relations import holds, parquet, roster_history
+from pipeline.storage.schema import ROSTER
 from pipeline.storage.sql import literal, literals
 from pipeline.subjects.identity import Window
 
@@ -126,6 +127,35 @@ def _refused(
     return whole, some
 
 
+def _follow(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    ring: KeyRing,
+    rosters: list[Path],
+    pages: tuple[str, ...],
+) -> None:
+    """Set tombstones for addresses that rosters go on to list of erased employees, unless another
+    employee has or had them: under a new address the person would come back as a stranger."""
+    known = hashes(layout)
+    if not known:
+        return
+    ids = {
+        one for path in rosters for one in _refused(connection, ring, known, set(), pages, path)[0]
+    }
+    if not ids:
+        return
+    rows, others = parquet(rosters, ROSTER), f"learner_id NOT IN ({literals(sorted(ids))})"
+    found = connection.sql(
+        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]) FROM ("
+        f"SELECT DISTINCT email FROM {rows} WHERE email IS NOT NULL AND NOT {others} "
+        f"AND email NOT IN (SELECT email FROM {rows} WHERE email IS NOT NULL AND {others} UNION "
+        f"SELECT email FROM {roster_history(layout)} WHERE email IS NOT NULL AND {others}))"
+    ).fetchall()
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    new = sorted(str(one) for (one,) in found if not ring.tombstone([str(one)]) & known)
+    unite(layout, [{"hmac": ring.own_tombstone(one), "made_on": today} for one in new])
+
+
 def refuse(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
@@ -142,7 +172,8 @@ def refuse(
     Returns:
         Rows removed.
     """
-    removed = 0
+    removed, files = 0, list(files)
+    _follow(connection, layout, ring, [path for path in files if holds(path, "roster")], pages)
     known, dated = hashes(layout), windows(layout)
     for path in files if known or dated else ():
         ids, days = _refused(connection, ring, known, dated, pages, path)
