@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,14 +44,33 @@ def accept(layout: Layout, at: int = 0) -> None:
     register.note(layout, day, State.ACCEPTED, version=version)
 
 
-# Of a record file, and of a roster, whose lines are a column short.
-LOST = ("two_learning_history.csv", "roster.csv")
+def _mixed(path: Path) -> None:
+    """One row of UTF-8, and below it rows of another encoding: of neither is the file."""
+    head, first, *rest = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_bytes((head + first).encode() + "".join(rest).encode("cp1252"))
 
 
-@pytest.mark.parametrize("name", LOST)
+def _no_text(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b'{"\xff": 1}\n' * 8)
+
+
+def _short_lines(path: Path) -> None:
+    path.write_text(path.read_text("utf-8").replace(",HQ,", ","), "utf-8")
+
+
+LOST: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "another encoding": ("two_learning_history.csv", _mixed),
+    "bytes that are no text": ("xapi.ndjson", _no_text),
+    "a column short": ("two_learning_history.csv", _short_lines),
+    "a roster of another encoding": ("roster.csv", _mixed),
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
 def test_a_file_that_loses_most_fails_however_many_others_are_right(
-    layout: Layout, data_map: DataMap, name: str
+    layout: Layout, data_map: DataMap, kind: str
 ) -> None:
+    name, spoil = LOST[kind]
     rows = [record(p, Location="HQ") for p in range(60)]
     write_drop(folder(layout), rows, [person(p) for p in range(60)], [statement(1)])
     write_csv(
@@ -63,8 +83,7 @@ def test_a_file_that_loses_most_fails_however_many_others_are_right(
         [person(p, Department="Köln") for p in range(8)],
         list(person(0)),
     )
-    spoiled = folder(layout) / name
-    spoiled.write_text(spoiled.read_text("utf-8").replace("Köln,", ""), "utf-8")
+    spoil(folder(layout) / name)
     found = checked(layout, data_map)
     assert {"quarantine.not_most", "lines.readable"} <= set(found.broken)
     said = "; ".join(found.details)
