@@ -217,4 +217,4 @@ def test_an_url_is_as_good_as_a_folder(tmp_path: Path, data_map: DataMap) -> Non
     memory.put(str(local / "learning_history.csv"), f"/deliveries/{NIGHT}/learning_history.csv")
     layout = Layout(tmp_path / "home", "memory://deliveries")
     assert read(layout, data_map)["learner_id"].to_list() == ["emp:7700001"]
-    assert not list(layout.work.glob("landing-*"))
+    assert not [path for path in layout.work.rglob("*") if path.is_file()]
