@@ -23,7 +23,7 @@ from pipeline.policy.fields import Audience
 from pipeline.published import gate
 from pipeline.raw.deliveries import ingest
 from pipeline.read import service
-from pipeline.retained import job, receipts
+from pipeline.retained import clock, job, receipts
 from pipeline.retained.housekeeping import expired_before
 from pipeline.retained.plan import dry_run
 from pipeline.storage.engine import engine
@@ -291,6 +291,21 @@ def test_voided_records_go_with_what_voided_them(estate: Estate) -> None:
             assert estate.run().success
         job.retain(context(estate.home), late)
         assert c.execute(query).fetchall() == [(5,)]
+
+
+@pytest.mark.parametrize("years", [3, 4])
+def test_the_last_records_go_with_what_resolved_them(
+    past: Estate, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    """The kind: what is stored only as long as records need it is past retention on the day on
+    which the last of them is; one deletion takes both, and says that it is complete."""
+    then = NOW + dt.timedelta(days=366 * years)
+    monkeypatch.setenv(clock.CONFIRMED, str(then.date()))
+    (receipt,) = job.retain(context(past.home), then)
+    assert sum(receipt["found_afterwards"].values()) == 0
+    with duckdb.connect() as c:
+        rosters = f"FROM '{past.home}/store/canonical/*/*/roster-*.parquet'"
+        assert c.sql(f"SELECT count(*) {rosters}").fetchall() == [(0,)]
 
 
 def test_retired_key_epochs_are_destroyed_with_a_receipt(past: Estate) -> None:

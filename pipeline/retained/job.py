@@ -89,7 +89,7 @@ def _erase_stores(
     else:
         records = plan.of_person(connection, context, subject).records
     if subject is None:
-        edits = past_retention.edits(connection, context, records, now)
+        edits = past_retention.canonical_edits(connection, layout, context.rules, records, now)
         classified = rebuild.classified_edits(connection, layout, records)
     else:
         edits = edits_of_person(layout, subject)
@@ -103,6 +103,10 @@ def _erase_stores(
     )
     _apply(connection, layout, journal, small)
     population.put(connection, layout)
+    if subject is None:
+        # Only now is it known which roster rows resolve no record any more.
+        rows = past_retention.roster_edits(connection, layout, context.rules, now)
+        _apply(connection, layout, journal, rows)
     months = _months_affected(connection, layout, journal)
     rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
 
