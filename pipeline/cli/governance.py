@@ -115,7 +115,7 @@ def go_live(
     because: Annotated[str, typer.Option(help="Reason for a withdrawal.")] = "",
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Sign, as legal or as HR, that audiences may read and figures be published from now on."""
+    """Sign, as legal or HR, that from now on audiences may read and figures are published."""
     from pipeline.access import audit
     from pipeline.access import go_live as live
     from pipeline.cli import screen

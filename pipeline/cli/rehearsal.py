@@ -25,8 +25,10 @@ Day = Annotated[
 
 
 def rehearse(files: Files = None, day: Day = None, home: Home = DEFAULT_HOME) -> None:
-    """Run everything on a throw-away store and publish nothing: what would be set aside, suppressed
-    and published, under a policy that nobody has to have signed."""
+    """Run everything on a throw-away store, under an unsigned policy, and publish nothing.
+
+    Says what would be set aside, suppressed and published, and why.
+    """
     from pipeline.governance import rehearsal, validity
 
     with open_context(home, valid=False) as context:

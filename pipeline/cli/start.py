@@ -52,8 +52,10 @@ def init(
     engineer: Annotated[str | None, typer.Option(help="Who is the data engineer.")] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Write the policy files of a company and a workspace.yaml into a folder, and its first staff
-    list. Asks what no option says. Without options and terminal, the default files are copied."""
+    """Write a company's policy files, a workspace.yaml and its first staff list.
+
+    Asks what no option says. Without options and terminal, the default files are copied.
+    """
     from pipeline.cli import screen
     from pipeline.policy.version import FILES
     from pipeline.storage.layout import default_policy
