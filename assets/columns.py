@@ -102,6 +102,7 @@ FIELDS = CANONICAL | {
     "score_max": "Highest possible score, the scale of the score.",
     "score_min": "Lowest possible score.",
     "left_on": "Date on which the person left the company.",
+    "registration": "Which enrolment a statement belongs to; it distinguishes repeated courses.",
     "free_text": "Comment in free text; only the fact that there was one is used.",
 }
 NOT_USED = "Not used by the pipeline."
