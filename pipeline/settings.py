@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -146,3 +148,23 @@ def _read(environment: frozenset[tuple[str, str]]) -> Settings:
 def use_home(home: Path) -> None:
     """Make a folder the data folder of this process and of those that it starts."""
     os.environ[variable("home")] = str(home)
+
+
+def use_policy(folder: Path) -> None:
+    """Make a folder's policy files those of this process and of those that it starts."""
+    os.environ[variable("policy")] = str(folder.absolute())
+
+
+@contextmanager
+def changed(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Other settings during the block, by their fields; None takes one away."""
+    before = dict(os.environ)
+    for field, value in values.items():
+        os.environ.pop(variable(field), None)
+        if value is not None:
+            os.environ[variable(field)] = value
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

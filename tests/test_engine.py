@@ -49,7 +49,7 @@ def test_people_are_held_in_memory_and_not_a_month(tmp_path: Path) -> None:
 # Where and how much it may spill depends on the folder and on what the disk has left by now.
 SETTINGS = """
 SELECT name, value FROM duckdb_settings()
-WHERE name NOT IN ('temp_directory', 'max_temp_directory_size') ORDER BY name
+WHERE name NOT IN ('temp_directory', 'max_temp_directory_size', 'enable_progress_bar') ORDER BY name
 """
 MACROS = """
 SELECT function_name, parameters, macro_definition FROM duckdb_functions()

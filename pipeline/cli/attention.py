@@ -8,7 +8,6 @@ Where nothing waits, nothing is loaded to find that out.
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from pipeline.errors import PolicyError
 from pipeline.raw import register
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import files
 
 
 def show(home: Path) -> None:
@@ -47,15 +45,9 @@ def _sources(layout: Layout) -> Iterator[str]:
 
 def _verbs(layout: Layout) -> Iterator[str]:
     day = _newest(layout)
-    names: Counter[str] = Counter()
-    for path in files(layout, "left_out", str(day)) if day else ():
-        import pyarrow.parquet as pq
-
-        for one in pq.read_table(path).to_pylist():
-            if one["name"]:
-                names[one["name"]] += one["records"]
+    names = register.to_be_decided(layout.canonical / str(day)) if day else {}
     if names:
-        listed = ", ".join(f"{name} ({n:,})" for name, n in names.most_common())
+        listed = ", ".join(f"{name} ({n:,})" for name, n in names.items())
         yield (
             f"the delivery of {day}: statements with verbs that are not listed under `verbs` in "
             f"data_map.yaml were only counted: {listed}"

@@ -134,6 +134,7 @@ def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Pat
     from pipeline.governance.validity import require_runnable_policy
     from pipeline.policy.founding import for_company
     from pipeline.policy.version import FILES
+    from pipeline.settings import use_policy
 
     members = _members(company)
     try:
@@ -148,7 +149,7 @@ def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Pat
     except PolicyError as fault:
         raise typer.BadParameter(f"{fault}; nothing was written") from None
     _write_all(folder, contents | {name: text.encode() for name, text in made.items()})
-    os.environ["MILESTONES_POLICY"] = str(folder.absolute())
+    use_policy(folder)
     with open_context(home, valid=False) as context:
         for member in members:
             staff.put(context.layout, member)

@@ -341,6 +341,7 @@ def _receive(
             "received_at": dt.datetime.now(dt.UTC).isoformat(),
             "files": described(files),
             "rows": rows,
+            "to_be_decided": _to_be_decided(folder),
         }
         register.record(folder).write_text(json.dumps(made, indent=1), "utf-8")
         version = register.version_of(folder)
@@ -361,6 +362,17 @@ def _rows_by_source(folder: Path) -> dict[str, int]:
         elif not path.match("*.rejects.parquet"):
             rows[source_of(path)] += pq.read_metadata(path).num_rows
     return dict(rows)
+
+
+def _to_be_decided(folder: Path) -> dict[str, int]:
+    """What was only counted because the data map does not list it: name to records, most first."""
+    names: Counter[str] = Counter()
+    for path in folder.glob("*/*.parquet"):
+        if holds(path, "left_out"):
+            for one in pq.read_table(path).to_pylist():
+                if one["name"]:
+                    names[one["name"]] += one["records"]
+    return dict(names.most_common())
 
 
 def _require_not_withdrawn(layout: Layout, delivery: dt.date, sha256: str) -> None:

@@ -89,6 +89,15 @@ def rows_of(folder: Path) -> dict[str, int]:
     return rows
 
 
+def to_be_decided(folder: Path) -> dict[str, int]:
+    """What of a delivery's folder in the store was only counted, because the data map does not list
+    it: name to records."""
+    file = record(folder)
+    stored = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    names: dict[str, int] = stored.get("to_be_decided", {})
+    return names
+
+
 def steps(layout: Layout, delivery: dt.date) -> list[Step]:
     """All that has happened to a delivery, oldest first.
 

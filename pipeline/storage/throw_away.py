@@ -4,7 +4,6 @@ is in the memory of this process only, and removed at the end, or at the next st
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import uuid
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.settings import variable
+from pipeline.settings import changed
 from pipeline.storage.layout import Layout
 
 PREFIX = "throw-away-"
@@ -67,12 +66,5 @@ def _in_use(root: Path) -> Iterator[None]:
 @contextmanager
 def _settings_of_its_own() -> Iterator[None]:
     """A new storage key that is stored nowhere, and no place outside the folder."""
-    before = dict(os.environ)
-    for name in ELSEWHERE:
-        os.environ.pop(variable(name), None)
-    os.environ[variable("storage_key")] = secrets.token_hex(KEY_BYTES)
-    try:
+    with changed({**dict.fromkeys(ELSEWHERE), "storage_key": secrets.token_hex(KEY_BYTES)}):
         yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
