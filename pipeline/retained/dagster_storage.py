@@ -10,6 +10,7 @@ import datetime as dt
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,10 @@ import sqlalchemy as sa
 from dagster import DagsterRunStatus, RunsFilter
 from sqlalchemy.pool import NullPool
 
+from pipeline.errors import ErasureError
 from pipeline.retained.residue_scan import bytes_with
 
+LONGEST_TRANSACTION = 60.0  # seconds
 ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
@@ -83,12 +86,17 @@ class DagsterStorage:
         )
 
     def _delete(self, run_ids: list[str]) -> int:
+        # Whoever comes after a kill, or after a transaction in the way, finishes it.
+        unfinished = self.root / "rewrite-databases"
+        if run_ids:
+            unfinished.touch()
         for run_id in run_ids:
             self.instance.delete_run(run_id)
             shutil.rmtree(self.root / "storage" / run_id, ignore_errors=True)
             (self.root / "history" / "runs" / f"{run_id}.db").unlink(missing_ok=True)
-        if run_ids:
+        if unfinished.exists():
             self._compact()
+            unfinished.unlink()
         return len(run_ids)
 
     def _compact(self) -> None:
@@ -100,6 +108,7 @@ class DagsterStorage:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         if self.postgres:
             with self._postgres() as connection:
+                _wait_for_older_transactions(connection)
                 for table in _tables(connection):
                     connection.execute(sa.text(f"VACUUM FULL {table}"))
 
@@ -109,6 +118,32 @@ class DagsterStorage:
         engine = sa.create_engine(self.postgres, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             yield connection
+
+
+def _transactions(connection: sa.Connection) -> set[tuple[object, ...]]:
+    """Other sessions' transactions that see the database as it was: process and start."""
+    query = (
+        "SELECT pid, xact_start FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL"
+    )
+    return {tuple(row) for row in connection.execute(sa.text(query))}
+
+
+def _wait_for_older_transactions(connection: sa.Connection) -> None:
+    """PostgreSQL keeps deleted rows in its files as long as a transaction, such as one of its own
+    autovacuum, could still see them.
+
+    Raises:
+        ErasureError: one has been under way for too long.
+    """
+    older, until = _transactions(connection), time.monotonic() + LONGEST_TRANSACTION
+    while older & _transactions(connection):
+        if time.monotonic() > until:
+            raise ErasureError(
+                "a transaction in Dagster's database could still see what was deleted, so its "
+                "files keep it; end that transaction, and the erasure goes on with the next run"
+            )
+        time.sleep(0.1)
 
 
 def _tables(connection: sa.Connection) -> list[str]:
