@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -207,6 +209,31 @@ def test_a_store_says_how_far_it_can_be_trusted(layout: Layout, data_map: DataMa
         pulled(layout, data_map, endpoint)
         pulled(layout, data_map, endpoint)
     assert "since=2026-11-08T00%3A55%3A00%2B00%3A00" in script.asked[1][1]
+
+
+def test_two_pulls_at_once_are_two_files(layout: Layout, data_map: DataMap) -> None:
+    """The second began where the first had ended, so it must not replace its file."""
+    with scripted(page(1), page(2)) as (endpoint, _):
+        for _ in range(2):
+            pulled(layout, data_map, endpoint)
+    assert ids(delivered(layout)) == ids([statement(1), statement(2)])
+
+
+def test_nothing_comes_into_a_delivery_that_a_run_is_reading(
+    layout: Layout, data_map: DataMap
+) -> None:
+    """It would never be read: the run has listed the files by then, and closes the delivery."""
+    with scripted(page(1)) as (endpoint, script), ThreadPoolExecutor(1) as pool:
+        with layout.locked():
+            waiting = pool.submit(pulled, layout, data_map, endpoint)
+            until = time.monotonic() + 30
+            while not script.asked:
+                assert time.monotonic() < until
+                time.sleep(0.01)
+            assert not wait([waiting], 0.3).done
+            assert landing.deliveries(layout) == []
+            register.note(layout, TODAY, State.RECEIVED)
+        assert waiting.result(30).delivery == TODAY + dt.timedelta(days=1)
 
 
 def test_a_first_pull_may_begin_late(layout: Layout, data_map: DataMap) -> None:

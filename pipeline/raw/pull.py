@@ -136,7 +136,7 @@ def pull(layout: Layout, name: str, source: Source, rules: Pull, today: dt.date)
         Unfinished: the store gave no answer, or not that of a Learning Record Store; the next pull
             begins where this one did.
     """
-    file = f"{name}-pulled-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%SZ}.ndjson"
+    file = f"{name}-pulled-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%fZ}.ndjson"
     if not source.matches(file):
         raise BadInput(f"sources.{name}.files: has to match {name}-pulled-*.ndjson")
     given = credentials(name)
@@ -146,11 +146,14 @@ def pull(layout: Layout, name: str, source: Source, rules: Pull, today: dt.date)
         with _written(layout) as (beside, out), _session(rules, given) as session:
             statements, until = _write(_pages(name, session, rules, since), out)
             out.close()
-            day = _delivery(layout, today)
-            if statements:
-                landing.place(layout, day, beside, file)
-            if until is not None:
-                replace_text(state(layout, name), json.dumps({"until": until.isoformat()}))
+            # A run that is reading a delivery has the lock until it has received it: what came
+            # into its folder meanwhile would never be read.
+            with layout.locked():
+                day = _delivery(layout, today)
+                if statements:
+                    landing.place(layout, day, beside, file)
+                if until is not None:
+                    replace_text(state(layout, name), json.dumps({"until": until.isoformat()}))
     return Pulled(statements, until, day if statements else None)
 
 
