@@ -120,6 +120,7 @@ def write(context: Context, staged: Path, partition: str) -> None:
     """Put every role's files beside the staged tables; their checks have passed on these."""
     remove(staged)
     coaching_page.write(context, staged, partition)
+    parquet: dict[Audience, Path] = {}  # where an audience's tables were written as Parquet
     for role, rule in context.access.roles.items():
         folder = staged / FOLDER / role.value
         folder.mkdir(parents=True, mode=0o700)
@@ -127,11 +128,14 @@ def write(context: Context, staged: Path, partition: str) -> None:
             if audience in context.access.own_reports:
                 _own_reports(context, staged, audience, folder)
                 continue
+            if audience not in parquet:
+                parquet[audience] = folder
+                _as_parquet(context, staged, audience, folder)
             for name in names(context, audience):
-                if (staged / name).exists():
+                made = parquet[audience] if name.endswith(".parquet") else staged
+                if made != folder:
                     # A hard link: nothing is copied, so nothing can differ.
-                    os.link(staged / name, folder / name)
-            _as_parquet(context, staged, audience, folder)
+                    os.link(made / name, folder / name)
 
 
 def withdraw(context: Context, ref: str | None) -> None:
