@@ -12,7 +12,9 @@ import duckdb
 import pytest
 
 from pipeline.access.authorize import AccessRequest
+from pipeline.language.languages import language
 from pipeline.policy.access import Role
+from pipeline.policy.fields import Audience
 from pipeline.published import exports
 from pipeline.published.reports import coaching_page, plots
 from pipeline.read.receive import receive
@@ -22,6 +24,7 @@ from tests.conftest import Estate
 
 K = 5
 MONTH = dt.date(2026, 10, 1)
+RUN, ENGLISH = "2026-11-08", language("en")
 TEAMS = [f"v1c1_{md5(bytes([n])).hexdigest()}" for n in range(60)]
 
 
@@ -56,7 +59,7 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[objec
 def test_before_a_month_is_published(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:
-    told = coaching_page.page(connection, good_night.context, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
     assert "No month has been published yet" in told
     assert "What this may be used for" in told
 
@@ -82,7 +85,7 @@ def test_what_is_suppressed_is_said(
         (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
         (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None),
     )
-    told = coaching_page.page(connection, good_night.context, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
     assert "60 teams; the chart shows the 40 with the most people" in told
     assert "Together they cover 60% of the company's records" in told
     assert "<strong>suppressed</strong>" in told
@@ -94,7 +97,7 @@ def test_what_is_suppressed_is_said(
     assert f"{TEAMS[59][:13]}… Sales" in told
     assert not [ref for ref in TEAMS if ref in told]
     # The plot says in words what it shows.
-    assert re.search(r'aria-label="Complete per team, 2026-10: [^"]*Sales 98%', told)
+    assert re.search(r'aria-label="Complete per team, Oct 2026: [^"]*Sales 98%', told)
 
 
 def test_nothing_is_called_suppressed_where_nothing_is(
@@ -102,7 +105,7 @@ def test_nothing_is_called_suppressed_where_nothing_is(
 ) -> None:
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, 1.0, 1.0))
-    told = coaching_page.page(connection, good_night.context, "2026-11-08")
+    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
     assert "nothing is suppressed" in told
     assert "<strong>suppressed</strong>" not in told
 
@@ -124,7 +127,9 @@ def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
                 f"CREATE TABLE staged.coaching_{table} (period DATE, department VARCHAR, category "
                 "VARCHAR, team_ref VARCHAR, course_code VARCHAR, learners INT, records INT)"
             )
-        told = coaching_page.page(connection, replace(good_night.context, data_map=data_map), "x")
+        told = coaching_page.page(
+            connection, replace(good_night.context, data_map=data_map), RUN, ENGLISH
+        )
     assert "Sales" in told
     assert "Month by month" not in told
     assert "<svg" not in told
@@ -139,7 +144,7 @@ def test_names_from_the_data_cannot_become_code(
     rows(connection, "department", (MONTH, hostile, 9, 20, 1.0, 1.0, 1.0))
     rows(connection, "course", (MONTH, "x", hostile, 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
     rows(connection, "team_course", (MONTH, None, TEAMS[0], hostile, 9, 20, 1.0, None, None))
-    assert "<script" not in coaching_page.page(connection, good_night.context, "2026-11-08")
+    assert "<script" not in coaching_page.page(connection, good_night.context, RUN, ENGLISH)
 
 
 def test_the_page_leaves_with_the_release_and_names_nobody(good_night: Estate) -> None:
@@ -166,21 +171,6 @@ def test_a_role_receives_the_page_with_the_tables(published: Estate, tmp_path: P
     assert written[-1].read_text() == (published.layout.current / coaching_page.PAGE).read_text()
 
 
-@pytest.mark.parametrize(
-    ("share", "told"),
-    [
-        (None, "–"),
-        (0, "0%"),
-        (0.004, "0.4%"),
-        (0.0999, "10.0%"),
-        (0.5, "50%"),
-        (1, "100%"),
-    ],
-)
-def test_shares_read_as_people_read_them(share: float | None, told: str) -> None:
-    assert plots.percent(share) == told
-
-
 def test_the_same_numbers_are_the_same_picture() -> None:
     made = [
         plots.lines(["a", "b"], {"complete": [0.5, None], "on time": [None, None]}, "x")
@@ -190,6 +180,33 @@ def test_the_same_numbers_are_the_same_picture() -> None:
     assert "complete a 50%, b –" in made[0]
     assert plots.shortened("https://lms.example/activity/phishing").startswith("…")
     assert len(plots.shortened("x" * 90)) == plots.LABEL
+
+
+def test_the_page_speaks_the_languages_of_the_policy(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    rows(connection, "period", (MONTH, 1900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
+    rows(connection, "course", (MONTH, "x", "A-1", 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
+    governance = good_night.context.governance.model_copy(update={"languages": ("de", "fr")})
+    context = replace(good_night.context, governance=governance)
+    assert [*coaching_page.pages(context)] == ["coaching.html", "coaching.fr.html"]
+    assert exports.names(context, Audience.COACHING)[-2:] == [*coaching_page.pages(context)]
+    german, french = (
+        coaching_page.page(connection, context, RUN, spoken)
+        for spoken in coaching_page.pages(context).values()
+    )
+    assert '<html lang="de">' in german
+    assert "Lauf vom 8. November 2026" in german
+    assert "<td>1.900</td>" in german
+    # What is drawn is in the language, too.
+    assert re.search(r'aria-label="Anteile je Monat: [^"]*Okt. 2026 50\xa0%', german)
+    assert '<html lang="fr">' in french
+    assert re.search(r"<td>1\W900</td>", french)
+    assert "Tranches de notes par formation, oct. 2026" in french
+    english = coaching_page.page(connection, context, RUN, ENGLISH)
+    for text in ("Month by month", "complete", "Score bands"):
+        assert text in english
+        assert text not in german + french
 
 
 GUIDE = (PROJECT / "docs" / "analysts.md").read_text()

@@ -187,7 +187,7 @@ def _aggregates(rows: list[dict[str, Any]], run_date: str) -> None:
         grid.add_column(heading, justify="right")
     for row in rows:
         counts = ("–" if row[n] is None else f"{row[n]:,}" for n in ("figures", "k", "l"))
-        shares = map(plots.percent, (row["covered"], row["suppressed"]))
+        shares = map(plots.ENGLISH.share, (row["covered"], row["suppressed"]))
         grid.add_row(row["table"], *counts, *shares)
     console.print(grid)
 
@@ -202,7 +202,7 @@ def _classes(row: dict[str, Any]) -> None:
     for name in ("k", "l"):
         grid.add_row(name, "–" if row[name] is None else str(row[name]))
     for name, heading in RISKS.items():
-        grid.add_row(heading, plots.percent(row[name]))
+        grid.add_row(heading, plots.ENGLISH.share(row[name]))
     console.print(grid)
 
 

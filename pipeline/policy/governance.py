@@ -11,8 +11,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from pipeline.language.languages import SOURCE, language
 from pipeline.policy.base import PolicyFile, Strict, load
 from pipeline.policy.fields import Audience
 
@@ -23,6 +24,11 @@ def _country(code: str) -> str:
     if not re.fullmatch("[A-Z]{2}", code):
         raise ValueError("must be the code of a country in two capital letters, such as DE")
     return code
+
+
+def _spoken(tag: str) -> str:
+    language(tag)
+    return tag
 
 
 SINGLE_PEOPLE = frozenset({Audience.MANAGER, Audience.ANALYTICS, Audience.HR_LEGAL})
@@ -206,9 +212,14 @@ class Controller(Strict):
 
 
 class Governance(PolicyFile):
-    """The whole of governance.yaml."""
+    """The whole of governance.yaml.
+
+    Attributes:
+        languages: of the pages that people receive, as in HTML's `lang`; the first is the default.
+    """
 
     controller: Controller
+    languages: tuple[Annotated[str, AfterValidator(_spoken)], ...] = Field((SOURCE,), min_length=1)
     sector: Sector
     purposes: dict[str, RegisteredPurpose]
     recipients: tuple[Recipient, ...] = Field(min_length=1)
@@ -216,6 +227,13 @@ class Governance(PolicyFile):
     raci: dict[str, Raci]
     escalation: tuple[Escalation, ...] = Field(min_length=1)
     plan: Plan
+
+    @field_validator("languages")
+    @classmethod
+    def _once_each(cls, tags: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(tags)) < len(tags):
+            raise ValueError("a language is listed twice")
+        return tags
 
     @model_validator(mode="after")
     def _sector_allows(self) -> Governance:

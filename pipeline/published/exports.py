@@ -2,7 +2,9 @@
 
 exports/<role>/<database>.duckdb      the published file itself, as a hard link
 exports/<role>/<table>.parquet        each of its tables once more, for tools that read no DuckDB
-exports/<role>/coaching.html          the coaching figures as a page to read
+exports/<role>/coaching.html          the coaching figures as a page to read, in the first of the
+                                      languages that policy names; coaching.<language>.html in
+                                      the others
 exports/manager/<manager_ref>.duckdb  the reports of one manager, by the reporting line that the
                                       run resolved; for managers on the staff list, and by the
                                       roster if policy says so (pipeline/classified/managers.py)
@@ -95,13 +97,14 @@ def names(context: Context, audience: Audience) -> list[str]:
     if audience in context.access.own_reports:
         return files
     files += [f"{table}.parquet" for tables in databases.values() for table in tables]
-    return [*files, coaching_page.PAGE] if audience is Audience.COACHING else files
+    return [*files, *coaching_page.pages(context)] if audience is Audience.COACHING else files
 
 
 def remove(folder: Path) -> None:
-    """Remove every role's files, and the page, from a release or from among staged tables."""
+    """Remove every role's files, and the pages, from a release or from among staged tables."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    (folder / coaching_page.PAGE).unlink(missing_ok=True)
+    for page in folder.glob(coaching_page.EVERY):
+        page.unlink(missing_ok=True)
 
 
 def _as_parquet(context: Context, staged: Path, audience: Audience, folder: Path) -> None:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.published import PACKAGE
-from pipeline.published.reports.plots import bars, percent
+from pipeline.published.reports.plots import ENGLISH, bars
 from pipeline.published.risk import Risk
 
 PAGE, NUMBERS = "risk.html", "risk.json"
@@ -47,7 +47,7 @@ def _rows_by(frame: pl.DataFrame, name: str, about: str) -> Markup:
 @cache
 def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters["percent"] = percent
+    environment.filters["percent"] = ENGLISH.share
     return environment.from_string((files(PACKAGE) / "report.html").read_text("utf-8"))
 
 

@@ -8,35 +8,28 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
-from jinja2 import Environment, Template
 from markupsafe import Markup
 
 from pipeline.context import Context
+from pipeline.language.languages import Language, language, template
 from pipeline.policy.fields import Audience
 from pipeline.published.coaching import CELL
-from pipeline.published.reports.plots import bars, lines, percent, shortened, stacks
+from pipeline.published.reports.plots import bars, lines, shortened, stacks
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier
 
-PAGE = "coaching.html"
+PAGE, EVERY = "coaching.html", "coaching*.html"
 MOST = 40  # teams, courses and departments in one chart; the tables have them all
 GRID = 12  # teams and courses in the grid
-BANDS = {
-    "80 and more": "share_high",
-    "50 to 79": "share_mid",
-    "under 50": "share_low",
-    "no score": "share_unscored",
-}
+BANDS = ("share_high", "share_mid", "share_low", "share_unscored")
 # Columns that a policy may leave out of the tables; the page then does without them.
 MEASURES = (
     *("learners", "records", "completion_rate", "on_time_rate", "median_days"),
-    *BANDS.values(),
+    *BANDS,
 )
 Row = dict[str, object]
 
@@ -51,15 +44,10 @@ class Section:
         covered: share of the company's records for that month that the groups add up to.
     """
 
-    month: str
+    month: dt.date
     rows: tuple[Row, ...]
     groups: int
     covered: float | None
-
-
-def month(period: object) -> str:
-    assert isinstance(period, dt.date)
-    return f"{period:%Y-%m}"
 
 
 def short(reference: object) -> str:
@@ -70,6 +58,11 @@ def short(reference: object) -> str:
 def team_name(row: Row) -> str:
     """A team, and the department where all of its people are in one."""
     return f"{short(row['team_ref'])} {row['department'] or ''}".strip()
+
+
+def _day(period: object) -> dt.date:
+    assert isinstance(period, dt.date)
+    return period
 
 
 def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
@@ -99,34 +92,44 @@ def _section(connection: duckdb.DuckDBPyConnection, context: Context, table: str
         whole = connection.sql(f"SELECT sum(records) FROM staged.coaching_period WHERE {newest}")
         ((everything,),) = whole.fetchall()
         covered = min(records / everything, 1.0) if everything else None
-    return Section(month(rows[0]["period"]), tuple(rows), int(groups), covered)
+    return Section(_day(rows[0]["period"]), tuple(rows), int(groups), covered)
 
 
-def _completion(section: Section, name: Callable[[Row], str], about: str) -> Markup | None:
+def _completion(
+    section: Section, name: Callable[[Row], str], about: str, spoken: Language
+) -> Markup | None:
     rows = [row for row in section.rows if row["completion_rate"] is not None]
     if not rows:
         return None
     return bars(
         [name(row) for row in rows],
         [float(str(row["completion_rate"])) for row in rows],
-        "complete, share of records",
+        spoken.gettext("complete, share of records"),
         shares=True,
-        about=f"{about}, {section.month}",
+        about=f"{about}, {spoken.month(section.month)}",
+        spoken=spoken,
     )
 
 
-def _bands(section: Section, name: str, about: str) -> Markup | None:
-    if all(row[column] is None for row in section.rows for column in BANDS.values()):
+def _bands(section: Section, name: str, about: str, spoken: Language) -> Markup | None:
+    if all(row[column] is None for row in section.rows for column in BANDS):
         return None
+    labels = (
+        spoken.gettext("80 and more"),
+        spoken.gettext("50 to 79"),
+        spoken.gettext("under 50"),
+        spoken.gettext("no score"),
+    )
     parts = {
         label: [float(str(row[column] or 0)) for row in section.rows]
-        for label, column in BANDS.items()
+        for label, column in zip(labels, BANDS, strict=True)
     }
-    return stacks([str(row[name]) for row in section.rows], parts, f"{about}, {section.month}")
+    about = f"{about}, {spoken.month(section.month)}"
+    return stacks([str(row[name]) for row in section.rows], parts, about, spoken)
 
 
 def _trend(
-    connection: duckdb.DuckDBPyConnection, context: Context
+    connection: duckdb.DuckDBPyConnection, context: Context, spoken: Language
 ) -> tuple[list[Row], Markup | None]:
     if "coaching_period" not in context.data_map.published:
         return [], None
@@ -135,9 +138,13 @@ def _trend(
         return [], None
     series: dict[str, list[float | None]] = {
         label: [None if row[name] is None else float(str(row[name])) for row in rows]
-        for label, name in (("complete", "completion_rate"), ("on time", "on_time_rate"))
+        for label, name in (
+            (spoken.gettext("complete"), "completion_rate"),
+            (spoken.gettext("on time"), "on_time_rate"),
+        )
     }
-    return rows, lines([month(row["period"]) for row in rows], series, "Shares per month")
+    months = [spoken.month(_day(row["period"])) for row in rows]
+    return rows, lines(months, series, spoken.gettext("Shares per month"), spoken)
 
 
 def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, object] | None:
@@ -158,47 +165,36 @@ def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, 
         )
 
     return {
-        "month": month(rows[0]["period"]),
+        "month": _day(rows[0]["period"]),
         "teams": biggest("team_ref, department"),
         "courses": [str(row["course_code"]) for row in biggest("course_code")],
         "cells": {(row["team_ref"], row["department"], row["course_code"]): row for row in rows},
     }
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "percent": percent,
-        "team": team_name,
-        "shortened": shortened,
-        "month": month,
-    }
-    return environment.from_string(
-        (files("pipeline.published.reports") / "coaching.html").read_text("utf-8")
-    )
-
-
-def page(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> str:
+def page(
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, spoken: Language
+) -> str:
     """The page as HTML. The coaching tables are attached as `staged`."""
     found = {
         name: _section(connection, context, f"coaching_{name}")
         for name in ("department", "team", "category", "course")
     }
-    months, trend = _trend(connection, context)
+    months, trend = _trend(connection, context, spoken)
     plots: dict[str, Markup | None] = {"trend": trend}
     if one := found["department"]:
-        plots["department"] = _completion(
-            one, lambda row: str(row["department"]), "Complete per department"
-        )
+        about = spoken.gettext("Complete per department")
+        plots["department"] = _completion(one, lambda row: str(row["department"]), about, spoken)
     if one := found["team"]:
-        plots["team"] = _completion(one, team_name, "Complete per team")
-    for name in ("category", "course"):
-        if one := found[name]:
-            column = "course_code" if name == "course" else name
-            plots[name] = _bands(one, column, f"Score bands per {name}")
-    return _template().render(
-        partition=partition,
+        plots["team"] = _completion(one, team_name, spoken.gettext("Complete per team"), spoken)
+    if one := found["category"]:
+        about = spoken.gettext("Score bands per category")
+        plots["category"] = _bands(one, "category", about, spoken)
+    if one := found["course"]:
+        about = spoken.gettext("Score bands per course")
+        plots["course"] = _bands(one, "course_code", about, spoken)
+    return template(__package__, "coaching.html", spoken).render(
+        run=spoken.day(dt.date.fromisoformat(partition)),
         months=months,
         plots=plots,
         grid=_grid(connection, context),
@@ -206,15 +202,25 @@ def page(connection: duckdb.DuckDBPyConnection, context: Context, partition: str
         k=max(spec.k or 0 for spec in context.data_map.tables_of(Audience.COACHING).values()),
         contact=context.governance.controller.dpo,
         noise=context.disclosure.coaching.noise,
+        team_name=team_name,
+        shortened=shortened,
         **found,
     )
 
 
+def pages(context: Context) -> dict[str, Language]:
+    """The page's files by name, each with its language: policy's first one has the plain name."""
+    first, *others = context.governance.languages
+    names = {PAGE: first} | {f"coaching.{tag}.html": tag for tag in others}
+    return {name: language(tag) for name, tag in names.items()}
+
+
 def write(context: Context, folder: Path, partition: str) -> None:
-    """Put the page beside the staged tables, with which it is published."""
+    """Put the page beside the staged tables, with which it is published, in every language."""
     table = next(iter(context.data_map.tables_of(Audience.COACHING)))
     with (
         engine(context.layout.work) as connection,
         attached(connection, context, folder, table, "staged"),
     ):
-        (folder / PAGE).write_text(page(connection, context, partition), "utf-8")
+        for name, spoken in pages(context).items():
+            (folder / name).write_text(page(connection, context, partition, spoken), "utf-8")

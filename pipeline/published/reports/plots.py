@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from pipeline.language.languages import SOURCE, Language, language
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -19,18 +21,12 @@ ORANGE = "#a84a12"
 WIDTH, ROW = 5.2, 0.36  # inches; narrow, so that its text can be read on a phone
 LABEL = 26  # characters
 LETTER = 0.075  # inches at nine points
+ENGLISH = language(SOURCE)
 
 
 def shortened(name: str) -> str:
     """The end of a name that is too long for an axis: that is where addresses differ."""
     return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
-
-
-def percent(share: float | None) -> str:
-    """A share as people read it."""
-    if share is None:
-        return "–"
-    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
 
 
 @contextmanager
@@ -71,13 +67,22 @@ def _labelled(svg: str, about: str, values: list[str]) -> Markup:
     return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))
 
 
-def bars(names: list[str], values: list[float], axis: str, *, shares: bool, about: str) -> Markup:
+def bars(
+    names: list[str],
+    values: list[float],
+    axis: str,
+    *,
+    shares: bool,
+    about: str,
+    spoken: Language = ENGLISH,
+) -> Markup:
     """A horizontal bar chart.
 
     Args:
         shares: values are shares, else counts.
     """
-    labels = [percent(value) if shares else f"{value:,.0f}" for value in values]
+    written = spoken.share if shares else spoken.number
+    labels = [written(value) for value in values]
     with _drawing(ROW * len(names) + 0.8, names) as (axes, drawn):
         drawn_bars = axes.barh(range(len(names)), values, color=BLUE, height=0.65)
         axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
@@ -85,13 +90,18 @@ def bars(names: list[str], values: list[float], axis: str, *, shares: bool, abou
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlabel(axis)
         axes.set_xlim(0, 1.12 if shares else max([*values, 1]) * 1.15)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}" if shares else f"{x:,.0f}")
+        axes.xaxis.set_major_formatter(lambda x, _: written(x))
     return _labelled(
         drawn[0], about, [f"{n} {label}" for n, label in zip(names, labels, strict=True)]
     )
 
 
-def lines(names: list[str], series: dict[str, list[float | None]], about: str) -> Markup:
+def lines(
+    names: list[str],
+    series: dict[str, list[float | None]],
+    about: str,
+    spoken: Language = ENGLISH,
+) -> Markup:
     """Shares over time, each line named at its end; None leaves a gap."""
     with _drawing(2.8, ["100%"], bottom=0.8) as (axes, drawn):
         at = range(len(names))
@@ -113,16 +123,21 @@ def lines(names: list[str], series: dict[str, list[float | None]], about: str) -
         axes.set_xticks(at, names, rotation=45, ha="right")
         axes.set_xlim(-0.3, len(names) - 1 + max(1.2, len(names) * 0.2))
         axes.set_ylim(0, 1.05)
-        axes.yaxis.set_major_formatter(lambda y, _: f"{y:.0%}")
+        axes.yaxis.set_major_formatter(lambda y, _: spoken.share(y))
         axes.grid(axis="y", color=GREY, alpha=0.4)
-    spoken = [
-        f"{name} " + ", ".join(f"{n} {percent(v)}" for n, v in zip(names, values, strict=True))
+    aloud = [
+        f"{name} " + ", ".join(f"{n} {spoken.share(v)}" for n, v in zip(names, values, strict=True))
         for name, values in series.items()
     ]
-    return _labelled(drawn[0], about, spoken)
+    return _labelled(drawn[0], about, aloud)
 
 
-def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Markup:
+def stacks(
+    names: list[str],
+    parts: dict[str, list[float]],
+    about: str,
+    spoken: Language = ENGLISH,
+) -> Markup:
     """Bars of shares that add up to the whole, one part next to the other."""
     with _drawing(ROW * len(names) + 1.2, names, top=0.6, bottom=0.4) as (axes, drawn):
         left = [0.0] * len(names)
@@ -138,7 +153,7 @@ def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Marku
             )
             axes.bar_label(
                 drawn_bars,
-                [percent(v) if v >= 0.08 else "" for v in values],
+                [spoken.share(v) if v >= 0.08 else "" for v in values],
                 label_type="center",
                 fontsize=8,
                 color="white" if shade in SHADES[:2] else "black",
@@ -147,10 +162,11 @@ def stacks(names: list[str], parts: dict[str, list[float]], about: str) -> Marku
         axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlim(0, 1)
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+        axes.xaxis.set_major_formatter(lambda x, _: spoken.share(x))
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
-    spoken = [
-        f"{name} " + ", ".join(f"{part} {percent(values[n])}" for part, values in parts.items())
+    aloud = [
+        f"{name} "
+        + ", ".join(f"{part} {spoken.share(values[n])}" for part, values in parts.items())
         for n, name in enumerate(names)
     ]
-    return _labelled(drawn[0], about, spoken)
+    return _labelled(drawn[0], about, aloud)
