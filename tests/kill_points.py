@@ -1,11 +1,11 @@
 """Cut something off at many points, run it once more, and look at the end.
 
-Run as a program (python -m tests.kill_points DEED TEMPLATE WORK POINTS MOMENTS SHARE OF): loads
-everything once and forks a real process per point. Points are just before each call of the
-operating system that changes a name: SIGKILL at every one of them; or, which takes a third of the
-time, one for each place in the code that makes them, in the middle of its calls, with a copy of
-what a kill there would leave. Moments are kills spread over the whole run, so that they also fall
-into DuckDB's own writing. Prints one JSON line per point.
+Points are just before each call of the operating system that changes a name. `every` is run as a
+program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF): it loads everything once
+and forks a real process per point, SIGKILL at every one of them. Moments are kills spread over the
+whole run, so that they also fall into DuckDB's own writing. `sites` needs no process: one point for
+each place in the code that makes such calls, in the middle of its calls, with a copy of what a kill
+there would leave. Both give one line per point.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -94,20 +95,33 @@ def changes(event: str, arguments: tuple[Any, ...]) -> bool:
     return not (event == "os.mkdir" and os.path.lexists(arguments[0]))
 
 
+# What is called before each call of the operating system: a hook of Python's stays for good.
+_watching: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
+@cache
+def _watch() -> None:
+    sys.addaudithook(lambda event, arguments: [see(event, arguments) for see in _watching[-1:]])
+
+
 def before_changes(work: Callable[[], None], what: Callable[[int, str], None]) -> None:
     """Do the work, and something before each change with its number."""
-    number, watching = 0, True
+    number = 0
 
     def change(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal number, watching
-        if watching and changes(event, arguments):
-            watching = False  # what is done here is no change of the work's
+        nonlocal number
+        if changes(event, arguments):
+            _watching.remove(change)  # what is done here is no change of the work's
             what(number, event)
-            number, watching = number + 1, True
+            number += 1
+            _watching.append(change)
 
-    sys.addaudithook(change)
-    work()
-    watching = False
+    _watch()
+    _watching.append(change)
+    try:
+        work()
+    finally:
+        _watching.remove(change)
 
 
 def die_at(work: Callable[[], None], point: int) -> None:
@@ -314,37 +328,88 @@ def looked(look: Callable[[Path], dict[str, Any]], home: Path, tell: Path) -> di
     return found
 
 
-def main(
-    name: str, template: Path, work: Path, points: str, moments: int, share: int, of: int
-) -> None:
+def tried(work: Callable[[], None]) -> int:
+    """Do something in this process; 0, or 1 if it fails."""
+    try:
+        work()
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def seen(look: Callable[[Path], dict[str, Any]], home: Path) -> dict[str, Any]:
+    """As `looked`, in this process."""
+    found: dict[str, Any] = {"unreadable": 1}
+
+    def see() -> None:
+        found.clear()
+        found.update(json.loads(json.dumps(look(home), default=str)))
+
+    return {"unreadable": 1} if tried(see) else found
+
+
+def anew(template: Path, home: Path) -> None:
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(template, home, symlinks=True)
+
+
+@contextmanager
+def quicker() -> Iterator[None]:
+    """What is cut off here is what a verdict leads to, not the judging, nor the drawing."""
+    with (
+        mock.patch.object(suites, "judge", plain.quick),
+        mock.patch.object(engine, "opened", pooled.opened),
+        mock.patch.object(plots, "_drawing", plain.undrawn),
+    ):
+        yield
+
+
+def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
+    """One point a site: first what is before and at the end, then each point."""
+    home, copies = work / "home", work / "copies"
+    cut = deed(name, template)
+    do = partial(cut.do, home)
+
+    def sites(of: Callable[[Path], None]) -> list[Site]:
+        made: list[Site] = []
+        anew(template, home)
+        before_changes(partial(of, home), lambda _, event: made.append(site(event)))
+        return made
+
+    anew(template, home)
+    before = seen(cut.end, home)
+    elsewhere = sites(cut.like) if cut.like else []
+    made = sites(cut.do)
+    some = one_a_site(made, elsewhere)
+    yield {"before": before, "end": seen(cut.end, home), "points": len(some), "moments": 0}
+    anew(template, home)
+    copy_at(do, home, some, copies)
+    for number in some:
+        shutil.rmtree(home)
+        (copies / str(number)).rename(home)
+        middle = seen(cut.middle, home)
+        again = tried(do)
+        yield {
+            **{"point": number, "site": made[number], "code": 0, "middle": middle},
+            **{"again": again, "end": seen(cut.end, home)},
+        }
+
+
+def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
+    """Kill at every point, and at some moments; prints one JSON line per point."""
     work.mkdir(parents=True)
-    tell, home, copies = work / "tell", work / "home", work / "copies"
+    tell, home = work / "tell", work / "home"
     killed = deed(name, template)
-    # What is killed here is what a verdict leads to, not the judging.
     suites.judge = plain.quick
-    if points == SITES:
-        engine.opened = pooled.opened
-        plots._drawing = plain.undrawn  # type: ignore[assignment]
-    do = partial(killed.do, home)
-
-    def fresh() -> None:
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.copytree(template, home, symlinks=True)
-
-    def places(deed: Callable[[Path], None]) -> list[Site]:
-        fresh()
-        assert in_child(partial(tell_sites, partial(deed, home), tell)) == 0
-        found: list[Site] = json.loads(tell.read_text())
-        return found
-
+    do, fresh = partial(killed.do, home), partial(anew, template, home)
     fresh()
     before = looked(killed.end, home, tell)
-    elsewhere = places(killed.like) if killed.like else []
-    made = places(killed.do)
+    assert in_child(partial(tell_sites, do, tell)) == 0
+    made: list[Site] = json.loads(tell.read_text())
     end = looked(killed.end, home, tell)
-    some = list(range(len(made))) if points == EVERY else one_a_site(made, elsewhere)
     print(
-        json.dumps({"before": before, "end": end, "points": len(some), "moments": moments}),
+        json.dumps({"before": before, "end": end, "points": len(made), "moments": moments}),
         flush=True,
     )
 
@@ -365,17 +430,9 @@ def main(
             flush=True,
         )
 
-    if points == SITES:
+    for number in range(len(made))[share::of]:
         fresh()
-        assert in_child(partial(copy_at, do, home, some, copies)) == 0
-        for number in some:
-            shutil.rmtree(home)
-            (copies / str(number)).rename(home)
-            went_on(number, 0, made[number])
-    else:
-        for number in some[share::of]:
-            fresh()
-            went_on(number, in_child(partial(die_at, do, number)), made[number])
+        went_on(number, in_child(partial(die_at, do, number)), made[number])
     if not moments:
         shutil.rmtree(work)
         return
@@ -395,5 +452,5 @@ def main(
 
 
 if __name__ == "__main__":
-    which, template, work, points, *numbers = sys.argv[1:]
-    main(which, Path(template), Path(work), points, *map(int, numbers))
+    which, template, work, *numbers = sys.argv[1:]
+    main(which, Path(template), Path(work), *map(int, numbers))

@@ -1,4 +1,4 @@
-"""Start tests/kill_points.py on a prepared data folder, and take what it told."""
+"""Cut something off on a prepared data folder (tests/kill_points.py)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.storage.layout import PROJECT
-from tests.kill_points import EVERY, SITES
+from tests.kill_points import EVERY, SITES, at_sites, quicker
 
 # Each time one point for every place in the code that changes a name, as a copy of what a kill
 # there would leave; in a soak all of them, and real kills.
@@ -29,15 +29,32 @@ class Killed:
 
 
 def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0) -> Killed:
-    """Kill at all chosen points; in a soak by two processes, as nothing else runs beside it.
+    """Kill at all chosen points.
 
     Args:
         moments: how many moments of the run to kill at besides, in a soak.
     """
-    shares, moments = (2, moments) if points == EVERY else (1, 0)
+    first, told = (
+        _every(deed, template, work, moments) if points == EVERY else _sites(deed, template, work)
+    )
+    assert len(told) == first["points"] + first["moments"]
+    assert all(point["code"] == (-9 if points == EVERY else 0) for point in told)
+    return Killed(first["before"], first["end"], told)
+
+
+def _sites(deed: str, template: Path, work: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    with quicker():
+        first, *rest = at_sites(deed, template, work / "cut")
+    return first, [{**point, "whole": first["end"]} for point in rest]
+
+
+def _every(
+    deed: str, template: Path, work: Path, moments: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """By two processes, as nothing else runs beside a soak."""
     processes = []
-    for share in range(shares):
-        numbers = [str(n) for n in (moments, share, shares)]
+    for share in range(2):
+        numbers = [str(n) for n in (moments, share, 2)]
         # Into a file: a pipe that nobody reads yet would hold the process up.
         with (work / f"{share}.jsonl").open("w") as out, (work / f"{share}.log").open("w") as log:
             processes.append(
@@ -49,7 +66,6 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
                         deed,
                         str(template),
                         str(work / str(share)),
-                        points,
                         *numbers,
                     ],
                     cwd=PROJECT,
@@ -62,6 +78,4 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
         assert process.wait() == 0, (work / f"{share}.log").read_text()
         first, *rest = map(json.loads, (work / f"{share}.jsonl").read_text().splitlines())
         told += [{**point, "whole": first["end"]} for point in rest]
-    assert len(told) == first["points"] + first["moments"]
-    assert all(point["code"] == (-9 if points == EVERY else 0) for point in told)
-    return Killed(first["before"], first["end"], told)
+    return first, told
