@@ -184,7 +184,7 @@ DOMAINS: dict[str, Domain] = {
     ),
     # How it went
     "status": Domain(_one_of(*STATUSES)),
-    "completion": Domain(_one_of("complete", "incomplete")),
+    "state": Domain(_one_of("not_started", "in_progress", "overdue", "complete")),
     "outcome": Domain(_one_of("passed", "failed", "none")),
     "score": Domain(_between(0, 100), nullable=True),
     "score_band": Domain(_one_of(*BANDS)),

@@ -169,7 +169,12 @@ def test_lineage_and_policy_follow_a_new_column(
         # Without a treatment, or with a word that is none.
         ("manager.sql", "r.course_code, -- keep", "r.course_code,", "has to say"),
         ("manager.sql", "r.course_code, -- keep", "r.course_code, -- fine", "has to say"),
-        ("manager.sql", "r.course_code, -- keep", "r.*,", "has to say"),
+        (
+            "manager.sql",
+            "r.course_code, -- keep\n    r.state, -- generalize\n    r.outcome -- generalize",
+            "r.*",
+            "has to say",
+        ),
         # Said, but not done.
         ("analytics.sql", "month_of(r.event_on) AS", "r.event_at AS", "made of event_at"),
         ("coaching.sql", "score_band(r.score) AS", "r.score AS", "made of score"),
@@ -190,7 +195,7 @@ def test_lineage_and_policy_follow_a_new_column(
         ("hr_legal.sql", "r.attempts, -- keep", "r.attempts, -- tokenise", "not treated"),
         ("hr_legal.sql", "r.has_comment -- tokenise", "r.has_comment -- keep", "free_text"),
         # Of a field that the audience may not have, however it is treated.
-        ("manager.sql", "outcome_of(r.status) AS", "score_band(r.score) AS", "made of score"),
+        ("manager.sql", "r.outcome --", "score_band(r.score) AS outcome --", "made of score"),
         (
             "coaching.sql",
             "r.department, -- keep",

@@ -26,15 +26,21 @@ class RunSnapshot:
     """`deliveries`: date to the hash of what was ingested; the others are aware instants.
 
     What falls due by `until` is not published: until then, an erasure touches no released table.
+    Trainings are open or overdue as of `classified_at`, which an erasure leaves as it is.
     """
 
     as_of: dt.datetime
     until: dt.datetime
     deliveries: dict[str, str]
+    classified_at: dt.datetime
 
     def text(self) -> str:
         """As it is stored."""
-        moments = {"as_of": self.as_of.isoformat(), "until": self.until.isoformat()}
+        moments = {
+            "as_of": self.as_of.isoformat(),
+            "until": self.until.isoformat(),
+            "classified_at": self.classified_at.isoformat(),
+        }
         return json.dumps({**moments, "deliveries": self.deliveries}, indent=1)
 
 
@@ -48,7 +54,8 @@ def deliveries(layout: Layout) -> dict[str, str]:
 
 def write(context: Context, folder: Path, as_of: dt.datetime) -> None:
     """Write the snapshot beside the classified rows that are being built in `folder`."""
-    made = RunSnapshot(as_of, published_until(context.rules, as_of), deliveries(context.layout))
+    until = published_until(context.rules, as_of)
+    made = RunSnapshot(as_of, until, deliveries(context.layout), as_of)
     (folder / NAME).write_text(made.text(), "utf-8")
 
 
@@ -69,8 +76,9 @@ def read(layout: Layout) -> RunSnapshot:
     if not path.exists():
         raise Unfinished("nothing is classified yet; run the pipeline first")
     stored = json.loads(path.read_text("utf-8"))
-    as_of = dt.datetime.fromisoformat(stored["as_of"])
     # Runs before there was an `until` published up to their own moment.
-    return RunSnapshot(
-        as_of, dt.datetime.fromisoformat(stored.get("until", stored["as_of"])), stored["deliveries"]
+    as_of, until, classified_at = (
+        dt.datetime.fromisoformat(stored.get(name, stored["as_of"]))
+        for name in ("as_of", "until", "classified_at")
     )
+    return RunSnapshot(as_of, until, stored["deliveries"], classified_at)

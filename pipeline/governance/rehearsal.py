@@ -31,6 +31,7 @@ from pipeline.policy.fields import TABLES, Audience
 from pipeline.policy.windows import make_cutoffs
 from pipeline.pseudonymized import steps
 from pipeline.pseudonymized.models import eligible
+from pipeline.pseudonymized.training_states import make_states
 from pipeline.published.reconciliation import reconcile
 from pipeline.published.stage import stage_database
 from pipeline.raw import landing
@@ -203,6 +204,8 @@ def _people_suppressed(
     found: list[tuple[str, int]] = []
     for audience in Audience:
         cutoffs = make_cutoffs(connection, "cutoffs", trial.rules, trial.data_map, until, audience)
+        if audience is Audience.MANAGER:
+            make_states(connection, trial, cutoffs)
         rows = eligible(classified(trial.layout), audience, cutoffs)
         query = f"SELECT withheld, count(DISTINCT person) FROM {rows} WHERE withheld IS NOT NULL"
         found += connection.sql(f"{query} GROUP BY 1").fetchall()

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pipeline.errors import PolicyError
 from pipeline.policy import paths, preset
 from pipeline.policy.base import PolicyFile, Strict, Zone, load
+from pipeline.policy.duration import Duration
 from pipeline.policy.fields import JSON, STRICTNESS, Audience, Risk, Source, Treatment
 from pipeline.policy.sensitive_words import suggestions
 
@@ -79,6 +80,35 @@ class IdentityRules(Strict):
 
     company_home_pages: tuple[str, ...] = ()
     set_aside: tuple[Unresolved, ...] = (Unresolved.AMBIGUOUS, Unresolved.DAMAGED)
+
+
+class TrainingState(Strict):
+    """How a training stands that a person has records of.
+
+    Attributes:
+        recurring: courses that have to be done again: a code, or a pattern of codes with `*`, to
+            how long a completion is valid. Upper and lower case are the same; of several that fit,
+            the shortest holds.
+    """
+
+    recurring: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def validities(self) -> dict[str, Duration]:
+        """`recurring` as durations."""
+        return {courses: Duration.parse(text) for courses, text in self.recurring.items()}
+
+    @field_validator("recurring")
+    @classmethod
+    def _can_be_read(cls, recurring: dict[str, str]) -> dict[str, str]:
+        for courses, text in recurring.items():
+            if not any(letter.isalnum() for letter in courses):
+                raise ValueError(f"`{courses}` fits any course; it needs a letter or a digit")
+            try:
+                Duration.parse(text)
+            except ValueError as error:
+                raise ValueError(f"{courses}: {error}") from None
+        return recurring
 
 
 class Published(Strict):
@@ -182,6 +212,7 @@ class DataMap(PolicyFile):
     deliveries: DeliveryRules = DeliveryRules()
     identity: IdentityRules = IdentityRules()
     course_sensitivity: CourseSensitivity
+    training_state: TrainingState = TrainingState()
     sources: dict[str, Source]
     published: dict[str, Published]
     columns: dict[str, Column]

@@ -17,13 +17,14 @@ from pipeline.keys.ring import AudienceKey
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized import unchanged_months
-from pipeline.pseudonymized.models import PSEUDONYMS, check_against
+from pipeline.pseudonymized.models import PSEUDONYMS, STATES, check_against
 from pipeline.pseudonymized.pseudonymize import (
     period_names,
     period_sql,
     write_period,
     write_references,
 )
+from pipeline.pseudonymized.training_states import make_states
 from pipeline.pseudonymized.transfers import require_flows_of
 from pipeline.storage import relations
 from pipeline.storage.engine import engine, joined_as_written
@@ -53,6 +54,8 @@ def pseudonymize(context: Context, audience: Audience) -> AudienceKey:
             connection, CUTOFFS, context.rules, context.data_map, until, audience
         )
         make_restrictions(connection, context)
+        if audience is Audience.MANAGER:
+            make_states(connection, context, cutoffs)
         with atomic_build(layout.references(audience), layout.work) as beside:
             pseudonyms = write_references(connection, layout, key, beside)
         with atomic_build(layout.pseudonymized_for(audience), layout.work) as beside:
@@ -94,17 +97,21 @@ def _periods_apart(
     out: Path,
 ) -> None:
     """Make every period on some worker; none needs another."""
+    lookups: dict[str, Sql] = {
+        PSEUDONYMS: pseudonyms,
+        RESTRICTIONS: Sql(RESTRICTIONS),
+        CUTOFFS: cutoffs.relation,
+    }
+    if audience is Audience.MANAGER:
+        lookups[STATES] = STATES
     with exchange(layout, f"pseudonymized-{audience.value}") as shared:
-        for name, relation in (
-            (PSEUDONYMS, pseudonyms),
-            (RESTRICTIONS, Sql(RESTRICTIONS)),
-            (CUTOFFS, cutoffs.relation),
-        ):
+        for name, relation in lookups.items():
             shared.put(connection, name, relation)
         for name, rows in periods.items():
             shared.put_stored(connection, name, rows)
         cluster.each(
-            _period_apart, [(shared, audience, cutoffs.regions, name, out) for name in periods]
+            _period_apart,
+            [(shared, audience, cutoffs.regions, (*lookups, name), name, out) for name in periods],
         )
         for name in periods:
             shared.download(connection, _made(name), unchanged_months.file(out, name), PARQUET)
@@ -115,9 +122,14 @@ def _made(period: str) -> str:
 
 
 def _period_apart(
-    shared: Exchange, audience: Audience, regions: tuple[str, ...], name: str, out: Path
+    shared: Exchange,
+    audience: Audience,
+    regions: tuple[str, ...],
+    reads: tuple[str, ...],
+    name: str,
+    out: Path,
 ) -> None:
-    with shared.open(PSEUDONYMS, RESTRICTIONS, CUTOFFS, name) as connection:
+    with shared.open(*reads) as connection:
         cutoffs = Cutoffs(identifier(CUTOFFS), regions)
         query = period_sql(identifier(name), audience, cutoffs, identifier(PSEUDONYMS))
         with joined_as_written(connection):

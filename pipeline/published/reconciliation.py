@@ -20,6 +20,7 @@ from pipeline.policy.disclosure import Coaching, DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized.models import eligible
+from pipeline.pseudonymized.training_states import make_states
 from pipeline.published import PACKAGE, equivalence_classes, publication_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
@@ -134,15 +135,13 @@ def _suppressed_by_audience(
     make_restrictions(connection, context)
     until = run_snapshot.read(context.layout).until
     rules, data_map = context.rules, context.data_map
-    suppressed = {
-        audience: _not_eligible(
-            connection,
-            classified(context.layout),
-            audience,
-            make_cutoffs(connection, "cutoffs", rules, data_map, until, audience),
-        )
-        for audience in Audience
-    }
+    suppressed = {}
+    for audience in Audience:
+        cutoffs = make_cutoffs(connection, "cutoffs", rules, data_map, until, audience)
+        if audience is Audience.MANAGER:
+            make_states(connection, context, cutoffs)
+        rows = classified(context.layout)
+        suppressed[audience] = _not_eligible(connection, rows, audience, cutoffs)
     suppressed[Audience.COACHING] |= _unpublished_periods(
         connection,
         context.layout,

@@ -108,7 +108,9 @@ def _erase_stores(
         rows = past_retention.roster_edits(connection, layout, context.rules, now)
         _apply(connection, layout, journal, rows)
     months = _months_affected(connection, layout, journal)
-    rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
+    rebuild.rebuild_pseudonymized(
+        connection, context, months, now, journal, expired_only=subject is None
+    )
 
 
 def _months_affected(

@@ -29,8 +29,10 @@ from pipeline.pseudonymized import unchanged_months
 from pipeline.pseudonymized.pseudonymize import (
     eligible_rows,
     load_references,
+    period_names,
     write_period,
 )
+from pipeline.pseudonymized.training_states import make_states
 from pipeline.published import gate, publication_history, risk, risk_report
 from pipeline.published.reconciliation import (
     published_rows,
@@ -154,10 +156,15 @@ def rebuild_pseudonymized(
     months: set[str],
     now: dt.datetime,
     journal: Journal,
+    *,
+    expired_only: bool = False,
 ) -> None:
     """Rebuild the months affected for every audience, then move the run snapshot to `now`.
 
     What the last run did not publish, because it was about to pass retention, is in none of them.
+
+    Args:
+        expired_only: nothing is gone but what is past retention.
     """
     layout = context.layout
     make_restrictions(connection, context)
@@ -171,8 +178,15 @@ def rebuild_pseudonymized(
             connection, "cutoffs", context.rules, context.data_map, until, audience
         )
         pseudonyms = load_references(connection, layout, audience)
-        expired = _expired(connection, context, audience, made.until, until)
-        for period in sorted(months | expired):
+        affected = months | _expired(connection, context, audience, made.until, until)
+        if audience is Audience.MANAGER and affected:
+            if expired_only and until == made.until:
+                # It had left the managers' rows with the last run, so these are as they were.
+                continue
+            # What is gone may have decided which record of another month shows the state.
+            make_states(connection, context, cutoffs)
+            affected |= {*period_names(layout)}
+        for period in sorted(affected):
             _rebuild_month(connection, layout, audience, cutoffs, pseudonyms, period, journal)
     fresh = layout.work / "run_snapshot.fresh"
     fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
