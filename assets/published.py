@@ -9,7 +9,7 @@ from assets import lineage, schemas
 from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, run_of, transient
 from assets.resources import Store
 from pipeline.access import go_live
-from pipeline.classified import managers
+from pipeline.classified import managers, names
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report
 from pipeline.published.reconciliation import (
@@ -175,6 +175,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         register.require_content(layout)
         with engine(layout.work) as connection:
             publication_history.record(connection, store.context, partition)
+            names.refresh(connection, store.context)
         managers.adopt(store.context)
         gate.release(store.context, partition, context.run.run_id, published_rows(counts))
         register.settle(layout, run_of(context))

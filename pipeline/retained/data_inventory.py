@@ -148,6 +148,13 @@ INVENTORY = (
         "entries of people without a record are removed, last of all",
     ),
     InventoryEntry(
+        "names",
+        ("vault/names.parquet",),
+        "what people on the roster are called, for the 1:1 sheet; encrypted",
+        "storage.roster",
+        "made anew of the rosters that are left",
+    ),
+    InventoryEntry(
         "key ring",
         ("vault/keyring.json",),
         "keys per audience and epoch",

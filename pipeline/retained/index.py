@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from pipeline.classified import run_snapshot
+from pipeline.classified import names, run_snapshot
 from pipeline.context import Context
 from pipeline.errors import Unfinished
 from pipeline.policy.fields import Audience
@@ -68,3 +68,4 @@ def publish(context: Context, now: dt.datetime) -> None:
     refresh(context, now)
     with context.layout.locked(), engine(context.layout.work) as connection:
         rebuild.publish_survivors(connection, context, fresh_name(now))
+        names.refresh(connection, context)

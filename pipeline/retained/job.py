@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from pipeline.access import staff
-from pipeline.classified import population
+from pipeline.classified import names, population
 from pipeline.context import Context
 from pipeline.errors import EngineError, ErasureError, PolicyError
 from pipeline.raw import landing, register
@@ -217,6 +217,7 @@ def _erase(
         _publish(connection, context, job.name)
         watch.lap("release")
         rebuild.forget_identities(connection, layout)
+        names.refresh(connection, context)
     _raw_deliveries(context, journal, subject)
     if subject is None:
         housekeeping.clear(context, job.now, journal.note)

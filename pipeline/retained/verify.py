@@ -7,6 +7,7 @@ from collections import Counter
 
 import duckdb
 
+from pipeline.classified import names
 from pipeline.classified.models import RECORD_KEY
 from pipeline.context import Context
 from pipeline.errors import ErasureError
@@ -70,6 +71,7 @@ def rows_left(
     for edit in [*edits_of_person(layout, subject), *classified_edits_of_person(layout, subject)]:
         _, deleted, blanked = affected(connection, edit)
         found[entry_name(edit.path.relative_to(layout.root).as_posix())] += deleted + blanked
+    found["names"] = names.left(connection, layout, subject.people)
     return dict(found)
 
 

@@ -108,6 +108,11 @@ class Layout:
         return self.vault / f"identities-{audience}.parquet"
 
     @property
+    def names(self) -> Path:
+        """The vault's names of the people on the roster, for the 1:1 sheet."""
+        return self.vault / "names.parquet"
+
+    @property
     def reference_values(self) -> Path:
         """What the leak checks compare with; holds the denylist of raw identifiers."""
         return self.vault / "reference_values.parquet"
