@@ -1,4 +1,4 @@
-"""Commands for reading published tables: show, receive, sign-off."""
+"""Commands for reading published tables: show, receive, sheet, sign-off."""
 
 from __future__ import annotations
 
@@ -145,6 +145,41 @@ def receive(
         request = AccessRequest(actor, acts_as, purpose, table)
         for path in hand_over(context, request, own, to, replace=replace):
             screen.say(str(path))
+
+
+def sheet(
+    to: Annotated[Path, typer.Argument(help="Folder for the sheet, outside the data folder.")],
+    *,
+    note: Annotated[
+        str, typer.Option(help="Why you use it in this 1:1 or review; do not name a person.")
+    ],
+    person: Persons = None,
+    form: Annotated[
+        str, typer.Option("--format", help="html, or xlsx where policy allows it.")
+    ] = "html",
+    spoken: Annotated[
+        str | None,
+        typer.Option("--language", help="One of the policy's; default the first of them."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an earlier sheet in the folder.")
+    ] = False,
+    role: As = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Get the 1:1 sheet: the trainings of your own reports by name. Logged like a reading."""
+    from pipeline.cli import screen
+    from pipeline.read.sheet import file
+    from pipeline.read.sheet.handover import rule_of
+
+    with open_context(home) as context:
+        actor, acts_as = acting(context, role)
+        target = file.path(context, to, form, spoken, replace=replace)
+        people = references(context, rule_of(context)[1], person)
+        made = file.write(context, target, actor, acts_as, note, people)
+        screen.say(str(target))
+        if not made.reports:
+            screen.say("nobody is on it: nobody reports to you today, or nothing may be shown")
 
 
 def sign_off(

@@ -105,6 +105,10 @@ def demo(context: Context, limit: int) -> Exit:
         "and raw records require a sign-off"
     )
     say(f"coaching report: {context.layout.current / coaching_page.PAGE}")
+    say(
+        f"1:1 sheet: MILESTONES_ACTOR={people.name(Role.MANAGER)} milestones sheet FOLDER --note "
+        f"'monthly 1:1, open trainings' --home {context.layout.root}"
+    )
     return Exit.DONE
 
 

@@ -118,6 +118,29 @@ class ManagersRule(Strict):
     changes: Annotated[float, Field(ge=0, le=1)]
 
 
+class SheetFormat(StrEnum):
+    HTML = "html"
+    XLSX = "xlsx"
+
+
+# What the table of an audience must have for a sheet; the outcome is shown where it is there.
+ON_SHEET = ("manager_ref", "learner_ref", "course_code", "state")
+
+
+class SheetRule(Strict):
+    """The 1:1 sheet, which shows managers the trainings of their own reports by name.
+
+    Attributes:
+        purpose: whoever may state it, and receives its audience, may be handed a sheet.
+        note: the minimum length of the written reason, in characters.
+        formats: as which it may be handed over.
+    """
+
+    purpose: str
+    note: Annotated[int, Field(ge=1)]
+    formats: Annotated[tuple[SheetFormat, ...], Field(min_length=1)] = (SheetFormat.HTML,)
+
+
 class AccessRules(PolicyFile):
     """The whole of access_rules.yaml."""
 
@@ -127,6 +150,7 @@ class AccessRules(PolicyFile):
     hours: Hours
     review: ReviewRule
     managers: ManagersRule | None = None
+    sheet: SheetRule | None = None
 
 
 def require_consistent(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
@@ -139,10 +163,29 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
     _require_roster(rules, data_map)
     _require_roles(rules, data_map, governance)
     _require_details(rules, data_map)
+    if rules.sheet:
+        sheet_table(rules.sheet, rules, data_map, governance)
     for audience in rules.own_reports:
         for table, spec in data_map.tables_of(audience).items():
             if "manager_ref" not in spec.columns:
                 raise _deny(f"own_reports: {table} has no manager_ref")
+
+
+def sheet_table(
+    sheet: SheetRule, rules: AccessRules, data_map: DataMap, governance: Governance
+) -> str:
+    """The published table that the 1:1 sheet is made of.
+
+    Raises:
+        PolicyError: its purpose is not registered, or not for own reports; or no table fits.
+    """
+    purpose = governance.purposes.get(sheet.purpose)
+    if purpose is None or purpose.audience not in rules.own_reports:
+        raise _deny("sheet.purpose must be a registered purpose of an audience in own_reports")
+    for table, spec in data_map.tables_of(purpose.audience).items():
+        if set(ON_SHEET) <= set(spec.columns):
+            return table
+    raise _deny(f"sheet: no table of {purpose.audience.value} has {', '.join(ON_SHEET)}")
 
 
 def _require_roster(rules: AccessRules, data_map: DataMap) -> None:

@@ -105,15 +105,21 @@ class _Policy:
         return self._context.access.roles.get(Role(role), RoleRule()).receives
 
     def hidden(self, role: str) -> list[str]:
-        """Source fields that the role does not see in its rows about individual people."""
-        single = set(self.receives(role)) & set(self._context.access.own_reports)
+        """Source fields that the role does not see in its rows about individual people, neither as
+        they are nor by a pseudonym or a flag. What a state is worked out from is not seen."""
+        access, data_map = self._context.access, self._context.data_map
+        single = set(self.receives(role)) & set(access.own_reports)
         hidden = {
-            field.name
-            for source in self._context.data_map.sources.values()
-            for field in source.fields.values()
-            if not single & set(field.audiences)
+            one.name for source in data_map.sources.values() for one in source.fields.values()
         }
-        seen = {name for one in single for name in self._context.data_map.released(one)}
+        seen = {
+            name
+            for one in single
+            for name in data_map.released(one)
+            if data_map.treatment_of(name, one) is not Treatment.GENERALIZE
+        }
+        if access.sheet and role in self.roles(access.sheet.purpose):
+            seen.add("learner_name")
         return sorted(PLAIN.get(name, words(name)) for name in hidden - seen - TECHNICAL)
 
     def recipients(self, audience: Audience) -> list[str]:

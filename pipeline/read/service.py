@@ -102,7 +102,7 @@ def read(context: Context, request: AccessRequest, limit: int | None = None) -> 
         EngineError: DuckDB failed.
     """
     try:
-        grant, own_ref = _granted(context, request, dt.datetime.now(dt.UTC))
+        grant, own_ref = granted(context, request, dt.datetime.now(dt.UTC))
     except PolicyError as refusal:
         # A note that was refused may be what named somebody.
         audit.note(
@@ -112,14 +112,14 @@ def read(context: Context, request: AccessRequest, limit: int | None = None) -> 
             decision=f"refused: {refusal}",
         )
         raise
-    query, bound = _rows(context, request, grant, own_ref)
-    frame, total = _read(context, request.table, query, bound, limit)
+    query, bound = rows_query(context, request, grant, own_ref)
+    frame, total = read_rows(context, request.table, query, bound, limit)
     refs = {*request.people, *map(str, frame[WHOSE].drop_nulls().unique())}
     audit.note(context, request, refs, fields=grant.fields, rows=frame.height)
     return ReadResult(frame.drop(WHOSE), total)
 
 
-def _rows(
+def rows_query(
     context: Context, request: AccessRequest, grant: AccessGrant, own_ref: str | None
 ) -> tuple[str, dict[str, object]]:
     """SQL for the granted rows and columns, with whose they are, and the values that it binds."""
@@ -143,7 +143,7 @@ def _rows(
     return f"SELECT {columns} FROM {table} WHERE {' AND '.join(conditions)}", bound
 
 
-def _read(
+def read_rows(
     context: Context, table: str, query: str, bound: dict[str, object], limit: int | None
 ) -> tuple[pl.DataFrame, int]:
     """A query's first rows and the number of all of them, of one and the same release: if that
@@ -161,7 +161,7 @@ def _read(
                 raise
 
 
-def _granted(
+def granted(
     context: Context, request: AccessRequest, now: dt.datetime
 ) -> tuple[AccessGrant, str | None]:
     """What the actor may read, and the actor's own pseudonym; a sign-off is used up by this."""
