@@ -15,8 +15,8 @@ from scipy.sparse import csr_array, vstack
 from expectations.evidence import Evidence
 from pipeline.compute import cluster
 from pipeline.context import Context
-from pipeline.disclosure.attack import Figures, Found, attack
-from pipeline.disclosure.period import Ints, Period
+from pipeline.disclosure.attack import Figures, Found, attack_all
+from pipeline.disclosure.period import MEASURES, Ints, Period
 from pipeline.disclosure.solver import AuditError
 from pipeline.policy.fields import Audience
 from pipeline.published import coaching, publication_history
@@ -28,7 +28,15 @@ TABLE = "coaching_team_course"
 NARROWED, LEARNED = "attack.narrowed", "attack.learned"
 CONTRADICTORY = "attack.contradictory"
 RULES = [NARROWED, LEARNED, CONTRADICTORY]
-COUNTS = ("records", "complete", "on_time")
+COUNTS = ("records", "complete")
+# SQL of a figure's share among what it counts, by what it is published for; what takes time has no
+# share, and is looked at as what is complete.
+SHARES = {
+    "figures": "completion_rate",
+    "on_time": "on_time_rate",
+    "days": "CASE WHEN median_days IS NOT NULL THEN 1 END",
+    "scores": "1 - share_low / nullif(1 - share_unscored, 0)",
+}
 
 
 def evidence(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> Evidence:
@@ -65,7 +73,7 @@ def attacks(
         for period in [coaching.period_of(connection, rows, day)]
     )
     size = count(connection, f"SELECT count(*) FROM {rows.contributions}")
-    return dict(zip(new, cluster.results(attack, pieces, size), strict=True))
+    return dict(zip(new, cluster.results(attack_all, pieces, size), strict=True))
 
 
 def figures(
@@ -74,50 +82,51 @@ def figures(
     period: Period,
     day: dt.date,
     exact: list[str],
-) -> Figures:
-    """The staged figures of one period, as counts, over the period's cells.
+) -> dict[str, Figures]:
+    """The staged figures of one period, as counts, over the period's cells; and of each measure
+    the figures that are published with it.
 
     Args:
         exact: tables whose figures have no noise; no others say anything for certain.
     """
-    due = period.per_cell(period.due)
-    members, totals = [], []
-    cells = np.zeros(period.cells, bool)
-    values = {name: np.zeros(period.cells, np.int64) for name in COUNTS}
-    for table in exact:
-        staged = _staged(connection, rows, table, day)
-        row = _row_of_each_cell(period, table, staged)
-        inside = np.flatnonzero(row >= 0)
-        counts = _counts(staged, row[inside], due[inside])
-        if table == TABLE:
-            cells[inside] = True
-            for name in COUNTS:
-                values[name][inside] = counts[name][row[inside]]
-        else:
-            shape = (len(staged["records"]), period.cells)
-            members.append(csr_array((np.ones(len(inside)), (row[inside], inside)), shape=shape))
-            totals.append(counts)
-    nothing = np.empty(0, np.int64)
-    return Figures(
-        csr_array(vstack([csr_array((0, period.cells)), *members])),
-        {name: np.concatenate([nothing, *(counts[name] for counts in totals)]) for name in COUNTS},
-        cells,
-        values,
-    )
+    staged = {table: _staged(connection, rows, table, day) for table in exact}
+    row = {table: _row_of_each_cell(period, table, of) for table, of in staged.items()}
+    return {what: _figures(period, what, staged, row) for what in ("figures", *MEASURES)}
 
 
-def _counts(staged: dict[str, Ints], row: Ints, due: Ints) -> dict[str, Ints]:
-    """COUNTS of every staged row.
+def _figures(
+    period: Period, what: str, staged: dict[str, dict[str, Ints]], rows: dict[str, Ints]
+) -> Figures:
+    """What one measure publishes of one period, as counts.
 
     Args:
-        row: of cells, the staged row that each belongs to; due: their records with a due date.
+        rows: by table, of every cell the staged row that it belongs to.
     """
-    on_time = staged["share"] * np.bincount(row, due, len(staged["records"]))
-    return {
-        "records": staged["records"],
-        "complete": staged["complete"],
-        "on_time": np.rint(on_time).astype(np.int64),
-    }
+    counted = getattr(period, MEASURES[what][0] if what in MEASURES else "records")
+    of_cells = period.per_cell(counted)
+    members, totals = [csr_array((0, period.cells))], [np.zeros((2, 0), np.int64)]
+    cells, values = np.zeros(period.cells, bool), np.zeros((2, period.cells), np.int64)
+    for table, of in staged.items():
+        seen = ~np.isnan(of[what])
+        row = np.where(rows[table] >= 0, rows[table], len(seen))
+        inside = np.flatnonzero(np.append(seen, False)[row])
+        row, size = row[inside], len(seen)
+        records = of["records"] if what == "figures" else np.bincount(row, of_cells[inside], size)
+        counts = np.rint([records, np.where(seen, of[what], 0) * records]).astype(np.int64)
+        if table == TABLE:
+            cells[inside] = True
+            values[:, inside] = counts[:, row]
+        else:
+            ones = np.ones(len(inside))
+            members.append(csr_array((ones, (row, inside)), shape=(size, period.cells))[seen])
+            totals.append(counts[:, seen])
+    of_totals = np.concatenate(totals, axis=1)
+    return Figures(
+        csr_array(vstack(members)),
+        dict(zip(COUNTS, of_totals, strict=True)),
+        cells,
+        dict(zip(COUNTS, values, strict=True)),
+    )
 
 
 def _row_of_each_cell(period: Period, table: str, staged: dict[str, Ints]) -> Ints:
@@ -151,8 +160,8 @@ def _rows_of_cells(of_cells: list[Ints], of_rows: list[Ints]) -> Ints:
 def _staged(
     connection: duckdb.DuckDBPyConnection, rows: coaching.CoachingRows, table: str, day: dt.date
 ) -> dict[str, Ints]:
-    """Staged rows of one table and period: numbers of the cell, records, complete; and `share`,
-    of the records with a due date that were completed on time."""
+    """Staged rows of one table and period: numbers of the cell, records, and the shares of SHARES,
+    NaN where there is none."""
     named, numbers = "", ""
     for number in coaching.KEY[table]:
         relation, all_names = rows.names(number)
@@ -163,10 +172,16 @@ def _staged(
         distinct = f"SELECT DISTINCT period, {number}, {', '.join(all_names)} FROM {relation}"
         named += f" JOIN ({distinct}) AS {number}_name ON {same}"
         numbers += f"{number}, "
+    staged = f"staged.{identifier(table)}"
+    there = set(connection.sql(f"FROM {staged} LIMIT 0").columns)
+    shares = ", ".join(
+        f"coalesce(({share})::DOUBLE, 'nan') AS {what}"
+        if what == "figures" or there >= set(coaching.COLUMNS[what])
+        else f"'nan'::DOUBLE AS {what}"
+        for what, share in SHARES.items()
+    )
     found = connection.execute(
-        f"SELECT DISTINCT {numbers}records, round(completion_rate * records)::BIGINT AS complete, "
-        f"coalesce(on_time_rate, 0) AS share FROM staged.{identifier(table)} s{named} "
-        "WHERE s.period = $day",
+        f"SELECT DISTINCT {numbers}records, {shares} FROM {staged} s{named} WHERE s.period = $day",
         {"day": day},
     ).fetchnumpy()
     return {name: np.asarray(column) for name, column in found.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.sparse import csr_array
 
 from pipeline.disclosure.attack import Figures, Found, attack
 from pipeline.disclosure.margins import Margins
 from pipeline.disclosure.pattern import Pattern
-from pipeline.disclosure.period import Bools, Ints, Period, Tree, tally
+from pipeline.disclosure.period import COUNTED, Bools, Ints, Period, Tree, tally
 from pipeline.policy.disclosure import DisclosureRule
 
 RULE = DisclosureRule(k=5, minimum_not_adverse=2, dominance=0.5)
@@ -17,8 +19,8 @@ RULE = DisclosureRule(k=5, minimum_not_adverse=2, dominance=0.5)
 def period_of(
     team: Ints, course: Ints, person: Ints, counts: dict[str, Ints], group: Ints, category: Ints
 ) -> Period:
-    """A period from contributions: team, course and person of each, counts of records; `group`
-    and `category` of all teams and courses."""
+    """A period from contributions: team, course and person of each, counts of records (those that
+    are missing are zero); `group` and `category` of all teams and courses."""
     pairs, cell = np.unique(team * len(category) + course, return_inverse=True)
     teams, at_team = np.unique(pairs // len(category), return_inverse=True)
     courses, at_course = np.unique(pairs % len(category), return_inverse=True)
@@ -35,7 +37,7 @@ def period_of(
         at_course,
         cell[order],
         person[order],
-        *(counts[name][order] for name in ("records", "complete", "due", "on_time", "low")),
+        *(counts.get(name, 0 * person)[order] for name in COUNTED),
     )
 
 
@@ -49,13 +51,16 @@ def random_period(rng: np.random.Generator) -> Period:
         return random_period(rng)
     records = 1 + (rng.random(len(person)) < 0.15).astype(np.int64)
     complete = rng.binomial(records, rng.choice([0.5, 0.8, 0.95]))
-    due = rng.binomial(records, 0.8)
+    due = rng.binomial(records, rng.choice([0.2, 0.8]))
     counts = {
         "records": records,
         "complete": complete,
         "due": due,
         "on_time": rng.binomial(np.minimum(due, complete), 0.8),
-        "low": rng.binomial(records, 0.2),
+        # Many a record has no days or no score, and then a figure's has few.
+        "timed": rng.binomial(complete, rng.choice([0.3, 0.9])),
+        "scored": (scored := rng.binomial(records, rng.choice([0.3, 0.9]))),
+        "not_low": rng.binomial(scored, 0.7),
     }
     group = np.sort(rng.integers(0, rng.integers(1, 4), teams))
     category = np.sort(rng.integers(0, rng.integers(1, 3), courses))
@@ -98,9 +103,7 @@ def totals(period: Period, pattern: Pattern) -> Bools:
 def solved(period: Period, pattern: Pattern) -> Found:
     """What linear programming gets out of the told figures."""
     members = csr_array(totals(period, pattern).astype(float))
-    values = {
-        name: period.per_cell(getattr(period, name)) for name in ("records", "complete", "on_time")
-    }
+    values = {name: period.per_cell(getattr(period, name)) for name in ("records", "complete")}
     told = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
     return attack(period, Figures(members, told, pattern.cells, values), RULE.k)
 
@@ -130,3 +133,13 @@ def worked_out(period: Period, pattern: Pattern) -> int:
     for row in matrix[:rank]:
         found += int(people[np.abs(row) > 1e-9].any(axis=0).sum() < RULE.k)
     return found
+
+
+def about(
+    period: Period, patterns: dict[str, Pattern], measure: str
+) -> tuple[Period, Pattern] | None:
+    """What one measure counts, and what is published of it; None if it counts nothing."""
+    part, cells = period.about(measure)
+    found = patterns[measure]
+    assert not np.delete(found.cells, cells).any()
+    return (part, replace(found, cells=found.cells[cells])) if len(cells) else None

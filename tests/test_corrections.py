@@ -21,7 +21,7 @@ from expectations import corrected_pair, published_once
 from pipeline.access.corrections import SignedCorrection
 from pipeline.disclosure.correction import Before, Corrected, corrected
 from pipeline.disclosure.pattern import protect
-from pipeline.disclosure.period import Bools, Ints, Period, tally
+from pipeline.disclosure.period import COUNTED, Bools, Ints, Period, tally
 from pipeline.errors import BadInput, PolicyError
 from pipeline.governance import figures
 from pipeline.policy.fields import Audience
@@ -38,12 +38,11 @@ from tests.opened import released
 from tests.tables import RULE, random_period
 
 OCTOBER = dt.date(2026, 10, 1)
-COUNTS = ("records", "complete", "due", "on_time", "low")
 
 
 def only(period: Period, there: Bools) -> Period:
     """The contributions that are there; the cells stay."""
-    parts = ("cell", "person", *COUNTS)
+    parts = ("cell", "person", *COUNTED)
     return replace(period, **{name: getattr(period, name)[there] for name in parts})
 
 
@@ -79,15 +78,15 @@ def before(first: Period) -> Before:
     """The figures of the first version, by node."""
     shown = protect(first, RULE, exact=False).teams
     published = np.concatenate([[shown.root], shown.groups, shown.leaves])
-    people, records, complete, due = (np.zeros(len(published), np.int64) for _ in range(4))
+    people, records, complete = (np.zeros(len(published), np.int64) for _ in range(3))
     for at, node in enumerate(nodes(first)):
         if published[at]:
             inside = node[first.cell]
             people[at] = len(set(first.person[inside]))
-            records[at], complete[at], due[at] = (
-                getattr(first, name)[inside].sum() for name in ("records", "complete", "due")
+            records[at], complete[at] = (
+                getattr(first, name)[inside].sum() for name in ("records", "complete")
             )
-    return Before(people, records, complete, due > 0)
+    return Before(people, records, complete)
 
 
 def given_away(first: Period, second: Period, shown: Bools) -> int:
@@ -185,7 +184,7 @@ def _is_figure_of_its_own(second: Period, found: Corrected) -> bool:
     """Would everything that is shown pass the rules, had it been the first version?"""
     shown = found.replaced | found.kept
     groups = np.where(nodes(second)[shown], 0, -1)
-    return all(tally(second, group, 1).may_be_published(RULE, scores=False)[0] for group in groups)
+    return all(tally(second, group, 1).may_be_published(RULE)[0] for group in groups)
 
 
 @pytest.fixture

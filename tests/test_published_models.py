@@ -65,13 +65,15 @@ def test_coaching_figures_are_those_of_the_named_rows(given: list[dict[str, obje
         connection.register("given", frame)
         rows = coaching.make_rows(connection, Sql("given"), RULES, [february, january])
         assert rows.periods == (january, february)
-        # Every cell of January is chosen, and none of February.
+        # Every cell of January is chosen, with all measures, and none of February.
+        flags = ", ".join(f"true AS {measure}" for measure in coaching.COLUMNS)
         chosen = {}
         for table, key in coaching.KEY.items():
             chosen[table] = Sql(f"{table}_some")
             connection.execute(
                 f"CREATE TEMP TABLE {chosen[table]} AS SELECT DISTINCT "
-                f"{', '.join(('period', *key))} FROM {rows.rows} WHERE period = DATE '{january}'"
+                f"{', '.join(('period', *key))}, {flags} FROM {rows.rows} "
+                f"WHERE period = DATE '{january}'"
             )
         figures = coaching.make_figures(connection, rows, chosen)
         for table in coaching.CELL:

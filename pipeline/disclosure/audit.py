@@ -3,8 +3,9 @@
 Independent of how the cells were chosen: it sees totals and published cells, and asks between which
 bounds everything that is not published must lie. Two attackers are tried (pipeline/disclosure/
 attack.py). The reader only knows the figures, and must not narrow the records of a suppressed cell
-to fewer than k. The insider also knows who took what, and must not learn of anything suppressed
-how much of it was completed, or done in time.
+to fewer than k. The insider also knows who took what, when it was due and who has a score, and must
+not learn of anything suppressed how much of it was completed, done in time or scored more than low,
+nor how many days it took.
 """
 
 from __future__ import annotations

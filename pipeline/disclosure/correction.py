@@ -6,6 +6,8 @@ are only its figures. So a figure is replaced only where the figures themselves 
 people separate the two versions, whoever they are: their numbers of people differ by k or more.
 The same must hold of everything that can be subtracted: of what is left of a figure after those
 that are published of its parts. A figure whose counts are as before says nothing new and stays.
+New figures have people, records and what was completed only: how many people were behind another
+measure of the first version, nothing proves.
 
 Only the company, departments and teams are published again: with courses, which share their people,
 the differences could be crossed, and of those no such proof exists.
@@ -26,16 +28,11 @@ from pipeline.policy.disclosure import DisclosureRule
 
 @dataclass(frozen=True)
 class Before:
-    """What was published of every node: people is 0 where nothing was.
-
-    Attributes:
-        dated: was there a share on time?
-    """
+    """What was published of every node: people is 0 where nothing was."""
 
     people: Ints
     records: Ints
     complete: Ints
-    dated: Bools
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,6 @@ class _Bounds:
     high: Ints
     records: Ints
     complete: Ints
-    dated: Bools
 
 
 def corrected(period: Period, before: Before, rule: DisclosureRule) -> Corrected:
@@ -67,10 +63,10 @@ def corrected(period: Period, before: Before, rule: DisclosureRule) -> Corrected
         & (before.records == now.records)
         & (before.complete == counts)
     )
-    whole = _Bounds(before.people, before.people, before.records, before.complete, before.dated)
-    apart = _apart(now, whole, rule, scores=np.arange(len(same)) == 0)
+    whole = _Bounds(before.people, before.people, before.records, before.complete)
+    apart = _apart(now, whole, rule)
     allowed = (before.people > 0) & (same | apart)
-    shut = Margins(not allowed[0], ~allowed[1 : groups + 1], ~allowed[groups + 1 :])
+    shut = Margins(False, ~allowed[1 : groups + 1], ~allowed[groups + 1 :])
     while True:
         found = _margins(period, shut, rule)
         if found is None:
@@ -89,11 +85,9 @@ def corrected(period: Period, before: Before, rule: DisclosureRule) -> Corrected
 def _margins(period: Period, shut: Margins, rule: DisclosureRule) -> Margins | None:
     """What of departments and teams may be published by itself; None if not even the company."""
     everything = tally(period, np.zeros(period.cells, np.int64), 1)
-    if not everything.may_be_published(rule, scores=True)[0]:
+    if not everything.may_be_published(rule)[0]:
         return None
-    return margins(
-        period, period.teams, period.team, rule, shut, group_scores=False, leaf_scores=False
-    )
+    return margins(period, period.teams, period.team, rule, shut)
 
 
 def _of_nodes(period: Period) -> list[tuple[Ints, int]]:
@@ -154,21 +148,16 @@ def _thin_rests(period: Period, published: Bools, before: Before, rule: Disclosu
         np.minimum(before.people, records),
         records,
         left(before.complete),
-        before.dated,
     )
     as_before = (now.records == records) & (complete == bounds.complete)
     has_parts = np.bincount(holder, minlength=len(published)) > 0
-    close = ~as_before & ~_apart(now, bounds, rule, scores=False)
+    close = ~as_before & ~_apart(now, bounds, rule)
     return np.asarray(published & has_parts & close, bool)
 
 
-def _apart(now: Tally, before: _Bounds, rule: DisclosureRule, *, scores: Bools | bool) -> Bools:
+def _apart(now: Tally, before: _Bounds, rule: DisclosureRule) -> Bools:
     """Is it certain that k people or more are in one version and not in the other, and that what
-    can be worked out about them is a figure that might be published?
-
-    Args:
-        scores: score bands are among the figures.
-    """
+    can be worked out about them is a figure that might be published?"""
     k, least = rule.k, rule.minimum_not_adverse
     came = now.people - before.high >= k
     went = before.low - now.people >= k
@@ -176,18 +165,9 @@ def _apart(now: Tally, before: _Bounds, rule: DisclosureRule, *, scores: Bools |
     some_came = now.completers - np.minimum(before.high, before.complete) >= least
     had = before.low - (before.records - before.complete)
     some_went = had - now.completers >= least
-    undated = (now.dated == 0) & ~before.dated
-    dates = undated | (now.dated - np.where(before.dated, before.high, 0) >= k)
     # Nobody has more of the change than all that they have in one of the versions.
     share = rule.dominance * np.abs(now.records - before.records)
     most_before = before.records - before.low + 1
-    bands = ~np.asarray(scores) | (now.not_low - before.high >= least)
-    grown = came & some_came & dates & bands & (now.top <= share)
-    shrunk = (
-        went
-        & some_went
-        & undated
-        & ~np.asarray(scores)
-        & (np.maximum(now.top, most_before) <= share)
-    )
+    grown = came & some_came & (now.top <= share)
+    shrunk = went & some_went & (np.maximum(now.top, most_before) <= share)
     return np.asarray(grown | shrunk, bool)

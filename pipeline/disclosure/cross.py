@@ -35,14 +35,23 @@ class Cross:
 
     @classmethod
     def of(
-        cls, period: Period, team_block: Ints, course_block: Ints, rule: DisclosureRule
+        cls,
+        period: Period,
+        team_block: Ints,
+        course_block: Ints,
+        rule: DisclosureRule,
+        within: Bools | None = None,
     ) -> Cross:
-        """Number the blocks that cells lie in: teams' first, then courses'."""
+        """Number the blocks that cells lie in: teams' first, then courses'.
+
+        Args:
+            within: cells that may be published as far as others are concerned; all if None.
+        """
         tails = np.unique(team_block[period.team], return_inverse=True)[1].astype(np.int64)
         heads = np.unique(course_block[period.course], return_inverse=True)[1].astype(np.int64)
         cells = tally(period, np.arange(period.cells), period.cells)
         points = int(tails.max(initial=-1)) + 1
-        fine = cells.may_be_published(rule, scores=False)
+        fine = cells.may_be_published(rule)
         return cls(
             period,
             points + int(heads.max(initial=-1)) + 1,
@@ -51,7 +60,7 @@ class Cross:
             cells.people,
             cells.records,
             fine,
-            fine & period.teams.leaf_named[period.team],
+            fine & period.teams.leaf_named[period.team] & (True if within is None else within),
             rule,
         )
 
@@ -60,74 +69,62 @@ class Cross:
         """Of every point, its neighbours over cells that are harmless, and the cells."""
         return neighbours(self.points, self.tails, self.heads, np.flatnonzero(self.harmless))
 
-    def weights(self, unknown: Bools, of: Ints) -> Floats:
-        """Weights of the unknown cells for the cut test (others: 0).
-
-        Args:
-            of: per contribution, the records that the figure is about; none: not in the figure.
-        """
+    def weights(self, unknown: Bools) -> Floats:
+        """Weights of the unknown cells for the cut test (others: 0)."""
         period = self.period
-        mine = unknown[period.cell] & (of > 0)
-        people = np.bincount(period.cell[of > 0], minlength=period.cells)
-        solid = unknown & self.harmless & (people >= self.rule.k)
+        mine = unknown[period.cell]
+        solid = unknown & self.harmless
         weights = shared_weights(period.cell[mine], period.person[mine], period.cells, solid)
         # A cell of k people that may not be published for another reason must not stand alone.
-        alone = unknown & ~self.harmless & (people >= self.rule.k)
+        alone = unknown & ~self.harmless & (self.people >= self.rule.k)
         return np.where(alone, np.minimum(weights, self.rule.k / 2), weights)
 
-    def thin(self, unknown: Bools, of: Ints | None = None) -> list[Bools]:
+    def thin(self, unknown: Bools) -> list[Bools]:
         """Thin cuts of the unknown cells."""
         edges = np.flatnonzero(unknown)
-        weights = self.weights(unknown, self.period.records if of is None else of)
+        weights = self.weights(unknown)
         return thin_cuts(
             self.points, self.tails[edges], self.heads[edges], weights[edges], self.rule.k
         )
 
     def unsafe(self, published: Bools) -> list[Bools]:
-        """Thin cuts of what the totals leave open: of the cells themselves, and of each outcome
-        after what its bounds (zero and all) give away."""
+        """Thin cuts of what the totals leave open: of the cells themselves, and of what was
+        completed, after what its bounds (zero and all) give away."""
         found = self.thin(~published) or self.bad_rests(~published)
         if found:
             return found
-        for pinned, adverse, of in self.given_away(published):
-            found = self.thin(~published & ~pinned, of) or [
-                np.isin(np.arange(self.points), [self.tails[at]])
-                for at in np.flatnonzero(pinned & adverse)
-            ]
-            if found:
-                return found
-        return []
+        pinned, adverse = self.given_away(published)
+        return self.thin(~published & ~pinned) or [
+            np.isin(np.arange(self.points), [self.tails[at]])
+            for at in np.flatnonzero(pinned & adverse)
+        ]
 
     def bad_rests(self, unknown: Bools) -> list[Bools]:
         """Totals whose rest, less the cells published of it, may not be published."""
         found = []
         for ends in (self.tails, self.heads):
             rests = tally(self.period, np.where(unknown, ends, -1), self.points)
-            bad = (rests.people > 0) & ~rests.may_be_published(self.rule, scores=False)
+            bad = (rests.people > 0) & ~rests.may_be_published(self.rule)
             found += [np.arange(self.points) == at for at in np.flatnonzero(bad)]
         return found
 
-    def given_away(self, published: Bools) -> list[tuple[Bools, Bools, Ints]]:
-        """Of each outcome: suppressed cells whose count is pinned to zero or to all, cells of
-        which that would reveal something adverse, and the records that the outcome is of."""
+    def given_away(self, published: Bools) -> tuple[Bools, Bools]:
+        """Suppressed cells whose count of completed records is pinned to zero or to all, and cells
+        of which that would reveal something adverse."""
         period = self.period
-        found = []
-        for counts, of in ((period.complete, period.records), (period.on_time, period.due)):
-            value, most = period.per_cell(counts), period.per_cell(of)
-            edges = np.flatnonzero(~published)
-            free = cycles(
-                self.points,
-                self.tails[edges],
-                self.heads[edges],
-                (value < most)[edges],
-                (value > 0)[edges],
-            )
-            pinned = np.zeros(period.cells, bool)
-            pinned[edges[~free]] = True
-            # A bridge is left to the cut test; what is known for its bound is known.
-            bound = pinned & ((value == 0) | (value == most))
-            found.append((bound, (value == 0) & (most > 0), of))
-        return found
+        value, most = period.per_cell(period.complete), period.per_cell(period.records)
+        edges = np.flatnonzero(~published)
+        free = cycles(
+            self.points,
+            self.tails[edges],
+            self.heads[edges],
+            (value < most)[edges],
+            (value > 0)[edges],
+        )
+        pinned = np.zeros(period.cells, bool)
+        pinned[edges[~free]] = True
+        # A bridge is left to the cut test; what is known for its bound is known.
+        return pinned & ((value == 0) | (value == most)), (value == 0) & (most > 0)
 
 
 def published_cells(cross: Cross) -> tuple[Bools, list[Bools]]:

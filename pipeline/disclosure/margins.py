@@ -29,22 +29,12 @@ class Margins:
 class _Rests:
     """The cells that are left of every published node after its published descendants."""
 
-    def __init__(
-        self,
-        period: Period,
-        tree: Tree,
-        leaf: Ints,
-        rule: DisclosureRule,
-        *,
-        group_scores: bool,
-        leaf_scores: bool,
-    ) -> None:
+    def __init__(self, period: Period, tree: Tree, leaf: Ints, rule: DisclosureRule) -> None:
         self.period, self.tree, self.leaf, self.rule = period, tree, leaf, rule
-        self.leaf_scores = leaf_scores
         self.of_leaf = tally(period, leaf, len(tree.group))
         self.of_group = tally(period, tree.group[leaf], len(tree.group_named))
-        self.leaves = tree.leaf_named & self.of_leaf.may_be_published(rule, scores=leaf_scores)
-        self.groups = tree.group_named & self.of_group.may_be_published(rule, scores=group_scores)
+        self.leaves = tree.leaf_named & self.of_leaf.may_be_published(rule)
+        self.groups = tree.group_named & self.of_group.may_be_published(rule)
 
     def block(self) -> Ints:
         """Of every leaf: itself if published, else its group if published, else the root."""
@@ -54,7 +44,7 @@ class _Rests:
         """Blocks whose rest may not be published: groups, or the root as number 0."""
         leaves, groups = len(self.tree.group), len(self.tree.group_named)
         rests = tally(self.period, self.block()[self.leaf], leaves + groups + 1)
-        broken = (rests.people > 0) & ~rests.may_be_published(self.rule, scores=self.leaf_scores)
+        broken = (rests.people > 0) & ~rests.may_be_published(self.rule)
         return np.flatnonzero(broken[leaves:]), rests
 
 
@@ -72,20 +62,16 @@ def margins(
     leaf: Ints,
     rule: DisclosureRule,
     shut: Margins,
-    *,
-    group_scores: bool,
-    leaf_scores: bool,
 ) -> Margins:
     """Choose what of one dimension is published.
 
     Args:
         leaf: each cell's leaf.
         shut: groups and leaves that must not be published for another reason.
-        group_scores, leaf_scores: score bands are published for groups, for leaves.
     """
-    rests = _Rests(period, tree, leaf, rule, group_scores=group_scores, leaf_scores=leaf_scores)
+    rests = _Rests(period, tree, leaf, rule)
     everything = tally(period, np.zeros(period.cells, np.int64), 1)
-    if not everything.may_be_published(rule, scores=group_scores)[0]:
+    if shut.root or not everything.may_be_published(rule)[0]:
         return Margins(False, np.zeros_like(rests.groups), np.zeros_like(rests.leaves))
     rests.leaves &= ~shut.leaves
     rests.groups &= ~shut.groups
@@ -122,7 +108,7 @@ def _mend(rests: _Rests, group: int | None) -> None:
         trial[closed] = 0
         trial[one] = 0
         merged = tally(rests.period, trial[rests.leaf], 1)
-        if merged.may_be_published(rests.rule, scores=rests.leaf_scores)[0]:
+        if merged.may_be_published(rests.rule)[0]:
             rests.leaves[one] = False
             return
     rests.leaves[open_leaves[0]] = False

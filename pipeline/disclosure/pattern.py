@@ -1,4 +1,8 @@
-"""What is published of one period: totals first, then cells, until nothing can be worked out."""
+"""What is published of one period: totals first, then cells, until nothing can be worked out.
+
+Then, of what is published, each measure that is about some of the records only: by the same rules,
+over the people who have such records. A figure can be published without one of its measures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 from pipeline.disclosure.cross import Cross, published_cells
 from pipeline.disclosure.margins import Margins, blocks, margins
 from pipeline.disclosure.optimum import optimum
-from pipeline.disclosure.period import Bools, Ints, Period, Tree
+from pipeline.disclosure.period import MEASURES, Bools, Ints, Period, Tree
 from pipeline.policy.disclosure import DisclosureRule
 
 
@@ -31,45 +35,72 @@ def _nothing(period: Period) -> Pattern:
     return Pattern(_none(period.teams), _none(period.courses), np.zeros(period.cells, bool))
 
 
-def cross_of(period: Period, teams: Margins, courses: Margins, rule: DisclosureRule) -> Cross:
+def cross_of(
+    period: Period,
+    teams: Margins,
+    courses: Margins,
+    rule: DisclosureRule,
+    within: Bools | None = None,
+) -> Cross:
     """The graph of cells between the blocks that the published totals make."""
-    return Cross.of(period, blocks(period.teams, teams), blocks(period.courses, courses), rule)
+    team_block, course_block = blocks(period.teams, teams), blocks(period.courses, courses)
+    return Cross.of(period, team_block, course_block, rule, within)
 
 
-def protect(period: Period, rule: DisclosureRule, *, exact: bool = True) -> Pattern:
+def protect_all(period: Period, rule: DisclosureRule, *, exact: bool = True) -> dict[str, Pattern]:
+    """Choose what is published of one period: `figures`, and of these each of MEASURES.
+
+    Args:
+        exact: as `protect` has it, of the figures.
+    """
+    found = {"figures": protect(period, rule, exact=exact)}
+    for measure in MEASURES:
+        part, cells = period.about(measure)
+        within = found["figures"]
+        if measure == "scores":
+            # Score bands are published for courses, categories and the company only: with those of
+            # teams they could be crossed.
+            within = replace(
+                within,
+                teams=replace(_none(period.teams), root=within.teams.root),
+                cells=np.zeros(period.cells, bool),
+            )
+        within = replace(within, cells=within.cells[cells])
+        chosen = protect(part, rule, exact=False, within=within)
+        of_all = np.zeros(period.cells, bool)
+        of_all[cells] = chosen.cells
+        found[measure] = replace(chosen, cells=of_all)
+    return found
+
+
+def _shut(tree: Tree, within: Margins | None) -> Margins:
+    """What must not be published, to begin with."""
+    if within is None:
+        return _none(tree)
+    return Margins(not within.root, ~within.groups, ~within.leaves)
+
+
+def protect(
+    period: Period, rule: DisclosureRule, *, exact: bool = True, within: Pattern | None = None
+) -> Pattern:
     """Choose what is published of one period.
 
     Totals are kept before cells. Where no cell is left to mend thin cuts, the total of the fewest
     records beside each gives way, and everything is chosen again; a period of which not even the
-    company's total is safe is not published. Score bands are published for courses,
-    categories and the company; of teams and departments they are not, so they need no test across.
+    company's total is safe is not published.
 
     Args:
         exact: look for the cheapest cells to suppress where the period is small enough.
+        within: what else may be published; everything if None.
     """
-    shut_teams, shut_courses = _none(period.teams), _none(period.courses)
+    shut_teams = _shut(period.teams, within.teams if within else None)
+    shut_courses = _shut(period.courses, within.courses if within else None)
     while True:
-        teams = margins(
-            period,
-            period.teams,
-            period.team,
-            rule,
-            shut_teams,
-            group_scores=False,
-            leaf_scores=False,
-        )
-        courses = margins(
-            period,
-            period.courses,
-            period.course,
-            rule,
-            shut_courses,
-            group_scores=True,
-            leaf_scores=True,
-        )
+        teams = margins(period, period.teams, period.team, rule, shut_teams)
+        courses = margins(period, period.courses, period.course, rule, shut_courses)
         if not (teams.root and courses.root):
             return _nothing(period)
-        cross = cross_of(period, teams, courses, rule)
+        cross = cross_of(period, teams, courses, rule, within.cells if within else None)
         cells, broken = published_cells(cross)
         if not broken:
             if exact and (cells != cross.may_be_published).any():

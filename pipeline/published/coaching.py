@@ -1,7 +1,8 @@
 """Coaching tables: each period is published once, and only what cannot identify people.
 
 Tables are levels of one cube, teams by courses. Which of its figures are published is chosen for
-all tables together (pipeline/disclosure/pattern.py), since an attacker has them all.
+all tables together (pipeline/disclosure/pattern.py), since an attacker has them all; and for which
+of them each measure that is about some of the records only. A measure that falls short is NULL.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.compute import cluster
-from pipeline.disclosure.pattern import Pattern, protect
-from pipeline.disclosure.period import Bools, Ints, Period, Tree
+from pipeline.disclosure.pattern import Pattern, protect_all
+from pipeline.disclosure.period import COUNTED, MEASURES, Bools, Ints, Period, Tree
 from pipeline.policy.disclosure import BANDS, DisclosureRule, DisclosureRules
 from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
-from pipeline.storage.sql import Sql, identifiers, render, same_values
+from pipeline.storage.sql import Sql, identifier, identifiers, render, same_values
 
 # Each coaching table's cell besides the period. Only the finest is a level of both dimensions, so
 # that the cells between totals form a graph (pipeline/disclosure/cuts.py).
@@ -43,8 +44,12 @@ KEY: dict[str, tuple[str, ...]] = {
     "coaching_team_course": ("team", "course"),
 }
 DUE = Sql("coaching_due")  # the view that `CoachingRows` is made from
-# What a contribution counts, besides whose it is.
-COUNTED = ("person", "records", "complete", "due", "on_time", "low")
+# The columns of a measure (pipeline/disclosure/period.py).
+COLUMNS = {
+    "on_time": ("on_time_rate",),
+    "days": ("median_days",),
+    "scores": tuple(f"share_{band}" for band in BANDS),
+}
 # Score bands are published for courses only: with those of teams they could be crossed.
 WITH_BANDS = ("coaching_period", "coaching_category", "coaching_course")
 
@@ -61,7 +66,7 @@ class CoachingRows:
             department_number, course, category_number, person, complete, on_time, days,
             score_band.
         contributions: one row per (period, team, course, person): records, complete, due,
-            on_time, low, all of them counts of records.
+            on_time, timed, scored, not_low, all of them counts of records.
     """
 
     periods: tuple[dt.date, ...]
@@ -157,7 +162,7 @@ def period_of(connection: duckdb.DuckDBPyConnection, rows: CoachingRows, period:
         team=team[starts],
         course=course[starts],
         cell=np.cumsum(starts) - 1,
-        **{name: found[name] for name in COUNTED},
+        **{name: found[name] for name in ("person", *COUNTED)},
     )
 
 
@@ -195,20 +200,25 @@ def choose_cells(
     """Choose the cells that are published of every period.
 
     Returns:
-        Coaching table to a temporary table of its chosen cells: period and the table's KEY.
+        Coaching table to a temporary table of its chosen cells: period, the table's KEY, and of
+        every measure whether it is published, too.
     """
     chosen = {table: Sql(f"{table}_cells") for table in KEY}
+    every = ", ".join(f"true AS {measure}" for measure in MEASURES)
     for table, cells in chosen.items():
         key = identifiers(("period", *KEY[table]))
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {cells} AS SELECT {key} FROM {rows.rows} LIMIT 0"
-        )
+        empty = f"SELECT {key}, {every} FROM {rows.rows} LIMIT 0"
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {cells} AS {empty}")
     pieces, again = tee(period_of(connection, rows, period) for period in rows.periods)
     size = count(connection, f"SELECT count(*) FROM {rows.contributions}")
-    patterns = cluster.results(protect, ((one, rule) for one in pieces), size)
-    for period, piece, pattern in zip(rows.periods, again, patterns, strict=True):
-        for table, numbers in _chosen(piece, pattern).items():
-            _insert(connection, chosen[table], KEY[table], period, numbers)
+    patterns = cluster.results(protect_all, ((one, rule) for one in pieces), size)
+    for period, piece, found in zip(rows.periods, again, patterns, strict=True):
+        of_all = {what: _masks(pattern) for what, pattern in found.items()}
+        for table, mask in of_all["figures"].items():
+            at = np.flatnonzero(mask)
+            numbers = [piece.team[at], piece.course[at]] if len(KEY[table]) > 1 else [at]
+            flags = {measure: of_all[measure][table][at] for measure in MEASURES}
+            _insert(connection, chosen[table], KEY[table], period, numbers, flags)
     return chosen
 
 
@@ -218,31 +228,38 @@ def _insert(
     key: tuple[str, ...],
     period: dt.date,
     numbers: list[Ints],
+    flags: dict[str, Bools],
 ) -> None:
     """Add the chosen cells of one period; a table without a key has one number of no meaning."""
     columns = dict(zip(key, numbers, strict=False))
-    chosen = pa.table({"period": [period] * len(numbers[0]), **columns})
+    chosen = pa.table({"period": [period] * len(numbers[0]), **columns, **flags})
     connection.register("chosen", chosen)
     connection.execute(f"INSERT INTO {cells} FROM chosen")
     connection.unregister("chosen")
 
 
-def _chosen(period: Period, pattern: Pattern) -> dict[str, list[Ints]]:
-    """The numbers of every table's chosen cells, in the order of its KEY; for the whole company
-    one number of no meaning, or none."""
-    cells = np.flatnonzero(pattern.cells)
-
-    def single(mask: Bools) -> list[Ints]:
-        return [np.flatnonzero(mask).astype(np.int64)]
-
+def _masks(pattern: Pattern) -> dict[str, Bools]:
+    """Which of every table's cells are chosen, by their numbers; for the whole company one flag."""
     return {
-        "coaching_period": single(np.array([pattern.teams.root])),
-        "coaching_department": single(pattern.teams.groups),
-        "coaching_team": single(pattern.teams.leaves),
-        "coaching_category": single(pattern.courses.groups),
-        "coaching_course": single(pattern.courses.leaves),
-        "coaching_team_course": [period.team[cells], period.course[cells]],
+        "coaching_period": np.array([pattern.teams.root]),
+        "coaching_department": pattern.teams.groups,
+        "coaching_team": pattern.teams.leaves,
+        "coaching_category": pattern.courses.groups,
+        "coaching_course": pattern.courses.leaves,
+        "coaching_team_course": pattern.cells,
     }
+
+
+def withhold(connection: duckdb.DuckDBPyConnection, table: str, figures: Sql, cells: Sql) -> None:
+    """Set the measures NULL that are not published of a table's figures."""
+    for measure, columns in COLUMNS.items():
+        if measure == "scores" and table not in WITH_BANDS:
+            continue
+        none = ", ".join(f"{identifier(column)} = NULL" for column in columns)
+        same = same_values(figures, cells, ("period", *KEY[table]))
+        connection.execute(
+            f"UPDATE {figures} SET {none} FROM {cells} WHERE {same} AND NOT {cells}.{measure}"
+        )
 
 
 def make_figures(
@@ -264,6 +281,7 @@ def make_figures(
         for period in rows.periods:
             query = figures_sql(table, rows, chosen[table], period)
             connection.execute(f"INSERT INTO {made} {query}")
+        withhold(connection, table, made, chosen[table])
     return figures
 
 

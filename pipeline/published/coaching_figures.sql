@@ -5,6 +5,8 @@
 -- on_time_rate      share of the records with a due date, 0..1
 -- median_days       from assignment to completion, whole days
 -- share_<band>      share of records in each score band, 0..1
+--
+-- Of the last three kinds, those are set NULL afterwards that rest on too few people.
 SELECT
     {{ key | identifiers }},
     {% for band in bands %}

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.context import Context
 from pipeline.disclosure.correction import Before, Corrected, corrected
-from pipeline.disclosure.period import Bools, Tree
+from pipeline.disclosure.period import MEASURES, Bools, Tree
 from pipeline.published.coaching import CELL, KEY, CoachingRows, period_of
 from pipeline.storage.relations import subquery, temp_table
 from pipeline.storage.sql import Sql, identifiers, literal, same_values
@@ -87,7 +87,11 @@ def _cells(
     key = identifiers(("period", *KEY[table]))
     number = TABLES.get(table)
     test = f"{number} IN ({_listed(_numbers(table, nodes))})" if number else str(bool(nodes.any()))
-    query = f"SELECT DISTINCT {key} FROM {rows.rows} WHERE period = {literal(period)} AND {test}"
+    without = ", ".join(f"false AS {measure}" for measure in MEASURES)
+    query = (
+        f"SELECT DISTINCT {key}, {without} FROM {rows.rows} "
+        f"WHERE period = {literal(period)} AND {test}"
+    )
     return temp_table(connection, f"{table}_corrected_cells", query)
 
 
@@ -129,17 +133,12 @@ def _before(
         same = same_values("c", "n", names) if names else "true"
         found = connection.execute(
             "SELECT node, c.learners AS people, c.records, "
-            "round(c.completion_rate * c.records)::BIGINT AS complete, "
-            f"c.on_time_rate IS NOT NULL AS dated FROM {subquery(teams)} AS n "
+            "round(c.completion_rate * c.records)::BIGINT AS complete "
+            f"FROM {subquery(teams)} AS n "
             f"JOIN {carried[table]} AS c ON {same} WHERE c.period = {literal(period)}"
         ).fetchnumpy()
-        part = {
-            name: np.zeros(size, np.int64) for name in ("people", "records", "complete", "dated")
-        }
+        part = {name: np.zeros(size, np.int64) for name in ("people", "records", "complete")}
         for name, values in part.items():
             values[np.asarray(found["node"], np.int64)] = np.asarray(found[name], np.int64)
         parts.append(part)
-    people, records, complete, dated = (
-        np.concatenate([part[name] for part in parts]) for name in parts[0]
-    )
-    return Before(people, records, complete, dated > 0)
+    return Before(*(np.concatenate([part[name] for part in parts]) for name in parts[0]))

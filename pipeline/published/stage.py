@@ -95,6 +95,7 @@ def _noisy_figures(
         figures[table] = noise.add_noise(
             connection, rows.rows, cells[table], table, coaching.KEY[table], asked, k
         )
+        coaching.withhold(connection, table, figures[table], cells[table])
         ledger += noise.spent_on(connection, figures[table], table, asked, partition)
     noise.write_ledger(context.layout.staged(partition), ledger)
     return figures
