@@ -11,7 +11,7 @@ from assets.resources import Store
 from pipeline.access import go_live
 from pipeline.classified import managers, names
 from pipeline.policy.fields import Audience
-from pipeline.published import gate, publication_history, risk, risk_report
+from pipeline.published import gate, publication_history, risk, risk_report, row_history
 from pipeline.published.reconciliation import (
     published_rows,
     reconcile,
@@ -176,6 +176,7 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
         with engine(layout.work) as connection:
             publication_history.record(connection, store.context, partition)
             names.refresh(connection, store.context)
+        row_history.record(layout, partition)
         managers.adopt(store.context)
         gate.release(store.context, partition, context.run.run_id, published_rows(counts))
         register.settle(layout, run_of(context))

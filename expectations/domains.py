@@ -16,7 +16,7 @@ from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.detect import looks_personal
 from pipeline.policy.disclosure import BANDS, Generalization
 from pipeline.policy.fields import Audience
-from pipeline.published.equivalence_classes import FULL
+from pipeline.published.equivalence_classes import FULL, MOST_TRIES
 from pipeline.storage.schema import RECORD_TYPES, STATUSES
 from pipeline.storage.sql import literal
 
@@ -189,6 +189,7 @@ DOMAINS: dict[str, Domain] = {
     "score": Domain(_between(0, 100), nullable=True),
     "score_band": Domain(_one_of(*BANDS)),
     "attempts": Domain(_between(0, 1000), nullable=True),
+    "tries": Domain(_between(1, MOST_TRIES)),
     "flag": Domain(lambda column, _: f"{column} IN (true, false)", nullable=True),
     # Figures
     "people": Domain(_group_of("people"), measure=True),

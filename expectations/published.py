@@ -3,10 +3,12 @@
 The rule of each column is in data_map.yaml under `columns`. Here are the rules of whole tables:
 
     database.unlisted_tables  its file holds the listed tables and nothing else
-    published_before.*        coaching: what was published stays as it is (published_once.py)
+    published_before.*        coaching: what was published stays as it is (published_once.py);
+                              analytics: it has the rows of its history, and no other
     attack.*                  coaching: nothing can be worked out (disclosure_attack.py)
     corrected_pair.*          coaching: nor from both versions of a corrected period
-    classes.*                 analytics: every row stands in a class of enough people
+    classes.*                 analytics: every row stands in a class of enough people, whoever knows
+                              how one team of them stands
 """
 
 from __future__ import annotations
@@ -22,14 +24,15 @@ from pipeline.classified import reference_values
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.published import equivalence_classes, gate
+from pipeline.published import equivalence_classes, gate, row_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
+from pipeline.storage.relations import temp_table
 from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
-SMALL_CLASSES = "classes.too_small"
+SMALL_CLASSES, UNLIKE = "classes.too_small", "published_before.unlike"
 # Exceptions from what a column's domain says of empty values (`may_be_empty`).
 EMPTY_IN = {
     ("hr_legal_detail", "manager_ref"),  # a board member reports to nobody
@@ -70,7 +73,7 @@ def rules(data_map: DataMap, table: str) -> list[str]:
         if table == corrected_pair.TABLE:
             names += corrected_pair.RULES
     if audience is Audience.ANALYTICS:
-        names.append(SMALL_CLASSES)
+        names += [SMALL_CLASSES, UNLIKE]
     return names
 
 
@@ -92,7 +95,7 @@ def validate(context: Context, partition: str, table: str) -> suite.SuiteResult:
             types = {one.name: one.type for one in checked}
             if not any(schema_evidence(connection, relation, types).values()):
                 found |= _table_rules(connection, context, partition, table, relation)
-                if spec.audience is Audience.COACHING:
+                if spec.audience in (Audience.COACHING, Audience.ANALYTICS):
                     # What was published before was checked then; its courses may be gone by now.
                     relation = published_once.NEW_ROWS
             scope = Scope(data_map, spec.audience, spec.k)
@@ -116,8 +119,8 @@ def _table_rules(
     table: str,
     relation: str,
 ) -> Evidence:
-    """Counts of the rules of a whole table, by its audience. For coaching also makes the table
-    `published_once.NEW_ROWS`."""
+    """Counts of the rules of a whole table, by its audience. For what is published once also makes
+    the table `published_once.NEW_ROWS`."""
     audience = context.data_map.published[table].audience
     if audience is Audience.COACHING:
         found = published_once.evidence(connection, context, partition, table, relation)
@@ -127,17 +130,35 @@ def _table_rules(
             found |= corrected_pair.evidence(connection, context, partition)
         return found
     if audience is Audience.ANALYTICS:
-        return _class_evidence(connection, context, table, relation)
+        return _class_evidence(connection, context, partition, table, relation)
     return {}
 
 
 def _class_evidence(
-    connection: duckdb.DuckDBPyConnection, context: Context, table: str, relation: str
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    relation: str,
 ) -> Evidence:
-    """Classes of too few people."""
+    """Classes that do not hold, by what the rows show, and rows that are not those of the history.
+    Makes the table `published_once.NEW_ROWS`."""
     rule, columns = context.disclosure.classes[table], context.data_map.published[table].columns
-    small = equivalence_classes.too_small(connection, Sql(relation), rule, columns)
-    return {SMALL_CLASSES: small}
+    history, live = row_history.with_staged(connection, context, partition)
+    new = row_history.new_periods(context.layout, partition)
+    rows = row_history.rows_sql(history, live, columns)
+    carried = row_history.rows_sql(
+        history, row_history.published_before(connection, context.layout, live), columns
+    )
+    temp_table(
+        connection,
+        published_once.NEW_ROWS,
+        f"SELECT * FROM {relation} EXCEPT ALL FROM ({carried})",
+    )
+    return {
+        SMALL_CLASSES: row_history.classes_too_small(connection, history, live, new, rule, columns),
+        UNLIKE: row_history.unlike(connection, rows, Sql(relation)),
+    }
 
 
 def validate_and_seal(context: Context, partition: str, table: str) -> suite.SuiteResult:

@@ -31,7 +31,7 @@ import duckdb
 
 from assets.resources import Store
 from expectations import suite as suites
-from pipeline.published import gate, publication_history
+from pipeline.published import gate, publication_history, row_history
 from pipeline.published.reports import plots
 from pipeline.retained import backup, job, receipts, storage_key
 from pipeline.storage import encryption, engine, files
@@ -253,6 +253,7 @@ def of_night(home: Path) -> dict[str, Any]:
         "whole": whole(layout),
         "readable": all(readable),
         "periods": publication_history.periods(layout),
+        "row periods": row_history.periods(layout),
         **left(layout),
     }
 
@@ -285,6 +286,7 @@ def of_restore(home: Path) -> dict[str, Any]:
     return {
         "records": records(home),
         "periods": publication_history.periods(layout),
+        "row periods": row_history.periods(layout),
         **left(layout),
     }
 

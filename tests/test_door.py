@@ -390,7 +390,7 @@ def test_a_role_receives_its_files_and_no_others(stand: Context, tmp_path: Path)
     (path,) = get("max", Role.MANAGER, "one_to_one", "manager_extract", own)
     assert {row[0] for row in everything_in(path)["manager_extract"][1]} == {own}
     entries = list(bodies(stand.layout))
-    assert entries[0]["everybody"]
+    assert not entries[0]["everybody"]  # the rows name nobody, not even by a pseudonym
     assert len(entries[-1]["people"]) == 12
     refused: list[Callable[[], object]] = [
         lambda: get("max", Role.MANAGER, "one_to_one", "manager_extract"),

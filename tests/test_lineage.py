@@ -176,7 +176,12 @@ def test_lineage_and_policy_follow_a_new_column(
             "has to say",
         ),
         # Said, but not done.
-        ("analytics.sql", "month_of(r.event_on) AS", "r.event_at AS", "made of event_at"),
+        (
+            "analytics.sql",
+            "month_of(coalesce(r.event_on, r.assigned_on)) AS",
+            "r.event_at AS",
+            "made of event_at",
+        ),
         ("coaching.sql", "score_band(r.score) AS", "r.score AS", "made of score"),
         ("coaching.sql", "learner.ref AS", "r.person AS", "not treated as `pseudonymize`"),
         ("coaching.sql", "learner.ref AS", "learner.person AS", "not treated as `pseudonymize`"),

@@ -37,7 +37,7 @@ def test_a_result_is_frozen_and_has_the_granted_columns(published: Estate) -> No
     assert result.frame.columns == list(columns)
     assert result.columns == tuple(columns)
     assert result.frame.height == len(result.rows) == 3 < result.total
-    assert result.frame.schema["event_period"] == pl.Date
+    assert result.frame.schema["period"] == pl.Date
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.total = 0
 

@@ -111,3 +111,29 @@ def test_the_real_data_reconciles_and_counts_right(estate: Estate) -> None:
             "AND period = DATE '2015-06-01'"
         ).fetchall()
     assert found == [(people, last.height, pytest.approx(rate))]
+    _analysts_keep_their_use(estate, read)
+
+
+def _analysts_keep_their_use(estate: Estate, read: dict[str, pl.DataFrame]) -> None:
+    """Most rows keep course, region and department, and how courses end is what the files say."""
+    with duckdb.connect(str(estate.layout.current / "analytics.duckdb"), read_only=True) as c:
+        rows = c.sql("FROM analytics_milestones").pl()
+    assert (rows["detail"] == "full").mean() >= 0.95
+    passed = pl.col("status").is_in(["passed", "completed", "waived"])
+    told = (
+        rows.filter(record_type="milestone_flag")
+        .group_by("course_code")
+        .agg(passed.mean().alias("told"))
+    )
+    raw = (
+        read["studentInfo"]
+        .group_by(course_code=pl.concat_str("code_module", "code_presentation", separator="-"))
+        .agg(
+            pl.col("final_result").is_in(["Pass", "Distinction"]).mean().alias("raw"),
+            pl.len().alias("people"),
+        )
+        .filter(pl.col("people") >= 50)
+    )
+    both = raw.join(told, on="course_code")
+    assert both.height == raw.height > 10
+    assert (both["told"] - both["raw"]).abs().max() <= 0.05

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.policy.data_map import load_data_map
 from pipeline.policy.disclosure import load_disclosure
-from pipeline.published import coaching, equivalence_classes, models
+from pipeline.published import coaching, models
 from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
 
@@ -93,35 +93,6 @@ def test_sqlglot_reads_the_queries_of_every_table(table: str) -> None:
     assert tuple(last.named_selects) == MAP.published[table].columns
 
 
-def test_a_class_is_as_coarse_as_the_steps_taken() -> None:
-    rule = RULES.classes["analytics_milestones"]
-    columns = MAP.published["analytics_milestones"].columns
-    with duckdb.connect() as connection:
-        connection.execute(
-            "CREATE TABLE combinations AS SELECT 1 AS number, 'milestone_flag' AS record_type, "
-            "'lms' AS source, 'EU' AS region, 'Sales' AS department, 'SEC-101' AS course_code, "
-            "DATE '2026-05-01' AS event_month"
-        )
-        for steps in range(len(rule.generalize) + 1):
-            query = equivalence_classes.generalized_step_sql(
-                Sql("combinations"), RULES, rule, steps, columns
-            )
-            (found,) = connection.sql(query).pl().to_dicts()
-            taken = {step.value for step in rule.generalize[:steps]}
-            assert (found["generalized_region"] is None) == ("region" in taken)
-            assert (found["generalized_department"] is None) == ("department" in taken)
-            assert (found["generalized_category"] is None) == ("course" in taken)
-            assert (found["generalized_course_code"] is None) == bool(
-                taken & {"category", "course"}
-            )
-            day = found["generalized_event_period"]
-            if "date" in taken:
-                assert day is None
-            else:
-                month = 1 if "year" in taken else 4 if "quarter" in taken else 5
-                assert day == dt.date(2026, month, 1)
-
-
 def test_published_columns_are_made_of_pseudonymized_ones() -> None:
     def made_from(table: str) -> dict[str, set[str]]:
         found = models.columns(MAP, RULES, table)
@@ -133,7 +104,9 @@ def test_published_columns_are_made_of_pseudonymized_ones() -> None:
     assert team["completion_rate"] == {"complete"}
     rows = made_from("analytics_milestones")
     assert rows["category"] == {"course_code"}
-    assert rows["event_period"] == {"event_month"}
+    assert rows["period"] == {"period"}
+    assert rows["tries"] == {"learner_ref"}
+    assert rows["detail"] == {"course_code", "department", "region"}
     for table, spec in MAP.published.items():
         assert tuple(made_from(table)) == spec.columns
         assert all(made_from(table).values()), table

@@ -37,17 +37,17 @@ def test_coaching_numbers_by_hand(good_night: Estate) -> None:
 
 def test_analytics_numbers_by_hand(good_night: Estate) -> None:
     (told,) = numbers(good_night)["classes"]
-    # Sales: 12 completions, 12 without a date, 6 by xAPI. The small departments are none, so their
-    # 7 people stand together, with and without a date.
-    assert (told["rows"], told["people"], told["classes"]) == (44, 19, 5)
-    assert (told["k"], told["prosecutor"]) == (6, 1 / 6)
-    assert told["by_detail"] == dict.fromkeys(equivalence_classes.loss_of(RULE), 0) | {"full": 44}
-    assert told["by_size"] == dict.fromkeys(BAND_NAMES, 0) | {"5–9": 20, "10–19": 24}
-    # The message of one person can never be one of k: 1 of 45 rows, which loses all.
-    assert told["suppressed"] == told["loss"] == 1 / 45
-    # A row of Sales could be any of 12 people, one of no department any of 7.
-    assert abs(float(str(told["marketer"])) - (30 / 12 + 14 / 7) / 44) < 1e-9
-    assert told["journalist"] == 1 / 7
+    # Of the third quarter, the only one that is over, everybody has one course that is open. Sales
+    # are twelve of one team. The others are seven, and the manager of four of them would know how
+    # the other three stand: so all are one class, of no department and no region.
+    assert (told["rows"], told["people"], told["classes"]) == (19, 19, 1)
+    assert (told["k"], told["prosecutor"]) == (19, 1 / 19)
+    assert told["by_detail"] == dict.fromkeys(equivalence_classes.loss_of(RULE), 0) | {"region": 19}
+    assert told["by_size"] == dict.fromkeys(BAND_NAMES, 0) | {"10–19": 19}
+    assert told["suppressed"] == 0
+    # Two of three quasi-identifiers are lost.
+    assert told["loss"] == 2 / 3
+    assert told["marketer"] == told["journalist"] == 1 / 19
 
 
 def test_the_ui_has_the_numbers(dagster_night: tuple[Estate, dg.ExecuteInProcessResult]) -> None:
@@ -57,7 +57,7 @@ def test_the_ui_has_the_numbers(dagster_night: tuple[Estate, dg.ExecuteInProcess
         if e.asset_key == dg.AssetKey(["published", "release"])
     ]
     told = event.materialization.metadata
-    assert told["analytics_milestones/k"].value == 6
+    assert told["analytics_milestones/k"].value == 19
     assert isinstance(told["coaching risk"], dg.TableMetadataValue)
 
 

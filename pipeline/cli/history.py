@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     from pipeline.governance.figures import Effect
 
 history = typer.Typer(
-    help="Coaching figures that were published, each period once.", no_args_is_help=True
+    help="What was published, each period once: coaching figures and analysts' rows.",
+    no_args_is_help=True,
 )
 
 
 @history.command("list")
 def history_list(home: Home = DEFAULT_HOME) -> None:
-    """List the published periods, and which of them were corrected, by whom and why."""
+    """List the published periods of figures, with their corrections, and those of rows."""
     from pipeline.cli import views
-    from pipeline.published import publication_history
+    from pipeline.published import publication_history, row_history
 
     with open_context(home, valid=False) as context:
         views.history(
             publication_history.periods(context.layout),
             publication_history.corrections(context.layout),
+            row_history.periods(context.layout),
         )
 
 

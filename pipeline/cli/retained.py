@@ -228,6 +228,10 @@ def keys_rotate(home: Home = DEFAULT_HOME) -> None:
     with open_context(home) as context:
         epoch = context.ring.rotate(now().date())
         screen.say(f"epoch {epoch}; the previous one is destroyed after storage.key_epochs")
+        screen.warn(
+            "A new key ends links by pseudonym only: whoever has tables of before and of after can "
+            "still match rows that say the same."
+        )
 
 
 @keys.command("storage")

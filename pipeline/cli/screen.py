@@ -36,7 +36,6 @@ SHORT = {
     "learners": "people",
     "course_code": "course",
     "record_type": "type",
-    "event_period": "from",
     "score_band": "score",
 }
 REFERENCE = 11  # characters of a pseudonym that tell rows apart on a screen
@@ -51,7 +50,7 @@ def _cell(column: str, value: object) -> str:
     text = str(value)
     if column.endswith("_ref"):
         return text[:REFERENCE] + "…"
-    return text[:7] if column in ("period", "event_period") else text
+    return text[:7] if column == "period" else text
 
 
 def grid_of(title: str) -> Table:

@@ -158,6 +158,9 @@ RISKS = {
     "prosecutor": "prosecutor",
     "journalist": "journalist",
     "marketer": "marketer",
+    "known_events": "known events",
+    "manager": "own team taken away",
+    "both_files": "joined by content",
     "suppressed": "suppressed",
     "loss": "loss",
 }
@@ -266,15 +269,24 @@ def receipt(found: dict[str, Any]) -> None:
     say(f"verified in {places} places: {f'{left:,} rows' if left else 'nothing'} left")
 
 
-def history(periods: dict[str, str], corrections: dict[str, dict[str, Any]]) -> None:
-    """Print the published periods, with the correction of each that was corrected."""
-    grid = grid_of("Published periods")
+def history(
+    periods: dict[str, str], corrections: dict[str, dict[str, Any]], rows: dict[str, str]
+) -> None:
+    """Print the published periods of figures, each with its correction if it was corrected, and
+    those of analysts' rows."""
+    grid = grid_of("Published periods of coaching figures")
     for name in ("period", "published by the run of", "corrected", "by", "because"):
         grid.add_column(name)
     for period, run in sorted(periods.items()):
         one = corrections.get(period, {}).get("correction", {})
         corrected = one.get("at", "yes")[:10] if period in corrections else ""
         grid.add_row(period, run, corrected, one.get("by", ""), one.get("because", ""))
+    console.print(grid)
+    grid = grid_of("Published periods of analysts' rows")
+    for name in ("period", "published by the run of"):
+        grid.add_column(name)
+    for period, run in sorted(rows.items()):
+        grid.add_row(period, run)
     console.print(grid)
 
 

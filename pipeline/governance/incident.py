@@ -17,8 +17,10 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.access import audit
 from pipeline.context import Context
 from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
+from pipeline.published import row_history
 from pipeline.published.tables import opened
-from pipeline.storage.engine import count
+from pipeline.storage.engine import count, engine
 from pipeline.storage.sql import identifier
 
 HOURS = 72
@@ -41,6 +43,7 @@ class Scope:
     """What was exposed.
 
     Attributes:
+        people: those of `refs`, and those behind rows without a pseudonym.
         refs: pseudonyms; the vault knows whose they are.
         fields: those about single people.
         special: are sensitive courses among them (Art. 9)?
@@ -78,6 +81,14 @@ def _everybody(context: Context, tables: set[str]) -> set[str]:
                 )
                 found |= {str(ref) for (ref,) in rows.fetchall()}
     return found
+
+
+def _behind_rows(context: Context, tables: set[str]) -> int:
+    """How many people the analysts' rows are about, if their table was read; they name nobody."""
+    if not tables & set(context.data_map.tables_of(Audience.ANALYTICS)):
+        return 0
+    with engine(context.layout.work) as connection:
+        return row_history.people(connection, context)
 
 
 def _rows(context: Context, table: str) -> int:
@@ -150,7 +161,7 @@ def scope(
         readings=len(granted),
         refused=len(entries) - len(granted),
         rows=rows,
-        people=len(refs),
+        people=len(refs) + _behind_rows(context, {name for name, _ in shown}),
         refs=tuple(sorted(refs)),
         actors=tuple(sorted({one["actor"] for one in granted})),
         tables=tuple(sorted({t for t, _ in shown})),

@@ -80,8 +80,12 @@ def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str
         scratch.vault.mkdir(parents=True, mode=0o700)
         scratch.canonical.parent.mkdir(parents=True, mode=0o700)
         scratch.canonical.symlink_to(layout.canonical)
-        if layout.publication_history.exists():
-            shutil.copytree(layout.publication_history, scratch.publication_history)
+        for history, copy in (
+            (layout.publication_history, scratch.publication_history),
+            (layout.row_history, scratch.row_history),
+        ):
+            if history.exists():
+                shutil.copytree(history, copy)
         for path in layout.vault.glob(f"*{encryption.TEXT}"):
             shutil.copy2(path, scratch.vault / path.name)
         courses.copy(layout, scratch)

@@ -97,39 +97,40 @@ class Coaching(Strict):
         return grace
 
     def closed_before(self, newest: dt.date) -> dt.date:
-        """The first day of the first period that is still open, or still waits for late records,
-        at the newest delivery's date; earlier periods can be published."""
-        months, grace = MONTHS[self.period], Duration.parse(self.grace)
-        first = dt.date(newest.year, (newest.month - 1) // months * months + 1, 1)
-        # The period before `first` is over, but its grace may not be.
-        while grace.ends(first - dt.timedelta(days=1)) >= newest:
-            first -= relativedelta(months=months)
-        return first
+        """As `closed_before`, for this period and grace."""
+        return closed_before(self.period, self.grace, newest)
+
+
+def closed_before(period: str, grace: str, newest: dt.date) -> dt.date:
+    """The first day of the first period that is still open, or still waits for late records, at the
+    newest delivery's date; earlier periods can be published."""
+    months, wait = MONTHS[period], Duration.parse(grace)
+    first = dt.date(newest.year, (newest.month - 1) // months * months + 1, 1)
+    # The period before `first` is over, but its grace may not be.
+    while wait.ends(first - dt.timedelta(days=1)) >= newest:
+        first -= relativedelta(months=months)
+    return first
 
 
 class Generalization(StrEnum):
     """How a row's quasi-identifiers are made coarser."""
 
-    QUARTER = "quarter"
-    YEAR = "year"
-    DATE = "date"
-    CATEGORY = "category"
-    COURSE = "course"
     DEPARTMENT = "department"
     REGION = "region"
+    CATEGORY = "category"
+    COURSE = "course"
 
 
 # Of two steps on the same quasi-identifier, the one that removes less comes first.
-LADDERS = (
-    (Generalization.QUARTER, Generalization.YEAR, Generalization.DATE),
-    (Generalization.CATEGORY, Generalization.COURSE),
-)
+LADDERS = ((Generalization.CATEGORY, Generalization.COURSE),)
 
 
 class ClassRule(Strict):
     """How many people share the quasi-identifiers of every row of one row-level table.
 
     Attributes:
+        period: what a row covers of one person and course; published once it is over, and the
+            grace with it.
         k: at least so many people.
         minimum_not_adverse: at least so many of them have a row that is not adverse.
         generalize: what a class that is too small loses, step by step.
@@ -139,11 +140,23 @@ class ClassRule(Strict):
         "but_for": "minimum_not_adverse",
         "coarsen": "generalize",
     }
+    period: Literal["month", "quarter", "year"]
+    grace: str
     k: Annotated[int, Field(ge=2)]
     minimum_not_adverse: Annotated[int, Field(ge=1)]
     generalize: tuple[Generalization, ...]
     owner: str
     reason: Annotated[str, Field(min_length=1)]
+
+    @field_validator("grace")
+    @classmethod
+    def _duration(cls, grace: str) -> str:
+        Duration.parse(grace)
+        return grace
+
+    def closed_before(self, newest: dt.date) -> dt.date:
+        """As `closed_before`, for this period and grace."""
+        return closed_before(self.period, self.grace, newest)
 
     @field_validator("generalize")
     @classmethod

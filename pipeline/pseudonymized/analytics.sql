@@ -3,11 +3,10 @@
 SELECT
     learner.ref AS learner_ref, -- pseudonymize
     r.record_type, -- keep
-    r.source, -- keep
     r.region, -- generalize
     r.department, -- keep
     r.course_code, -- keep
-    month_of(r.event_on) AS event_month, -- generalize
+    month_of(coalesce(r.event_on, r.assigned_on)) AS period, -- generalize
     r.status, -- keep
     score_band(r.score) AS score_band -- generalize
 FROM {{ rows }} AS r

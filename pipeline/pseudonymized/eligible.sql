@@ -31,7 +31,7 @@ SELECT
             AND r.sensitivity IS NOT NULL
             THEN 'sensitive course'
         WHEN
-            {{ audience | literal }} NOT IN ('analytics', 'hr_legal')
+            {{ audience | literal }} NOT IN ('hr_legal')
             AND NOT coalesce(r.record_type IN ('milestone_flag', 'assessment_record'), FALSE)
             THEN 'message'
         WHEN

@@ -1,55 +1,64 @@
 """Row-level tables: every row is in a class of at least k people who look the same.
 
-A class is all rows that share their quasi-identifiers, as published (Samarati & Sweeney 1998;
-people are counted, never rows). Rows of classes that are too small, or in which too few people had
-anything but an adverse outcome (l-diversity for one sensitive value), are generalized together by
-the next step of the policy's chain; what is still too small after the last step is suppressed.
-Local recoding: a row loses only what its own class has to lose. The chain has one order, so if two
-runs publish a row differently, the finer version implies the coarser one: they cannot be
-intersected.
+A row is about one person, one course and one period, and has no pseudonym: nothing links the rows
+of one person, so knowing several of them narrows nothing down. What is left to an attacker is one
+row's own class, and what surrounds it:
 
-Not covered: an attacker who knows several rows of one person, which share a pseudonym.
+    the class   all rows that share their quasi-identifiers, as published (Samarati & Sweeney 1998;
+                people are counted, never rows): at least k people, of whom enough do not have the
+                adverse outcome (l-diversity for one sensitive value)
+    a manager   knows how the own team stands, so the same holds of a class without any one team
+    remainders  whoever is left over of a course, a category or a department would be known by
+                subtracting its rows from a total: it is nobody, or again such a group
+
+Local recoding, so that a row loses only what its own class has to lose: what is in no class at one
+level of detail goes to the next one of the policy's chain (`generalize`). Where too few people
+would be left over of a total, the smallest class beside them joins them. Two classes that hold
+still hold when they are one, so joining never breaks what held before.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import duckdb
 
-from pipeline.policy.disclosure import ClassRule, DisclosureRules, Generalization
+from pipeline.policy.disclosure import ClassRule, Generalization
 from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
-from pipeline.storage.sql import Sql, identifiers, render, same_values
+from pipeline.storage.relations import subquery, temp_table
+from pipeline.storage.sql import Sql, render, same_values
 
 FULL = "full"  # the detail of a row that has lost nothing
-# What distinguishes classes: as the pseudonymized rows have it, and as it is published.
-QUASI_IDENTIFIERS = ("record_type", "source", "region", "department", "course_code", "event_month")
-GENERALIZED = (
-    *("record_type", "source", "region", "department"),
-    *("category", "course_code", "event_period", "detail"),
-)
-OUTSIDE = ("learner_ref", "status", "score_band")  # whose row it is, and how it went
-LEFT_OUT = {"region", "department", "category", "course_code", "event_period"}  # may be empty
-# How much of one of the four quasi-identifiers a row has lost after a step.
+MOST_TRIES = 3  # that many or more are one number: few have them, and colleagues remember who
+# What a step of the chain takes away of a class's key.
+TAKES: dict[Generalization, tuple[str, ...]] = {
+    Generalization.DEPARTMENT: ("department",),
+    Generalization.REGION: ("region",),
+    Generalization.CATEGORY: ("course_code",),
+    Generalization.COURSE: ("course_code", "category"),
+}
+LEFT_OUT = ("region", "department", "category", "course_code")  # may be empty
+# Columns of the published table that do not distinguish classes: how it went, and what follows.
+OUTSIDE = ("status", "score_band", "tries", "detail")
+# How much of one of the three quasi-identifiers a row has lost after a step.
 LOST: dict[Generalization, tuple[str, float]] = {
-    Generalization.QUARTER: ("date", 1 / 3),
-    Generalization.YEAR: ("date", 2 / 3),
-    Generalization.DATE: ("date", 1),
-    Generalization.CATEGORY: ("course", 1 / 2),
-    Generalization.COURSE: ("course", 1),
     Generalization.DEPARTMENT: ("department", 1),
     Generalization.REGION: ("region", 1),
+    Generalization.CATEGORY: ("course", 1 / 2),
+    Generalization.COURSE: ("course", 1),
 }
 
 
-def detail(rule: ClassRule, steps: int) -> str:
-    """The name of a level of detail: that of the last step taken."""
-    return rule.generalize[steps - 1].value if steps else FULL
+def details(rule: ClassRule) -> list[str]:
+    """The names of the levels of detail, finest first: each is that of the last step taken."""
+    return [FULL, *(step.value for step in rule.generalize)]
 
 
 def loss_of(rule: ClassRule) -> dict[str, float]:
-    """Detail to the share of the four quasi-identifiers that its rows have lost, 0..1 (the
+    """Detail to the share of the three quasi-identifiers that its rows have lost, 0..1 (the
     complement of Sweeney's precision, 2002)."""
-    found, lost = {FULL: 0.0}, dict.fromkeys(("date", "course", "department", "region"), 0.0)
+    found, lost = {FULL: 0.0}, dict.fromkeys(("course", "department", "region"), 0.0)
     for step in rule.generalize:
         what, share = LOST[step]
         lost[what] = share
@@ -63,98 +72,146 @@ def class_key(columns: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in columns if name not in OUTSIDE)
 
 
-def _kept(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """The columns of the class's key for which the chain has no step; they stay as they are."""
-    return tuple(name for name in class_key(columns) if name not in GENERALIZED)
+def _keys(rule: ClassRule, columns: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """What distinguishes classes at each level of detail."""
+    key = class_key(columns)
+    found = [key]
+    for step in rule.generalize:
+        key = tuple(name for name in key if name not in TAKES[step])
+        found.append(key)
+    return found
 
 
-def quasi_identifiers(columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns of the pseudonymized rows that the class's key is made of."""
-    return (*QUASI_IDENTIFIERS, *_kept(columns))
-
-
-def generalized_step_sql(
-    combinations: Sql,
-    rules: DisclosureRules,
-    rule: ClassRule,
-    steps: int,
-    columns: tuple[str, ...],
-) -> Sql:
-    """Combinations of quasi-identifiers, what is published of each after some steps of the chain,
-    and the class that each is then in.
+def _totals(key: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The totals that a remainder could be subtracted from, if what is left over at a level goes
+    on: those of every course or category that the key does not name any more, and in the end of
+    all together.
 
     Args:
-        columns: those of the published table.
+        after: the key of the next level; nothing after the last one.
     """
-    taken = set(rule.generalize[:steps])
-    coarse = (step for step in (Generalization.YEAR, Generalization.QUARTER) if step in taken)
-    unit = next(coarse, None)
-    return render(
-        PACKAGE,
-        "generalized.sql",
-        combinations=combinations,
-        kept=_kept(columns),
-        has_region=Generalization.REGION not in taken,
-        has_department=Generalization.DEPARTMENT not in taken,
-        has_category=Generalization.COURSE not in taken,
-        has_course=not taken & {Generalization.CATEGORY, Generalization.COURSE},
-        has_date=Generalization.DATE not in taken,
-        unit=unit.value if unit else "month",
-        category_of_course=Sql(rules.category_sql("course_code")),
-        detail=detail(rule, steps),
-    )
+    rest = tuple(name for name in key if name not in LEFT_OUT)
+    of_total = {"course_code": ("category", "course_code"), "category": ("category",)}
+    gone = [name for name in of_total if name in key and name not in after]
+    totals = [rest + tuple(n for n in of_total[name] if n in key) for name in gone]
+    return totals if after else [*totals, rest]
 
 
-def choose_generalization(
-    connection: duckdb.DuckDBPyConnection,
-    rows: Sql,
-    rules: DisclosureRules,
-    rule: ClassRule,
-    columns: tuple[str, ...],
-) -> Sql:
-    """Choose, for every combination of quasi-identifiers, the first steps after which its class is
-    large enough. Combinations for which no step is enough are left out.
+def holding_sql(members: Sql, rule: ClassRule) -> Sql:
+    """SQL: the groups (id) that may be published.
 
     Args:
-        rows: an audience's pseudonymized rows: `quasi_identifiers`, learner_ref, status,
-            score_band.
-        columns: those of the published table.
-
-    Returns:
-        A temporary table: `quasi_identifiers`, and generalized_<name> for each name in GENERALIZED.
+        members: query of id, person, team and not_adverse.
     """
-    chosen, key = Sql("chosen_generalization"), quasi_identifiers(columns)
-    combinations, people = _numbered(connection, key, rows)
-    wanted = identifiers((*key, *(f"generalized_{name}" for name in GENERALIZED)))
-    empty = generalized_step_sql(combinations, rules, rule, 0, columns)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {chosen} AS SELECT {wanted} FROM ({empty}) LIMIT 0"
-    )
-    for steps in range(len(rule.generalize) + 1):
-        query = generalized_step_sql(combinations, rules, rule, steps, columns)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE generalized AS {query}")
-        large = _large_classes(people, Sql("generalized"), rule)
-        connection.execute(f"""
-        CREATE OR REPLACE TEMP TABLE placed AS FROM generalized SEMI JOIN ({large}) USING (class);
-        INSERT INTO {chosen} SELECT {wanted} FROM placed;
-        DELETE FROM {combinations} WHERE number IN (SELECT number FROM placed);
-        CREATE OR REPLACE TEMP TABLE {people} AS
-            FROM {people} SEMI JOIN {combinations} USING (number);
-        """)
-    for table in (combinations, people, "generalized", "placed"):
-        connection.execute(f"DROP TABLE {table}")
-    return chosen
-
-
-def _large_classes(people: Sql, generalized: Sql, rule: ClassRule) -> Sql:
-    """The classes that may be published."""
     return render(
         PACKAGE,
-        "large_classes.sql",
-        people=people,
-        generalized=generalized,
+        "groups_that_hold.sql",
+        members=subquery(members),
         k=rule.k,
         minimum_not_adverse=rule.minimum_not_adverse,
+    )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Temporary tables of a choice that is being made.
+
+    Attributes:
+        combinations: of the key's values: number, key.
+        people: one row per combination and person: number, person, team, not_adverse.
+        classes: number, level, class.
+        placement: number, level; NULL so far.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    rule: ClassRule
+    combinations: Sql
+    people: Sql
+    classes: Sql
+    placement: Sql
+
+    def place(self, level: int) -> None:
+        """Place what is in no class so far, wherever that makes a class at this level."""
+        members = render(
+            PACKAGE,
+            "unplaced_members.sql",
+            people=self.people,
+            placement=self.placement,
+            classes=self.classes,
+            level=level,
+        )
+        self.connection.execute(
+            f"UPDATE {self.placement} SET level = {level} WHERE level IS NULL AND number IN ("
+            f"SELECT number FROM {self.classes} WHERE level = {level} "
+            f"AND class IN ({holding_sql(members, self.rule)}))"
+        )
+
+    def join_left_over(self, key: tuple[str, ...], level: int, to: int | None) -> bool:
+        """Where too few people are left over of a total, take the smallest class beside them to a
+        level, or (None) out of its class; true if there was one.
+
+        Args:
+            key: of the totals.
+            level: whoever is in a class from this level on, or in none, is left over.
+        """
+        totals = subquery(
+            render(
+                PACKAGE,
+                "totals.sql",
+                combinations=self.combinations,
+                key=key,
+                level=level,
+                # Who has no department is in no department's total.
+                counts=Sql("department IS NOT NULL" if "department" in key else "TRUE"),
+            )
+        )
+        shared = {"people": self.people, "placement": self.placement, "totals": totals}
+        left_over = render(PACKAGE, "left_over.sql", **shared, level=level)
+        beside = render(
+            PACKAGE,
+            "smallest_beside.sql",
+            **shared,
+            classes=self.classes,
+            level=level,
+            left_over=left_over,
+            holding=holding_sql(left_over, self.rule),
+        )
+        smallest = temp_table(self.connection, "smallest_beside", beside)
+        if not count(self.connection, f"SELECT count(*) FROM {smallest}"):
+            return False
+        taken = "NULL" if to is None else str(to)
+        self.connection.execute(
+            f"UPDATE {self.placement} SET level = {taken} WHERE (number, level) IN ("
+            f"SELECT (number, level) FROM {self.classes} WHERE class IN (FROM {smallest}))"
+        )
+        return True
+
+
+def _begin(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, rule: ClassRule, columns: tuple[str, ...]
+) -> _Choice:
+    """Number the combinations, so that people are counted by numbers and not by long texts."""
+    keys = _keys(rule, columns)
+    combinations = temp_table(connection, "combinations", combinations_sql(keys[0], rows))
+    people = render(
+        PACKAGE,
+        "people_by_combination.sql",
+        rows=rows,
+        combinations=combinations,
+        same_combination=same_values("originals", "combinations", keys[0]),
+    )
+    classes = render(PACKAGE, "class_by_level.sql", combinations=combinations, keys=keys)
+    return _Choice(
+        connection,
+        rule,
+        combinations,
+        temp_table(connection, "people_by_combination", people),
+        temp_table(connection, "class_by_level", classes),
+        temp_table(
+            connection,
+            "placement",
+            f"SELECT number, NULL::INTEGER AS level FROM {combinations}",
+        ),
     )
 
 
@@ -163,63 +220,61 @@ def combinations_sql(key: tuple[str, ...], rows: Sql) -> Sql:
     return render(PACKAGE, "combinations.sql", key=key, rows=rows)
 
 
-def _numbered(
-    connection: duckdb.DuckDBPyConnection, key: tuple[str, ...], rows: Sql
-) -> tuple[Sql, Sql]:
-    """Count people by numbers and not by long texts.
-
-    Returns:
-        Two temporary tables: the combinations of the key's values (number, key), and one row per
-        combination and person (number, person, not_adverse).
-    """
-    combinations, people = Sql("combinations"), Sql("people_by_combination")
-    query = combinations_sql(key, rows)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {combinations} AS {query}")
-    query = render(
-        PACKAGE,
-        "people_by_combination.sql",
-        rows=rows,
-        combinations=combinations,
-        same_combination=same_values("originals", "combinations", key),
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {people} AS {query}")
-    return combinations, people
-
-
-def generalized_sql(rows: Sql, classes: Sql, columns: tuple[str, ...]) -> Sql:
-    """The rows whose class is large enough, generalized.
+def choose_classes(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, rule: ClassRule, columns: tuple[str, ...]
+) -> Sql:
+    """Choose the class of every row, as fine as it can be.
 
     Args:
-        classes: what `choose_generalization` has returned for the same columns.
+        rows: one row per person, course, record type and period: person, team (NULL without one),
+            category, and the published columns but detail.
+        columns: those of the published table.
+
+    Returns:
+        A temporary table of the rows with class and generalized_<name>, as generalized_rows.sql
+        makes it.
     """
+    choice, keys = _begin(connection, rows, rule, columns), _keys(rule, columns)
+    for level, key in enumerate(keys):
+        choice.place(level)
+        after = keys[level + 1] if level + 1 < len(keys) else ()
+        totals = _totals(key, after)
+        while any(choice.join_left_over(total, level + 1, None) for total in totals):
+            choice.place(level)
+    if Generalization.DEPARTMENT in rule.generalize:
+        taken = rule.generalize.index(Generalization.DEPARTMENT) + 1
+        total = tuple(n for n in class_key(columns) if n not in LEFT_OUT or n == "department")
+        while choice.join_left_over(total, taken, taken):
+            pass
+    chosen = temp_table(connection, "classes_chosen", _generalized_sql(choice, rows, columns))
+    for table in (choice.combinations, choice.people, choice.classes, choice.placement):
+        connection.execute(f"DROP TABLE {table}")
+    return chosen
+
+
+def _generalized_sql(choice: _Choice, rows: Sql, columns: tuple[str, ...]) -> Sql:
+    keys = _keys(choice.rule, columns)
     return render(
         PACKAGE,
-        "analytics_milestones.sql",
+        "generalized_rows.sql",
         rows=rows,
-        classes=classes,
-        columns=columns,
-        kept=_kept(columns),
-        same_key=same_values("originals", "classes", quasi_identifiers(columns)),
+        combinations=choice.combinations,
+        classes=choice.classes,
+        placement=choice.placement,
+        same_combination=same_values("originals", "combinations", keys[0]),
+        shown_at={n: [at for at, key in enumerate(keys) if n in key] for n in LEFT_OUT},
+        details=details(choice.rule),
     )
 
 
-def suppressed_sql(rows: Sql, table: Sql) -> Sql:
-    """How many rows people have in the store beyond those in the published table, in total."""
-    return render(PACKAGE, "suppressed_rows.sql", rows=rows, table=table)
+def generalized_names(columns: tuple[str, ...]) -> dict[str, str]:
+    """Each published column and the one that has its value among the rows of `choose_classes`."""
+    chosen = (*LEFT_OUT, "detail")
+    return {name: f"generalized_{name}" if name in chosen else name for name in columns}
 
 
-def too_small(
-    connection: duckdb.DuckDBPyConnection, table: Sql, rule: ClassRule, columns: tuple[str, ...]
-) -> int:
-    """How many classes of a published table are too small, counted from the table itself."""
-    classes, people = _numbered(connection, class_key(columns), table)
-    small = render(
-        PACKAGE,
-        "small_classes.sql",
-        people=people,
-        k=rule.k,
-        minimum_not_adverse=rule.minimum_not_adverse,
-    )
-    found = count(connection, f"SELECT count(*) FROM ({small})")
-    connection.execute(f"DROP TABLE {classes}; DROP TABLE {people}")
-    return found
+def published_sql(rows: Sql, columns: tuple[str, ...]) -> Sql:
+    """The published columns of the rows that `choose_classes` has returned and that are in a
+    class."""
+    published = generalized_names(columns)
+    return render(PACKAGE, "analytics_milestones.sql", rows=rows, published=published)

@@ -20,7 +20,7 @@ from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.published import documents, exports, publication_history
+from pipeline.published import documents, exports, publication_history, row_history
 from pipeline.storage import cases
 from pipeline.storage.files import atomic_build, atomic_symlink, fsync, fsync_tree
 from pipeline.storage.hashing import file_sha256, files_sha256
@@ -90,8 +90,9 @@ def require_seals(layout: Layout, data_map: DataMap, partition: str) -> None:
 def discard_staged(layout: Layout) -> None:
     """Remove what runs have staged, because it shows what must not be published any more; their
     release is refused then. The caller holds the lock."""
-    for folder in layout.work.glob(layout.staged("*").name):
-        shutil.rmtree(folder)
+    for staged in (layout.staged("*"), layout.staged_rows("*")):
+        for folder in layout.work.glob(staged.name):
+            shutil.rmtree(folder)
 
 
 def release(
@@ -128,6 +129,7 @@ def release(
         "ran_at": manifest(layout)["ran_at"] if erasure else now,
         "erasure": erasure,
         "history": publication_history.statement(layout),
+        "row_history": row_history.statement(layout),
         "cases": cases.lasting(cases.numbers(layout)),
         "courses": courses.number(layout),
         "policy": context.version,

@@ -6,7 +6,7 @@ from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.models import columns as pseudonymized_columns
-from pipeline.published import PACKAGE, coaching, equivalence_classes
+from pipeline.published import PACKAGE, closed_rows, coaching, equivalence_classes
 from pipeline.storage.column_lineage import Columns, models_lineage
 from pipeline.storage.sql import Sql, identifiers, render
 
@@ -71,17 +71,16 @@ def _coaching_models(rules: DisclosureRules, table: str, spec: Published) -> dic
 
 
 def _analytics_models(rules: DisclosureRules, table: str, spec: Published) -> dict[str, Sql]:
-    rule = rules.classes[table]
-    combinations, generalized = Sql("combinations"), Sql("generalized")
+    # What never leaves is no column of the source; which class a row is in decides about rows.
+    inner = "NULL AS record_key, NULL AS team, NULL AS day, learner_ref AS person"
+    names = pseudonymized_columns(spec.audience)
+    shown = {f"generalized_{name}": name for name in equivalence_classes.LEFT_OUT}
+    kept = [*(n for n in spec.columns if n not in ("detail", *shown.values())), "1 AS class"]
+    kept += [f"{name} AS {alias}" for alias, name in shown.items()]
+    detail = f"concat({', '.join(shown.values())}) AS generalized_detail"
     return {
-        combinations: equivalence_classes.combinations_sql(
-            equivalence_classes.quasi_identifiers(spec.columns), source(spec.audience)
-        ),
-        # Without any step taken, every column is still made of what it generalizes.
-        generalized: equivalence_classes.generalized_step_sql(
-            combinations, rules, rule, 0, spec.columns
-        ),
-        table: equivalence_classes.generalized_sql(
-            source(spec.audience), generalized, spec.columns
-        ),
+        "records": Sql(f"SELECT {inner}, {identifiers(names)} FROM {source(spec.audience)}"),
+        "rows": closed_rows.rows_sql(Sql("records"), rules),
+        "generalized": Sql(f"SELECT {', '.join([*kept, detail])} FROM rows"),
+        table: equivalence_classes.published_sql(Sql("generalized"), spec.columns),
     }

@@ -21,7 +21,7 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs
 from pipeline.pseudonymized.models import eligible
 from pipeline.pseudonymized.training_states import make_states
-from pipeline.published import PACKAGE, equivalence_classes, publication_history
+from pipeline.published import PACKAGE, closed_rows, publication_history, row_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import count
@@ -38,6 +38,7 @@ STILL_OPEN = "period still open"
 WAITING = "period closed, not published yet"  # before the company is live
 EXPIRED = "older than the aggregates window"
 IDENTIFYING = "could identify people"
+LEFT = "left with its class"  # analysts' rows: something of the class must not be shown any more
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "table": pl.String,
     "received": pl.Int64,
@@ -193,17 +194,38 @@ def _table_counts(
     """Records published in one staged table, and those suppressed because they could identify
     people."""
     layout, spec = context.layout, context.data_map.published[table]
+    if spec.audience is Audience.ANALYTICS:
+        return _analysts_counts(connection, context, partition, table)
     rows = Sql(pseudonymized(layout, spec.audience))
     with attached(connection, context, layout.staged(partition), table, "staged"):
         relation = Sql(f"staged.{identifier(table)}")
         if spec.audience is Audience.COACHING:
             new = _days(publication_history.new_periods(layout, partition))
             return _coaching_counts(connection, context.disclosure, table, rows, relation, new)
-        published = count(connection, f"SELECT count(*) FROM {relation}")
-        if spec.audience is not Audience.ANALYTICS:
-            return published, {}
-        suppressed = count(connection, equivalence_classes.suppressed_sql(rows, relation))
-        return published, {IDENTIFYING: suppressed}
+        return count(connection, f"SELECT count(*) FROM {relation}"), {}
+
+
+def _analysts_counts(
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str
+) -> tuple[int, dict[str, int]]:
+    """Records behind the rows of the analysts' table, of the history and of new periods, and those
+    that are not, by reason. What was published and is not in the store any more counts nowhere."""
+    layout, rule = context.layout, context.disclosure.classes[table]
+    history, live = row_history.with_staged(connection, context, partition)
+    new = row_history.new_periods(layout, partition)
+    query = render(
+        PACKAGE,
+        "analysts_records.sql",
+        history=history,
+        live=live,
+        rows=closed_rows.eligible_now(connection, context),
+        unit=rule.period,
+        periods=[*new, *_days(row_history.periods(layout))],
+        closed_before=row_history.closed_before(layout, rule),
+    )
+    ((published, *others),) = connection.sql(query).fetchall()
+    reasons = (LEFT, IDENTIFYING, NO_DATE, LATE, STILL_OPEN, WAITING)
+    return published, dict(zip(reasons, others, strict=True))
 
 
 def _coaching_counts(

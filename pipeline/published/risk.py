@@ -18,19 +18,23 @@ import polars as pl
 from pipeline.context import Context
 from pipeline.policy.disclosure import ClassRule, Generalization
 from pipeline.policy.fields import Audience
-from pipeline.published import PACKAGE, equivalence_classes
+from pipeline.published import PACKAGE, equivalence_classes, row_history
 from pipeline.published.reconciliation import IDENTIFYING, suppressed_by_reason
 from pipeline.published.tables import attached
 from pipeline.storage.engine import count
-from pipeline.storage.relations import pseudonymized
-from pipeline.storage.sql import Sql, identifier, render
+from pipeline.storage.relations import pseudonymized, subquery, temp_table
+from pipeline.storage.sql import Sql, identifier, identifiers, render
 
 # Upper ends of the bands in which class sizes are reported; the last band is open.
 BANDS = (4, 9, 19, 49, 99)
 BAND_NAMES = ("1–4", "5–9", "10–19", "20–49", "50–99", "100 and more")
+# As far as a manager sees how somebody stands.
+STATE = "CASE WHEN is_complete(status) THEN 'complete' WHEN status = 'failed' THEN status END"
+ADVERSE = "(status = 'failed' OR score_band = 'low')"
 CLASS_COLUMNS = (
     *("table", "rows", "people", "classes", "k", "l"),
     *("prosecutor", "prosecutor_mean", "journalist", "marketer", "suppressed", "loss"),
+    *("known_events", "manager", "both_files", "changed_by_few"),
 )
 
 
@@ -55,6 +59,16 @@ class Risk:
             suppressed                  share of rows that never reached k
             loss                        share of the quasi-identifiers' detail that was taken away;
                                         suppressed rows lose all of it
+            known_events                share of people of whom one to four known events leave
+                                        fewer than k candidates; no row leads to another, so that
+                                        several leave as many as the one in the smallest class
+            manager                     share of people of whom a manager who takes the own team
+                                        away leaves fewer than k, or too few not adverse
+            both_files                  share of rows that would be matched rightly, in the mean, by
+                                        somebody who knows from the managers' extract how everybody
+                                        stands; 1/k is chance
+            changed_by_few              classes of which fewer than k rows came or went since the
+                                        last release: by an erasure, else none; None without one
         by_detail: table, detail, rows: by how much was generalized.
         by_size: table, people, rows: by how many people share a row's class.
     """
@@ -105,11 +119,11 @@ def _classes(
 
     Args:
         columns: the table's.
-        relation: the staged table.
+        relation: its rows, each with the person.
         rows: the audience's pseudonymized rows, which are the population.
     """
     classes, everyone = Sql("staged_classes"), Sql("people_by_place")
-    key = equivalence_classes.class_key(columns)
+    key = (*equivalence_classes.class_key(columns), "detail")
     query = render(PACKAGE, "classes.sql", table=relation, key=key)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {classes} AS {query}")
     query = render(PACKAGE, "people_by_place.sql", rows=rows)
@@ -122,7 +136,7 @@ def _classes(
         without_region=_without(rule, Generalization.REGION),
         without_department=_without(rule, Generalization.DEPARTMENT),
     )
-    people = count(connection, f"SELECT count(DISTINCT learner_ref) FROM {relation}")
+    people = count(connection, f"SELECT count(DISTINCT person) FROM {relation}")
     risk = connection.sql(query).pl().with_columns(table=pl.lit(table), people=pl.lit(people))
     found = _Classes(
         risk,
@@ -131,6 +145,61 @@ def _classes(
     )
     connection.execute(f"DROP TABLE {classes}; DROP TABLE {everyone}")
     return found
+
+
+def _attacks(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, rows: Sql
+) -> pl.DataFrame:
+    """One row: known_events, manager, both_files, changed_by_few.
+
+    Args:
+        rows: those of the staged table, with person and team.
+    """
+    rule, spec = context.disclosure.classes[table], context.data_map.published[table]
+    key = equivalence_classes.class_key(spec.columns)
+    shown = temp_table(
+        connection,
+        "attacked_rows",
+        f"SELECT person, team, hash({identifiers(key)}) AS class, {STATE} AS state, {ADVERSE} "
+        f"IS NOT TRUE AS not_adverse, class AS id FROM {rows}",
+    )
+    members = Sql(f"SELECT id, person, team, not_adverse FROM {shown}")
+    query = render(
+        PACKAGE,
+        "row_attacks.sql",
+        rows=shown,
+        k=rule.k,
+        holding=equivalence_classes.holding_sql(members, rule),
+    )
+    changed = _changed_by_few(connection, context, table, rows, key)
+    found: pl.DataFrame = connection.sql(query).pl()
+    return found.with_columns(changed_by_few=pl.lit(changed, pl.Int64))
+
+
+def _changed_by_few(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    table: str,
+    rows: Sql,
+    key: tuple[str, ...],
+) -> int | None:
+    """`changed_by_few` of one table; None where there is no release of these columns."""
+    folder, spec = context.layout.current, context.data_map.published[table]
+    if not (folder / spec.file).exists():
+        return None
+    with attached(connection, context, folder, table, "released"):
+        released = Sql(f"released.{identifier(table)}")
+        if not set(key) <= set(connection.sql(f"FROM {released} LIMIT 0").columns):
+            return None
+        query = render(
+            PACKAGE,
+            "changed_by_few.sql",
+            rows=rows,
+            released=released,
+            key=key,
+            k=context.disclosure.classes[table].k,
+        )
+        return count(connection, query)
 
 
 def _by_detail(
@@ -194,8 +263,12 @@ def measure(
                 aggregates.append(_aggregate(connection, table, relation))
             else:
                 rule = context.disclosure.classes[table]
-                rows = Sql(pseudonymized(context.layout, spec.audience))
-                found = _classes(connection, rule, table, spec.columns, relation, rows)
+                history, live = row_history.with_staged(connection, context, partition)
+                shown = row_history.rows_sql(history, live, spec.columns, inner=("person", "team"))
+                everyone = Sql(pseudonymized(context.layout, spec.audience))
+                found = _classes(connection, rule, table, spec.columns, subquery(shown), everyone)
+                attacked = _attacks(connection, context, table, subquery(shown))
+                found = replace(found, risk=found.risk.hstack(attacked))
                 classes.append(_with_losses(found, rule, suppressed.get(table, 0)))
     return Risk(
         aggregates=_coverage(pl.concat(aggregates), counts, suppressed),

@@ -17,12 +17,13 @@ from pipeline.context import Context
 from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.fields import Audience
 from pipeline.published import (
+    closed_rows,
     coaching,
     corrected,
-    equivalence_classes,
     gate,
     noise,
     publication_history,
+    row_history,
 )
 from pipeline.published.models import coaching_sql, row_level_sql
 from pipeline.published.tables import ORIGINS, READABLE, describe
@@ -73,6 +74,21 @@ def _coaching_queries(
         table: coaching_sql(spec, coaching.named_sql(table, rows, figures[table]), carried[table])
         for table, spec in context.data_map.tables_of(Audience.COACHING).items()
     }
+
+
+def _row_queries(
+    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, *, publish_new: bool
+) -> dict[str, Sql]:
+    """The analysts' table to the query of its rows: those of the history, and of the periods that
+    are published now. What these add to the history is written beside the staged tables."""
+    layout = context.layout
+    ((table, _),) = context.data_map.tables_of(Audience.ANALYTICS).items()
+    rows = Sql(pseudonymized(layout, Audience.ANALYTICS))
+    rule = context.disclosure.classes[table]
+    periods = row_history.periods_to_publish(connection, layout, rows, rule) if publish_new else []
+    made = closed_rows.make(connection, context, periods) if periods else None
+    row_history.write_staged(connection, context, partition, periods, made)
+    return {table: row_history.staged_sql(connection, context, partition)}
 
 
 def _noisy_figures(
@@ -174,14 +190,9 @@ def queries(
     tables = context.data_map.tables_of(audience)
     if audience is Audience.COACHING:
         return _coaching_queries(connection, context, partition, publish_new=publish_new)
-    rows = Sql(pseudonymized(context.layout, audience))
     if audience is Audience.ANALYTICS:
-        ((table, spec),) = tables.items()
-        rules = context.disclosure
-        classes = equivalence_classes.choose_generalization(
-            connection, rows, rules, rules.classes[table], spec.columns
-        )
-        return {table: equivalence_classes.generalized_sql(rows, classes, spec.columns)}
+        return _row_queries(connection, context, partition, publish_new=publish_new)
+    rows = Sql(pseudonymized(context.layout, audience))
     return {table: row_level_sql(table, spec, rows) for table, spec in tables.items()}
 
 
@@ -196,7 +207,7 @@ def stage_database(
     """Build one audience's file among the staged tables of a run.
 
     Args:
-        publish_new: publish the coaching periods that have not been published so far.
+        publish_new: publish the periods of figures and rows that have not been published so far.
 
     Returns:
         Rows per table.

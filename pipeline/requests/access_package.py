@@ -22,6 +22,7 @@ from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
+from pipeline.published import row_history
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build, replace_text
@@ -93,6 +94,7 @@ def collect(
             for audience, theirs in refs.items()
             for ref in theirs
         ),
+        _published_rows(connection, context, subject),
         *_registered(context, subject, {ref for theirs in refs.values() for ref in theirs}),
     ]
 
@@ -187,6 +189,22 @@ def _pseudonymized(
             connection,
             f"FROM {relations.pseudonymized(context.layout, audience)} "
             f"WHERE learner_ref = {literal(ref)}",
+        ),
+    )
+
+
+def _published_rows(
+    connection: duckdb.DuckDBPyConnection, context: Context, subject: Subject
+) -> Section:
+    """The person's rows as they were published for analysts, without anything that names them."""
+    history = row_history.stored(connection, context, row_history.files(context.layout))
+    return _section(
+        "Rows published for analysts",
+        "They name nobody and cannot be linked; an encrypted history knows that they are yours.",
+        _rows(
+            connection,
+            f"SELECT COLUMNS('published_(.*)') AS '\\1' FROM {history} "
+            f"WHERE shown AND class IS NOT NULL AND {subject.is_person()} ORDER BY ALL",
         ),
     )
 

@@ -1,10 +1,10 @@
 """Backups, and how nothing that was promised is lost through them.
 
-A backup is a copy of what cannot be rebuilt: the canonical store, the publication history, the
-register of deliveries, the cases and staff of the vault, which stay encrypted, the signed policies
-and the receipts. It does not contain the key ring, so that destroyed keys stay destroyed, but the
-one key by which tombstones recognize people, encrypted like the cases; nor the storage key, which
-would decrypt them, nor derived tables, which the next run rebuilds.
+A backup is a copy of what cannot be rebuilt: the canonical store, the histories of what was
+published, the register of deliveries, the cases and staff of the vault, which stay encrypted, the
+signed policies and the receipts. It does not contain the key ring, so that destroyed keys stay
+destroyed, but the one key by which tombstones recognize people, encrypted like the cases; nor the
+storage key, which would decrypt them, nor derived tables, which the next run rebuilds.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from pipeline.access import courses
 from pipeline.classified import population, run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
-from pipeline.keys.ring import KeyRing
-from pipeline.published import publication_history
+from pipeline.published import publication_history, row_history
 from pipeline.raw import register
 from pipeline.retained.journal import fresh_name
 from pipeline.storage import cases, encryption, store_format
@@ -30,6 +29,7 @@ from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build, fsync_tree
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds as is_a
+from pipeline.storage.relations import subquery
 from pipeline.subjects import legal_holds, tombstones
 
 TOMBSTONE_KEY = f"tombstone.key{encryption.TEXT}"
@@ -66,7 +66,12 @@ def make(context: Context, now: dt.datetime) -> Path:
             copy = Layout(beside, key_file=layout.storage_key)
             store_format.create(copy.root)
             copy.vault.mkdir(parents=True, mode=0o700)
-            for folder in (layout.canonical, layout.register, layout.publication_history):
+            for folder in (
+                layout.canonical,
+                layout.register,
+                layout.publication_history,
+                layout.row_history,
+            ):
                 _copy_tree(layout, copy, folder)
             for name in FOLDERS:
                 _copy_tree(layout, copy, layout.root / name)
@@ -118,7 +123,7 @@ def restore(context: Context, source: Path) -> Restored:
         population.forget(layout)
         with engine(layout.work) as connection:
             # First what keeps people erased and records held: a kill after it loses nothing.
-            remember(connection, layout, old, context.ring)
+            remember(connection, context, old)
             with atomic_build(layout.canonical, layout.work, durable=True) as beside:
                 shutil.copytree(old.canonical, beside)
                 _keep_corrections(layout, beside)
@@ -135,11 +140,10 @@ def restore(context: Context, source: Path) -> Restored:
         return Restored(removed, register.lost(layout))
 
 
-def remember(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, old: Layout, ring: KeyRing
-) -> None:
-    """Add a backup's publication history, cases, staff, signed policies and receipts to what is
-    there."""
+def remember(connection: duckdb.DuckDBPyConnection, context: Context, old: Layout) -> None:
+    """Add a backup's histories of what was published, cases, staff, signed policies and receipts to
+    what is there."""
+    layout, ring = context.layout, context.ring
     secrets = encryption.read_text(old, old.vault / TOMBSTONE_KEY)
     ring.recognize(secrets.splitlines() if secrets else [])
     publication_history.merge(connection, layout, old)
@@ -149,8 +153,22 @@ def remember(
     legal_holds.add(layout, [*holds, *legal_holds.every(old)])
     tombstones.unite(layout, [*stones, *tombstones.entries(old)])
     courses.unite(layout, old)
+    _add_rows(connection, context, old)
     for name in FOLDERS:
         _add_files(old.root / name, layout.root / name)
+
+
+def _add_rows(connection: duckdb.DuckDBPyConnection, context: Context, old: Layout) -> None:
+    """Add the analysts' rows of periods that only the backup has, without who was erased since."""
+    layout = context.layout
+    added = row_history.merge(layout, old)
+    if not added:
+        return
+    pages = context.data_map.identity.company_home_pages
+    history = row_history.stored(connection, context, added)
+    people = subquery(f"SELECT person AS learner_id, team AS manager_id FROM {history}")
+    erased = tombstones.erased_among(connection, layout, context.ring, people, pages)
+    row_history.rewrite(connection, layout, row_history.without(connection, layout, erased))
 
 
 def _restore_register(layout: Layout, old: Layout, path: Path) -> None:

@@ -134,6 +134,13 @@ INVENTORY = (
         "old periods, and teams of managers without a record, are removed",
     ),
     InventoryEntry(
+        "row history",
+        ("store/row_history/*",),
+        "analysts' rows as published, each once, and whose they are; encrypted",
+        "tables.*",
+        "whole classes are removed at the earliest window in them; of an erased person, the rows",
+    ),
+    InventoryEntry(
         "reconciliation",
         ("store/reconciliation/*.json",),
         "counts per run",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pipeline.access import staff
 from pipeline.classified import names, population
 from pipeline.context import Context
 from pipeline.errors import EngineError, ErasureError, PolicyError
+from pipeline.published import row_history
 from pipeline.raw import landing, register
 from pipeline.retained import (
     backup,
@@ -72,13 +74,18 @@ def _apply(
         apply_edit(connection, layout, edit, before_swap)
 
 
+def _noted(journal: Journal) -> Callable[[EditResult, Path], None]:
+    """Record an edit in the journal before it takes effect."""
+    return lambda done, _: journal.record_edit(done)
+
+
 def _erase_stores(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     journal: Journal,
     subject: Subject | None,
 ) -> None:
-    """Erase from the canonical, classified and pseudonymized stores.
+    """Erase from the canonical, classified and pseudonymized stores, and from the row history.
 
     The rules and holds of this moment apply to the rows of this moment. The classified rows of a
     record go last, so until they are gone they show what there is to erase.
@@ -107,6 +114,11 @@ def _erase_stores(
         # Only now is it known which roster rows resolve no record any more.
         rows = past_retention.roster_edits(connection, layout, context.rules, now)
         _apply(connection, layout, journal, rows)
+    if subject is None:
+        rows_that_stay = row_history.past_retention(connection, context, now)
+    else:
+        rows_that_stay = row_history.without(connection, layout, subject.ids)
+    row_history.rewrite(connection, layout, rows_that_stay, _noted(journal))
     months = _months_affected(connection, layout, journal)
     rebuild.rebuild_pseudonymized(
         connection, context, months, now, journal, expired_only=subject is None
@@ -213,6 +225,8 @@ def _erase(
         if subject is not None:
             for copy in backup.copies(layout):
                 _apply(connection, layout, journal, edits_of_person(copy, subject))
+                theirs = row_history.without(connection, copy, subject.ids)
+                row_history.rewrite(connection, layout, theirs, _noted(journal))
         watch.lap("stores")
         _publish(connection, context, job.name)
         watch.lap("release")

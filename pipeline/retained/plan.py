@@ -10,7 +10,9 @@ import duckdb
 
 from pipeline.context import Context
 from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RetentionRules, StorageRule
+from pipeline.published import row_history
 from pipeline.retained import housekeeping, index, past_retention
 from pipeline.retained.past_retention import PlanItem
 from pipeline.storage import relations
@@ -72,6 +74,7 @@ def by_rule(connection: duckdb.DuckDBPyConnection, context: Context, now: dt.dat
             StorageRule.ROSTER_HISTORY,
             past_retention.roster_edits(connection, layout, rules, now),
         ),
+        *_row_history(connection, context, now),
         *_raw_deliveries(layout, rules, now),
         *housekeeping.items(context, now),
     ]
@@ -89,6 +92,20 @@ def _rows(
     rows = [gone for gone in (affected(connection, edit)[1] for edit in edits) if gone]
     if rows:
         yield PlanItem(place, what, f"storage.{rule}", sum(rows), 0, f"{len(rows)} files")
+
+
+def _row_history(
+    connection: duckdb.DuckDBPyConnection, context: Context, now: dt.datetime
+) -> Iterator[PlanItem]:
+    """What of the analysts' rows as they were published would leave, with whole classes."""
+    ((table, _),) = context.data_map.tables_of(Audience.ANALYTICS).items()
+    gone = sum(
+        row_history.leaving(connection, context.layout, path, query)
+        for path, query in row_history.past_retention(connection, context, now).items()
+    )
+    if gone:
+        what = "records behind published rows, with all of their classes"
+        yield PlanItem("row history", what, f"tables.{table}", gone, 0, "")
 
 
 def _raw_deliveries(layout: Layout, rules: RetentionRules, now: dt.datetime) -> Iterator[PlanItem]:

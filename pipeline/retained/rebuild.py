@@ -33,7 +33,7 @@ from pipeline.pseudonymized.pseudonymize import (
     write_period,
 )
 from pipeline.pseudonymized.training_states import make_states
-from pipeline.published import gate, publication_history, risk, risk_report
+from pipeline.published import gate, publication_history, risk, risk_report, row_history
 from pipeline.published.reconciliation import (
     published_rows,
     reconcile,
@@ -54,6 +54,9 @@ from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CLASSIFIED
 from pipeline.storage.sql import Sql, literal
 from pipeline.subjects.restrictions import make_restrictions
+
+# Whose tables repeat what was published, whatever they would be made of now.
+PUBLISHED_ONCE = (Audience.COACHING, Audience.ANALYTICS)
 
 
 def small_departments(
@@ -271,15 +274,18 @@ def publish_survivors(
 
 def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -> set[Audience]:
     """Audiences whose released tables show something that they must not show any more: they were
-    made from other pseudonymized rows or, for coaching, contain a period or team that is gone."""
+    made from other pseudonymized rows, contain a period or team that is gone (coaching), or another
+    choice of classes than may be published now (analytics)."""
     layout = context.layout
     made_from = gate.manifest(layout).get("made_from", {})
     assert isinstance(made_from, dict)
     changed: set[Audience] = {
         p
         for p in Audience
-        if p is not Audience.COACHING and made_from.get(p.value) != gate.made_from(layout, p)
+        if p not in PUBLISHED_ONCE and made_from.get(p.value) != gate.made_from(layout, p)
     }
+    if row_history.outdated(connection, context):
+        changed.add(Audience.ANALYTICS)
     shown = gate.manifest(layout).get("history", {})
     assert isinstance(shown, dict)
     # A run or a correction can have been killed before what it had recorded was released.

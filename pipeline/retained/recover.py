@@ -6,13 +6,18 @@ from pipeline.access import audit, courses
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
-from pipeline.published import gate, publication_history
+from pipeline.published import gate, publication_history, row_history
 from pipeline.raw import register
 from pipeline.retained import backup
-from pipeline.retained.remembered import HISTORY, expected_cases, expected_decisions, missing
+from pipeline.retained.remembered import (
+    expected_cases,
+    expected_decisions,
+    lost_figures,
+    lost_rows,
+    missing,
+)
 from pipeline.storage import cases
 from pipeline.storage.engine import engine
-from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import MANIFEST
 
 
@@ -21,14 +26,15 @@ def recover(context: Context) -> list[str]:
     still missing, in words.
 
     Coaching figures are taken from the release if it is whole: it shows all that was published.
+    Analysts' rows are taken from backups only: a release does not say whose they are.
     """
     layout = context.layout
     with layout.locked(), engine(layout.work) as connection:
-        if _history_is_missing(layout) and _release_is_whole(context):
+        if lost_figures(layout) and _release_is_whole(context):
             publication_history.take_from_release(connection, context)
         for copy in reversed(backup.copies(layout)):
             if missing(layout):
-                backup.remember(connection, layout, copy, context.ring)
+                backup.remember(connection, context, copy)
         return missing(layout) + [f"the delivery of {day}" for day in register.lost(layout)]
 
 
@@ -52,8 +58,10 @@ def accept(context: Context, because: str) -> list[str]:
                     cases.remove(layout, path)
                 else:
                     cases.write(layout, path, cases.read(layout, path) or "", times)
-        if _history_is_missing(layout):
+        if lost_figures(layout):
             publication_history.accept_loss(layout)
+        if lost_rows(layout):
+            row_history.accept_loss(layout)
         if courses.number(layout) < expected_decisions(layout):
             courses.accept_loss(layout, expected_decisions(layout))
         for day in register.lost(layout):
@@ -61,10 +69,6 @@ def accept(context: Context, because: str) -> list[str]:
     for one in lost:
         audit.note_change(context, f"accepted as lost: {one}; {because}")
     return lost
-
-
-def _history_is_missing(layout: Layout) -> bool:
-    return any(one.startswith(HISTORY) for one in missing(layout))
 
 
 def _release_is_whole(context: Context) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.access import courses
 from pipeline.errors import PolicyError
-from pipeline.published import publication_history
+from pipeline.published import publication_history, row_history
 from pipeline.retained import receipts
 from pipeline.storage import cases
 from pipeline.storage.layout import Layout
@@ -46,18 +46,29 @@ def missing(layout: Layout) -> list[str]:
         for name, times in sorted(expected_cases(layout).items())
         if have.get(name, 0) < times
     ]
-    lost = publication_history.missing(layout, history) if (history := _released(layout)) else []
     last = expected_decisions(layout)
     undecided = last - courses.number(layout)
     return (
         found
-        + [f"{HISTORY} ({one})" for one in lost]
+        + [f"{HISTORY} ({one})" for one in [*lost_figures(layout), *lost_rows(layout)]]
         + [
             f"governance/{courses.FILE} (the last {n} of {last} decisions)"
             for n in [undecided]
             if n > 0
         ]
     )
+
+
+def lost_figures(layout: Layout) -> list[str]:
+    """What of the publication history of figures is missing, in words."""
+    says = _release(layout).get("history")
+    return publication_history.missing(layout, says) if says else []
+
+
+def lost_rows(layout: Layout) -> list[str]:
+    """What of the history of analysts' rows is missing, in words."""
+    says = _release(layout).get("row_history")
+    return row_history.missing(layout, says) if says else []
 
 
 def expected_decisions(layout: Layout) -> int:
@@ -73,11 +84,6 @@ def expected_cases(layout: Layout) -> cases.Numbers:
 
 def _release(layout: Layout) -> dict[str, Any]:
     return manifest(layout) if (layout.current / MANIFEST).exists() else {}
-
-
-def _released(layout: Layout) -> dict[str, Any] | None:
-    """What the release says of the publication history; None without a release."""
-    return _release(layout).get("history")
 
 
 def _receipt(layout: Layout) -> cases.Numbers:

@@ -13,7 +13,7 @@ from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.identity import models as identity
 from pipeline.identity import store
-from pipeline.published import gate
+from pipeline.published import gate, row_history
 from pipeline.raw import landing
 from pipeline.retained import past_retention
 from pipeline.retained.data_inventory import UNDECLARED, entry_name, undeclared_files
@@ -39,6 +39,7 @@ def still_past_retention(
     for edit in past_retention.edits(connection, context, records, now):
         name = "roster" if edit.path.name.startswith("roster") else "canonical records"
         found[name] = found.get(name, 0) + affected(connection, edit)[1]
+    found["row history"] = len(row_history.past_retention(connection, context, now))
     ingested, _ = past_retention.raw_deliveries(context.layout, context.rules, now)
     found["raw deliveries"] = len(ingested)
     return found
@@ -72,6 +73,7 @@ def rows_left(
         _, deleted, blanked = affected(connection, edit)
         found[entry_name(edit.path.relative_to(layout.root).as_posix())] += deleted + blanked
     found["names"] = names.left(connection, layout, subject.people)
+    found["row history"] = len(row_history.without(connection, layout, subject.ids))
     return dict(found)
 
 

@@ -9,6 +9,7 @@ store/replaced/<date>/             the same of one that a correction may replace
 store/classified/period=<month>/   the current record of every milestone, roster resolved
 store/classified/*.parquet         population counts: whom and what the stored rows name
 store/pseudonymized/<audience>/period=<month>/   one table per audience; no raw identifier
+store/row_history/<period>.parquet analysts' rows as published, and whose they are; encrypted
 vault/                             who is behind a pseudonym, encrypted; keys; mode 0700
 vault/erasures/<id>/               the work list of an erasure under way
 releases/<id>/*.duckdb             published tables; `current` points at one release
@@ -143,6 +144,16 @@ class Layout:
     def publication_history(self) -> Path:
         """The coaching figures as they were published, each period once."""
         return self.root / "store" / "publication_history"
+
+    @property
+    def row_history(self) -> Path:
+        """The analysts' rows as they were published, each period once, with whose they are;
+        encrypted."""
+        return self.root / "store" / "row_history"
+
+    def staged_rows(self, partition: str) -> Path:
+        """What a run adds to the row history, before the gate; encrypted."""
+        return self.work / f"rows-{partition}"
 
     @property
     def pilot(self) -> Path:

@@ -20,7 +20,7 @@ from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds, parquet, roster_history
 from pipeline.storage.schema import ROSTER
-from pipeline.storage.sql import literal, literals
+from pipeline.storage.sql import Sql, literal, literals
 from pipeline.subjects.identity import Window
 
 FILE = "tombstones.json.enc"
@@ -111,14 +111,14 @@ def _refused(
     known: set[str],
     dated: set[Window],
     pages: tuple[str, ...],
-    path: Path,
+    rows: Sql,
 ) -> tuple[list[str], list[Window]]:
-    """Learner and manager identifiers of a file that have a tombstone: at any time, and on some
+    """Learner and manager identifiers of some rows that have a tombstone: at any time, and on some
     days."""
     whole: list[str] = []
     some: list[Window] = []
     ours = ", ".join(f"home_page({literal(page)})" for page in pages) or "NULL"
-    query = READINGS.format(file=literal(path), pages=ours)
+    query = READINGS.format(file=rows, pages=ours)
     for identifier, readings in connection.sql(query).fetchall():
         found = ring.tombstone(str(one) for one in readings or [identifier] if one)
         if found & known:
@@ -140,7 +140,9 @@ def _follow(
     if not known:
         return
     ids = {
-        one for path in rosters for one in _refused(connection, ring, known, set(), pages, path)[0]
+        one
+        for path in rosters
+        for one in _refused(connection, ring, known, set(), pages, literal(path))[0]
     }
     if not ids:
         return
@@ -154,6 +156,22 @@ def _follow(
     today = dt.datetime.now(dt.UTC).date().isoformat()
     new = sorted(str(one) for (one,) in found if not ring.tombstone([str(one)]) & known)
     unite(layout, [{"hmac": ring.own_tombstone(one), "made_on": today} for one in new])
+
+
+def erased_among(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    ring: KeyRing,
+    rows: Sql,
+    pages: tuple[str, ...],
+) -> list[str]:
+    """The identifiers of some rows that meant an erased person at any time.
+
+    Args:
+        rows: relation with learner_id and manager_id. The others as `refuse`.
+    """
+    known = hashes(layout)
+    return _refused(connection, ring, known, set(), pages, rows)[0] if known else []
 
 
 def refuse(
@@ -176,7 +194,7 @@ def refuse(
     _follow(connection, layout, ring, [path for path in files if holds(path, "roster")], pages)
     known, dated = hashes(layout), windows(layout)
     for path in files if known or dated else ():
-        ids, days = _refused(connection, ring, known, dated, pages, path)
+        ids, days = _refused(connection, ring, known, dated, pages, literal(path))
         tests = [f"learner_id IN ({literals(ids)})"]
         if not holds(path, "roster"):
             # A row of a roster names its employee by number, which is nobody else's.

@@ -1,0 +1,39 @@
+-- What attackers find in the analysts' rows, of rows with person, class and state: the share of
+-- people with a row in a class of fewer than k, and in one that does not hold against a manager;
+-- the share of rows that somebody who knows how everybody stands would match rightly by content.
+WITH sizes AS (
+    SELECT
+        class,
+        count(DISTINCT person) AS people
+    FROM {{ rows }}
+    GROUP BY class
+),
+
+marked AS (
+    SELECT
+        rows.person,
+        sizes.people < {{ k | literal }} AS few,
+        holding.id IS NULL AS open_to_manager
+    FROM {{ rows }} AS rows
+    INNER JOIN sizes ON rows.class = sizes.class
+    LEFT JOIN ({{ holding }}) AS holding ON rows.class = holding.id
+),
+
+people AS (
+    SELECT
+        person,
+        bool_or(few) AS few,
+        bool_or(open_to_manager) AS open_to_manager
+    FROM marked
+    GROUP BY person
+)
+
+SELECT
+    coalesce((count(*) FILTER (WHERE people.few)) / count(*), 0) AS known_events,
+    coalesce((count(*) FILTER (WHERE people.open_to_manager)) / count(*), 0) AS manager,
+    coalesce(any_value(matched.share), 0) AS both_files
+FROM people
+CROSS JOIN (
+    SELECT count(DISTINCT row(class, state)) / count(*) AS share
+    FROM {{ rows }}
+) AS matched
