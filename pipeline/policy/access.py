@@ -163,12 +163,12 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
     _require_roster(rules, data_map)
     _require_roles(rules, data_map, governance)
     _require_details(rules, data_map)
-    if rules.sheet:
-        sheet_table(rules.sheet, rules, data_map, governance)
     for audience in rules.own_reports:
         for table, spec in data_map.tables_of(audience).items():
             if "manager_ref" not in spec.columns:
                 raise _deny(f"own_reports: {table} has no manager_ref")
+    if rules.sheet:
+        sheet_table(rules.sheet, rules, data_map, governance)
 
 
 def sheet_table(
