@@ -38,7 +38,7 @@ from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import literal
 from pipeline.subjects import restrictions
 from tests.command import milestones
-from tests.company import NAME, number
+from tests.company import NAME, number, record
 from tests.conftest import Estate
 from tests.estate import NOW, context
 
@@ -88,6 +88,13 @@ def test_a_manager_is_handed_the_own_reports_by_name(stand: Context) -> None:
     assert (entry["note"], entry["fields"], entry["decision"]) == (WHY, FIELDS, "granted")
     assert len(entry["people"]) == 12
     assert entry["rows"] == sum(len(one.trainings) for one in mine.reports)
+
+
+def test_a_manager_who_is_listed_by_an_address_has_the_same_reports(stand: Context) -> None:
+    mine = people(handed(stand))
+    address = f"mbox:mailto:{record(900)['Email']}"
+    staff.put(stand.layout, staff.Member(actor="max", roles=(Role.MANAGER,), person=address))
+    assert people(handed(stand)) == mine
 
 
 def test_the_log_has_the_handover_before_there_is_a_file(

@@ -27,6 +27,7 @@ from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.relations import classified
 from pipeline.storage.sql import Sql, render
+from pipeline.subjects.identity import find
 from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
 
 if TYPE_CHECKING:
@@ -149,8 +150,8 @@ def _named(
     """Those of the rows that may be shown by name today, with name and title, in their order."""
     import polars as pl
 
-    layout = context.layout
-    member = managers.member(context, actor)
+    layout, member = context.layout, managers.member(context, actor)
+    who = member.person if member else None
     titled = context.data_map.treatment_of("course_title", audience) is Treatment.KEEP
     with engine(layout.work) as connection:
         make_restrictions(connection, context)
@@ -161,7 +162,7 @@ def _named(
             names=names.rows(connection, layout),
             roster=names.on_roster(layout, context.data_map),
             identifiers=store.identifiers(layout),
-            manager=member.person if member else None,
+            manager=find(connection, layout, who).people if who else (),
             today=today,
             restrictions=Sql(RESTRICTIONS),
             audience=audience.value,

@@ -13,8 +13,8 @@ LEFT JOIN {{ identifiers }} AS m
         AND {{ today | literal }} >= m.valid_from
         AND {{ today | literal }} < m.valid_until
 WHERE
-    coalesce(m.person, r.manager_id) = {{ manager | literal }}
-    AND v.person <> {{ manager | literal }}
+    coalesce(m.person, r.manager_id) IN ({{ manager | literals }})
+    AND v.person NOT IN ({{ manager | literals }})
     AND coalesce(r.left_on > {{ today | literal }}, TRUE)
     AND v.person NOT IN (
         SELECT w.person
