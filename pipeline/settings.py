@@ -80,6 +80,21 @@ class Settings(BaseSettings):
     log: SecretStr | None = Field(
         None, description="PostgreSQL URL for the access log; default files in the vault."
     )
+    log_key: Path | None = Field(
+        None,
+        description="File of the access log's signing key (PEM, mode 0600), outside the data "
+        "folder; made with the first entry. Default `<home>/vault/access-key.pem`.",
+    )
+    log_key_vault: str | None = Field(
+        None,
+        description="Where the access log's signing key (PEM) is in HashiCorp Vault (KV version "
+        "2), `mount/path#field`.",
+    )
+    production: bool = Field(
+        False,
+        description="Set it where real people's data is: nothing is done while the access log's "
+        "signing key or its anchor lies in the data folder.",
+    )
     anchor: Path | None = Field(
         None,
         description="File that shows whether the end of the access log was cut off; keep it on "

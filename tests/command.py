@@ -12,7 +12,14 @@ from typer.testing import CliRunner
 
 from pipeline.cli.app import app
 
-COMMAND = [sys.executable, "-m", "pipeline.cli.app"]
+# A process of its own acts under an account as well, that of the variable ACCOUNT: the machine has
+# one, and the tests many people.
+ACCOUNT = (
+    "import os, pwd, types\n"
+    "pwd.getpwuid = lambda _: types.SimpleNamespace(\n"
+    "    pw_name=os.environ.get('ACCOUNT', 'eddy'), pw_dir='/nowhere')\n"
+)
+COMMAND = [sys.executable, "-c", f"{ACCOUNT}from pipeline.cli.app import main\nmain()"]
 
 
 @dataclass(frozen=True)

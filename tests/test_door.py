@@ -182,6 +182,11 @@ def test_the_whole_matrix(stand: Context) -> None:
         ({"note": f"about {EMAIL}"}, "identifies a person"),
         ({"note": f"about {NAME} of Sales"}, "identifies a person"),
         ({"note": f"about person {number(1)}"}, "identifies a person"),
+        ({"note": "Zzyzx asked for a review"}, "word 1 is part"),
+        ({"note": "a question of QUENTIN's"}, "word 4 is part"),
+        ({"note": f"case of no. {number(1)[:5]}"}, "word 4 is part"),
+        ({"note": "what quentin.z did in May"}, "word 2 is part"),
+        ({"note": "what person 1 has done, as told"}, "refer to a case"),
         ({"fields": ("score",)}, "require a sign-off"),
         ({"fields": ("score; DROP TABLE hr_legal_detail",)}, "does not have all of these fields"),
         ({"table": "../vault/known"}, "no published table"),
@@ -278,18 +283,29 @@ def test_a_sign_off_opens_once(stand: Context, tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match="used before"):
         service.read(stand, ask)
     decisions = [one["decision"] for one in bodies(stand.layout)]
-    assert decisions == ["granted", "refused: sign-off: it was used before; it allows one reading"]
+    refused = "refused: sign-off: it was used before; it allows one reading"
+    assert decisions == ["used", "granted", refused]
     (tmp_path / "leave.json").write_text('{"authorization": {"name": "../../x"}}')
     with pytest.raises(PolicyError, match="not a sign-off"):
         sign_off.read(tmp_path / "leave.json")
 
 
-def test_marks_of_expired_sign_offs_do_not_pile_up(stand: Context) -> None:
-    one, two = leave(stand).authorization, leave(stand).authorization
-    sign_off.redeem(stand.layout, one, NOW)
-    sign_off.redeem(stand.layout, two, one.expires_at + dt.timedelta(days=1))
-    (mark,) = (stand.layout.vault / "signed-off").iterdir()
-    assert two.name in mark.name
+def test_a_used_sign_off_opens_nothing_whatever_is_deleted(stand: Context, tmp_path: Path) -> None:
+    """What remembers it is the log itself: without its end, or without all of it, none opens."""
+    ask = detail_ask(stand, sign_off=leave(stand))
+    service.read(stand, AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract"))
+    folder = stand.layout.vault / "access"
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert service.read(stand, ask).rows
+    after = {path: path.read_bytes() for path in folder.iterdir()}
+    for log, anchor in ((before, after), ({}, after), (after, after)):
+        for path in after:
+            path.unlink(missing_ok=True)
+            kept = anchor if path.name == "anchor" else log
+            if path in kept:
+                path.write_bytes(kept[path])
+        with pytest.raises(PolicyError, match=r"used before|does not end as its anchor"):
+            service.read(stand, ask)
 
 
 def test_a_role_that_was_taken_away_opens_nothing(stand: Context) -> None:

@@ -44,8 +44,12 @@ def test_failed(published: Estate) -> None:
         ("backfill", "--from", "2020-01-01", "--to", "2020-02-01"),
     ],
 )
-def test_bad_input(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
     sign_policy(tmp_path)
+    who = {"policy": "lea", "show": "ana"}.get(arguments[0], "eddy")
+    monkeypatch.setenv("MILESTONES_ACTOR", who)
     done = milestones(tmp_path, *arguments)
     assert done.returncode == Exit.BAD_INPUT == 2, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

@@ -83,8 +83,8 @@ def run(who: str, line: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_engineer_types_ten_commands_at_most() -> None:
-    assert len([line for who, line in COMMANDS if who == "engineer"]) <= 10
-    assert {who for who, _ in COMMANDS} == {"engineer", "lea", "hana"}
+    assert len([line for who, line in COMMANDS if who == "eddy"]) <= 10
+    assert {who for who, _ in COMMANDS} == {"eddy", "lea", "hana"}
 
 
 @pytest.mark.long

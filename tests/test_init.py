@@ -21,7 +21,7 @@ from pipeline.policy.preset import shipped
 from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT, Layout
 from tests.command import Done, milestones
-from tests.estate import KEYS
+from tests.estate import KEYS, NOW
 
 TODAY = dt.date(2026, 11, 28)
 TEXTS = {name: (PROJECT / name).read_text("utf-8") for name in FILES}
@@ -113,7 +113,7 @@ def test_init_writes_the_files_and_the_staff_list_once(tmp_path: Path) -> None:
         "dora": (Role.DPO,),
         "eddy": (Role.DATA_ENGINEER,),
     }
-    assert "MILESTONES_ACTOR=lea milestones policy sign --role legal --key lea.pem" in done.stdout
+    assert "milestones policy sign --role legal --key lea.pem" in done.stdout
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert "already holds" in " ".join(init(tmp_path, *FLAGS).stderr.replace("│", " ").split())
     again = milestones(tmp_path / "home", "init", str(tmp_path / "other"), *FLAGS)
@@ -169,7 +169,7 @@ def founded(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "home")
     for actor, role in (("lea", Role.LEGAL), ("hana", Role.HR)):
         staff.put(layout, staff.Member(actor=actor, roles=(role,), founding=True))
-        staff.make_key(layout, actor, signing.public_pem(KEYS[actor]))
+        staff.make_key(layout, actor, signing.public_pem(KEYS[actor]), NOW)
     henry = signing.public_pem(KEYS["henry"])
     staff.put(layout, staff.Member(actor="henry", roles=(Role.HR,), key=henry))
     return layout
@@ -221,9 +221,9 @@ def test_nobody_else_confirms_and_nothing_else_is_confirmed(
 def test_a_key_is_made_once_and_by_oneself(
     founded: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for actor, says in (("lea", "has a key already"), ("stranger", "no such actor")):
+    for actor, says in (("lea", "has a key already"), ("stranger", "no role on the staff list")):
         monkeypatch.setenv("MILESTONES_ACTOR", actor)
-        done = milestones(founded.root, "staff", "key", str(tmp_path / "new.pem"))
+        (tmp_path / "new.pub").write_text(signing.public_pem(KEYS["henry"]))
+        done = milestones(founded.root, "staff", "key", str(tmp_path / "new.pub"))
         assert done.returncode == 3
         assert says in done.stderr
-        assert not (tmp_path / "new.pem").exists()

@@ -44,6 +44,12 @@ from tests.test_requests import PERSON, asked
 
 pytestmark = pytest.mark.usefixtures("plainly")
 
+
+@pytest.fixture(autouse=True)
+def _as_the_dpo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILESTONES_ACTOR", "dora")
+
+
 SPELLED = (
     NUMBER,
     f" {NUMBER}.0 ",
@@ -97,7 +103,8 @@ def test_the_command_says_who_was_found_and_wants_it_confirmed(past: Estate) -> 
     assert "one_to_one" in wrong.stderr
 
 
-def test_a_hold_holds_whoever_is_meant(past: Estate) -> None:
+def test_a_hold_holds_whoever_is_meant(past: Estate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MILESTONES_ACTOR", "hana")
     place = (
         "hold",
         "place",
@@ -220,6 +227,7 @@ def test_a_typing_error_is_mended_and_keeps_nothing_from_being_erased(past: Esta
     assert other.state is State.DONE
     mended = milestones(past.home, "request", "amend", wrong.name, NUMBER, "--yes")
     assert mended.returncode == 0, mended.stderr
+    request_register.verify_identity(past.layout, wrong.name, "HR desk")
     assert fulfil.fulfil(stand, wrong.name, NOW).state is State.DONE
 
 

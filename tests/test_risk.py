@@ -61,8 +61,8 @@ def test_the_ui_has_the_numbers(dagster_night: tuple[Estate, dg.ExecuteInProcess
     assert isinstance(told["coaching risk"], dg.TableMetadataValue)
 
 
-def test_the_command_prints_it(good_night: Estate) -> None:
-    done = milestones(good_night.home, "risk")
+def test_the_command_prints_it(published: Estate) -> None:
+    done = milestones(published.home, "risk")
     assert done.returncode == 0, done.stderr
     assert "coaching_team_course" in done.stdout
     assert "prosecutor" in done.stdout

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 
 from pipeline.storage.layout import PROJECT
+from tests.command import ACCOUNT
 from tests.conftest import Estate
 
 ORCHESTRATION = {"dagster", "great_expectations"}
 HEAVY = ORCHESTRATION | {"scipy", "pandas", "polars", "matplotlib", "duckdb", "numpy", "pyarrow"}
 # Runs the command, and writes the top-level packages that it loaded, one a line.
-CODE = """
+CODE = f"""
+{ACCOUNT}
 import atexit, sys
 from pathlib import Path
 out = Path(sys.argv.pop(1))
-atexit.register(lambda: out.write_text("\\n".join({name.split(".")[0] for name in sys.modules})))
+atexit.register(lambda: out.write_text("\\n".join({{name.split(".")[0] for name in sys.modules}})))
 from pipeline.cli.app import main
 main()
 """
@@ -31,7 +33,7 @@ def loaded(tmp_path: Path, *arguments: str, actor: str = "ana") -> set[str]:
     environment = {k: v for k, v in os.environ.items() if k != "DAGSTER_HOME"}
     done = subprocess.run(
         [sys.executable, "-c", CODE, str(out), *arguments],
-        env=environment | {"MILESTONES_ACTOR": actor},
+        env=environment | {"ACCOUNT": actor},
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -70,5 +72,5 @@ def test_reading_loads_no_orchestration(
 def test_looking_loads_no_orchestration(
     published: Estate, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
-    found = loaded(tmp_path, *command, "--home", str(published.home))
+    found = loaded(tmp_path, *command, "--home", str(published.home), actor="eddy")
     assert not (ORCHESTRATION | {"pandas", "polars", "matplotlib"}) & found

@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.access import staff
+from pipeline.access.log import AccessLog
 from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import AccessRules, Role, RoleRule, Signing
@@ -40,6 +41,11 @@ def _folder(layout: Layout, hash_: str) -> Path | None:
 def copy_of(layout: Layout, hash_: str) -> Path | None:
     """The policy files as they were signed; None if nobody signed that version."""
     return _folder(layout, hash_)
+
+
+def newest_first(layout: Layout) -> list[Path]:
+    """The copies of all versions that anybody signed."""
+    return sorted(layout.governance.glob("????????-????????????????"), reverse=True)
 
 
 def approvals(layout: Layout, rules: AccessRules, hash_: str) -> list[Approval]:
@@ -142,6 +148,7 @@ def sign(
         "role": role.value,
         "actor": actor,
         "signed_at": now.isoformat(timespec="seconds"),
+        "log": AccessLog(layout).head(),
     }
     with layout.locked():
         target = _folder(layout, hash_)

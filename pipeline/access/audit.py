@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import getpass
 import json
 import os
 from collections.abc import Collection, Iterable
@@ -12,6 +11,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pipeline.access import account
+from pipeline.access.actions import Actor
 from pipeline.access.authorize import AccessRequest
 from pipeline.access.log import AccessLog
 from pipeline.access.staff import is_name
@@ -19,15 +20,10 @@ from pipeline.context import Context
 from pipeline.errors import BadInput
 from pipeline.keys import signing
 from pipeline.policy.access import Role
-from pipeline.settings import settings
 from pipeline.storage.layout import Layout
 
+CHANGES = ("changed", "allowed", "used")  # decisions about what is no reading
 SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
-
-
-def actor() -> str:
-    """Who runs the command: MILESTONES_ACTOR, or the user of the operating system."""
-    return settings().actor or getpass.getuser()
 
 
 def role_named(text: str) -> Role:
@@ -84,6 +80,7 @@ def note(
         {
             # What does not look like an actor's name could be a person's name.
             "actor": request.actor if is_name(request.actor) else "(unfit)",
+            "by": request.by,
             "role": request.role.value,
             "table": request.table if known else "(unknown)",
             "purpose": request.purpose
@@ -122,12 +119,39 @@ def note_listing(
     )
 
 
-def note_change(context: Context, what: str) -> None:
-    """Log a change of roles or policy."""
+def note_action(
+    context: Context, actor: Actor, action: str, case: str | None, decision: str
+) -> None:
+    """Log that somebody begins with an action, or was refused it and why.
+
+    Args:
+        decision: `allowed`, or the reason against it.
+    """
     _append(
         context,
         {
-            "actor": actor(),
+            "actor": actor.shown,
+            "role": " ".join(sorted(actor.roles)) or None,
+            "table": None,
+            "purpose": "action",
+            "people": [],
+            "everybody": False,
+            "fields": [],
+            "rows": 0,
+            "note": action,
+            "case": case,
+            "sign_off": None,
+            "decision": decision if decision == "allowed" else f"refused: {decision}",
+        },
+    )
+
+
+def note_change(context: Context, what: str) -> None:
+    """Log a change of roles or policy, once it is made."""
+    _append(
+        context,
+        {
+            "actor": account.actor(context.layout),
             "role": None,
             "table": None,
             "purpose": "governance",

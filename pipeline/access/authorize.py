@@ -28,6 +28,7 @@ class AccessRequest:
         people: pseudonyms, for an audience that is queried one person at a time.
         fields: which columns; none for all that need no sign-off.
         note: the reason, in the actor's words.
+        by: who hands it over on the actor's behalf; None for the actor.
     """
 
     actor: str
@@ -38,6 +39,7 @@ class AccessRequest:
     fields: tuple[str, ...] = ()
     note: str = ""
     sign_off: SignOff | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.policy.access import Hours
 from pipeline.storage.files import replace_text
 
 FOLDER = "reviews"
+STAFF_ACTIONS = ("staff put", "staff appoint", "staff confirm", "staff key")
 TIMES_PEERS = 3.0  # people read, as a multiple of the median of the role
 
 
@@ -50,6 +52,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class NewStaff:
+    """An actor whose roles or key are new.
+
+    Attributes:
+        by: who gave, confirmed or took roles, or confirmed the key.
+        has_new_key: and so signs from now on.
+        did: what the actor did since, and how often, as the log has it.
+    """
+
+    actor: str
+    at: str
+    by: tuple[str, ...]
+    has_new_key: bool
+    did: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Review:
     """A review of all entries between two moments (UTC), `until` not included."""
 
@@ -58,6 +77,7 @@ class Review:
     entries: int
     changes: int
     findings: tuple[Finding, ...]
+    new_staff: tuple[NewStaff, ...] = ()
 
 
 def at_odd_hours(at: str, hours: Hours) -> bool:
@@ -108,16 +128,42 @@ def review(context: Context, since: dt.datetime, until: dt.datetime) -> Review:
     entries = [one for one in audit.bodies(context.layout) if first <= one["at"] < last]
     by_actor: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in entries:
-        if one["decision"] != "changed":
-            by_actor.setdefault((one["actor"], one["role"]), []).append(one)
+        if one["decision"] not in audit.CHANGES:
+            by_actor.setdefault((one["actor"], one["role"] or "none"), []).append(one)
     people = {
         key: len({ref for one in read if one["decision"] == "granted" for ref in one["people"]})
         for key, read in by_actor.items()
     }
     lines = [_finding(context, key, read, people) for key, read in sorted(by_actor.items())]
     lines.sort(key=lambda line: (-len(line.signs), line.actor))
-    changes = sum(one["decision"] == "changed" for one in entries)
-    return Review(first, last, len(entries), changes, tuple(lines))
+    changes = sum(one["decision"] in audit.CHANGES for one in entries)
+    return Review(first, last, len(entries), changes, tuple(lines), tuple(new_staff(entries)))
+
+
+def new_staff(entries: list[dict[str, Any]]) -> Iterator[NewStaff]:
+    """Who was put on the staff list, confirmed or given a key, and what they did since."""
+    made: dict[str, list[int]] = {}
+    for at, one in enumerate(entries):
+        is_action = one["purpose"] == "action" and one["decision"] == "allowed"
+        if is_action and one["note"] in STAFF_ACTIONS:
+            made.setdefault(one["case"] or one["actor"], []).append(at)
+    for actor, steps in sorted(made.items()):
+        yield NewStaff(
+            actor,
+            entries[steps[0]]["at"],
+            tuple(sorted({entries[at]["actor"] for at in steps} - {actor})),
+            any(entries[at]["note"] == "staff key" for at in steps),
+            dict(Counter(_did(one) for one in entries[steps[0] :] if one["actor"] == actor)),
+        )
+
+
+def _did(entry: dict[str, Any]) -> str:
+    """What an entry is about: the action, the table that was read, or what was signed."""
+    if entry["purpose"] == "action":
+        found = str(entry["note"])
+    else:
+        found = f"read {entry['table']}" if entry["table"] else str(entry["purpose"])
+    return f"{found} (refused)" if str(entry["decision"]).startswith("refused") else found
 
 
 def last_reviewed(context: Context) -> dt.datetime | None:

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import uuid
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import Field
 
+from pipeline.access.log import AccessLog
 from pipeline.access.staff import Member
 from pipeline.errors import PolicyError
 from pipeline.keys import signing
 from pipeline.policy.access import SignOffRule
 from pipeline.policy.base import Strict
-from pipeline.storage.files import fsync
 from pipeline.storage.layout import Layout
 
 KIND = "sign-off"
@@ -160,21 +159,27 @@ def objection(
 
 
 def redeem(layout: Layout, authorization: Authorization, now: dt.datetime) -> None:
-    """Use a sign-off up, across processes and crashes, before any row is read.
-
-    What remembers expired ones is removed: their date alone refuses them.
+    """Use a sign-off up, across processes and crashes, before any row is read: in the access log,
+    where nobody can take that back.
 
     Raises:
-        PolicyError: it was used before.
+        PolicyError: it was used before, or the log does not end as its anchor does.
     """
-    folder = layout.vault / "signed-off"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for used in folder.iterdir():
-        if used.name[:8] < f"{now:%Y%m%d}":
-            used.unlink()
-    used = folder / f"{authorization.expires_at:%Y%m%d}-{authorization.name}"
-    try:
-        os.close(os.open(used, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        raise PolicyError("sign-off: it was used before; it allows one reading") from None
-    fsync(folder)
+    body: dict[str, object] = {
+        "at": now.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds"),
+        "actor": authorization.asker,
+        "role": None,
+        "table": authorization.table,
+        "purpose": "sign-off",
+        "people": list(authorization.people),
+        "everybody": False,
+        "fields": list(authorization.fields),
+        "rows": 0,
+        "note": f"signed by {authorization.signer}",
+        "sign_off": authorization.name,
+        "decision": "used",
+        "policy": authorization.version[:16],
+    }
+    since = authorization.issued_at.astimezone(dt.UTC).date()
+    if not AccessLog(layout).append_once(authorization.name, since, body):
+        raise PolicyError("sign-off: it was used before; it allows one reading")

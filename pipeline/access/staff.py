@@ -1,13 +1,16 @@
 """Who works with the data, in which roles: the staff list behind every reading and signature.
 
 It lies in the vault, apart from the policy files, so that whoever changes a policy cannot also
-appoint its signers. Every change of the list is an entry of the access log.
+appoint its signers. Every change of the list is an entry of the access log. Who may make one, and
+with whom, is up to pipeline/access/appointments.py.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,8 +33,8 @@ def is_name(actor: str) -> bool:
 
 
 class Confirmation(Strict):
-    """A founding signer's signature over another one's key, and the key that it was made with: it
-    counts after its signer has left, too."""
+    """A signer's signature over another one's key, and the key that it was made with: it counts
+    after its signer has left, too."""
 
     by: str
     key: str
@@ -49,6 +52,8 @@ class Member(Strict):
         key: public Ed25519 key (PEM), for actors who sign.
         founding: named when the company was founded (`milestones init`). A founding signer makes
             the key, and another founding signer confirms it before it counts.
+        counts_from: from when on what is signed with the key counts, if nobody else has confirmed
+            it; None for always.
     """
 
     actor: str
@@ -57,6 +62,7 @@ class Member(Strict):
     key: str | None = None
     founding: bool = False
     confirmed: Confirmation | None = None
+    counts_from: dt.datetime | None = None
 
     @field_validator("actor")
     @classmethod
@@ -76,25 +82,44 @@ class Member(Strict):
         return key
 
 
-def _counting(member: Member) -> Member:
-    """A member as everybody else sees them: without a founding signer's key that nobody else has
-    confirmed, so that nothing which is signed with it counts."""
+def _counting(member: Member, now: dt.datetime) -> Member:
+    """A member as everybody else sees them: without a key that does not count yet, so that nothing
+    which is signed with it does."""
+    waits = member.counts_from is not None and now < member.counts_from
+    if (member.founding or waits) and not _is_confirmed(member):
+        return member.model_copy(update={"key": None})
+    return member
+
+
+def _is_confirmed(member: Member) -> bool:
+    """Has somebody else signed that this is the member's key?"""
     found = member.confirmed
-    counts = not member.founding or (
+    return (
         found is not None
         and found.by != member.actor
         and found.key != member.key
         and signing.signed(found.key, CONFIRMATION, _confirmed(member), found.signature)
     )
-    return member if counts else member.model_copy(update={"key": None})
+
+
+def _of_one(members: dict[str, Member]) -> dict[str, Member]:
+    """Without the keys of whoever stands there twice, by key or by person: one person signs as one.
+    Which of the entries is meant, nobody can say."""
+    signers = [one for one in members.values() if one.key]
+    seen = Counter(mark for one in signers for mark in (one.key, one.person) if mark)
+    twice = {one.actor for one in signers if max(seen[one.key or ""], seen[one.person or ""]) > 1}
+    return {
+        actor: one.model_copy(update={"key": None}) if actor in twice else one
+        for actor, one in members.items()
+    }
 
 
 def _confirmed(member: Member) -> dict[str, object]:
-    """What a founding signer signs of another one."""
+    """What a signer signs of another one."""
     return {"actor": member.actor, "roles": list(member.roles), "key": member.key}
 
 
-def make_key(layout: Layout, actor: str, public: str) -> None:
+def make_key(layout: Layout, actor: str, public: str, counts_from: dt.datetime) -> None:
     """Give an actor the key that they have made.
 
     Raises:
@@ -102,7 +127,8 @@ def make_key(layout: Layout, actor: str, public: str) -> None:
     """
     with layout.locked():
         member = require_without_key(layout, actor)
-        _write(layout, _stored(layout) | {actor: member.model_copy(update={"key": public})})
+        made = member.model_copy(update={"key": public, "counts_from": counts_from})
+        _write(layout, _stored(layout) | {actor: made})
 
 
 def require_without_key(layout: Layout, actor: str) -> Member:
@@ -120,20 +146,25 @@ def require_without_key(layout: Layout, actor: str) -> Member:
 
 
 def confirm(layout: Layout, actor: str, by: str, key: Ed25519PrivateKey) -> str:
-    """Confirm another founding signer's key, after hearing from them that it is theirs; returns it.
+    """Confirm another signer's key, after hearing from them that it is theirs; returns it. Founding
+    signers confirm each other's before their own count.
 
     Raises:
-        PolicyError: one of the two is no founding signer with a key, or they are one person.
+        PolicyError: one of the two is no signer with a key, or they are one person.
     """
     with layout.locked():
         members = _stored(layout)
         member, other = members.get(actor), members.get(by)
-        if member is None or not member.founding or member.key is None:
-            raise PolicyError(f"staff: {actor} is no founding signer who has made a key")
-        if other is None or not other.founding or other.key != signing.public_pem(key):
-            raise PolicyError(f"staff: {by} is no founding signer with this key")
+        if member is None or member.key is None:
+            raise PolicyError(f"staff: {actor} has not made a key")
+        if other is None or other.key != signing.public_pem(key):
+            raise PolicyError(f"staff: this is not the key that the staff list has for {by}")
         if by == actor:
             raise PolicyError("staff: nobody confirms their own key")
+        if member.founding and not other.founding:
+            raise PolicyError(f"staff: {actor} is a founding signer, and {by} is none")
+        if everyone(layout)[by].key is None and not member.founding:
+            raise PolicyError(f"staff: {by} has no key that counts")
         signature = signing.sign(key, CONFIRMATION, _confirmed(member))
         made = Confirmation(by=by, key=signing.public_pem(key), signature=signature)
         _write(layout, members | {actor: member.model_copy(update={"confirmed": made})})
@@ -146,7 +177,13 @@ def path(layout: Layout) -> Path:
 
 def everyone(layout: Layout) -> dict[str, Member]:
     """All members by actor, with the keys that count."""
-    return {actor: _counting(one) for actor, one in _stored(layout).items()}
+    now = dt.datetime.now(dt.UTC)
+    return {actor: _counting(one, now) for actor, one in _of_one(_stored(layout)).items()}
+
+
+def stored(layout: Layout, actor: str) -> Member | None:
+    """An entry as it stands there, with a key that may not count yet."""
+    return _stored(layout).get(actor)
 
 
 def _stored(layout: Layout) -> dict[str, Member]:

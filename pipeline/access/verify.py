@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 import os
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from pipeline.access.log import END, GENESIS, LINK, AccessLog, Entry
+from pipeline.access.log import END, GENESIS, LINK, AccessLog, Entry, not_elsewhere
 from pipeline.access.segments import Segments
 from pipeline.keys import signing
+from pipeline.storage.layout import Layout
 
 DAY = len("2026-11-25")  # bytes in front of an anchor's line
 LINE = DAY + 1 + END + 1
@@ -33,10 +34,26 @@ class LogVerification:
     Attributes:
         entries: valid entries before the first broken one.
         broken: segment, line and rule of the first broken entry; None if all are valid.
+        left_out: the last entry is not in the anchor: it was cut off by a crash, or the anchor was
+            cut off by somebody. The next entry adds it.
     """
 
     entries: int
     broken: str | None
+    left_out: bool = False
+
+
+@dataclass(frozen=True)
+class Implied:
+    """Something that was made after an entry, so that the log had it then.
+
+    Attributes:
+        by: what implies it, such as a receipt.
+        head: segment and end of the entry (pipeline/access/log.py).
+    """
+
+    by: str
+    head: str
 
 
 class _BrokenError(Exception):
@@ -54,9 +71,8 @@ def _signed(key: Ed25519PublicKey, end: bytes, where: str) -> None:
         raise _BrokenError(f"{where}: not signed by the log's key") from None
 
 
-def _anchor(log: AccessLog, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]:
+def _anchor(content: bytes, key: Ed25519PublicKey) -> dict[str, tuple[int, int]]:
     """Segment to where its lines begin and end in the anchor, in bytes."""
-    content = log.anchor.read_bytes() if log.anchor.exists() else b""
     # An incomplete line at the end was never acknowledged; the next append removes it.
     content = content[: content.rfind(b"\n") + 1]
     number = len(content) // LINE
@@ -107,8 +123,9 @@ def _segment(walk: _Walk, content: bytes, key: Ed25519PublicKey) -> int:
     if ends:
         _signed(key, before, f"segment {day}, line {len(ends)}")
     start = day.encode() + b" "
-    if b"".join([b"%b%b\n" % (start, end) for end in ends]) != anchored:
-        _compare(day, ends, anchored, key)
+    own = [b"%b%b\n" % (start, end) for end in ends]
+    if b"".join(own) != anchored:
+        _compare(walk, own, anchored.splitlines(keepends=True))
     return len(ends)
 
 
@@ -122,19 +139,19 @@ def _lines(walk: _Walk) -> bytes:
         return stream.read(stop - start)
 
 
-def _compare(day: str, ends: list[bytes], lines: bytes, key: Ed25519PublicKey) -> None:
-    """Check a segment whose entries are not exactly the anchor's: additional ones are valid if they
-    are signed (a crash kept them from the anchor); missing ones were cut off."""
-    anchored = [line[DAY + 1 :] for line in lines.splitlines()]
-    waiting = set(anchored)
-    for number, end in enumerate(ends, 1):
-        if end in waiting:
-            waiting.remove(end)
-        else:
-            _signed(key, end, f"segment {day}, line {number}")
-    if waiting:
-        lost = next(at for at, end in enumerate(anchored, 1) if end in waiting)
-        raise _BrokenError(f"segment {day}: entry {lost} of the anchor is missing", len(ends))
+def _compare(walk: _Walk, own: list[bytes], anchored: list[bytes]) -> None:
+    """Check a segment whose entries are not exactly the anchor's: the last one of the log may be
+    missing there, since a crash can keep it from the anchor."""
+    if walk.newest and own[:-1] == anchored:
+        return
+    pairs = zip(own, anchored, strict=False)
+    at = next((n for n, (one, other) in enumerate(pairs) if one != other), None)
+    if at is None and len(own) > len(anchored):
+        raise _BrokenError(
+            f"segment {walk.day}, line {len(anchored) + 1}: is missing in the anchor", len(anchored)
+        )
+    lost = len(own) if at is None else at
+    raise _BrokenError(f"segment {walk.day}: entry {lost + 1} of the anchor is missing", lost)
 
 
 @dataclass(frozen=True)
@@ -169,10 +186,11 @@ def _walks(
             before = _lines(walk)[-END - 1 : -1]
 
 
-def _walk(kept: Segments, key: bytes, walk: _Walk) -> tuple[int, str | None]:
+def _walk(kept: Segments, key: bytes, newest: bytes, walk: _Walk) -> tuple[int, str | None]:
     """Verify one segment, in this process or another: its entries, and how it is broken."""
+    content = newest if walk.newest and newest else kept.content(walk.day)
     try:
-        return _segment(walk, kept.content(walk.day), signing.load_public_key(key)), None
+        return _segment(walk, content, signing.load_public_key(key)), None
     except _BrokenError as broken:
         return broken.entries, str(broken)
 
@@ -183,27 +201,33 @@ def _workers() -> ProcessPoolExecutor:
 
 
 def verify(
-    log: AccessLog, expired_before: dt.date, key: Ed25519PublicKey | None = None
+    log: AccessLog,
+    expired_before: dt.date,
+    key: Ed25519PublicKey | None = None,
+    implied: Iterable[Implied] = (),
 ) -> LogVerification:
-    """Verify the whole log against its chain, its signatures and its anchor.
+    """Verify the whole log against its chain, its signatures, its anchor and what implies entries.
 
     Args:
         expired_before: segments of earlier days may be missing; no others.
         key: the auditor's copy of the public key; by default the one beside the log.
+        implied: entries that must be there, unless their segment has expired.
     """
     entries = 0
     try:
-        segments = log.kept.days()
-        if not segments and not log.anchor.exists():
+        with log.kept.alone():
+            # As they are at one moment: an entry that is written meanwhile is in neither.
+            segments = log.kept.days()
+            newest = log.kept.content(segments[-1]) if segments else b""
+            anchored = log.anchor.read_bytes() if log.anchor.exists() else b""
+        _require(implied, anchored, expired_before)
+        if not segments and not anchored:
             return LogVerification(0, None)
         pem = signing.public_bytes(key or log.public_key())
-        anchor = _anchor(log, signing.load_public_key(pem))
+        anchor = _anchor(anchored, signing.load_public_key(pem))
         walks = list(_walks(log, segments, anchor, expired_before))
-        several = (
-            len(segments) > 1
-            and max((stop for _, stop in anchor.values()), default=0) > MANY * LINE
-        )
-        walked = partial(_walk, log.kept, pem)
+        several = len(segments) > 1 and len(anchored) > MANY * LINE
+        walked = partial(_walk, log.kept, pem, newest)
         with _workers() if several else nullcontext() as workers:
             for number, broken in workers.map(walked, walks) if workers else map(walked, walks):
                 entries += number
@@ -211,4 +235,43 @@ def verify(
                     raise _BrokenError(broken)
     except _BrokenError as broken:
         return LogVerification(entries, str(broken))
-    return LogVerification(entries, None)
+    left_out = entries > 0 and bool(newest) and _last_end(newest) != _last_end(anchored)
+    return LogVerification(entries, None, left_out)
+
+
+def _last_end(lines: bytes) -> bytes:
+    """The end in the last complete line of a segment, or of the anchor."""
+    line = lines[: lines.rfind(b"\n") + 1].splitlines()[-1] if b"\n" in lines else b""
+    return line[DAY + 1 :] if line[DAY : DAY + 1] == b" " else line[:END]
+
+
+def _require(implied: Iterable[Implied], anchored: bytes, expired_before: dt.date) -> None:
+    """Is every entry that something implies in the anchor?"""
+    for one in implied:
+        day = one.head[:DAY]
+        if day >= expired_before.isoformat() and f"{one.head}\n".encode() not in anchored:
+            raise _BrokenError(f"segment {day}: an entry is missing that {one.by} implies")
+
+
+def blind_spots(layout: Layout, *, own_key: bool, copy: bool) -> list[str]:
+    """What a verification cannot see here.
+
+    Args:
+        own_key: it was verified with the auditor's copy of the key.
+        copy: it was verified with a copy of the anchor.
+    """
+    since = "the copy of the anchor" if copy else "the newest release, receipt or signature"
+    found = [
+        f"entries after {since} could have been cut off together with the anchor"
+        + ("" if copy else "; a copy of it that is kept elsewhere shows that (--anchor)")
+    ]
+    if places := not_elsewhere(layout):
+        found.append(
+            f"{' and '.join(places)}: in the data folder, so whoever can write there can write "
+            "another log"
+        )
+    if not own_key:
+        found.append(
+            "a log that was written anew with another key: verify with the auditor's copy (--key)"
+        )
+    return found

@@ -14,6 +14,7 @@ from pipeline.cli import (
     courses,
     deliveries,
     governance,
+    guard,
     history,
     incidents,
     operations,
@@ -109,10 +110,13 @@ def generate(
     from pipeline.cli import screen
     from pipeline.demo.generate import Size
     from pipeline.demo.generate import generate as make
+    from pipeline.demo.people import require_demo
     from pipeline.settings import settings
     from pipeline.storage.layout import Layout
 
     layout = Layout(home.absolute(), settings().landing)
+    with shared.open_context(home, valid=False):
+        require_demo(layout)
     days = make(layout, _day(date), Size(people, records), seed, screen.say)
     screen.say("deliveries written: " + ", ".join(map(str, days)))
 
@@ -185,6 +189,7 @@ app.command(rich_help_panel=shared.OPERATIONS)(retained.backup)
 app.command(rich_help_panel=shared.OPERATIONS)(retained.restore)
 app.command(rich_help_panel=shared.OPERATIONS)(retained.recover)
 app.add_typer(retained.keys, name="keys", rich_help_panel=shared.OPERATIONS)
+guard.guard(app)
 
 
 def main() -> None:

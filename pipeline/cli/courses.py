@@ -60,7 +60,7 @@ def courses_decide(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Decide that courses are ordinary, from the next run on, or sensitive, at once."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.access import courses as decisions
     from pipeline.cli import screen
     from pipeline.governance import courses as register
@@ -81,7 +81,7 @@ def courses_decide(
                 raise typer.BadParameter("say with --category what the course is about")
         made = decisions.decide(
             context,
-            audit.actor(),
+            account.actor(context.layout),
             private,
             now(),
             because=because,
@@ -105,7 +105,7 @@ def courses_decide(
 @courses.command("confirm")
 def courses_confirm(key: Key, home: Home = DEFAULT_HOME) -> None:
     """Sign what others have decided once more, before they are removed from the staff list."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.access import courses as decisions
     from pipeline.cli import screen
     from pipeline.keys import signing
@@ -113,6 +113,6 @@ def courses_confirm(key: Key, home: Home = DEFAULT_HOME) -> None:
     with open_context(home) as context:
         with given("--key"):
             private = signing.load_private_key(key.read_bytes())
-        made = decisions.confirm(context, audit.actor(), private, now())
+        made = decisions.confirm(context, account.actor(context.layout), private, now())
         audit.note_change(context, f"courses, {len(made)} decisions confirmed")
         screen.say(f"{len(made):,} decisions confirmed")

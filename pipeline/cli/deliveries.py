@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.reading import acting
 from pipeline.cli.shared import DEFAULT_HOME, As, Home, date, now, open_context
-
-if TYPE_CHECKING:
-    from pipeline.context import Context
 
 delivery = typer.Typer(
     help="What became of every delivery; withdrawing one, or allowing one.", no_args_is_help=True
@@ -22,25 +18,6 @@ Export = Annotated[
     Path | None,
     typer.Option("--export", help="New file (CSV) for the rows and lines as delivered; logged."),
 ]
-
-
-def _may_handle(context: Context, role: str | None) -> str:
-    """The actor, if the role may handle deliveries.
-
-    Raises:
-        AccessDenied: it may not.
-    """
-    from pipeline.access import staff
-    from pipeline.access.authorize import AccessDenied
-    from pipeline.policy.access import RoleRule
-
-    actor, acts_as = acting(context, role)
-    member = staff.find(context.layout, actor)
-    if member is None or acts_as not in member.roles:
-        raise AccessDenied(f"this actor does not have the role {acts_as.value}")
-    if not context.access.roles.get(acts_as, RoleRule()).deliveries:
-        raise AccessDenied(f"{acts_as.value} may not handle deliveries")
-    return actor
 
 
 @delivery.command("list")
@@ -71,13 +48,13 @@ def delivery_withdraw(
     day: Day, because: Because, role: As = None, home: Home = DEFAULT_HOME
 ) -> None:
     """Use an accepted delivery no longer; the tables are published without it at once."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.cli import screen
     from pipeline.raw import register
     from pipeline.retained import index
 
     with open_context(home) as context:
-        actor = _may_handle(context, role)
+        actor = account.actor(context.layout)
         with context.layout.locked():
             register.settle(context.layout)
             register.withdraw(context.layout, date(day), because, actor)
@@ -89,14 +66,14 @@ def delivery_withdraw(
 @delivery.command("allow")
 def delivery_allow(day: Day, because: Because, role: As = None, home: Home = DEFAULT_HOME) -> None:
     """Allow the next run to take this content, refused for its size or withdrawn, all the same."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.cli import screen
     from pipeline.errors import PolicyError
     from pipeline.raw import register
     from pipeline.raw.register import State
 
     with open_context(home) as context:
-        actor = _may_handle(context, role)
+        actor = account.actor(context.layout)
         sha256 = register.turned_down(register.steps(context.layout, date(day)))
         if sha256 is None:
             raise PolicyError(f"the delivery of {day} was not refused for its size, or withdrawn")
@@ -115,7 +92,7 @@ def quarantine(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show what is set aside of a delivery: rules, files, lines and counts, no value."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.access.suspension import require_not_suspended
     from pipeline.cli import screen, views
     from pipeline.raw import quarantine
@@ -124,7 +101,7 @@ def quarantine(
         if export is None:
             views.quarantined(day, quarantine.counts(context.layout, date(day)))
             return
-        actor = _may_handle(context, role)
+        actor = account.actor(context.layout)
         require_not_suspended(context.layout)
         audit.note_change(context, f"quarantined rows of {day} are exported by {actor}")
         rows = quarantine.export(context.layout, date(day), export)

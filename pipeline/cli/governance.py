@@ -8,21 +8,26 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.exits import Exit, end, given
-from pipeline.cli.shared import DEFAULT_HOME, Home, Key, Purpose, now, open_context
+from pipeline.cli.shared import (
+    DEFAULT_HOME,
+    Home,
+    Key,
+    Purpose,
+    errors_explained,
+    now,
+    open_context,
+)
 
 policy = typer.Typer(
     help="The policy files: their signatures, and what a change would do.", no_args_is_help=True
 )
 staff = typer.Typer(help="Who works with the data, and in which roles.", no_args_is_help=True)
-Actor = Annotated[str, typer.Argument(help="Name of the actor, as in MILESTONES_ACTOR.")]
+Actor = Annotated[str, typer.Argument(help="Name of the actor: their account on the system.")]
 Roles = Annotated[list[str], typer.Option("--role", help="Role of the actor; repeatable.")]
 Person = Annotated[
     str | None, typer.Option(help="The actor's own raw identifier, such as emp:4711.")
 ]
 PublicKey = Annotated[Path | None, typer.Option(help="File of the actor's public key (PEM).")]
-NewKey = Annotated[
-    Path | None, typer.Option(help="New file for a private key; a key pair is generated.")
-]
 Pilots = Annotated[list[str], typer.Option("--actor", help="Actor in the pilot; repeatable.")]
 Signer = Annotated[str, typer.Option(help="legal or hr.")]
 Recipient = Annotated[str, typer.Option(help="Recipient, as registered in governance.yaml.")]
@@ -86,7 +91,7 @@ def policy_pilot(
 @policy.command("sign")
 def policy_sign(role: Signer, key: Key, home: Home = DEFAULT_HOME) -> None:
     """Sign the current policy files, as legal or as HR."""
-    from pipeline.access import approval, audit
+    from pipeline.access import account, approval, audit
     from pipeline.cli import screen
     from pipeline.keys import signing
 
@@ -97,7 +102,7 @@ def policy_sign(role: Signer, key: Key, home: Home = DEFAULT_HOME) -> None:
             context.layout,
             context.policy_folder,
             context.access,
-            audit.actor(),
+            account.actor(context.layout),
             audit.role_named(role),
             private,
             now(),
@@ -116,7 +121,7 @@ def go_live(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Sign, as legal or HR, that from now on audiences may read and figures are published."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.access import go_live as live
     from pipeline.cli import screen
     from pipeline.errors import BadInput
@@ -130,7 +135,14 @@ def go_live(
                 if key is None:
                     raise BadInput("--key: the file of your private key is missing")
                 private = signing.load_private_key(key.read_bytes())
-            arguments = (layout, rules, audit.actor(), audit.role_named(role), private, now())
+            arguments = (
+                layout,
+                rules,
+                account.actor(context.layout),
+                audit.role_named(role),
+                private,
+                now(),
+            )
             if live.sign(*arguments, live=not withdraw, because=because):
                 done = f"withdrawn: {because}" if withdraw else "signed"
                 audit.note_change(context, f"go-live {done} as {role}")
@@ -150,77 +162,110 @@ def go_live(
     end(Exit.REFUSED if missing and role is None else Exit.DONE)
 
 
-def _public_key(key: Path | None, new_key: Path | None) -> str | None:
-    """The actor's public key (PEM), from a file or a new key pair; None if neither is given."""
-    from pipeline.access import audit
-
-    if new_key:
-        return audit.new_key_pair(new_key)
-    return key.read_text("utf-8") if key else None
-
-
 @staff.command("put")
 def staff_put(
     actor: Actor,
-    role: Roles,
+    roles: Roles,
     person: Person = None,
     key: PublicKey = None,
-    new_key: NewKey = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Add an actor with their roles, or replace the actor's entry."""
-    from pipeline.access import audit
+    """Add an actor with their roles, or replace them; where that takes two, somebody confirms it.
+
+    The actor's own key stays. Whoever signs makes one with `milestones staff key`.
+    """
+    from pipeline.access import appointments, audit
     from pipeline.access import staff as directory
-    from pipeline.cli import screen
+    from pipeline.cli import guard, screen
 
     with open_context(home, valid=False) as context:
-        with given("--new-key" if new_key else "--key"):
-            pem = _public_key(key, new_key)
+        with given("--key"):
+            pem = key.read_text("utf-8") if key else None
         member = directory.Member(
-            actor=actor, roles=tuple(map(audit.role_named, role)), person=person, key=pem
+            actor=actor, roles=tuple(map(audit.role_named, roles)), person=person, key=pem
         )
-        directory.put(context.layout, member)
-        audit.note_change(context, f"{actor} has the roles {', '.join(role)}")
-        screen.say(f"{actor}: {', '.join(role)}")
+        done = appointments.put(context, guard.actor(context), member, now())
+        named = f"{actor}: {', '.join(roles)}"
+        audit.note_change(context, named if done else f"{named}, once somebody else confirms it")
+        screen.say(named)
+        if not done:
+            screen.warn(f"waits for somebody else: milestones staff confirm {actor}")
+
+
+@staff.command("new-key")
+def staff_new_key(
+    file: Annotated[
+        Path, typer.Argument(help="New file for your private key; the public half is FILE.pub.")
+    ],
+) -> None:
+    """Make a key pair, on your own machine and without any data folder."""
+    from pipeline.access import audit
+    from pipeline.cli import screen
+    from pipeline.errors import BadInput
+    from pipeline.keys import signing
+
+    half = file.with_name(f"{file.name}.pub")
+    with errors_explained(), given("the file of your key"):
+        if half.exists():
+            raise BadInput("the file for the public key already exists")
+        public = audit.new_key_pair(file)
+        half.write_text(public, "utf-8")
+    screen.say(f"fingerprint {signing.fingerprint(public)}")
+    screen.say(f"hand in the public half: milestones staff key {half}; keep {file} to yourself")
 
 
 @staff.command("key")
 def staff_key(
-    file: Annotated[Path, typer.Argument(help="New file for your private key.")],
+    file: Annotated[Path, typer.Argument(help="File of your public key (PEM).")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Make your own key, as somebody on the staff list who has none."""
-    from pipeline.access import audit
-    from pipeline.access import staff as directory
+    """Hand in the public half of your own key, as somebody on the staff list who has none."""
+    from pipeline.access import account, appointments, audit
     from pipeline.cli import screen
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
-        actor = audit.actor()
-        directory.require_without_key(context.layout, actor)
-        with given("the file of your key"):
-            public = audit.new_key_pair(file)
-        directory.make_key(context.layout, actor, public)
-        audit.note_change(context, f"{actor} has made a key")
+        actor = account.actor(context.layout)
+        with given("the file of your public key"):
+            public = signing.public_bytes(signing.load_public_key(file.read_bytes())).decode()
+        counts_from = appointments.hand_in(context, actor, public, now())
+        audit.note_change(context, f"{actor} has handed in a key")
+        screen.say(f"{actor}: fingerprint {signing.fingerprint(public)}")
         screen.say(
-            f"{actor}: fingerprint {signing.fingerprint(public)}; the private key is in {file}"
+            "it counts once somebody else confirms it (milestones staff confirm)"
+            + (f", or from {counts_from:%Y-%m-%d %H:%M} UTC on" if counts_from else "")
         )
 
 
 @staff.command("confirm")
-def staff_confirm(actor: Actor, key: Key, home: Home = DEFAULT_HOME) -> None:
-    """Confirm the other founding signer's key, whose fingerprint you have heard from them."""
-    from pipeline.access import audit
+def staff_confirm(
+    actor: Actor,
+    key: Annotated[
+        Path | None, typer.Option(help="File of your private key (PEM), to confirm their key.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Confirm an actor whom somebody else appointed, or their key by its fingerprint (--key)."""
+    from pipeline.access import account, appointments, audit
     from pipeline.access import staff as directory
-    from pipeline.cli import screen
+    from pipeline.cli import guard, screen
+    from pipeline.errors import BadInput
     from pipeline.keys import signing
 
     with open_context(home, valid=False) as context:
-        with given("--key"):
-            private = signing.load_private_key(key.read_bytes())
-        public = directory.confirm(context.layout, actor, audit.actor(), private)
-        audit.note_change(context, f"the key of {actor} is confirmed by {audit.actor()}")
-        screen.say(f"confirmed: {actor}, fingerprint {signing.fingerprint(public)}")
+        by, layout = account.actor(context.layout), context.layout
+        done = appointments.confirm(context, actor, guard.actor(context))
+        if done is not None:
+            audit.note_change(context, f"{actor} is confirmed by {by}: {', '.join(done.roles)}")
+            screen.say(f"confirmed: {actor}, {', '.join(done.roles)}")
+        elif key is None:
+            raise BadInput(f"nothing waits for {actor}; to confirm their key, add yours (--key)")
+        if key is not None:
+            with given("--key"):
+                private = signing.load_private_key(key.read_bytes())
+            public = directory.confirm(layout, actor, by, private)
+            audit.note_change(context, f"the key of {actor} is confirmed by {by}")
+            screen.say(f"confirmed: {actor}, fingerprint {signing.fingerprint(public)}")
 
 
 @staff.command("managers")
@@ -229,7 +274,7 @@ def staff_managers(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show whether a roster waits that gives managers their role, or confirm it as HR."""
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.classified import managers
     from pipeline.cli import screen
     from pipeline.keys import signing
@@ -238,7 +283,7 @@ def staff_managers(
         if key is not None:
             with given("--key"):
                 private = signing.load_private_key(key.read_bytes())
-            done = managers.confirm(context, audit.actor(), private)
+            done = managers.confirm(context, account.actor(context.layout), private)
             audit.note_change(context, f"managers by the roster of {done.delivery} confirmed")
         day, waiting = managers.in_use(context), managers.proposal(context)
         if context.access.managers is None:
@@ -254,7 +299,7 @@ def staff_managers(
 @staff.command("remove")
 def staff_remove(actor: Actor, home: Home = DEFAULT_HOME) -> None:
     """Remove an actor with all roles."""
-    from pipeline.access import audit
+    from pipeline.access import appointments, audit
     from pipeline.access import staff as directory
     from pipeline.published import exports
     from pipeline.read import service
@@ -262,6 +307,7 @@ def staff_remove(actor: Actor, home: Home = DEFAULT_HOME) -> None:
     with open_context(home, valid=False) as context:
         member = directory.find(context.layout, actor)
         directory.remove(context.layout, actor)
+        appointments.set_aside(context, actor)
         person = member.person if member else None
         for audience in context.access.own_reports:
             exports.withdraw(context, service.reference(context, person, audience))

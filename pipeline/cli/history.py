@@ -46,7 +46,7 @@ def history_correct(
     Published again is what gives nobody away who has both versions: figures of the company,
     departments and teams that at least k people separate from the old ones.
     """
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.cli import screen
     from pipeline.governance import figures
     from pipeline.keys import signing
@@ -59,7 +59,8 @@ def history_correct(
         screen.warn(_said(planned))
         if not yes:
             typer.confirm("Correct these figures, once and for good?", abort=True, err=True)
-        done = figures.correct(context, day, because, audit.actor(), private, now())
+        actor = account.actor(context.layout)
+        done = figures.correct(context, day, because, actor, private, now())
         audit.note_change(context, f"the figures of {period} were corrected")
         screen.say(f"{period} is corrected: {_said(done)}")
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.reading import acting
 from pipeline.cli.retained import access
 from pipeline.cli.shared import DEFAULT_HOME, As, Home, moment, now, open_context
 
@@ -40,17 +39,6 @@ Reason = Annotated[
 ]
 
 
-def _require_log(home: Path, role: str | None) -> str:
-    """The actor, if the role may read the access log."""
-    from pipeline.errors import PolicyError
-
-    with open_context(home, valid=False) as context:
-        actor, acts_as = acting(context, role)
-        if not context.access.roles[acts_as].log:
-            raise PolicyError(f"the role {acts_as.value} may not read the access log")
-        return actor
-
-
 @access.command("review")
 def access_review(
     since: ReviewStart = None,
@@ -59,10 +47,10 @@ def access_review(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Show what a reviewer of the access log should look at, or record a review."""
+    from pipeline.access import account
     from pipeline.access import review as reviews
     from pipeline.cli import oversight, screen
 
-    actor = _require_log(home, role)
     with open_context(home, valid=False) as context:
         start = reviews.last_reviewed(context) or dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
         if since is not None:
@@ -70,7 +58,7 @@ def access_review(
         found = reviews.review(context, start, now())
         oversight.review(found)
         if finding is not None:
-            reviews.record(context, found, actor, finding, now())
+            reviews.record(context, found, account.actor(context.layout), finding, now())
             screen.say("review recorded")
         elif reviews.overdue(context, now()):
             screen.warn("the review of the access log is overdue")
@@ -95,7 +83,6 @@ def incident_scope(
     from pipeline.cli import oversight, screen
     from pipeline.governance import incident as incidents
 
-    _require_log(home, role)
     start, end = moment(since), moment(until) if until else now()
     aware = moment(known) if known else now()
     with open_context(home, valid=False) as context:
@@ -110,11 +97,12 @@ def incident_scope(
 @incident.command("suspend")
 def incident_suspend(reason: Reason, home: Home = DEFAULT_HOME) -> None:
     """Suspend all reading and publishing, and withdraw every role's files."""
-    from pipeline.access.audit import actor, note_change
+    from pipeline.access.account import actor
+    from pipeline.access.audit import note_change
     from pipeline.governance import suspension
 
     with open_context(home, valid=False) as context:
-        suspension.suspend(context, reason, actor(), now())
+        suspension.suspend(context, reason, actor(context.layout), now())
         note_change(context, "suspended")
 
 

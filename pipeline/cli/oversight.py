@@ -55,6 +55,10 @@ def review(found: Review) -> None:
     for one in found.findings:
         mix = ", ".join(f"{purpose} {n}" for purpose, n in sorted(one.purposes.items()))
         console.print(f"{one.actor}: {mix or 'nothing read'}", style="dim", highlight=False)
+    for new in found.new_staff:
+        key = ", has a new key" if new.has_new_key else ""
+        did = ", ".join(f"{what} {n}" for what, n in sorted(new.did.items())) or "nothing"
+        warn(f"new since {new.at[:16]}: {new.actor}, by {' and '.join(new.by) or '–'}{key}; {did}")
 
 
 def touches(change: Change) -> bool:

@@ -35,29 +35,32 @@ SignOff = Annotated[
     Path | None, typer.Option(help="File with a sign-off; required for raw records.")
 ]
 Limit = Annotated[int, typer.Option(help="Rows per table.")]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="ACTOR", help="Hand over what this actor receives.")
+]
 Days = Annotated[
     int | None,
     typer.Option(help="Days until the sign-off expires; default as long as the policy allows."),
 ]
 
 
-def acting(context: Context, role: str | None) -> tuple[str, Role]:
-    """Who runs the command, and in which role.
+def acting(context: Context, role: str | None, other: str | None = None) -> tuple[str, Role]:
+    """Who runs the command, or on whose behalf it is run, and in which role.
 
     Raises:
         PolicyError: the actor has no role.
         BadInput: the actor has several and did not choose one.
     """
-    from pipeline.access import audit
+    from pipeline.access import account, audit
     from pipeline.classified import managers
     from pipeline.errors import BadInput, PolicyError
 
-    actor = audit.actor()
+    actor = other or account.actor(context.layout)
     if role is not None:
         return actor, audit.role_named(role)
     member = managers.member(context, actor)
     if member is None:
-        raise PolicyError("you have no role; set MILESTONES_ACTOR, or see `milestones staff put`")
+        raise PolicyError("you have no role; see `milestones staff put`")
     if len(member.roles) != 1:
         raise BadInput(f"choose a --role: {', '.join(member.roles)}")
     return actor, member.roles[0]
@@ -124,9 +127,14 @@ def receive(
         bool, typer.Option("--replace", help="Replace the files of an earlier release.")
     ] = False,
     role: As = None,
+    for_: For = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Get your role's DuckDB and Parquet files for a purpose. Logged like a reading."""
+    """Get your role's DuckDB and Parquet files for a purpose. Logged like a reading.
+
+    Whoever may hand files over (--for) gets what that person would get, and the log names both.
+    """
+    from pipeline.access import account
     from pipeline.access.authorize import AccessRequest
     from pipeline.classified import managers
     from pipeline.cli import screen
@@ -135,14 +143,15 @@ def receive(
     from pipeline.read.receive import receive as hand_over
 
     with open_context(home) as context:
-        actor, acts_as = acting(context, role)
+        actor, acts_as = acting(context, role, for_)
         registered = context.governance.purposes.get(purpose)
         if registered is None:
             raise BadInput("this purpose is not registered in governance.yaml")
         table = next(iter(context.data_map.tables_of(registered.audience)))
         member = managers.member(context, actor)
         own = service.reference(context, member.person if member else None, registered.audience)
-        request = AccessRequest(actor, acts_as, purpose, table)
+        by = account.actor(context.layout) if for_ else None
+        request = AccessRequest(actor, acts_as, purpose, table, by=by)
         for path in hand_over(context, request, own, to, replace=replace):
             screen.say(str(path))
 
@@ -195,7 +204,7 @@ def sign_off(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Authorize a colleague to read raw records once, for these people, fields and purpose."""
-    from pipeline.access import audit, sign_off
+    from pipeline.access import account, audit, sign_off
     from pipeline.cli import screen
     from pipeline.errors import BadInput
     from pipeline.keys import signing
@@ -211,7 +220,7 @@ def sign_off(
             private,
             detail.sign_off,
             asker=asker,
-            signer=audit.actor(),
+            signer=account.actor(context.layout),
             table=table,
             people=references(context, table, person),
             fields=tuple(field or ()),

@@ -45,6 +45,7 @@ def request_receive(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Register a new request: shows who was found, and wants that confirmed."""
+    from pipeline.access.account import actor
     from pipeline.cli import screen
     from pipeline.subjects import request_register
 
@@ -56,7 +57,7 @@ def request_receive(
         details = _details(context, set_, purpose)
         first, *also = confirmed(context, who, person, yes)
         made = request_register.receive(
-            context.layout, wanted, first, now().date(), details, tuple(also)
+            context.layout, wanted, first, now().date(), details, tuple(also), actor(context.layout)
         )
         screen.say(f"{made.name}: answer due by {made.deadline}; next: milestones request verify")
 
@@ -93,6 +94,7 @@ def request_amend(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Mend a request that is not answered yet: whom it is about, or its details."""
+    from pipeline.access.account import actor
     from pipeline.cli import screen
     from pipeline.requests import fulfil
     from pipeline.subjects import request_register
@@ -100,7 +102,8 @@ def request_amend(
     with open_context(home) as context:
         details = _details(context, set_, purpose)
         people = confirmed(context, who, person, yes) if who else ()
-        made = request_register.amend(context.layout, name, people, details)
+        by = actor(context.layout)
+        made = request_register.amend(context.layout, name, people, details, by)
         fulfil.close(context, made)
         screen.say(f"{made.name}: {made.state}; {made.history[-1].note}")
 
@@ -118,14 +121,14 @@ def request_withdraw(name: Name, home: Home = DEFAULT_HOME) -> None:
 @request.command("verify")
 def request_verify(
     name: Name,
-    by: Annotated[str, typer.Option(help="Who verified the identity.")],
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Record that the sender's identity was verified."""
+    """Record that you, who did not receive the request, have verified the sender's identity."""
+    from pipeline.access.account import actor
     from pipeline.subjects import request_register
 
     with open_context(home) as context:
-        request_register.verify_identity(context.layout, name, by)
+        request_register.verify_identity(context.layout, name, actor(context.layout))
 
 
 @request.command("extend")

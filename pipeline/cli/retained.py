@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli import exits
 from pipeline.cli.people import Yes, confirmed
 from pipeline.cli.shared import DEFAULT_HOME, Home, Persons, now, open_context
+
+if TYPE_CHECKING:
+    from pipeline.storage.layout import Layout
 
 hold = typer.Typer(
     help="Legal holds: what must be kept although it is past retention.", no_args_is_help=True
@@ -36,24 +39,49 @@ AuditorKey = Annotated[
     Path | None, typer.Option("--key", help="The auditor's copy of the log's public key (PEM).")
 ]
 
+AnchorCopy = Annotated[
+    Path | None, typer.Option("--anchor", help="A copy of the anchor that was kept elsewhere.")
+]
+
 
 @access.command()
-def verify(home: Home = DEFAULT_HOME, key: AuditorKey = None) -> None:
-    """Verify the access log. Names the first entry that was tampered with."""
+def verify(home: Home = DEFAULT_HOME, key: AuditorKey = None, anchor: AnchorCopy = None) -> None:
+    """Verify the access log: names the first entry that was tampered with, and what is not seen."""
+    from pipeline.access import verify as logs
     from pipeline.access.log import AccessLog
-    from pipeline.access.verify import verify as check
     from pipeline.cli import screen
     from pipeline.keys.signing import load_public_key
     from pipeline.retained.housekeeping import expired_before
+    from pipeline.retained.implied import implied, of_copy
 
     with open_context(home, valid=False) as context:
+        layout = context.layout
         with exits.given("--key"):
             public = load_public_key(key.read_bytes()) if key else None
-        found = check(AccessLog(context.layout), expired_before(context, now()), public)
-    if found.broken is not None:
-        screen.warn(f"the access log was tampered with: {found.broken}")
+        heads = [*implied(layout), *([of_copy(anchor)] if anchor else [])]
+        found = logs.verify(AccessLog(layout), expired_before(context, now()), public, heads)
+        broken = found.broken or _empty(layout)
+        blind = logs.blind_spots(layout, own_key=public is not None, copy=anchor is not None)
+    if broken is not None:
+        screen.warn(f"the access log was tampered with: {broken}")
         raise typer.Exit(exits.Exit.FAILED)
     screen.say(f"{found.entries} entries verified")
+    if found.left_out:
+        screen.warn(
+            "the last entry is not in the anchor: a crash left it out, or the anchor was cut off"
+        )
+    for one in blind:
+        screen.warn(f"not seen from here: {one}")
+
+
+def _empty(layout: Layout) -> str | None:
+    """How a log without any entry is broken, where one was made with the staff list."""
+    from pipeline.access import staff
+    from pipeline.access.log import has_entries
+
+    if has_entries(layout) or not staff.everyone(layout):
+        return None
+    return "it is empty, and the staff list is not"
 
 
 def plan(home: Home = DEFAULT_HOME) -> None:

@@ -81,28 +81,36 @@ def dagster_home(home: Path) -> Path:
 
 
 @contextmanager
-def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
-    """The context of a command; our own errors become a message and an exit code.
-
-    Args:
-        valid: the policy must be signed and current, as for everything but governance itself.
-    """
+def errors_explained() -> Iterator[None]:
+    """Our own errors become a message and an exit code."""
     from pydantic import ValidationError
 
     from pipeline.cli import exits, screen
-    from pipeline.context import context_from_settings
     from pipeline.errors import EngineError, ErasureError, PolicyError
     from pipeline.faults import explained
-    from pipeline.governance.validity import require_valid_policy
 
     try:
-        context = context_from_settings(home)
-        if valid:
-            require_valid_policy(context, now().date())
-        yield context
+        yield
     except (PolicyError, ErasureError, EngineError) as error:
         screen.warn(str(error))
         raise typer.Exit(exits.of(error)) from None
     except ValidationError as error:
         screen.warn(explained(error))
         raise typer.Exit(exits.of(error)) from None
+
+
+@contextmanager
+def open_context(home: Path, *, valid: bool = True) -> Iterator[Context]:
+    """The context of a command; our own errors become a message and an exit code.
+
+    Args:
+        valid: the policy must be signed and current, as for everything but governance itself.
+    """
+    from pipeline.context import context_from_settings
+    from pipeline.governance.validity import require_valid_policy
+
+    with errors_explained():
+        context = context_from_settings(home)
+        if valid:
+            require_valid_policy(context, now().date())
+        yield context

@@ -128,7 +128,7 @@ def _company(answers: dict[str, str]) -> Company:
 
 def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Path) -> None:
     """Write a company's files and its staff list, or nothing."""
-    from pipeline.access import audit, staff
+    from pipeline.access import acting, audit, staff
     from pipeline.context import load_context
     from pipeline.errors import PolicyError
     from pipeline.governance.validity import require_runnable_policy
@@ -144,8 +144,11 @@ def _found(folder: Path, contents: dict[str, bytes], company: Company, home: Pat
             _write(Path(beside) / "policy", {name: text.encode() for name, text in made.items()})
             context = load_context(home, None, Path(beside) / "policy")
             require_runnable_policy(context)
-        if staff.everyone(context.layout):
-            raise PolicyError(f"the data folder {home} has a staff list already")
+        if acting.founded(context.layout):
+            raise PolicyError(
+                f"the data folder {home} has a staff list already, or had one: its access log is "
+                "there"
+            )
     except PolicyError as fault:
         raise typer.BadParameter(f"{fault}; nothing was written") from None
     _write_all(folder, contents | {name: text.encode() for name, text in made.items()})
@@ -228,7 +231,8 @@ def _copied(folder: Path) -> list[str]:
     return [
         f"The default policy files and workspace.yaml are in {folder}: adapt them, use them with",
         f"  export MILESTONES_POLICY={folder}",
-        "and name legal and HR: milestones staff put NAME --role legal --new-key NAME.pem. Then:",
+        "Who is legal, HR, data protection officer and data engineer says `milestones init` with",
+        "--company and the others, which fills in the files as well. Then:",
     ]
 
 
@@ -237,9 +241,11 @@ def _founded(folder: Path) -> list[str]:
         f"The company's policy files and workspace.yaml are in {folder}; its staff list is made.",
         f"  export MILESTONES_POLICY={folder}",
         "Purposes, balancing tests, retention and transfers are examples for legal to read.",
-        "Legal and HR each make a key, and confirm the other's by its fingerprint:",
-        "  MILESTONES_ACTOR=NAME milestones staff key NAME.pem",
-        "  MILESTONES_ACTOR=NAME milestones staff confirm OTHER --key NAME.pem",
+        "Everybody acts as their own account. Legal and HR each make a key on their own machine,",
+        "hand in its public half, and confirm the other's by its fingerprint:",
+        "  milestones staff new-key NAME.pem",
+        "  milestones staff key NAME.pem.pub",
+        "  milestones staff confirm OTHER --key NAME.pem",
     ]
 
 
@@ -247,12 +253,12 @@ def _next_steps(legal: str, hr: str) -> list[str]:
     return [
         "  milestones rehearse FILES                 what a run would do; publishes nothing",
         "  milestones check --date YYYY-MM-DD        once files are in data/landing/YYYY-MM-DD/",
-        f"  MILESTONES_ACTOR={legal} milestones policy sign --role legal --key {legal}.pem",
-        f"  MILESTONES_ACTOR={hr} milestones policy sign --role hr --key {hr}.pem",
+        f"  milestones policy sign --role legal --key {legal}.pem           as {legal}",
+        f"  milestones policy sign --role hr --key {hr}.pem           as {hr}",
         "  milestones run --date YYYY-MM-DD          nobody reads anything of it yet",
-        f"  MILESTONES_ACTOR={legal} milestones courses decide '*' ordinary --key {legal}.pem …",
-        f"  MILESTONES_ACTOR={legal} milestones go-live --role legal --key {legal}.pem",
-        f"  MILESTONES_ACTOR={hr} milestones go-live --role hr --key {hr}.pem",
+        f"  milestones courses decide '*' ordinary --key {legal}.pem …      as {legal}",
+        f"  milestones go-live --role legal --key {legal}.pem               as {legal}",
+        f"  milestones go-live --role hr --key {hr}.pem               as {hr}",
         "  milestones run --date YYYY-MM-DD          publishes",
         "To look around first with made-up people: milestones demo",
     ]

@@ -9,7 +9,7 @@ import datetime as dt
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pipeline.access import approval, audit, courses, staff
+from pipeline.access import account, approval, audit, courses, staff
 from pipeline.access import go_live as live
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -37,7 +37,7 @@ def require_demo(layout: Layout) -> None:
         PolicyError: somebody's own staff works with the data folder, or MILESTONES_LANDING has
             deliveries and the data folder has never been a demo's.
     """
-    if (layout.vault / "demo-keys").exists():
+    if account.is_demo(layout):
         return
     if staff.everyone(layout) or (layout.landing_url and landing.deliveries(layout)):
         raise PolicyError(

@@ -108,7 +108,7 @@ def _entries(
     return [
         one
         for one in audit.bodies(context.layout)
-        if one["decision"] != "changed"
+        if one["decision"] not in audit.CHANGES
         and span[0] <= one["at"][:19] <= span[1]
         and actor in (None, one["actor"])
         and table in (None, one["table"])

@@ -16,6 +16,7 @@ from pipeline.policy.governance_checks import expired, require_flows
 from pipeline.published import gate
 from pipeline.published.risk_report import NUMBERS
 from pipeline.retained.housekeeping import expired_before
+from pipeline.retained.implied import implied
 from pipeline.subjects import legal_holds
 
 
@@ -105,7 +106,9 @@ def checklist(
     spec = context.data_map.published.get(table)
     if spec is None:
         raise PolicyError("there is no published table of that name")
-    broken = verify(AccessLog(context.layout), expired_before(context, now)).broken
+    broken = verify(
+        AccessLog(context.layout), expired_before(context, now), implied=implied(context.layout)
+    ).broken
     return [
         _answer(
             "Is the policy signed and current, and nothing suspended?",

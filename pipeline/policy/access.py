@@ -1,14 +1,16 @@
-"""access_rules.yaml: roles, what each receives or may query, and under which conditions.
+"""access_rules.yaml: roles, what each receives or may query, who may do what, and under which
+conditions.
 
 Deny is the default: whatever the file does not allow is refused (GDPR Art. 25(2), Art. 32(4)).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -46,17 +48,68 @@ class Signing(StrEnum):
 
 
 class RoleRule(Strict):
-    """What one role may do; nothing by default."""
+    """What one role may read and sign; nothing by default.
 
-    renamed: ClassVar[dict[str, str]] = {"opens": "queries"}
+    Attributes:
+        given_by: how many people it takes to give somebody the role.
+    """
+
+    renamed: ClassVar[dict[str, str]] = {
+        "opens": "queries",
+        "log": "actions: access review",
+        "deliveries": "actions: delivery withdraw",
+        "identifiers": "actions: people find",
+    }
 
     receives: tuple[Audience, ...] = ()
     queries: tuple[Audience, ...] = ()
     purposes: tuple[str, ...] = ()
     signs: tuple[Signing, ...] = ()
-    log: bool = False
-    deliveries: bool = False
-    identifiers: bool = False
+    given_by: Literal[1, 2] = 2
+
+
+SERVICE = "service"  # who runs the scheduled jobs; nobody's role on the staff list
+
+
+class Others(Strict):
+    """How many other people have to have agreed, each in one of some roles."""
+
+    people: Annotated[int, Field(ge=1)]
+    of: tuple[Role, ...]
+
+
+class ActionRule(Strict):
+    """Who may do something; nobody by default.
+
+    Attributes:
+        roles: that may, one is enough.
+        others: who else has to have agreed.
+        apart: earlier steps of the same case, which somebody else has to have done.
+        not_own: nobody does it to themselves.
+        stops: not during a suspension (`milestones incident`).
+        entry: `action` for an entry of the access log before it begins; `reading` if what is read
+            makes its own entry, with people and fields, before a row is shown.
+        before_staff: anybody may, in a data folder that nobody works with yet.
+    """
+
+    roles: tuple[Role | Literal["service"], ...]
+    others: Others | None = None
+    apart: tuple[str, ...] = ()
+    not_own: bool = False
+    stops: bool = False
+    entry: Literal["action", "reading"] = "action"
+    before_staff: bool = False
+
+
+class SignersRule(Strict):
+    """When the signatures of a new key begin to count, unless somebody else confirms it before."""
+
+    wait: Span
+
+    def counts_from(self, now: dt.datetime) -> dt.datetime:
+        """From when on a key counts that is made now."""
+        day = Duration.parse(self.wait).ends(now.date())
+        return dt.datetime.combine(day, now.timetz())
 
 
 class SignOffRule(Strict):
@@ -142,15 +195,26 @@ class SheetRule(Strict):
 
 
 class AccessRules(PolicyFile):
-    """The whole of access_rules.yaml."""
+    """The whole of access_rules.yaml.
+
+    Attributes:
+        actions: by the name of the command, with an option that makes it another (`go-live
+            --role`), or of a Dagster job (`job nightly`).
+        ordinary_words: that a note may have although somebody is called so.
+        service: the operating system's account under which scheduled jobs run.
+    """
 
     roles: dict[Role, RoleRule]
+    actions: dict[str, ActionRule]
+    service: str
+    signers: SignersRule
     own_reports: tuple[Audience, ...]
     detail: dict[Audience, Detail]
     hours: Hours
     review: ReviewRule
     managers: ManagersRule | None = None
     sheet: SheetRule | None = None
+    ordinary_words: tuple[str, ...] = ()
 
 
 def require_consistent(rules: AccessRules, data_map: DataMap, governance: Governance) -> None:
@@ -160,6 +224,7 @@ def require_consistent(rules: AccessRules, data_map: DataMap, governance: Govern
         PolicyError: naming the role, audience or field.
     """
     deciding_role(rules)
+    _require_two(rules)
     _require_roster(rules, data_map)
     _require_roles(rules, data_map, governance)
     _require_details(rules, data_map)
@@ -186,6 +251,19 @@ def sheet_table(
         if set(ON_SHEET) <= set(spec.columns):
             return table
     raise _deny(f"sheet: no table of {purpose.audience.value} has {', '.join(ON_SHEET)}")
+
+
+def _require_two(rules: AccessRules) -> None:
+    """Do roles that query or sign take two people to give, and are there steps apart at all?"""
+    for role, rule in rules.roles.items():
+        if rule.given_by < 2 and (rule.queries or rule.signs):
+            raise _deny(
+                f"{role.value}: queries or signs, so it takes two people to give (given_by)"
+            )
+    for name, action in rules.actions.items():
+        unknown = sorted(set(action.apart) - set(rules.actions))
+        if unknown:
+            raise _deny(f"actions: {name} is apart from {', '.join(unknown)}, which is no action")
 
 
 def _require_roster(rules: AccessRules, data_map: DataMap) -> None:

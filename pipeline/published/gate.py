@@ -15,6 +15,7 @@ import uuid
 from pathlib import Path
 
 from pipeline.access import courses, go_live
+from pipeline.access.log import AccessLog
 from pipeline.classified import run_snapshot
 from pipeline.context import Context
 from pipeline.errors import PolicyError
@@ -132,6 +133,7 @@ def release(
         "row_history": row_history.statement(layout),
         "cases": cases.lasting(cases.numbers(layout)),
         "courses": courses.number(layout),
+        "log": AccessLog(layout).head(),
         "policy": context.version,
         "deliveries": run_snapshot.read(layout).deliveries,
         "rows": rows,

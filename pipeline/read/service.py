@@ -22,22 +22,20 @@ from typing import TYPE_CHECKING
 
 from pipeline.access import audit, go_live, sign_off, staff
 from pipeline.access.authorize import (
-    AccessDenied,
     AccessGrant,
     AccessRequest,
     authorize,
     pseudonyms,
 )
-from pipeline.classified import managers, reference_values
+from pipeline.classified import managers
 from pipeline.context import Context
 from pipeline.errors import EngineError, PolicyError, Unfinished
-from pipeline.policy.detect import looks_personal
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
+from pipeline.read.notes import require_plain_note
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier
-from pipeline.subjects.denylist import grams_sql
 from pipeline.subjects.identity import find, references
 
 if TYPE_CHECKING:
@@ -182,28 +180,3 @@ def granted(
     if grant.redeems is not None:
         sign_off.redeem(context.layout, grant.redeems.authorization, now)
     return grant, own_ref
-
-
-def require_plain_note(context: Context, note: str) -> None:
-    """Refuse a note that identifies somebody: the log must not become a second place of raw
-    values.
-
-    Raises:
-        AccessDenied: without what was found.
-    """
-    if not note:
-        return
-    with engine(context.layout.work) as connection:
-        ((found,),) = connection.execute(
-            f"SELECT {looks_personal('$note')}", {"note": note}
-        ).fetchall()
-        if not found and context.layout.reference_values.exists():
-            reference_values.attach(connection, context.layout)
-            connection.execute("CREATE TEMP TABLE given (text VARCHAR)")
-            connection.execute("INSERT INTO given VALUES ($note)", {"note": note})
-            ((found,),) = connection.sql(
-                f"SELECT count(*) > 0 FROM ({grams_sql('given')}) "
-                "JOIN reference.denylist ON gram = entry"
-            ).fetchall()
-    if found:
-        raise AccessDenied("the note identifies a person; refer to a case instead")

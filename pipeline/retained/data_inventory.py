@@ -203,17 +203,10 @@ INVENTORY = (
     ),
     InventoryEntry(
         "staff",
-        ("vault/staff.json.enc",),
-        "who works with the data, in which roles",
+        ("vault/staff.json.enc", "vault/appointments.json.enc"),
+        "who works with the data, in which roles, and who waits for a second person",
         "storage.staff",
         "entries of erased people are removed; the others with their role",
-    ),
-    InventoryEntry(
-        "used sign-offs",
-        ("vault/signed-off/*",),
-        "which sign-offs were used",
-        "logs.access_log",
-        "removed once expired, when the next one is used",
     ),
     InventoryEntry(
         "demo keys",

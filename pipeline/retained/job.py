@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from pipeline.access import staff
+from pipeline.access import appointments, staff
 from pipeline.classified import names, population
 from pipeline.context import Context
 from pipeline.errors import EngineError, ErasureError, PolicyError
@@ -182,6 +182,7 @@ def _erase_registers(context: Context, subject: Subject, today: dt.date) -> None
         legal_holds.forget(layout, subject.ids, today)
         request_register.forget(layout, subject.ids)
         staff.forget(layout, subject.ids)
+        appointments.forget(layout, subject.ids)
 
 
 def _erase_runs(

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.access.log import AccessLog
 from pipeline.retained.data_inventory import entry_name
 from pipeline.retained.journal import ErasureJob, Journal
 from pipeline.storage import cases
@@ -50,6 +51,7 @@ def contents(
         "removed_whole": journal.notes(),
         "found_afterwards": left,
         "cases": cases.lasting(cases.numbers(journal.layout)),
+        "log": AccessLog(journal.layout).head(),
         "seconds": {part: round(spent, 1) for part, spent in seconds.items()},
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.access import audit, courses
+from pipeline.access import account, audit, courses
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.policy.fields import Audience
@@ -65,7 +65,7 @@ def accept(context: Context, because: str) -> list[str]:
         if courses.number(layout) < expected_decisions(layout):
             courses.accept_loss(layout, expected_decisions(layout))
         for day in register.lost(layout):
-            register.withdraw(layout, day, f"accepted as lost: {because}", audit.actor())
+            register.withdraw(layout, day, f"accepted as lost: {because}", account.actor(layout))
     for one in lost:
         audit.note_change(context, f"accepted as lost: {one}; {because}")
     return lost

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from pipeline.errors import PolicyError
 from pipeline.settings import settings
-from pipeline.storage import encrypted_parquet
+from pipeline.storage import encrypted_parquet, hashicorp
 from pipeline.storage.encrypted_parquet import KEY_BYTES
 from pipeline.storage.files import create_exclusively, replace_bytes
 from pipeline.storage.layout import Layout
@@ -122,29 +122,12 @@ def _from_file(path: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _from_vault(place: str) -> str:
-    # Only installations that keep the key there need the client.
-    import hvac
-
-    where, _, field = place.partition("#")
-    mount, _, path = where.partition("/")
-    try:
-        found = hvac.Client().secrets.kv.v2.read_secret_version(
-            path=path, mount_point=mount, raise_on_deleted_version=True
-        )
-        return str(found["data"]["data"][field])
-    except (hvac.exceptions.VaultError, OSError, KeyError) as error:
-        raise PolicyError(
-            f"storage key: HashiCorp Vault did not return it ({type(error).__name__})"
-        ) from None
-
-
 def _configured(layout: Layout) -> str:
     given = settings()
     if given.storage_key is not None:
         return given.storage_key.get_secret_value()
     if given.storage_key_vault is not None:
-        return _from_vault(given.storage_key_vault)
+        return hashicorp.read(given.storage_key_vault, "storage key")
     path = given.storage_key_file or layout.storage_key
     if not path.exists():
         in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))

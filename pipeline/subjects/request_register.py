@@ -48,9 +48,9 @@ class State(StrEnum):
 CLOSED = (State.DONE, State.REFUSED, State.WITHDRAWN)
 NEXT: dict[State, set[State]] = {
     State.RECEIVED: {State.RECEIVED, State.VERIFIED, State.REFUSED, State.WITHDRAWN},
-    State.VERIFIED: {State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
+    State.VERIFIED: {State.RECEIVED, State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
     State.RUNNING: {State.RUNNING, State.WAITING, State.DONE, State.REFUSED, State.WITHDRAWN},
-    State.WAITING: {State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
+    State.WAITING: {State.RECEIVED, State.VERIFIED, State.RUNNING, State.REFUSED, State.WITHDRAWN},
     State.DONE: set(),
     State.REFUSED: set(),
     State.WITHDRAWN: set(),
@@ -69,6 +69,7 @@ class Request(Strict):
     Attributes:
         identifier: the person's raw identifier; removed once the person is erased.
         also: further numbers of the same person, as the operator confirmed.
+        received_by, named_by: who received it, and who last said whom it is about.
         details: what the kind of request needs, such as the fields to correct.
     """
 
@@ -77,6 +78,8 @@ class Request(Strict):
     identifier: str | None
     also: tuple[str, ...] = ()
     received_on: dt.date
+    received_by: str | None = None
+    named_by: str | None = None
     verified_by: str | None = None
     extended_because: str | None = None
     state: State = State.RECEIVED
@@ -132,11 +135,17 @@ def receive(
     today: dt.date,
     details: dict[str, Any],
     also: tuple[str, ...] = (),
+    by: str | None = None,
 ) -> Request:
     """Register a request; its deadline starts to run."""
-    name = f"{today:%Y%m%d}-{kind}-{uuid.uuid4().hex[:6]}"
     request = Request(
-        name=name, kind=kind, identifier=identifier, also=also, received_on=today, details=details
+        name=f"{today:%Y%m%d}-{kind}-{uuid.uuid4().hex[:6]}",
+        kind=kind,
+        identifier=identifier,
+        also=also,
+        received_on=today,
+        received_by=by,
+        details=details,
     )
     return move(layout, request, State.RECEIVED, "received")
 
@@ -166,6 +175,21 @@ def move(
     if state in CLOSED:
         changes.setdefault("closed_on", step.at.date())
     return _save(layout, request.model_copy(update=changes))
+
+
+def done_by(layout: Layout, name: str) -> dict[str, str]:
+    """Steps of a request, as access_rules.yaml names them, to who did them.
+
+    Raises:
+        PolicyError: there is no request of that name.
+    """
+    request = read(layout, name)
+    steps = {
+        "request receive": request.received_by,
+        "request amend": request.named_by,
+        "request verify": request.verified_by,
+    }
+    return {step: who for step, who in steps.items() if who is not None}
 
 
 def verify_identity(layout: Layout, name: str, by: str) -> Request:
@@ -212,9 +236,14 @@ def forget(layout: Layout, ids: Iterable[str]) -> None:
 
 @cases.changes
 def amend(
-    layout: Layout, name: str, people: tuple[str, ...], details: dict[str, Any] | None
+    layout: Layout,
+    name: str,
+    people: tuple[str, ...],
+    details: dict[str, Any] | None,
+    by: str | None = None,
 ) -> Request:
-    """Mend a request that is not answered yet: whom it is about, or its details.
+    """Mend a request that is not answered yet: whom it is about, or its details. About somebody
+    else, it has to be verified again: whose identity was verified is not whom it is about.
 
     Raises:
         PolicyError: it is closed.
@@ -223,12 +252,14 @@ def amend(
     changes: dict[str, Any] = {}
     if people:
         changes |= {"identifier": people[0], "also": people[1:]}
+        changes |= {"named_by": by, "verified_by": None}
     if details:
         changes["details"] = request.details | details
-    state = State.RECEIVED if request.verified_by is None else State.VERIFIED
+    state = State.RECEIVED if people or request.verified_by is None else State.VERIFIED
+    mended = [what for what in ("identifier", "details") if what in changes]
     if request.state is State.RUNNING:
         request = move(layout, request, State.WAITING, "interrupted")
-    return move(layout, request, state, f"amended: {', '.join(changes) or 'nothing'}", **changes)
+    return move(layout, request, state, f"amended: {', '.join(mended) or 'nothing'}", **changes)
 
 
 def withdraw(layout: Layout, name: str) -> Request:

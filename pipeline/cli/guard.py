@@ -1,0 +1,129 @@
+"""The edge of the command line: every command asks the one decision (pipeline/access/actions.py)
+before it begins. A command that no rule lists is refused, so a new one cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.models import CommandInfo, OptionInfo
+
+from pipeline.cli.shared import open_context
+
+if TYPE_CHECKING:
+    from pipeline.access.actions import Actor, Situation
+    from pipeline.context import Context
+
+# Arguments that are written down with an action: names that the project or its staff list gave.
+CASES = ("name", "for_", "actor", "day", "period", "table", "audience")
+
+
+def commands(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo]]:
+    """All commands with their names, such as `request run`."""
+    for one in app.registered_commands:
+        assert one.callback is not None
+        yield before + (one.name or one.callback.__name__.replace("_", "-")), one
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        yield from commands(group.typer_instance, f"{before}{group.name} ")
+
+
+def guard(app: typer.Typer) -> None:
+    """Let every command ask first."""
+    for name, one in commands(app):
+        assert one.callback is not None
+        one.callback = _asking(name, one.callback)
+
+
+def _asking(command: str, work: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(work)
+    def ask(**given: object) -> object:
+        from pipeline.policy.open_actions import actions_of
+
+        for action in actions_of(command, options(work, given)):
+            _require(action, command, given)
+        return work(**given)
+
+    return ask
+
+
+def options(work: Callable[..., Any], given: dict[str, Any]) -> list[str]:
+    """The options that were used, by their names."""
+    found = []
+    for name, one in inspect.signature(work, eval_str=True).parameters.items():
+        told = [m for m in getattr(one.annotation, "__metadata__", ()) if isinstance(m, OptionInfo)]
+        if told and given.get(name) not in (None, False):
+            declared = [str(flag) for flag in told[0].param_decls or ()]
+            found += declared or [f"--{name.strip('_').replace('_', '-')}"]
+    return found
+
+
+def _require(action: str, command: str, given: dict[str, Any]) -> None:
+    from pipeline.access import account, acting, audit
+    from pipeline.cli import screen
+
+    home: Path = given["home"]
+    with open_context(home, valid=False) as context:
+        if remark := account.remark(context.layout):
+            screen.warn(remark)
+        if action == "keys storage" and _is_between_keys(context):
+            return
+        role = audit.role_named(given["role"]) if _acts_in(command, given) else None
+        who = actor(context)
+        case, state = _case(command, given), _situation(context, command, given)
+        acting.require(context, who, action, state, role=role, case=case)
+
+
+def _is_between_keys(context: Context) -> bool:
+    """Was a change of the storage key cut off, so that nobody can read who may? Whoever began it
+    could, and it only goes on with the same new key."""
+    from pipeline.access import staff
+    from pipeline.errors import PolicyError
+
+    try:
+        staff.everyone(context.layout)
+    except PolicyError:
+        return True
+    return False
+
+
+def _acts_in(command: str, given: dict[str, Any]) -> bool:
+    """Did the actor choose one of their roles? (`may-share` and --for name another's.)"""
+    return isinstance(given.get("role"), str) and command != "may-share" and not given.get("for_")
+
+
+def actor(context: Context) -> Actor:
+    """Who runs the command, as the staff list or the roster knows the account."""
+    from pipeline.access import account, acting
+    from pipeline.access.actions import Actor
+    from pipeline.classified import managers
+
+    name = account.actor(context.layout)
+    if name == acting.rules_in_force(context).service:
+        return acting.service(acting.rules_in_force(context))
+    return Actor.of(name, managers.member(context, name))
+
+
+def _situation(context: Context, command: str, given: dict[str, Any]) -> Situation:
+    from pipeline.access.actions import Situation
+    from pipeline.subjects import request_register
+
+    if command.startswith("request ") and given.get("name"):
+        return Situation(earlier=request_register.done_by(context.layout, given["name"]))
+    return Situation(about=given.get("actor") if command.startswith("staff ") else None)
+
+
+def _case(command: str, given: dict[str, Any]) -> str | None:
+    """What the action is about, if its name is one that can be written down; a hold's could be a
+    person's."""
+    from pipeline.access.staff import is_name
+
+    found = next((given[name] for name in CASES if isinstance(given.get(name), str)), None)
+    if found is None or command.startswith("hold "):
+        return None
+    return found if (found[:1].isdigit() and is_name(f"d{found}")) or is_name(found) else "(unfit)"
