@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import PrivateAttr
 
+from pipeline.access import acting
 from pipeline.context import Context, key_ring, load_context, open_layout
 from pipeline.errors import PolicyError
 from pipeline.governance import validity
@@ -22,6 +23,11 @@ POLICY = "milestones/policy"  # run tag: version of the policy that the run's jo
 CHANGED = (
     "the policy files have changed since this code location was loaded: reload it (restart "
     "`dagster dev` or the code server, or run the command again) and start the run again"
+)
+
+CONFIGURED = (
+    "a run cannot bring configuration: folders and policy are those of the settings "
+    "(docs/production.md)"
 )
 
 
@@ -42,8 +48,26 @@ class Store(dg.ConfigurableResource[None]):
     _loaded: Context | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Remember the run, whose policy `context` then is."""
+        """Remember the run, whose policy `context` then is, and ask whether it may begin: a job
+        acts as the service, whoever started it.
+
+        Raises:
+            PolicyError: the run brings configuration of its own: folders and policy are those of
+                the settings.
+            ActionDenied: no rule lists the job.
+        """
         self._run = context.run
+        if context.run is None:
+            return
+        if set(context.run.run_config) - {"loggers", "execution"}:
+            raise PolicyError(CONFIGURED)
+        loaded = self._load()
+        if context.run.tags.get(POLICY, loaded.version) != loaded.version:
+            return  # the first step says so, and nothing is written down for it
+        if not acting.founded(loaded.layout):
+            return  # nobody has signed the policy, as the first step says
+        job = f"job {context.run.job_name}"
+        acting.require(loaded, acting.service(acting.rules_in_force(loaded)), job)
 
     @property
     def layout(self) -> Layout:

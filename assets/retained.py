@@ -14,6 +14,8 @@ from pipeline.retained import clock, job, receipts
 from pipeline.retained.dagster_storage import DagsterStorage
 from pipeline.retained.past_retention import PlanItem
 from pipeline.retained.plan import dry_run
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
 from pipeline.subjects import request_register
 
 # What a deletion deletes from. Dependencies only connect the graph: neither job selects the
@@ -24,6 +26,7 @@ DELETES_FROM = [
     *(lineage.pseudonymized_key(audience) for audience in Audience),
     lineage.RELEASE,
 ]
+LOOKED_AT = 200  # materializations of erasures
 PLAN_SCHEMA = dg.TableSchema(
     [
         dg.TableColumn("place", description="Store that the rows are in."),
@@ -72,11 +75,16 @@ def deletion_plan(store: Store) -> dg.MaterializeResult[None]:
     )
 
 
-def _receipt_metadata(receipt: dict[str, Any]) -> dict[str, Any]:
-    """A receipt as the UI shows it; the receipt itself is in receipts/."""
+def _receipt_metadata(store: Store, receipt: dict[str, Any]) -> dict[str, Any]:
+    """A receipt as the UI shows it; the receipt itself is in receipts/, and whether it is, the
+    check `nothing_is_forged` says of what the UI shows."""
+    path = receipts.path(store.layout, receipt["receipt"])
+    sha256, chain = file_sha256(path), len(receipts.newest_first(store.layout))
     rows: dict[str, dict[str, int]] = receipt["rows"]
     return {
         "receipt": receipt["receipt"],
+        "receipt_sha256": sha256,
+        "verified": f"the receipt is stored, and {chain} receipts are a whole chain",
         "rules_sha256": receipt["rules_sha256"],
         "rows": dg.MetadataValue.table(
             [
@@ -112,7 +120,9 @@ def erasure(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     with transient(context):
         done = job.retain(store.context, now, DagsterStorage(context.instance))
     set_aside = dg.MetadataValue.json(job.set_aside(store.layout))
-    return dg.MaterializeResult(metadata={**_receipt_metadata(done[-1]), "set aside": set_aside})
+    return dg.MaterializeResult(
+        metadata={**_receipt_metadata(store, done[-1]), "set aside": set_aside}
+    )
 
 
 @dg.asset_check(asset=lineage.ERASURE, blocking=True)
@@ -120,6 +130,41 @@ def receipts_are_whole(store: Store) -> dg.AssetCheckResult:
     """No receipt was changed or removed: each one holds the hash of the one before it."""
     broken = receipts.broken(store.layout)
     return dg.AssetCheckResult(passed=not broken, metadata={"broken": broken})
+
+
+def forged(instance: dg.DagsterInstance, layout: Layout) -> list[str]:
+    """What Dagster shows and no run of ours made: the newest materializations that somebody
+    reported by hand, and erasures without their receipt. Those of receipts past retention are not
+    looked for."""
+    keys = instance.get_asset_keys()
+    latest = {key: instance.get_latest_materialization_event(key) for key in keys}
+    by_hand = [key.to_user_string() for key, one in latest.items() if one and not one.run_id]
+    known = {path.stem: file_sha256(path) for path in receipts.newest_first(layout)}
+    oldest = min((receipts.read(layout, name)["completed_at"] for name in known), default="")
+    made = instance.fetch_materializations(lineage.ERASURE, limit=LOOKED_AT).records
+    at = {one.storage_id: dt.datetime.fromtimestamp(one.timestamp, dt.UTC) for one in made}
+    return sorted(by_hand) + [
+        f"erasure of {at[one.storage_id]:%Y-%m-%d %H:%M:%S} UTC"
+        for one in made
+        if at[one.storage_id].isoformat() >= oldest and not _has_receipt(one, known)
+    ]
+
+
+def _has_receipt(one: dg.EventLogRecord, known: dict[str, str]) -> bool:
+    """Was it made by a run, and is its receipt stored as the materialization says? (Earlier ones
+    do not say its hash.)"""
+    found = one.asset_materialization.metadata if one.asset_materialization else {}
+    name, sha256 = (
+        str(found[key].value) if key in found else None for key in ("receipt", "receipt_sha256")
+    )
+    return bool(one.run_id) and name in known and sha256 in (None, known[name])
+
+
+@dg.asset_check(asset=lineage.ERASURE)
+def nothing_is_forged(context: dg.AssetCheckExecutionContext, store: Store) -> dg.AssetCheckResult:
+    """Everything that the UI shows as made was made by a run, and every erasure has its receipt."""
+    found = forged(context.instance, store.layout)
+    return dg.AssetCheckResult(passed=not found, metadata={"unverified": found})
 
 
 @dg.asset_check(asset=lineage.ERASURE)
@@ -151,6 +196,7 @@ def rectifications_hold(store: Store) -> dg.AssetCheckResult:
 
 
 checks = [
+    nothing_is_forged,
     rectifications_hold,
     receipts_are_whole,
     requests_are_answered_in_time,

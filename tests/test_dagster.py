@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from assets import lineage
-from pipeline.definitions import defs
+from assets.resources import Store
+from assets.retained import forged
+from pipeline.access.audit import bodies
+from pipeline.definitions import definitions, defs
 from pipeline.policy.data_map import DataMap
-from tests.conftest import Estate
+from pipeline.retained import receipts
+from pipeline.storage.hashing import file_sha256
+from pipeline.storage.layout import Layout
+from tests.conftest import QUIET, Estate
+from tests.estate import sign_policy
 
 GRAPH = defs.resolve_asset_graph()
 # Sorted: every process of a test run has to name the tests in the same order.
@@ -132,3 +141,102 @@ def test_the_web_ui_serves_assets_checks_and_column_lineage(web: str, data_map: 
         ]
         assert {column["columnName"] for column in told} == set(spec.columns)
         assert all(column["columnDeps"] for column in told)
+
+
+def _refused(url: str, mutation: str, **variables: object) -> str:
+    """What a mutation is answered with; no error of the query itself."""
+    body = json.dumps({"query": mutation, "variables": variables}).encode()
+    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        told = json.load(answer)
+    assert "errors" not in told, told
+    (found,) = told["data"].values()
+    return str(found["__typename"])
+
+
+def test_the_auditors_webserver_starts_and_changes_nothing(
+    web: str, dagster_night: tuple[Estate, dg.ExecuteInProcessResult]
+) -> None:
+    """As deploy/ starts it: no run, none with another folder, and no materialization by hand."""
+    instance = dagster_night[0].instance
+    before = instance.get_runs_count(), instance.get_latest_materialization_event(lineage.RELEASE)
+    launch = """mutation($job: String!, $config: RunConfigData!) {
+      launchRun(executionParams: {mode: "default", runConfigData: $config, selector: {
+        repositoryLocationName: "milestones", repositoryName: "__repository__", jobName: $job}})
+      { __typename } }"""
+    elsewhere = {"resources": {"store": {"config": {"home": "/tmp", "landing_url": "/tmp"}}}}
+    for job in ("nightly", "retention"):
+        for config in ({}, elsewhere):
+            assert _refused(web, launch, job=job, config=config) == "UnauthorizedError"
+    report = """mutation($path: [String!]!) { reportRunlessAssetEvents(eventParams: {
+      eventType: ASSET_MATERIALIZATION, assetKey: {path: $path}, description: "0 rows left"})
+      { __typename } }"""
+    for key in (lineage.ERASURE, lineage.RELEASE):
+        assert _refused(web, report, path=list(key.path)) == "UnauthorizedError"
+        path = "/".join(key.path)
+        request = urllib.request.Request(
+            f"{web}/report_asset_materialization/{path}",
+            b"{}",
+            {"Content-Type": "application/json"},
+        )
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=60)
+        assert refused.value.code in (401, 403)
+    after = instance.get_runs_count(), instance.get_latest_materialization_event(lineage.RELEASE)
+    assert after == before
+
+
+def test_a_run_brings_neither_folders_nor_policy_of_its_own(
+    estate: Estate, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Whoever can start runs, in the operators' UI, starts ours: a job on our list, on our data."""
+    sign_policy(estate.home)
+    job = definitions(Store(home=str(estate.home))).resolve_job_def("retention")
+    other = {"resources": {"store": {"config": {"home": str(tmp_path / "other")}}}}
+    result = job.execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET | other
+    )
+    assert not result.success
+    assert not (tmp_path / "other").exists()
+    assert [one["decision"] for one in bodies(estate.layout)] == []
+
+    @dg.op
+    def read_all(store: Store) -> None:
+        raise AssertionError("it ran")
+
+    @dg.job(resource_defs={"store": Store(home=str(estate.home))})
+    def of_ones_own() -> None:
+        read_all()
+
+    result = of_ones_own.execute_in_process(
+        instance=instance, raise_on_error=False, run_config=QUIET
+    )
+    assert not result.success
+    (entry,) = bodies(estate.layout)
+    assert (entry["actor"], entry["note"]) == ("milestones", "job of_ones_own")
+    assert entry["decision"].startswith("refused: no rule lists")
+
+
+def test_a_forged_receipt_is_shown_as_unverified(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    receipts.write(layout, "r1", {"completed_at": "2026-01-01T00:00:00+00:00"})
+    real = {"receipt": "r1", "receipt_sha256": file_sha256(receipts.path(layout, "r1"))}
+
+    def make(instance: dg.DagsterInstance, metadata: dict[str, str]) -> list[str]:
+        @dg.asset(key=lineage.ERASURE)
+        def erasure() -> dg.MaterializeResult[None]:
+            return dg.MaterializeResult(metadata=metadata)
+
+        assert dg.materialize([erasure], instance=instance).success
+        return forged(instance, layout)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert make(instance, real) == []
+        assert len(make(instance, {"receipt": "r9", "receipt_sha256": "0" * 64})) == 1
+        assert len(make(instance, {"receipt": "r1", "receipt_sha256": "0" * 64})) == 2
+        assert len(make(instance, {})) == 3
+        by_hand = dg.AssetMaterialization(lineage.ERASURE, metadata=real)
+        instance.report_runless_asset_event(by_hand)
+        assert forged(instance, layout)[0] == lineage.ERASURE.to_user_string()
+        instance.report_runless_asset_event(dg.AssetMaterialization(lineage.RELEASE))
+        assert lineage.RELEASE.to_user_string() in forged(instance, layout)

@@ -343,24 +343,51 @@ def test_the_deployment_sets_only_what_the_product_reads() -> None:
         used = set(SETTINGS.findall((PROJECT / "deploy" / name).read_text()))
         assert used <= known, name
     services = yaml.safe_load((PROJECT / "deploy" / "compose.yaml").read_text())["services"]
-    for name in ("daemon", "webserver", "metrics"):
+    for name in ("code", "daemon", "webserver", "operators", "metrics", "proxy"):
         assert services[name]["read_only"]
         assert services[name]["cap_drop"] == ["ALL"]
         assert all(port.startswith("127.0.0.1:") for port in services[name].get("ports", []))
 
+    # Whoever looks or starts runs has neither keys nor data, and no port past the login.
+    for name in ("daemon", "webserver", "operators"):
+        assert set(services[name]["environment"]) == {"MILESTONES_HOME", "MILESTONES_DATABASE"}
+        assert not services[name].get("volumes")
+        assert not services[name].get("secrets")
+    assert "ports" not in services["operators"]
+    assert services["operators"]["networks"] == ["inside"]
+    assert "--read-only" in services["webserver"]["command"]
+    assert "--read-only" not in services["operators"]["command"]
+
+
+KEYS = {"MILESTONES_STORAGE_KEY", "MILESTONES_LOG_KEY", "MILESTONES_LOG", "MILESTONES_ANCHOR"}
+
 
 def test_kubernetes_takes_the_manifests() -> None:
     found = list(yaml.safe_load_all((PROJECT / "deploy" / "kubernetes.yaml").read_text()))
-    assert [one["kind"] for one in found] == [
-        "Namespace",
-        "PersistentVolumeClaim",
-        "Deployment",
-        "Service",
-        "NetworkPolicy",
-    ]
     for one in found:
         kubernetes_validate.validate(one, "1.33", strict=True)
-    pod = found[2]["spec"]["template"]["spec"]
-    assert pod["securityContext"]["runAsNonRoot"]
-    for container in pod["containers"]:
-        assert container["securityContext"]["readOnlyRootFilesystem"]
+    pods = {
+        one["metadata"]["name"]: one["spec"]["template"]["spec"]
+        for one in found
+        if one["kind"] == "Deployment"
+    }
+    assert set(pods) == {"code", "dagster", "operators"}
+    for name, pod in pods.items():
+        assert pod["securityContext"]["runAsNonRoot"]
+        claims = {
+            one["persistentVolumeClaim"]["claimName"]
+            for one in pod["volumes"]
+            if len(one) > 1 and "persistentVolumeClaim" in one
+        }
+        assert claims == ({"data", "anchor"} if name == "code" else set())
+        for container in pod["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            given = {one["name"] for one in container["env"]}
+            assert (given & KEYS == KEYS) if name == "code" else not given & KEYS
+            if "dagster-webserver" in container["args"]:
+                assert ("--read-only" in container["args"]) == (name == "dagster")
+    policies = [one["spec"] for one in found if one["kind"] == "NetworkPolicy"]
+    assert {str(one["podSelector"]) for one in policies} >= {
+        "{'matchLabels': {'app': 'milestones', 'part': 'code'}}"
+    }
+    assert all("from" in rule for one in policies for rule in one["ingress"])
