@@ -223,7 +223,9 @@ def test_a_shorter_history_stops_everything_until_it_is_recovered(
     assert coaching == {name: before[name] for name in coaching}
 
 
-def test_a_loss_can_be_accepted_and_is_noted(published: Estate) -> None:
+def test_a_loss_can_be_accepted_and_is_noted(
+    published: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Periods stay published, though their figures are lost with the release's."""
     layout = published.layout
     CASES["holds"](published.context, 1)
@@ -236,9 +238,12 @@ def test_a_loss_can_be_accepted_and_is_noted(published: Estate) -> None:
     shown = milestones(published.home, "recover")
     assert shown.returncode == 4
     assert "vault/holds.json.enc" in shown.stdout + shown.stderr
+    burned = ("recover", "--accept-loss", "the disk burned")
+    assert milestones(published.home, *burned).returncode == 3, "not the engineer alone"
+    monkeypatch.setenv("MILESTONES_ACTOR", "dora")
     nothing = milestones(published.home, "recover", "--accept-loss", " ")
     assert nothing.returncode == 3
-    done = milestones(published.home, "recover", "--accept-loss", "the disk burned")
+    done = milestones(published.home, *burned)
     assert done.returncode == 0, done.stderr
     log = "".join(p.read_text() for p in (layout.vault / "access").glob("*") if p.is_file())
     assert log.count("accepted as lost") == 3
