@@ -122,12 +122,16 @@ def _from_file(path: Path) -> str:
 
 
 @lru_cache(maxsize=1)
+def _from_vault(place: str) -> str:
+    return hashicorp.read(place, "storage key")
+
+
 def _configured(layout: Layout) -> str:
     given = settings()
     if given.storage_key is not None:
         return given.storage_key.get_secret_value()
     if given.storage_key_vault is not None:
-        return hashicorp.read(given.storage_key_vault, "storage key")
+        return _from_vault(given.storage_key_vault)
     path = given.storage_key_file or layout.storage_key
     if not path.exists():
         in_use = any(layout.vault.rglob(f"*{TEXT}")) or any(layout.vault.glob("*.parquet"))
