@@ -23,7 +23,7 @@ from tests.kill_points import named, tables
 from tests.spread import stored
 
 # Of the manifest what no two nights share: name, time, and hashes of encrypted and DuckDB files.
-OWN = {"run_id", "released_at", "ran_at", "sha256", "made_from", "deliveries"}
+OWN = {"run_id", "released_at", "ran_at", "sha256", "made_from", "deliveries", "log"}
 
 
 def manifest(home: Path) -> dict[str, object]:
@@ -31,12 +31,16 @@ def manifest(home: Path) -> dict[str, object]:
 
 
 def names(home: Path) -> Counter[str]:
-    """Every file of the data folder by its place, whatever the release's folder is called."""
+    """Every file of the data folder by its place, whatever the release's folder is called. Only a
+    run in Dagster is a job of the service, and so in the access log."""
     release = Layout(home).current.resolve()
     return Counter(
         str(path.relative_to(home)).replace(release.name, "release")
         for path in home.rglob("*")
-        if path.is_file() and path.relative_to(home).parts[0] != "work"
+        if path.is_file()
+        and path.relative_to(home).parts[0] != "work"
+        and not path.is_relative_to(home / "vault" / "access")
+        and path.stem != "access-key"
     )
 
 
