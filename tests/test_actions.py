@@ -6,9 +6,11 @@ state of the data folder.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
+import typer.main
 
 from pipeline.access.actions import Actor, Situation, decide
 from pipeline.cli import guard
@@ -224,6 +226,28 @@ def test_an_option_makes_a_command_another_action() -> None:
     assert open_actions.actions_of("recover", ["--accept-loss"]) == ["recover --accept-loss"]
     assert open_actions.actions_of("quarantine", ["--date"]) == ["quarantine"]
     assert open_actions.actions_of("status", ["--max-age"]) == []
+
+
+def flags(group: Any, before: str = "") -> dict[str, set[str]]:
+    """What the command line itself calls the options of every command."""
+    found: dict[str, set[str]] = {}
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            found |= flags(one, f"{before}{name} ")
+        else:
+            of_ours = [p for p in one.params if p.param_type_name == "option" and p.name != "help"]
+            found[before + name] = {opt for p in of_ours for opt in p.opts}
+    return found
+
+
+def test_options_are_called_as_on_the_command_line() -> None:
+    """One that makes a command another action would not be seen, and the weaker rule decide."""
+    known = flags(typer.main.get_command(app))
+    for name, one in guard.commands(app):
+        assert one.callback is not None
+        everything = dict.fromkeys(inspect.signature(one.callback).parameters, "given")
+        assert set(guard.options(one.callback, everything)) == known[name], name
+    assert {one for one in BY_OPTION} <= {f"{name} {one}" for name in known for one in known[name]}
 
 
 def test_what_is_written_down_of_an_actor_is_a_name() -> None:

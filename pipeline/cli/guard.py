@@ -56,11 +56,22 @@ def options(work: Callable[..., Any], given: dict[str, Any]) -> list[str]:
     """The options that were used, by their names."""
     found = []
     for name, one in inspect.signature(work, eval_str=True).parameters.items():
-        told = [m for m in getattr(one.annotation, "__metadata__", ()) if isinstance(m, OptionInfo)]
-        if told and given.get(name) not in (None, False):
-            declared = [str(flag) for flag in told[0].param_decls or ()]
-            found += declared or [f"--{name.strip('_').replace('_', '-')}"]
+        marks = getattr(one.annotation, "__metadata__", ())
+        option = next((mark for mark in marks if isinstance(mark, OptionInfo)), None)
+        if option is not None and given.get(name) not in (None, False):
+            found += _flags(name, option)
     return found
+
+
+def _flags(name: str, option: OptionInfo) -> list[str]:
+    """How an option is called on the command line."""
+    # Inside Annotated, typer has the first name in the place of a default.
+    declared = [one for one in (option.default, *(option.param_decls or ())) if _is_flag(one)]
+    return list(map(str, declared)) or [f"--{name.strip('_').replace('_', '-')}"]
+
+
+def _is_flag(one: object) -> bool:
+    return isinstance(one, str) and one.startswith("-")
 
 
 def _require(action: str, command: str, given: dict[str, Any]) -> None:
