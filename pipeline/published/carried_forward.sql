@@ -1,8 +1,4 @@
--- Figures of the publication history that are not past retention; by course, of these courses only.
+-- Figures of the publication history that are not past retention.
 SELECT {{ columns | identifiers }}
 FROM {{ history }}
-WHERE
-    period > {{ last_expired | literal }}
-    {% if by_course %}
-        AND course_code IN (FROM {{ courses }})
-    {% endif %}
+WHERE period > {{ last_expired | literal }}

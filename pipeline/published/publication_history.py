@@ -37,7 +37,7 @@ from pipeline.policy.disclosure import Coaching
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import Action, RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import cutoff
-from pipeline.published import PACKAGE, noise
+from pipeline.published import PACKAGE, noise, withdrawn
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage import encryption
@@ -134,47 +134,56 @@ def carry_forward(
 ) -> dict[str, Sql]:
     """The published rows that are carried forward into the next release as they are.
 
-    Left out: periods past retention, courses that are not ordinary, and teams of a manager whom no
-    record names any more. A team's pseudonym follows its manager into a new key epoch.
+    Left out: periods past retention, teams of a manager whom no record names any more, courses that
+    are not ordinary and figures of fewer than k people by now; and of the latter two whatever else
+    would give them back. A team's pseudonym follows its manager into a new key epoch.
 
     Returns:
         Coaching table to a temporary table of its rows, with the table's published columns.
     """
-    return _of_history(connection, context, "carried_forward", "sensitivity IS NULL", tables)
+    now, _ = _of_history(connection, context)
+    return {table: now[table] for table in tables}
 
 
 def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, Sql]:
-    """The published rows about courses that wait for a decision again. No release shows them, and
-    the history keeps them, since figures that were published once are never made again.
+    """The published rows that are left out since a course waits for a decision again. No release
+    shows them, and the history keeps them, since figures that were published once are never made
+    again.
 
     Returns:
-        As `carry_forward`, for the tables by course.
+        As `carry_forward`.
     """
-    return _of_history(connection, context, "waiting", "NOT reviewed", BY_COURSE)
+    now, later = _of_history(connection, context)
+    return {
+        table: temp_table(
+            connection, f"{table}_waiting", f"FROM {later[table]} EXCEPT ALL FROM {of}"
+        )
+        for table, of in now.items()
+    }
 
 
 def _of_history(
-    connection: duckdb.DuckDBPyConnection,
-    context: Context,
-    name: str,
-    test: str,
-    tables: tuple[str, ...],
-) -> dict[str, Sql]:
-    """Rows of the history; of the tables by course those of courses that pass the test."""
+    connection: duckdb.DuckDBPyConnection, context: Context
+) -> tuple[dict[str, Sql], dict[str, Sql]]:
+    """What of the history may be shown now, and what if undecided courses turn out ordinary."""
     layout, data_map = context.layout, context.data_map
     last_expired = last_expired_day(context.rules, run_snapshot.read(layout).until)
     teams = _team_pseudonyms(connection, layout, context.ring)
-    by_course = set(tables) & set(BY_COURSE)
-    known = _courses(connection, context) if by_course else Sql("courses_by_now")
-    courses = subquery(f"SELECT course_code FROM {known} WHERE {test}")
-    return {
-        table: temp_table(
-            connection,
-            f"{table}_{name}",
-            _history_sql(layout, data_map, table, teams, courses, last_expired),
-        )
-        for table in tables
-    }
+    courses, k = _courses(connection, context), context.disclosure.rule(data_map).k
+
+    def part(name: str, test: str) -> dict[str, Sql]:
+        history = {
+            table: temp_table(
+                connection,
+                f"{table}_{name}",
+                _history_sql(layout, data_map, table, teams, last_expired),
+            )
+            for table in CELL
+        }
+        ordinary = subquery(f"SELECT course_code FROM {courses} WHERE {test}")
+        return withdrawn.shown(connection, history, ordinary, k)
+
+    return part("now", "sensitivity IS NULL"), part("later", "sensitivity IS NULL OR NOT reviewed")
 
 
 def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
@@ -191,9 +200,9 @@ def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
 
 
 def _history_sql(
-    layout: Layout, data_map: DataMap, table: str, teams: Sql, courses: Sql, last_expired: dt.date
+    layout: Layout, data_map: DataMap, table: str, teams: Sql, last_expired: dt.date
 ) -> Sql:
-    """One table's published rows, by course those of some courses."""
+    """One table's published rows that are not past retention."""
     columns = data_map.published[table].columns
     path = layout.publication_history / f"{table}.parquet"
     types = {name: data_map.columns[name].type for name in columns}
@@ -207,9 +216,7 @@ def _history_sql(
         "carried_forward.sql",
         columns=columns,
         history=history,
-        by_course=table in BY_COURSE,
         last_expired=last_expired,
-        courses=courses,
     )
 
 

@@ -1,0 +1,164 @@
+"""What is withdrawn from the publication history is not given back by the totals that stay.
+
+The attacker has the figures that stay and the names of those that went, subtracts whatever lies in
+a total from it, and looks whether what is left are the records that went.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipeline.published import withdrawn
+from pipeline.storage.sql import Sql
+from tests import soak
+from tests.test_measures import LEVELS, MONTH, company, published
+from tests.test_measures import rules as rules  # the fixture
+
+Tables = dict[str, pl.DataFrame]
+CELLS = "coaching_team_course"
+NESTED = (
+    ("coaching_period", "coaching_department", "coaching_team", CELLS),
+    ("coaching_period", "coaching_category", "coaching_course", CELLS),
+)
+
+
+def carried(tables: Tables, k: int, sensitive: str = "") -> Tables:
+    """What the next run shows of published tables."""
+    with duckdb.connect() as connection:
+        for name, table in tables.items():
+            connection.register(f"raw_{name}", table)
+            connection.execute(f"CREATE TABLE {name} AS FROM raw_{name}")
+        history = {name: Sql(name) for name in tables}
+        ordinary = Sql(
+            "(SELECT DISTINCT course_code FROM coaching_course UNION "
+            "SELECT DISTINCT course_code FROM coaching_team_course "
+            f"EXCEPT SELECT '{sensitive}')"
+        )
+        shown = withdrawn.shown(connection, history, ordinary, k)
+        return {name: connection.sql(f"FROM {of}").pl() for name, of in shown.items()}
+
+
+def given_back(before: Tables, after: Tables, bad: pl.Expr) -> int:
+    """How many of the figures that had to go are left of a total that stays, less what stays in it;
+    and how many stay themselves."""
+    found = 0
+    category = before["coaching_course"].select("course_code", "category").unique()
+    before, after = (
+        one | {CELLS: one[CELLS].join(category, on="course_code", how="left")}
+        for one in (before, after)
+    )
+    for chain in NESTED:
+        for name in chain:
+            key = LEVELS[name]
+            if {"course_code"} & set(bad.meta.root_names()) - set(before[name].columns):
+                continue
+            targets = before[name].filter(bad)
+            found += after[name].filter(bad).height
+            for total in chain[: chain.index(name)]:
+                within = chain[chain.index(total) + 1 : chain.index(name) + 1]
+                for parts in (
+                    c for n in range(1, len(within) + 1) for c in combinations(within, n)
+                ):
+                    for target in targets.iter_rows(named=True):
+                        left = _left(after, total, parts, target, key)
+                        found += left is not None and left == target["records"]
+    return found
+
+
+def _left(
+    after: Tables,
+    total: str,
+    parts: tuple[str, ...],
+    target: dict[str, object],
+    key: tuple[str, ...],
+) -> int | None:
+    """Records of a target's total that are in none of its published parts; a part that lies in
+    another one counts once."""
+    names = [name for name in LEVELS[total] if name in key]
+    if len(names) < len(LEVELS[total]):
+        return None
+    whole = after[total].filter(*(pl.col(n).eq_missing(pl.lit(target[n])) for n in names))
+    if not whole.height:
+        return None
+    left = int(whole["records"].sum())
+    done: list[tuple[tuple[str, ...], pl.DataFrame]] = []
+    for part in parts:
+        inside = after[part].filter(*(pl.col(n).eq_missing(pl.lit(target[n])) for n in names))
+        for upper, rows in done:
+            inside = inside.join(rows.select(upper), on=list(upper), how="anti", nulls_equal=True)
+        left -= int(inside["records"].sum())
+        done.append((LEVELS[part], inside))
+    return left
+
+
+def months(rules: object) -> list[Tables]:
+    rng = soak.rng(23)
+    return [published(company(rng), rules) for _ in range(soak.times(1, 100))]  # type: ignore[arg-type]
+
+
+@pytest.mark.more
+def test_a_course_that_becomes_sensitive_is_not_given_back(rules: object) -> None:
+    naive = 0
+    for tables in months(rules):
+        for code in tables["coaching_course"]["course_code"].unique().to_list():
+            bad = pl.col("course_code") == code
+            assert given_back(tables, carried(tables, 5, code), bad) == 0
+            careless = {
+                name: table.filter(~bad) if "course_code" in table.columns else table
+                for name, table in tables.items()
+            }
+            naive += given_back(tables, careless, bad)
+    assert naive > 0, "whoever leaves out the course only"
+
+
+@pytest.mark.more
+def test_a_raised_k_is_not_given_back(rules: object) -> None:
+    naive = kept = 0
+    for tables in months(rules):
+        for k in (8, 12, 20):
+            bad = pl.col("learners") < k
+            after = carried(tables, k)
+            assert given_back(tables, after, bad) == 0
+            kept += sum(table.height for table in after.values())
+            careless = {name: table.filter(~bad) for name, table in tables.items()}
+            naive += given_back(tables, careless, bad)
+    assert naive > 0
+    assert kept > 0
+
+
+def test_what_was_withdrawn_once_changes_nothing_more(rules: object) -> None:
+    """The next run has what this one left, and takes no more; without a reason, none goes."""
+    (tables, *_) = months(rules)
+    code = tables["coaching_course"]["course_code"][0]
+    once = carried(tables, 8, code)
+    again = carried(once, 8, code)
+    assert all(once[name].sort(pl.all()).equals(again[name].sort(pl.all())) for name in once)
+    same = carried(tables, 5)
+    assert all(same[name].equals(tables[name]) for name in tables)
+
+
+def test_a_team_that_took_nothing_else_goes_with_its_course() -> None:
+    def table(name: str, rows: list[tuple[object, ...]]) -> pl.DataFrame:
+        columns = ["period", *LEVELS[name], "learners", "records"]
+        return pl.DataFrame([(MONTH, *row) for row in rows], columns, orient="row")
+
+    tables = {
+        "coaching_period": table("coaching_period", [(40, 60)]),
+        "coaching_department": table("coaching_department", [("d", 40, 60)]),
+        "coaching_team": table(
+            "coaching_team", [("d", "a", 10, 10), ("d", "b", 10, 20), ("d", "c", 20, 30)]
+        ),
+        "coaching_category": table("coaching_category", [("x", 40, 60)]),
+        "coaching_course": table(
+            "coaching_course", [("x", "S", 10, 10), ("x", "T", 10, 20), ("x", "U", 20, 30)]
+        ),
+        "coaching_team_course": table("coaching_team_course", [("d", "a", "S", 10, 10)]),
+    }
+    after = carried(tables, 5, "S")
+    assert after["coaching_team"]["team_ref"].to_list() == ["c"], "and the next one beside it"
+    assert after["coaching_course"]["course_code"].to_list() == ["U"]
+    assert [after[name].height for name in ("coaching_period", "coaching_department")] == [1, 1]
