@@ -100,6 +100,27 @@ def test_what_is_suppressed_is_said(
     assert re.search(r'aria-label="Complete per team, Oct 2026: [^"]*Sales 98%', told)
 
 
+def test_a_measure_that_falls_short_is_said_to_be_withheld(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    rows(connection, "period", (MONTH, 900, 2000, 0.5, 0.5, 7.5, 0.1, 0.2, 0.3, 0.4))
+    rows(
+        connection,
+        "course",
+        (MONTH, "x", "A-1", 9, 20, 0.5, 0.4, 7, 0.1, 0.2, 0.3, 0.4),
+        (MONTH, "x", "B-1", 8, 20, 0.5, 0.4, 7, None, None, None, None),
+    )
+    context = good_night.context
+    whole = coaching_page.page(connection, context, RUN, ENGLISH)
+    assert "Without score bands: 1, since fewer than 5 people have a score" in whole
+    assert re.search(r'aria-label="Score bands per course[^"]*A-1 80 and more', whole)
+    assert not re.search(r'aria-label="Score bands per course[^"]*B-1', whole), "no bar of nothing"
+    assert "<strong>withheld</strong>" not in whole
+    rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, None, 1.0))
+    page = coaching_page.page(connection, context, RUN, ENGLISH)
+    assert page.count("<strong>withheld</strong>: fewer than 5 people have a due date") == 1
+
+
 def test_nothing_is_called_suppressed_where_nothing_is(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:

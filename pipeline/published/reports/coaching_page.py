@@ -49,6 +49,16 @@ class Section:
     groups: int
     covered: float | None
 
+    @property
+    def scored(self) -> list[Row]:
+        """The rows whose score bands are published, too."""
+        return [row for row in self.rows if all(row[column] is not None for column in BANDS)]
+
+    @property
+    def unscored(self) -> int:
+        """How many rows have none, if any has."""
+        return len(self.rows) - len(self.scored)
+
 
 def short(reference: object) -> str:
     """A pseudonym, short enough to compare by eye."""
@@ -112,7 +122,7 @@ def _completion(
 
 
 def _bands(section: Section, name: str, about: str, spoken: Language) -> Markup | None:
-    if all(row[column] is None for row in section.rows for column in BANDS):
+    if not section.scored:
         return None
     labels = (
         spoken.gettext("80 and more"),
@@ -121,11 +131,11 @@ def _bands(section: Section, name: str, about: str, spoken: Language) -> Markup 
         spoken.gettext("no score"),
     )
     parts = {
-        label: [float(str(row[column] or 0)) for row in section.rows]
+        label: [float(str(row[column])) for row in section.scored]
         for label, column in zip(labels, BANDS, strict=True)
     }
     about = f"{about}, {spoken.month(section.month)}"
-    return stacks([str(row[name]) for row in section.rows], parts, about, spoken)
+    return stacks([str(row[name]) for row in section.scored], parts, about, spoken)
 
 
 def _trend(
