@@ -121,6 +121,34 @@ def test_a_measure_that_falls_short_is_said_to_be_withheld(
     assert page.count("<strong>withheld</strong>: fewer than 5 people have a due date") == 1
 
 
+def test_managers_see_which_team_is_theirs(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    rows(connection, "period", (MONTH, 900, 2000, 0.5, 0.5, 7.5, 0.1, 0.2, 0.3, 0.4))
+    earlier = dt.date(2026, 9, 1)
+    mine, other = TEAMS[3], TEAMS[4]
+    rows(
+        connection,
+        "team",
+        (earlier, "Sales", mine, 6, 9, 0.5, None, 3),
+        (MONTH, "Sales", mine, 6, 9, 0.625, 0.5, None),
+        (MONTH, "Sales", other, 90, 99, 0.25, 0.5, 3),
+    )
+    context = good_night.context
+    page = coaching_page.page(connection, context, RUN, ENGLISH, mine)
+    assert '<h2 id="own">Your team</h2>' in page
+    assert "<td>+12</td>" in page, "the change since September, in points"
+    assert re.search(r'aria-label="Complete in your team, per month: your team Sep 2026 50%', page)
+    # Marked and first among the teams, though smaller; of others only the pseudonym.
+    assert re.search(r'aria-label="Complete per team, Oct 2026: your team Sales 62%', page)
+    assert f"{other[:13]}… Sales" in page
+    assert mine[:13] not in page
+    for reader in (None, "v1c1_nobody"):
+        plain = coaching_page.page(connection, context, RUN, ENGLISH, reader)
+        assert "your team" not in plain.lower()
+        assert f"{mine[:13]}… Sales" in plain
+
+
 def test_nothing_is_called_suppressed_where_nothing_is(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:

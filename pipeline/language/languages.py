@@ -50,6 +50,13 @@ class Language:
         rounded = round(value, 3 if small else 2)
         return format_percent(rounded, locale=self.locale, decimal_quantization=False)
 
+    def change(self, value: float | None) -> str:
+        """A difference of two shares in percentage points, with its sign."""
+        if value is None:
+            return MISSING
+        points = round(100 * value)
+        return f"{'+' if points > 0 else '−' if points else '±'}{self.number(abs(points))}"
+
     def month(self, day: dt.date) -> str:
         return format_skeleton("yMMM", day, locale=self.locale)
 
@@ -94,7 +101,7 @@ def language(tag: str) -> Language:
 def template(package: str, name: str, spoken: Language) -> Template:
     """A page's template beside a package's modules, in one language.
 
-    It has gettext and `trans` for texts, and the filters number, share, month and day.
+    It has gettext and `trans` for texts, and the filters number, share, change, month and day.
     """
     environment = Environment(
         autoescape=True,
@@ -110,6 +117,7 @@ def template(package: str, name: str, spoken: Language) -> Template:
     filters: dict[str, Callable[..., str]] = {
         "number": spoken.number,
         "share": spoken.share,
+        "change": spoken.change,
         "month": spoken.month,
         "day": spoken.day,
     }

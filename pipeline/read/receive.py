@@ -12,7 +12,10 @@ from pipeline.access.authorize import AccessDenied, AccessRequest, entitled, own
 from pipeline.classified import managers
 from pipeline.context import Context
 from pipeline.errors import PolicyError
+from pipeline.policy.fields import Audience
 from pipeline.published.exports import FOLDER, names
+from pipeline.published.reports import coaching_page
+from pipeline.read.service import reference
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
 from pipeline.storage.sql import identifier
@@ -67,10 +70,25 @@ def receive(
     for path in (path for path, name in files if name.endswith(".duckdb")):
         _log(context, request, path, own=own)
     to.mkdir(parents=True, exist_ok=True, mode=0o700)
+    team = _own_team(context, request, member)
+    usual = context.layout.current / FOLDER / request.role.value
     for path, name in files:
         with atomic_build(to / name, to) as beside:
-            shutil.copyfile(path, beside)
+            if team and name in coaching_page.pages(context) and path.parent == usual:
+                database = next(p for p, n in files if n.endswith(".duckdb"))
+                page = coaching_page.of_manager(context, database, name, team)
+                beside.write_text(page, "utf-8")
+            else:
+                shutil.copyfile(path, beside)
     return [to / name for _, name in files]
+
+
+def _own_team(context: Context, request: AccessRequest, member: staff.Member | None) -> str | None:
+    """The pseudonym of the team that reports to the actor, for a role with own reports."""
+    audiences = {Audience.COACHING, *context.access.roles[request.role].receives}
+    if member is None or not audiences & set(context.access.own_reports):
+        return None
+    return reference(context, member.person, Audience.COACHING)
 
 
 def _granted(

@@ -20,7 +20,8 @@ from pipeline.published.coaching import CELL
 from pipeline.published.reports.plots import bars, lines, shortened, stacks
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
-from pipeline.storage.sql import identifier
+from pipeline.storage.manifest import manifest
+from pipeline.storage.sql import identifier, literal
 
 PAGE, EVERY = "coaching.html", "coaching*.html"
 MOST = 40  # teams, courses and departments in one chart; the tables have them all
@@ -81,13 +82,20 @@ def _ask(connection: duckdb.DuckDBPyConnection, query: str) -> list[Row]:
     return [dict.fromkeys(MEASURES) | row for row in rows]
 
 
-def _section(connection: duckdb.DuckDBPyConnection, context: Context, table: str) -> Section | None:
-    """A table's newest month; None if it has none, or is not published."""
+def _section(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, own: str | None = None
+) -> Section | None:
+    """A table's newest month; None if it has none, or is not published.
+
+    Args:
+        own: pseudonym of the team that comes first.
+    """
     if table not in context.data_map.published:
         return None
     staged = f"staged.{identifier(table)}"
     newest = f"period = (SELECT max(period) FROM {staged})"
-    order = ", ".join(["learners DESC", *CELL[table]])
+    first = [f"team_ref = {literal(own)} DESC"] if own and "team_ref" in CELL[table] else []
+    order = ", ".join([*first, "learners DESC", *CELL[table]])
     rows = _ask(connection, f"FROM {staged} WHERE {newest} ORDER BY {order} LIMIT {MOST}")
     if not rows:
         return None
@@ -157,6 +165,57 @@ def _trend(
     return rows, lines(months, series, spoken.gettext("Shares per month"), spoken)
 
 
+@dataclass(frozen=True)
+class OwnTeam:
+    """A manager's team over the months.
+
+    Attributes:
+        rows: its figures, newest month first; one a department where it has people of several.
+        change: of each row, by how much the share complete has grown since the month before that is
+            published; None without one.
+    """
+
+    rows: tuple[Row, ...]
+    change: tuple[float | None, ...]
+    plot: Markup
+
+
+def _own(
+    connection: duckdb.DuckDBPyConnection, context: Context, own: str | None, spoken: Language
+) -> OwnTeam | None:
+    """The team of that pseudonym beside the published teams' quartiles; None without a figure."""
+    if own is None or "coaching_team" not in context.data_map.published:
+        return None
+    rows = _ask(
+        connection,
+        "SELECT *, completion_rate - lag(completion_rate) OVER (PARTITION BY department "
+        f"ORDER BY period) AS change FROM staged.coaching_team WHERE team_ref = {literal(own)} "
+        "ORDER BY period DESC, department",
+    )
+    if not rows:
+        return None
+    months = _ask(
+        connection,
+        "SELECT period, quantile_cont(completion_rate, 0.25) AS low, "
+        "quantile_cont(completion_rate, 0.75) AS high, "
+        f"sum(completion_rate * records) FILTER (team_ref = {literal(own)}) / "
+        f"sum(records) FILTER (team_ref = {literal(own)}) AS share "
+        "FROM staged.coaching_team GROUP BY period ORDER BY period",
+    )
+    plot = lines(
+        [spoken.month(_day(row["period"])) for row in months],
+        {spoken.gettext("your team"): [_number(row["share"]) for row in months]},
+        spoken.gettext("Complete in your team, per month"),
+        spoken,
+        [(float(str(row["low"])), float(str(row["high"]))) for row in months],
+    )
+    return OwnTeam(tuple(rows), tuple(_number(row["change"]) for row in rows), plot)
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))
+
+
 def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, object] | None:
     """The biggest teams by the biggest courses; a cell can be suppressed."""
     if "coaching_team_course" not in context.data_map.published:
@@ -183,11 +242,25 @@ def _grid(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, 
 
 
 def page(
-    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, spoken: Language
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    spoken: Language,
+    own: str | None = None,
 ) -> str:
-    """The page as HTML. The coaching tables are attached as `staged`."""
+    """The page as HTML. The coaching tables are attached as `staged`.
+
+    Args:
+        own: pseudonym of the reader's own team, which is marked and comes first.
+    """
+
+    def name_of(row: Row) -> str:
+        if own is None or row["team_ref"] != own:
+            return team_name(row)
+        return f"{spoken.gettext('your team')} {row['department'] or ''}".strip()
+
     found = {
-        name: _section(connection, context, f"coaching_{name}")
+        name: _section(connection, context, f"coaching_{name}", own)
         for name in ("department", "team", "category", "course")
     }
     months, trend = _trend(connection, context, spoken)
@@ -196,7 +269,7 @@ def page(
         about = spoken.gettext("Complete per department")
         plots["department"] = _completion(one, lambda row: str(row["department"]), about, spoken)
     if one := found["team"]:
-        plots["team"] = _completion(one, team_name, spoken.gettext("Complete per team"), spoken)
+        plots["team"] = _completion(one, name_of, spoken.gettext("Complete per team"), spoken)
     if one := found["category"]:
         about = spoken.gettext("Score bands per category")
         plots["category"] = _bands(one, "category", about, spoken)
@@ -209,10 +282,12 @@ def page(
         plots=plots,
         grid=_grid(connection, context),
         most=MOST,
+        most_rows=GRID,
         k=max(spec.k or 0 for spec in context.data_map.tables_of(Audience.COACHING).values()),
         contact=context.governance.controller.dpo,
         noise=context.disclosure.coaching.noise,
-        team_name=team_name,
+        team_name=name_of,
+        own=_own(connection, context, own, spoken),
         shortened=shortened,
         **found,
     )
@@ -223,6 +298,20 @@ def pages(context: Context) -> dict[str, Language]:
     first, *others = context.governance.languages
     names = {PAGE: first} | {f"coaching.{tag}.html": tag for tag in others}
     return {name: language(tag) for name, tag in names.items()}
+
+
+def of_manager(context: Context, database: Path, name: str, own: str) -> str:
+    """A page of the current release, with a manager's own team marked and first.
+
+    Args:
+        database: the released coaching tables.
+        name: the page's file.
+        own: pseudonym of the team.
+    """
+    partition = str(manifest(context.layout)["partition"])
+    with engine(context.layout.work) as connection:
+        connection.execute(f"ATTACH {literal(database)} AS staged (READ_ONLY)")
+        return page(connection, context, partition, pages(context)[name], own)
 
 
 def write(context: Context, folder: Path, partition: str) -> None:

@@ -101,10 +101,18 @@ def lines(
     series: dict[str, list[float | None]],
     about: str,
     spoken: Language = ENGLISH,
+    band: list[tuple[float, float] | None] | None = None,
 ) -> Markup:
-    """Shares over time, each line named at its end; None leaves a gap."""
-    with _drawing(2.8, ["100%"], bottom=0.8) as (axes, drawn):
+    """Shares over time, each line named at its end; None leaves a gap.
+
+    Args:
+        band: between which shares something else lies, drawn behind the lines.
+    """
+    with _drawing(2.8, [f"{spoken.share(1.0)} "], bottom=0.8) as (axes, drawn):
         at = range(len(names))
+        if band:
+            low, high = ([float("nan") if b is None else b[n] for b in band] for n in (0, 1))
+            axes.fill_between(at, low, high, color=SHADES[3], linewidth=0)
         for (name, values), colour, style in zip(
             series.items(), (SHADES[0], ORANGE), ("-", "--"), strict=False
         ):
