@@ -3,8 +3,9 @@ repeated as they are.
 
 So two releases cannot be subtracted from each other: late records, corrections, joiners and leavers
 change nothing. What leaves, leaves by whole classes, of at least k people: at the earliest window
-of any record in it, when one of its people may not be in the table any more, when a course is not
-ordinary any more, and when policy asks for more people than it has. Only an erasure (GDPR Art. 17)
+of any record in it, when one of its people may not be in the table any more, when a delivery that
+brought one of its records is withdrawn, when a course is not ordinary any more, and when policy
+asks for more people than it has. Only an erasure (GDPR Art. 17)
 takes a single person's rows.
 
 For that the history knows whose row it is, by the identifier of the classified store: it survives a
@@ -38,6 +39,7 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs, with_due
 from pipeline.published import PACKAGE, equivalence_classes
 from pipeline.published.tables import attached
+from pipeline.raw import register
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import count
 from pipeline.storage.file_edit import EditResult, fresh_path, swap
@@ -45,7 +47,7 @@ from pipeline.storage.files import atomic_build, replace_text
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import manifest
-from pipeline.storage.relations import subquery, temp_table, temp_view
+from pipeline.storage.relations import classified, subquery, temp_table, temp_view
 from pipeline.storage.sql import Sql, identifier, literal, literals, render
 from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
 
@@ -193,6 +195,8 @@ def live_classes(connection: duckdb.DuckDBPyConnection, context: Context, histor
         restrictions=Sql(RESTRICTIONS),
         audience=Audience.ANALYTICS.value,
         courses=_ordinary_courses(connection, context, history),
+        withdrawn=register.withdrawn(context.layout),
+        classified=classified(context.layout),
         holding=holding_sql(history, "(period, class)", rule),
     )
     return temp_table(connection, LIVE, query)

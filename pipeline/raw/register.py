@@ -140,6 +140,15 @@ def accepted(found: list[Step]) -> Step | None:
     return None
 
 
+def withdrawn(layout: Layout) -> list[dt.date]:
+    """Days of the deliveries that were in use and were withdrawn, and are not in use again."""
+    return [day for day in known(layout) if _went(steps(layout, day))]
+
+
+def _went(found: list[Step]) -> bool:
+    return accepted(found) is None and any(one.state is State.WITHDRAWN for one in found)
+
+
 def latest(found: list[Step]) -> Step | None:
     """The last step that changed the state."""
     return next((one for one in reversed(found) if one.state is not State.ALLOWED), None)
