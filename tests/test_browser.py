@@ -77,11 +77,11 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     # What it is, on what basis, for how long, who reads it, what was erased: on one page.
     told = text(
         browser,
-        "completion",
+        "outcome",
         "class: operational",
         "risk: medium",
         "purpose: manager",
-        "From pseudonymized/manager.completion",
+        "From pseudonymized/manager.outcome",
         "lawful basis",
         "one_to_one",
         "6(1)(f)",
@@ -95,7 +95,7 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     keep(browser, "auditor")
     # And where it comes from, step by step.
     follow(browser, "pseudonymized/manager")
-    text(browser, "completion", "From classified/milestones.status")
+    text(browser, "outcome", "From classified/milestones.status")
     follow(browser, "classified/milestones")
     text(browser, "From raw/milestones.status")
     follow(browser, "raw/milestones")

@@ -1,8 +1,9 @@
 """Can the machine's clock be trusted for erasure? A wrong one erases too early, or too late.
 
-It is compared with what the store has seen: the last run, the last entry of the access log, the
-last receipt. A clock before those was set back; one long after them jumped, or nothing ran for
-weeks, and only people know which.
+It is compared with the last run and the last receipt, which were made when the clock had been found
+right, and with the access log, which any clock writes to: an entry says something only as far as a
+run could have been at that time. A clock before those was set back; one long after the last run
+jumped, or nothing ran for weeks, and only people know which.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ BACK, AHEAD = dt.timedelta(days=1), dt.timedelta(days=35)
 CONFIRMED = variable("clock_is_right")
 
 
-def _seen(layout: Layout) -> Iterator[dt.date]:
+def _ran(layout: Layout) -> Iterator[dt.date]:
+    """When something ran that asked for a right clock."""
     if (layout.classified / run_snapshot.NAME).exists():
         yield run_snapshot.read(layout).as_of.astimezone(dt.UTC).date()
-    for day in AccessLog(layout).kept.days()[-1:]:
-        yield dt.date.fromisoformat(day)
     for path in receipts.newest_first(layout)[:1]:
         yield dt.date.fromisoformat(path.name[:8])
+
+
+def _noted(layout: Layout, until: dt.date) -> Iterator[dt.date]:
+    """Days of the access log up to one; later ones are of a clock that was wrong."""
+    for day in map(dt.date.fromisoformat, AccessLog(layout).kept.days()):
+        if day <= until:
+            yield day
 
 
 def require_sane(layout: Layout, now: dt.datetime) -> None:
@@ -38,12 +45,13 @@ def require_sane(layout: Layout, now: dt.datetime) -> None:
             confirm it for one day: MILESTONES_CLOCK_IS_RIGHT=<that day>.
     """
     today = now.astimezone(dt.UTC).date()
-    last = max(_seen(layout), default=None)
+    last = max(_ran(layout), default=None)
     if last is None or settings().clock_is_right == today:
         return
-    if today < last - BACK:
+    newest = max([last, *_noted(layout, last + AHEAD)])
+    if today < newest - BACK:
         raise PolicyError(
-            f"the clock says {today}, but the store already has data of {last}: correct the clock"
+            f"the clock says {today}, but the store already has data of {newest}: correct the clock"
         )
     if today > last + AHEAD:
         raise PolicyError(
