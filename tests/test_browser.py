@@ -95,7 +95,7 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
     keep(browser, "auditor")
     # And where it comes from, step by step.
     follow(browser, "pseudonymized/manager")
-    text(browser, "outcome", "From classified/milestones.status")
+    text(browser, "outcome", "From classified/milestones.assigned_on")
     follow(browser, "classified/milestones")
     text(browser, "From raw/milestones.status")
     follow(browser, "raw/milestones")
