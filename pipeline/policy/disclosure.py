@@ -72,11 +72,32 @@ class Budget(Strict):
         return per
 
 
-class Coaching(Strict):
-    """The coaching tables: what a figure covers, when it is published, and each table's rule."""
+class OncePublished(Strict):
+    """What is published once, when a period and its grace are over."""
 
     period: Literal["month", "quarter", "year"]
     grace: str
+
+    @field_validator("grace")
+    @classmethod
+    def _duration(cls, grace: str) -> str:
+        Duration.parse(grace)
+        return grace
+
+    def closed_before(self, newest: dt.date) -> dt.date:
+        """The first day of the first period that is still open, or still waits for late records, at
+        the newest delivery's date; earlier periods can be published."""
+        months, wait = MONTHS[self.period], Duration.parse(self.grace)
+        first = dt.date(newest.year, (newest.month - 1) // months * months + 1, 1)
+        # The period before `first` is over, but its grace may not be.
+        while wait.ends(first - dt.timedelta(days=1)) >= newest:
+            first -= relativedelta(months=months)
+        return first
+
+
+class Coaching(OncePublished):
+    """The coaching tables: what a figure covers, when it is published, and each table's rule."""
+
     owner: str
     tables: dict[str, TableRule]
     noise: dict[str, Noise] = Field(default_factory=dict)
@@ -89,27 +110,6 @@ class Coaching(Strict):
         if unknown := sorted(set(self.noise) - set(self.tables)):
             raise ValueError(f"noise: no coaching table of that name: {', '.join(unknown)}")
         return self
-
-    @field_validator("grace")
-    @classmethod
-    def _duration(cls, grace: str) -> str:
-        Duration.parse(grace)
-        return grace
-
-    def closed_before(self, newest: dt.date) -> dt.date:
-        """As `closed_before`, for this period and grace."""
-        return closed_before(self.period, self.grace, newest)
-
-
-def closed_before(period: str, grace: str, newest: dt.date) -> dt.date:
-    """The first day of the first period that is still open, or still waits for late records, at the
-    newest delivery's date; earlier periods can be published."""
-    months, wait = MONTHS[period], Duration.parse(grace)
-    first = dt.date(newest.year, (newest.month - 1) // months * months + 1, 1)
-    # The period before `first` is over, but its grace may not be.
-    while wait.ends(first - dt.timedelta(days=1)) >= newest:
-        first -= relativedelta(months=months)
-    return first
 
 
 class Generalization(StrEnum):
@@ -125,7 +125,7 @@ class Generalization(StrEnum):
 LADDERS = ((Generalization.CATEGORY, Generalization.COURSE),)
 
 
-class ClassRule(Strict):
+class ClassRule(OncePublished):
     """How many people share the quasi-identifiers of every row of one row-level table.
 
     Attributes:
@@ -140,23 +140,11 @@ class ClassRule(Strict):
         "but_for": "minimum_not_adverse",
         "coarsen": "generalize",
     }
-    period: Literal["month", "quarter", "year"]
-    grace: str
     k: Annotated[int, Field(ge=2)]
     minimum_not_adverse: Annotated[int, Field(ge=1)]
     generalize: tuple[Generalization, ...]
     owner: str
     reason: Annotated[str, Field(min_length=1)]
-
-    @field_validator("grace")
-    @classmethod
-    def _duration(cls, grace: str) -> str:
-        Duration.parse(grace)
-        return grace
-
-    def closed_before(self, newest: dt.date) -> dt.date:
-        """As `closed_before`, for this period and grace."""
-        return closed_before(self.period, self.grace, newest)
 
     @field_validator("generalize")
     @classmethod

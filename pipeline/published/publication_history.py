@@ -33,7 +33,7 @@ from pipeline.classified.models import sensitivity_model
 from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.disclosure import Coaching
+from pipeline.policy.disclosure import Coaching, OncePublished
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import Action, RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import cutoff
@@ -51,6 +51,7 @@ from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import Sql, dates, identifier, identifiers, literal, render
 
 PERIODS, NUMBER, CORRECTIONS = "periods.json", "number.json", "corrections.json"
+ORDINARY = "sensitivity IS NULL"  # SQL, of `_courses`
 BY_COURSE = tuple(table for table, cell in CELL.items() if "course_code" in cell)
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
 
@@ -107,7 +108,7 @@ def periods_to_publish(
     ]
 
 
-def closed_before(layout: Layout, rules: Coaching) -> dt.date:
+def closed_before(layout: Layout, rules: OncePublished) -> dt.date:
     """Periods that begin before this day are closed, by the newest delivery of the run."""
     deliveries = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
     newest = dt.date.fromisoformat(max(deliveries)) if deliveries else None
@@ -141,7 +142,7 @@ def carry_forward(
     Returns:
         Coaching table to a temporary table of its rows, with the table's published columns.
     """
-    now, _ = _of_history(connection, context)
+    now = _of_history(connection, context, "now", ORDINARY)
     return {table: now[table] for table in tables}
 
 
@@ -153,7 +154,8 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
     Returns:
         As `carry_forward`.
     """
-    now, later = _of_history(connection, context)
+    now = _of_history(connection, context, "now", ORDINARY)
+    later = _of_history(connection, context, "later", f"{ORDINARY} OR NOT reviewed")
     return {
         table: temp_table(
             connection, f"{table}_waiting", f"FROM {later[table]} EXCEPT ALL FROM {of}"
@@ -163,27 +165,27 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
 
 
 def _of_history(
-    connection: duckdb.DuckDBPyConnection, context: Context
-) -> tuple[dict[str, Sql], dict[str, Sql]]:
-    """What of the history may be shown now, and what if undecided courses turn out ordinary."""
+    connection: duckdb.DuckDBPyConnection, context: Context, name: str, ordinary: str
+) -> dict[str, Sql]:
+    """What of the history may be shown, as temporary tables with a name of their own.
+
+    Args:
+        ordinary: SQL, which courses may be shown.
+    """
     layout, data_map = context.layout, context.data_map
     last_expired = last_expired_day(context.rules, run_snapshot.read(layout).until)
     teams = _team_pseudonyms(connection, layout, context.ring)
     courses, k = _courses(connection, context), context.disclosure.rule(data_map).k
-
-    def part(name: str, test: str) -> dict[str, Sql]:
-        history = {
-            table: temp_table(
-                connection,
-                f"{table}_{name}",
-                _history_sql(layout, data_map, table, teams, last_expired),
-            )
-            for table in CELL
-        }
-        ordinary = subquery(f"SELECT course_code FROM {courses} WHERE {test}")
-        return withdrawn.shown(connection, history, ordinary, k)
-
-    return part("now", "sensitivity IS NULL"), part("later", "sensitivity IS NULL OR NOT reviewed")
+    history = {
+        table: temp_table(
+            connection,
+            f"{table}_{name}",
+            _history_sql(layout, data_map, table, teams, last_expired),
+        )
+        for table in CELL
+    }
+    shown = subquery(f"SELECT course_code FROM {courses} WHERE {ordinary}")
+    return withdrawn.shown(connection, history, shown, k)
 
 
 def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:

@@ -221,7 +221,7 @@ def _analysts_counts(
         rows=closed_rows.eligible_now(connection, context),
         unit=rule.period,
         periods=[*new, *_days(row_history.periods(layout))],
-        closed_before=row_history.closed_before(layout, rule),
+        closed_before=publication_history.closed_before(layout, rule),
     )
     ((published, *others),) = connection.sql(query).fetchall()
     reasons = (LEFT, IDENTIFYING, NO_DATE, LATE, STILL_OPEN, WAITING)

@@ -37,7 +37,7 @@ from pipeline.context import Context
 from pipeline.policy.disclosure import MONTHS, ClassRule
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs, with_due
-from pipeline.published import PACKAGE, equivalence_classes
+from pipeline.published import PACKAGE, equivalence_classes, publication_history
 from pipeline.published.tables import attached
 from pipeline.raw import register
 from pipeline.storage import encryption, relations
@@ -143,7 +143,7 @@ def periods_to_publish(
     Args:
         rows: the analysts' pseudonymized rows.
     """
-    before, covered = closed_before(layout, rule), _covered(connection, layout)
+    before, covered = publication_history.closed_before(layout, rule), _covered(connection, layout)
     found = connection.sql(
         f"SELECT DISTINCT date_trunc({literal(rule.period)}, period)::DATE AS period "
         f"FROM {rows} WHERE period IS NOT NULL ORDER BY period"
@@ -168,12 +168,6 @@ def _covered(
         found = f"SELECT period, max(coalesce(event_on, assigned_on)) FROM {rows} GROUP BY period"
         last |= dict(connection.sql(found).fetchall())
     return list(last.items())
-
-
-def closed_before(layout: Layout, rule: ClassRule) -> dt.date:
-    """Periods that begin before this day are closed, by the newest delivery of the run."""
-    days = [day for day in run_snapshot.read(layout).deliveries if day[:1].isdigit()]
-    return rule.closed_before(dt.date.fromisoformat(max(days))) if days else dt.date.min
 
 
 def live_classes(connection: duckdb.DuckDBPyConnection, context: Context, history: Sql) -> Sql:

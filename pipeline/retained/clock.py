@@ -45,15 +45,16 @@ def require_sane(layout: Layout, now: dt.datetime) -> None:
             confirm it for one day: MILESTONES_CLOCK_IS_RIGHT=<that day>.
     """
     today = now.astimezone(dt.UTC).date()
-    last = max(_ran(layout), default=None)
-    if last is None or settings().clock_is_right == today:
+    if settings().clock_is_right == today:
         return
-    newest = max([last, *_noted(layout, last + AHEAD)])
-    if today < newest - BACK:
+    last = max(_ran(layout), default=None)
+    noted = _noted(layout, last + AHEAD if last else dt.date.max)
+    newest = max([*noted, last or dt.date.min])
+    if today + BACK < newest:
         raise PolicyError(
             f"the clock says {today}, but the store already has data of {newest}: correct the clock"
         )
-    if today > last + AHEAD:
+    if last and today > last + AHEAD:
         raise PolicyError(
             f"the clock says {today}, but nothing has run since {last}: if both are correct, set "
             f"{CONFIRMED}={today} and run again"
