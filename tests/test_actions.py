@@ -52,7 +52,9 @@ quarantine --export     .   .   .   .   .   x   .   .   .
 show                    x   x   x   x   .   .   x   .   .
 receive                 x   x   x   x   .   .   x   .   .
 sheet                   .   x   .   .   .   .   .   .   .
+show --for              .   .   .   .   .   x   .   .   .
 receive --for           .   .   .   .   .   x   .   .   .
+sheet --for             .   .   .   .   .   x   .   .   .
 sign-off                .   .   x   .   .   .   .   .   .
 people find             .   .   x   .   .   .   x   .   .
 people unresolved       .   .   x   .   .   .   x   .   .

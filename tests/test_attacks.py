@@ -33,7 +33,6 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import request_register
 from pipeline.subjects.request_register import Kind, State
 from tests.command import Done, milestones
-from tests.conftest import Estate
 from tests.estate import KEYS, context, sign_policy
 
 TODAY = dt.date(2026, 11, 25)
@@ -324,22 +323,3 @@ def test_a_desk_asks_the_same_decision(home: Path) -> None:
         acting.require(context(home), desk, "erase")
     assert decisions(home)[-1] == ("hana", "erase", "refused: hr may not do `erase`")
     assert go_live.is_live(Layout(home), context(home).access)
-
-
-def test_an_operator_hands_over_what_the_person_receives(published: Estate, tmp_path: Path) -> None:
-    """Never more than the person's own rights give, and never without both names in the log."""
-    home = published.home
-
-    def receive(who: str, purpose: str, *other: str) -> int:
-        to = tmp_path / f"{who}-{purpose}-{'-'.join(other)}"
-        return act(home, who, "receive", str(to), "--purpose", purpose, *other).returncode
-
-    assert receive("eddy", "team_coaching") == 3
-    assert receive("hana", "team_coaching", "--for", "ana") == 3
-    assert receive("eddy", "team_coaching", "--for", "ana") == 0
-    last = list(audit.bodies(published.layout))[-1]
-    assert (last["actor"], last["by"], last["role"]) == ("ana", "eddy", "analyst")
-    assert decisions(home)[-1] == ("eddy", "receive --for ana", "allowed")
-    assert receive("eddy", "one_to_one", "--for", "max") == 0
-    for other in ("ana", "eddy", "nobody"):
-        assert receive("eddy", "one_to_one", "--for", other) == 3

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from pipeline.access import approval, audit, staff
-from pipeline.access.actions import ActionDenied, Actor, Situation, decide
+from pipeline.access.actions import ActionDenied, Actor, Situation, decide, decide_for
 from pipeline.access.log import has_entries
 from pipeline.access.suspension import suspension_file
 from pipeline.context import Context
@@ -52,12 +52,14 @@ def require(
     *,
     role: Role | None = None,
     case: str | None = None,
+    person: Actor | None = None,
 ) -> None:
     """Stop what an actor may not do. Both are in the access log when this returns.
 
     Args:
         role: one of the actor's roles, if they act in that one only.
         case: what it is done to, by a name that says nothing of a person.
+        person: on whose behalf, for actions that are done so (`receive --for`).
 
     Raises:
         ActionDenied: with the first reason against it.
@@ -68,8 +70,11 @@ def require(
         suspended=suspension_file(layout).exists(),
         founded=founded(layout),
     )
-    acting = actor if role is None else replace(actor, roles=actor.roles & {role})
-    why = decide(rules, action, acting, state)
+    acting = actor.in_role(role)
+    if person is None:
+        why = decide(rules, action, acting, state)
+    else:
+        why = decide_for(rules, action, acting, person, state)
     if why is None and (not state.founded or rules.actions[action].entry == "reading"):
         return
     # A folder that nobody works with has no log, and looking into it makes none.

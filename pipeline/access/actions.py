@@ -8,11 +8,12 @@ access_rules.yaml, and pipeline/access/acting.py writes it down.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.access.staff import Member, is_name
 from pipeline.errors import PolicyError
 from pipeline.policy.access import SERVICE, AccessRules, ActionRule, Role
+from pipeline.policy.open_actions import FOR
 
 
 class ActionDenied(PolicyError):
@@ -35,6 +36,10 @@ class Actor:
     @classmethod
     def of(cls, name: str, member: Member | None) -> Actor:
         return cls(name, frozenset(member.roles) if member else frozenset())
+
+    def in_role(self, role: Role | None) -> Actor:
+        """Acting in that one of the roles only; in all of them if none was chosen."""
+        return self if role is None else replace(self, roles=self.roles & {role})
 
     @property
     def shown(self) -> str:
@@ -73,6 +78,20 @@ def decide(
     if not situation.founded:
         return "nobody works with this data folder yet; `milestones init` makes its staff list"
     return _of_actor(rule, action, actor) or _of_situation(rule, actor, situation)
+
+
+def decide_for(
+    rules: AccessRules, action: str, actor: Actor, person: Actor, situation: Situation = Situation()
+) -> str | None:
+    """The first reason why an actor may not do something on a person's behalf; None if they may.
+    The actor needs the action (`receive --for`), the person what it is done for (`receive`)."""
+    if person.name == actor.name:
+        return f"nobody acts on their own behalf; leave out {FOR}"
+    why = decide(rules, action, actor, situation)
+    if why is None:
+        own = decide(rules, action.removesuffix(f" {FOR}"), person, situation)
+        why = own and f"the rights of whom it is for: {own}"
+    return why
 
 
 def _of_actor(rule: ActionRule, action: str, actor: Actor) -> str | None:

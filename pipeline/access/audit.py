@@ -23,7 +23,7 @@ from pipeline.policy.access import Role
 from pipeline.storage.layout import Layout
 
 CHANGES = ("changed", "allowed", "used")  # decisions about what is no reading
-SHOWN = ("at", "actor", "role", "table", "purpose", "note", "decision")
+SHOWN = ("at", "actor", "by", "role", "table", "purpose", "note", "decision")
 
 
 def role_named(text: str) -> Role:
@@ -174,7 +174,7 @@ def bodies(layout: Layout) -> Iterable[dict[str, Any]]:
 def about(context: Context, refs: Collection[str]) -> list[dict[str, Any]]:
     """Readings that showed one of these pseudonyms, oldest first."""
     return [
-        {name: one[name] for name in SHOWN}
+        {name: one.get(name) for name in SHOWN}
         for one in bodies(context.layout)
         if one["decision"] == "granted" and (one["everybody"] or set(refs) & set(one["people"]))
     ]

@@ -112,12 +112,14 @@ def authorize(
     signer: Member | None,
     signer_ref: str | None,
     now: dt.datetime,
+    by_ref: str | None = None,
 ) -> AccessGrant:
     """What the actor may read.
 
     Args:
         member: the staff entry of the actor; `own_ref` is their pseudonym in the table's audience.
         signer: the staff entry of the sign-off's signer; `signer_ref` is their pseudonym.
+        by_ref: the pseudonym of whoever hands it over.
 
     Raises:
         AccessDenied: with the first reason against it.
@@ -136,22 +138,26 @@ def authorize(
     if audience not in rule.queries:
         raise AccessDenied(f"{request.role.value} may not query {request.table}")
     detail = context.access.detail[audience]
-    _require_reason(request, detail, own_ref)
+    _require_reason(request, detail, {own_ref, by_ref})
     if request.sign_off is None:
+        if request.by is not None:
+            # It says that the actor is to read this; otherwise anybody who may act for others would
+            # read of everybody in the name of HR.
+            raise AccessDenied(f"on somebody's behalf, {request.table} requires a sign-off")
         return _without_sign_off(request, detail, columns)
     return _with_sign_off(
         context, request, request.sign_off, detail, columns, signer, signer_ref, now
     )
 
 
-def _require_reason(request: AccessRequest, detail: Detail, own_ref: str | None) -> None:
-    """Are few people named, none of them the actor, with a written reason?"""
+def _require_reason(request: AccessRequest, detail: Detail, own: set[str | None]) -> None:
+    """Are few people named, none of them who reads or hands over, with a written reason?"""
     table, most = request.table, detail.sign_off.people
     if not request.people:
         raise AccessDenied(f"{table} can be queried for named people only")
     if len(request.people) > most:
         raise AccessDenied(f"{table} can be queried for at most {most} people at a time")
-    if own_ref in request.people:
+    if own & set(request.people):
         raise AccessDenied(
             "you cannot open your own records here; file an access request (GDPR Art. 15)"
         )
@@ -187,6 +193,7 @@ def _with_sign_off(
         signer,
         signer_ref,
         asker=request.actor,
+        by=request.by,
         table=request.table,
         people=request.people,
         fields=frozenset(fields) & detail.raw,

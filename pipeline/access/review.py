@@ -23,6 +23,7 @@ from pipeline.storage.files import replace_text
 
 FOLDER = "reviews"
 STAFF_ACTIONS = ("staff put", "staff appoint", "staff confirm", "staff key")
+ON_BEHALF = "for others"  # in the place of a role: who handed a reading over has seen it, too
 TIMES_PEERS = 3.0  # people read, as a multiple of the median of the role
 
 
@@ -130,6 +131,8 @@ def review(context: Context, since: dt.datetime, until: dt.datetime) -> Review:
     for one in entries:
         if one["decision"] not in audit.CHANGES:
             by_actor.setdefault((one["actor"], one["role"] or "none"), []).append(one)
+            if one.get("by"):
+                by_actor.setdefault((one["by"], ON_BEHALF), []).append(one)
     people = {
         key: len({ref for one in read if one["decision"] == "granted" for ref in one["people"]})
         for key, read in by_actor.items()

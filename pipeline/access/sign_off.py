@@ -117,6 +117,7 @@ def objection(
     signer_ref: str | None,
     *,
     asker: str,
+    by: str | None,
     table: str,
     people: tuple[str, ...],
     fields: frozenset[str],
@@ -129,6 +130,7 @@ def objection(
     Args:
         signer: the staff entry of the signer.
         signer_ref: the signer's own pseudonym in the table.
+        by: who hands it over on the asker's behalf.
         fields: the raw fields that are requested.
     """
     authorization = found.authorization
@@ -140,6 +142,7 @@ def objection(
         "its signature is not valid": signer is not None
         and signing.signed(signer.key or "", KIND, statement, found.signature),
         "it is signed by the asker": authorization.signer != asker,
+        "it is signed by whoever hands it over": authorization.signer != by,
         "it is about the signer's own records": signer_ref is None
         or signer_ref not in authorization.people,
         "it is for somebody else": authorization.asker == asker,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.context import Context
 
 # Arguments that are written down with an action: names that the project or its staff list gave.
-CASES = ("name", "for_", "actor", "day", "period", "table", "audience")
+CASES = ("name", "actor", "day", "period", "table", "audience")
 
 
 def commands(app: typer.Typer, before: str = "") -> Iterator[tuple[str, CommandInfo]]:
@@ -85,9 +85,13 @@ def _require(action: str, command: str, given: dict[str, Any]) -> None:
         if action == "keys storage" and _is_between_keys(context):
             return
         role = audit.role_named(given["role"]) if _acts_in(command, given) else None
-        who = actor(context)
-        case, state = _case(command, given), _situation(context, command, given)
-        acting.require(context, who, action, state, role=role, case=case)
+        who, state = actor(context), _situation(context, command, given)
+        if (name := given.get("for_")) is None:
+            case = _case(command, given)
+            acting.require(context, who, action, state, role=role, case=case)
+        else:
+            person, case = _on_behalf_of(context, name)
+            acting.require(context, who, action, state, case=case, person=person.in_role(role))
 
 
 def _is_between_keys(context: Context) -> bool:
@@ -104,8 +108,18 @@ def _is_between_keys(context: Context) -> bool:
 
 
 def _acts_in(command: str, given: dict[str, Any]) -> bool:
-    """Did the actor choose one of their roles? (`may-share` and --for name another's.)"""
-    return isinstance(given.get("role"), str) and command != "may-share" and not given.get("for_")
+    """Was one of the roles chosen, of the actor or of whom it is for? (`may-share` names any.)"""
+    return isinstance(given.get("role"), str) and command != "may-share"
+
+
+def _on_behalf_of(context: Context, name: str) -> tuple[Actor, str]:
+    """Whom it is for, and how that is written down: a name that is not on the staff list could be
+    any person's."""
+    from pipeline.access.actions import Actor
+    from pipeline.classified import managers
+
+    member = managers.member(context, name)
+    return Actor.of(name, member), name if member else "(unknown)"
 
 
 def actor(context: Context) -> Actor:

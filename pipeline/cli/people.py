@@ -35,7 +35,8 @@ def unresolved(role: As = None, limit: Limit = 50, home: Home = DEFAULT_HOME) ->
     from pipeline.read import unresolved as reading
 
     with open_context(home) as context:
-        found = reading.listed(context, *acting(context, role))
+        reader = acting(context, role)
+        found = reading.listed(context, reader.actor, reader.role)
         screen.page(f"{found.height:,} people cannot be resolved", found.head(limit))
 
 
@@ -48,9 +49,9 @@ def find(text: Who, role: As = None, home: Home = DEFAULT_HOME) -> None:
 
     what = "who is meant by an identifier or a name"
     with open_context(home) as context:
-        actor, acts_as = acting(context, role)
+        reader = acting(context, role)
         found = searched(context, text)
-        audit.note_listing(context, actor, acts_as, what, len(found), "granted")
+        audit.note_listing(context, reader.actor, reader.role, what, len(found), "granted")
         for one in found:
             screen.say(str(one))
 

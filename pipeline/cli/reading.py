@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,7 +36,8 @@ SignOff = Annotated[
 ]
 Limit = Annotated[int, typer.Option(help="Rows per table.")]
 For = Annotated[
-    str | None, typer.Option("--for", metavar="ACTOR", help="Hand over what this actor receives.")
+    str | None,
+    typer.Option("--for", metavar="ACTOR", help="On this actor's behalf, where policy allows it."),
 ]
 Days = Annotated[
     int | None,
@@ -44,7 +45,15 @@ Days = Annotated[
 ]
 
 
-def acting(context: Context, role: str | None, other: str | None = None) -> tuple[str, Role]:
+class Reader(NamedTuple):
+    """Who reads, in which role, and who hands it over on their behalf (--for)."""
+
+    actor: str
+    role: Role
+    by: str | None = None
+
+
+def acting(context: Context, role: str | None, other: str | None = None) -> Reader:
     """Who runs the command, or on whose behalf it is run, and in which role.
 
     Raises:
@@ -55,15 +64,16 @@ def acting(context: Context, role: str | None, other: str | None = None) -> tupl
     from pipeline.classified import managers
     from pipeline.errors import BadInput, PolicyError
 
-    actor = other or account.actor(context.layout)
+    mine = account.actor(context.layout)
+    actor, by = (mine, None) if other is None else (other, mine)
     if role is not None:
-        return actor, audit.role_named(role)
+        return Reader(actor, audit.role_named(role), by)
     member = managers.member(context, actor)
     if member is None:
         raise PolicyError("you have no role; see `milestones staff put`")
     if len(member.roles) != 1:
         raise BadInput(f"choose a --role: {', '.join(member.roles)}")
-    return actor, member.roles[0]
+    return Reader(actor, member.roles[0], by)
 
 
 def references(context: Context, table: str, persons: list[str] | None) -> tuple[str, ...]:
@@ -93,27 +103,32 @@ def show(
     note: Note = "",
     sign_off: SignOff = None,
     limit: Limit = 10,
+    for_: For = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Show published tables that your role may read for a purpose. Every reading is logged."""
+    """Show published tables that your role may read for a purpose. Every reading is logged.
+
+    Whoever may do that for others (--for) is shown what that person may read; the log names both.
+    """
     from pipeline.access.authorize import AccessRequest
     from pipeline.access.sign_off import read as read_sign_off
     from pipeline.cli import views
 
     with open_context(home) as context:
-        actor, acts_as = acting(context, role)
+        reader = acting(context, role, for_)
         if table is None:
-            shown = views.published(context, actor, acts_as, purpose, limit)
+            shown = views.published(context, reader, purpose, limit)
         else:
             asked = AccessRequest(
-                actor,
-                acts_as,
+                reader.actor,
+                reader.role,
                 purpose,
                 table,
                 people=references(context, table, person),
                 fields=tuple(field or ()),
                 note=note,
                 sign_off=read_sign_off(sign_off) if sign_off else None,
+                by=reader.by,
             )
             shown = views.table(context, asked, limit)
     end(shown)
@@ -132,9 +147,8 @@ def receive(
 ) -> None:
     """Get your role's DuckDB and Parquet files for a purpose. Logged like a reading.
 
-    Whoever may hand files over (--for) gets what that person would get, and the log names both.
+    Whoever may hand files over (--for) gets what that person would get; the log names both.
     """
-    from pipeline.access import account
     from pipeline.access.authorize import AccessRequest
     from pipeline.classified import managers
     from pipeline.cli import screen
@@ -143,15 +157,14 @@ def receive(
     from pipeline.read.receive import receive as hand_over
 
     with open_context(home) as context:
-        actor, acts_as = acting(context, role, for_)
+        reader = acting(context, role, for_)
         registered = context.governance.purposes.get(purpose)
         if registered is None:
             raise BadInput("this purpose is not registered in governance.yaml")
         table = next(iter(context.data_map.tables_of(registered.audience)))
-        member = managers.member(context, actor)
+        member = managers.member(context, reader.actor)
         own = service.reference(context, member.person if member else None, registered.audience)
-        by = account.actor(context.layout) if for_ else None
-        request = AccessRequest(actor, acts_as, purpose, table, by=by)
+        request = AccessRequest(reader.actor, reader.role, purpose, table, by=reader.by)
         for path in hand_over(context, request, own, to, replace=replace):
             screen.say(str(path))
 
@@ -174,21 +187,26 @@ def sheet(
         bool, typer.Option("--replace", help="Replace an earlier sheet in the folder.")
     ] = False,
     role: As = None,
+    for_: For = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Get the 1:1 sheet: the trainings of your own reports by name. Logged like a reading."""
+    """Get the 1:1 sheet: the trainings of your own reports by name. Logged like a reading.
+
+    Whoever may hand sheets over (--for) gets what that person would get; the log names both.
+    """
     from pipeline.cli import screen
     from pipeline.read.sheet import file
     from pipeline.read.sheet.handover import rule_of
 
     with open_context(home) as context:
-        actor, acts_as = acting(context, role)
+        reader = acting(context, role, for_)
         target = file.path(context, to, form, spoken, replace=replace)
         people = references(context, rule_of(context)[1], person)
-        made = file.write(context, target, actor, acts_as, note, people)
+        made = file.write(context, target, reader.actor, reader.role, note, people, by=reader.by)
         screen.say(str(target))
         if not made.reports:
-            screen.say("nobody is on it: nobody reports to you today, or nothing may be shown")
+            who = "you" if reader.by is None else reader.actor
+            screen.say(f"nobody is on it: nobody reports to {who} today, or nothing may be shown")
 
 
 def sign_off(

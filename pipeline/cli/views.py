@@ -18,9 +18,9 @@ from pipeline.storage.manifest import manifest
 if TYPE_CHECKING:
     from pipeline.access.authorize import AccessRequest
     from pipeline.access.courses import Decision
+    from pipeline.cli.reading import Reader
     from pipeline.context import Context
     from pipeline.governance.courses import Course
-    from pipeline.policy.access import Role
     from pipeline.raw.register import Step
     from pipeline.retained.past_retention import PlanItem
     from pipeline.subjects.legal_holds import Hold
@@ -73,7 +73,7 @@ def table(context: Context, asked: AccessRequest, limit: int) -> Exit:
     return Exit.DONE
 
 
-def published(context: Context, actor: str, role: Role, purpose: str, limit: int) -> Exit:
+def published(context: Context, reader: Reader, purpose: str, limit: int) -> Exit:
     """Print every table that a role receives for a purpose."""
     from pipeline.access.authorize import AccessRequest
 
@@ -82,12 +82,16 @@ def published(context: Context, actor: str, role: Role, purpose: str, limit: int
         warn("this purpose is not registered in governance.yaml")
         return Exit.BAD_INPUT
     tables = context.data_map.tables_of(registered.audience)
-    shown = (table(context, AccessRequest(actor, role, purpose, name), limit) for name in tables)
+    actor, role, by = reader
+    shown = (
+        table(context, AccessRequest(actor, role, purpose, name, by=by), limit) for name in tables
+    )
     return next((code for code in shown if code is not Exit.DONE), Exit.DONE)
 
 
 def demo(context: Context, limit: int) -> Exit:
     """Print what the demo's analyst and manager may read."""
+    from pipeline.cli.reading import Reader
     from pipeline.demo import people
     from pipeline.policy.access import Role
     from pipeline.published.reports import coaching_page
@@ -97,7 +101,7 @@ def demo(context: Context, limit: int) -> Exit:
         (Role.MANAGER, "one_to_one"),
         (Role.ANALYST, "training_quality"),
     ):
-        code = published(context, people.name(role), role, purpose, limit)
+        code = published(context, Reader(people.name(role), role), purpose, limit)
         if code is not Exit.DONE:
             return code
     say(

@@ -103,14 +103,15 @@ def _entries(
     actor: str | None,
     table: str | None,
 ) -> list[dict[str, Any]]:
-    """Readings and refusals between two moments, by one actor or all, of one table or all."""
+    """Readings and refusals between two moments, by one actor or all, of one table or all. Who
+    handed a reading over has seen it, too."""
     span = [f"{one.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S}" for one in (since, until)]
     return [
         one
         for one in audit.bodies(context.layout)
         if one["decision"] not in audit.CHANGES
         and span[0] <= one["at"][:19] <= span[1]
-        and actor in (None, one["actor"])
+        and actor in (None, one["actor"], one.get("by"))
         and table in (None, one["table"])
     ]
 
@@ -163,7 +164,9 @@ def scope(
         rows=rows,
         people=len(refs) + _behind_rows(context, {name for name, _ in shown}),
         refs=tuple(sorted(refs)),
-        actors=tuple(sorted({one["actor"] for one in granted})),
+        actors=tuple(
+            sorted({name for one in granted for name in (one["actor"], one.get("by")) if name})
+        ),
         tables=tuple(sorted({t for t, _ in shown})),
         fields=fields,
         special=any(one.name == "sensitivity" for one in fields),

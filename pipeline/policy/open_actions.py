@@ -25,11 +25,16 @@ OPEN = {
 # With these options a command is another action; without a rule of its own, nobody's.
 BY_OPTION = (
     "quarantine --export",
+    "show --for",
     "receive --for",
+    "sheet --for",
     "go-live --role",
     "staff managers --key",
     "recover --accept-loss",
 )
+# With this option a command is done on somebody's behalf: whoever does it needs that action, and
+# whom it is for needs the command itself.
+FOR = "--for"
 # Decided where what is done is known, beside the command that leads there.
 WITHIN = {"staff appoint": "staff put, staff confirm"}
 

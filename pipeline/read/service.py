@@ -166,14 +166,17 @@ def granted(
     spec = context.data_map.published.get(request.table)
     members = staff.everyone(context.layout)
     member = managers.member(context, request.actor)
+    handing = managers.member(context, request.by) if request.by else None
     signer = members.get(request.sign_off.authorization.signer) if request.sign_off else None
     # Whose records are the actor's own matters where single people can be read.
     single = {*context.access.own_reports, *context.access.detail}
     audience = spec.audience if spec and spec.audience in single else None
-    own_ref = reference(context, member.person if member else None, audience)
-    signer_ref = reference(context, signer.person if signer else None, audience)
+    own_ref, by_ref, signer_ref = (
+        reference(context, one.person if one else None, audience)
+        for one in (member, handing, signer)
+    )
     go_live.require_open(context.layout, context.access, context.version)
-    grant = authorize(context, request, member, own_ref, signer, signer_ref, now)
+    grant = authorize(context, request, member, own_ref, signer, signer_ref, now, by_ref)
     require_plain_note(context, request.note)
     if spec is None or not (context.layout.current / spec.file).exists():
         raise Unfinished("nothing is published yet")

@@ -57,10 +57,11 @@ def write(
     role: Role,
     note: str,
     people: tuple[str, ...] = (),
+    by: str | None = None,
 ) -> Sheet:
     """Hand the sheet over as a file, mode 0600, whole or not at all; arguments and errors as
     `hand_over`."""
-    sheet = hand_over(context, actor, role, note, target.made_as, people)
+    sheet = hand_over(context, actor, role, note, target.made_as, people, by)
     contact = context.governance.controller.dpo
     made = (
         page.render(sheet, target.spoken, contact).encode()

@@ -97,6 +97,7 @@ def hand_over(
     note: str,
     made_as: SheetFormat = SheetFormat.HTML,
     people: tuple[str, ...] = (),
+    by: str | None = None,
 ) -> Sheet:
     """The sheet of an actor's own reports; the access log has it, or the refusal, on disk before
     anything is returned.
@@ -104,13 +105,14 @@ def hand_over(
     Args:
         note: why it is used in this 1:1 or review.
         people: pseudonyms of some of the reports; none for all.
+        by: who hands it over on the actor's behalf; None for the actor.
 
     Raises:
         AccessDenied: with the reason.
         PolicyError: nothing is published, or nobody may read now.
     """
     rule, table = rule_of(context)
-    request = AccessRequest(actor, role, rule.purpose, table, people, note=note.strip())
+    request = AccessRequest(actor, role, rule.purpose, table, people, note=note.strip(), by=by)
     now = dt.datetime.now(dt.UTC)
     try:
         grant, own_ref = service.granted(context, request, now)
