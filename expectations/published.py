@@ -24,7 +24,7 @@ from pipeline.classified import reference_values
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.published import equivalence_classes, gate, row_history
+from pipeline.published import equivalence_classes, gate, publication_history, row_history
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
@@ -77,30 +77,56 @@ def rules(data_map: DataMap, table: str) -> list[str]:
     return names
 
 
-def validate(context: Context, partition: str, table: str) -> suite.SuiteResult:
-    """One staged table of a partition: all of `rules`."""
+def validate(context: Context, partition: str, audience: Audience) -> dict[str, suite.SuiteResult]:
+    """An audience's staged tables of a partition, each by all of its `rules`."""
     layout, data_map = context.layout, context.data_map
-    spec = data_map.published[table]
-    checked = columns(data_map, table)
+    listed = data_map.tables_of(audience)
+    found: dict[str, Evidence] = {}
     with (
         engine(layout.work) as connection,
-        attached(connection, context, layout.staged(partition), table, "staged"),
+        attached(connection, context, layout.staged(partition), next(iter(listed)), "staged"),
     ):
         reference_values.attach(connection, layout)
-        listed = {n for n, other in data_map.published.items() if other.database == spec.database}
         staged = _tables(connection)
-        found: Evidence = {UNLISTED_TABLES: len(staged ^ listed)}
-        if table in staged:
-            relation = f"staged.{identifier(table)}"
-            types = {one.name: one.type for one in checked}
-            if not any(schema_evidence(connection, relation, types).values()):
-                found |= _table_rules(connection, context, partition, table, relation)
-                if spec.audience in (Audience.COACHING, Audience.ANALYTICS):
-                    # What was published before was checked then; its courses may be gone by now.
-                    relation = published_once.NEW_ROWS
-            scope = Scope(data_map, spec.audience, spec.k)
-            found |= table_evidence(connection, relation, checked, layout, scope)
-    return suite.judge(table, rules(data_map, table), found)
+        carried = (
+            publication_history.carry_forward(connection, context)
+            if audience is Audience.COACHING
+            else {}
+        )
+        for table in listed:
+            found[table] = {UNLISTED_TABLES: len(staged ^ set(listed))}
+            if table in staged:
+                found[table] |= _evidence(connection, context, partition, table, carried)
+    return {table: suite.judge(table, rules(data_map, table), of) for table, of in found.items()}
+
+
+def _evidence(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    carried: dict[str, Sql],
+) -> Evidence:
+    """Counts of the rules of a staged table and of its columns.
+
+    Args:
+        carried: coaching table to its rows that were published before.
+    """
+    data_map, relation = context.data_map, f"staged.{identifier(table)}"
+    spec, checked, found = data_map.published[table], columns(data_map, table), Evidence()
+    types = {one.name: one.type for one in checked}
+    if not any(schema_evidence(connection, relation, types).values()):
+        if spec.audience is Audience.COACHING:
+            found = _coaching_evidence(
+                connection, context, partition, table, relation, carried[table]
+            )
+        if spec.audience is Audience.ANALYTICS:
+            found = _class_evidence(connection, context, partition, table, relation)
+        if found:
+            # What was published before was checked then; its courses may be gone by now.
+            relation = published_once.NEW_ROWS
+    scope = Scope(data_map, spec.audience, spec.k)
+    return found | table_evidence(connection, relation, checked, context.layout, scope)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -112,26 +138,21 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {str(name) for (name,) in found}
 
 
-def _table_rules(
+def _coaching_evidence(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     partition: str,
     table: str,
     relation: str,
+    carried: Sql,
 ) -> Evidence:
-    """Counts of the rules of a whole table, by its audience. For what is published once also makes
-    the table `published_once.NEW_ROWS`."""
-    audience = context.data_map.published[table].audience
-    if audience is Audience.COACHING:
-        found = published_once.evidence(connection, context, partition, table, relation)
-        if table == disclosure_attack.TABLE:
-            found |= disclosure_attack.evidence(connection, context, partition)
-        if table == corrected_pair.TABLE:
-            found |= corrected_pair.evidence(connection, context, partition)
-        return found
-    if audience is Audience.ANALYTICS:
-        return _class_evidence(connection, context, partition, table, relation)
-    return {}
+    """Figures that changed, and what attackers find. Makes the table `published_once.NEW_ROWS`."""
+    found = published_once.evidence(connection, context, partition, relation, carried)
+    if table == disclosure_attack.TABLE:
+        found |= disclosure_attack.evidence(connection, context, partition)
+    if table == corrected_pair.TABLE:
+        found |= corrected_pair.evidence(connection, context, partition)
+    return found
 
 
 def _class_evidence(
@@ -161,9 +182,12 @@ def _class_evidence(
     }
 
 
-def validate_and_seal(context: Context, partition: str, table: str) -> suite.SuiteResult:
+def validate_and_seal(
+    context: Context, partition: str, audience: Audience
+) -> dict[str, suite.SuiteResult]:
     """As `validate`; a table that passes gets the seal without which the gate releases nothing."""
-    result = validate(context, partition, table)
-    if result.passed:
-        gate.seal(context.layout, context.data_map, partition, table)
-    return result
+    found = validate(context, partition, audience)
+    for table, result in found.items():
+        if result.passed:
+            gate.seal(context.layout, context.data_map, partition, table)
+    return found

@@ -14,7 +14,7 @@ from pipeline.access import corrections
 from pipeline.context import Context
 from pipeline.published import publication_history
 from pipeline.storage.engine import count
-from pipeline.storage.sql import dates
+from pipeline.storage.sql import Sql, dates
 
 NEW_ROWS = "new_rows"  # temporary table: staged rows that were not published before, as they are
 MISSING, CHANGED = "published_before.missing", "published_before.changed"
@@ -25,16 +25,16 @@ def evidence(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     partition: str,
-    table: str,
     relation: str,
+    carried: Sql,
 ) -> Evidence:
     """Rows published before that are missing, and new rows of a period that is not published for
     the first time. Makes the table NEW_ROWS.
 
     Args:
         relation: SQL, the staged table.
+        carried: its rows that were published before, as they are carried forward.
     """
-    carried = publication_history.carry_forward(connection, context, (table,))[table]
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {NEW_ROWS} AS "
         f"SELECT * FROM {relation} EXCEPT ALL FROM {carried}"

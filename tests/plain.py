@@ -90,25 +90,33 @@ class Ran:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the job: its function, what it makes, and the steps that it waits for."""
+    """One step of the job: its function, what it makes, and the steps that it waits for.
+
+    Attributes:
+        checks: the asset that is checked to 'asset check'; by None, where it is the only one.
+    """
 
     name: str
     function: Any
     assets: frozenset[dg.AssetKey]
-    check: str | None
+    checks: dict[dg.AssetKey | None, str]
     after: frozenset[str]
 
 
 @cache
 def steps() -> tuple[Step, ...]:
     """The job's steps, each after those that it waits for; blocking checks are among those."""
-    of_op: dict[str, tuple[frozenset[dg.AssetKey], str | None]] = {}
+    of_op: dict[str, tuple[frozenset[dg.AssetKey], dict[dg.AssetKey | None, str]]] = {}
     for one in (*(defs.assets or ()), *(defs.asset_checks or ())):
         if isinstance(one, dg.AssetsDefinition) and one.is_executable:
-            checks = [(key.asset_key, key.name) for key in one.check_keys]
-            told = [f"{asset.to_user_string()} {name}" for asset, name in checks]
-            assets = frozenset(one.keys) | {asset for asset, _ in checks}
-            of_op[one.op.name] = (assets, told[0] if told else None)
+            checks: dict[dg.AssetKey | None, str] = {
+                key.asset_key: f"{key.asset_key.to_user_string()} {key.name}"
+                for key in one.check_keys
+            }
+            assets = frozenset(one.keys) | {key.asset_key for key in one.check_keys}
+            if len(checks) == 1:
+                checks = dict.fromkeys([None, *checks], *checks.values())
+            of_op[one.op.name] = (assets, checks)
     graph = defs.resolve_job_def("nightly").graph
     after = {
         (invocation.alias or invocation.name): frozenset(
@@ -193,8 +201,7 @@ def _run(
             continue
         for one in results:
             if isinstance(one, dg.AssetCheckResult):
-                assert step.check is not None
-                ran.checks[step.check] = one
+                ran.checks[step.checks[one.asset_key]] = one
                 if not one.passed:
                     stopped.add(step.name)
     return ran

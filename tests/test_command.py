@@ -203,7 +203,7 @@ STAGES = (
     "classified__reference_values",
     "pseudonymized__hr_legal",
     "staged_for_hr_legal",
-    "published__hr_legal_detail_no_leak",
+    "hr_legal_no_leak",
     "published__release",
 )
 

@@ -38,7 +38,7 @@ def carried(tables: Tables, k: int, sensitive: str = "") -> Tables:
             "SELECT DISTINCT course_code FROM coaching_team_course "
             f"EXCEPT SELECT '{sensitive}')"
         )
-        shown = withdrawn.shown(connection, history, ordinary, k)
+        shown = withdrawn.shown(connection, history, ordinary, k, "shown")
         return {name: connection.sql(f"FROM {of}").pl() for name, of in shown.items()}
 
 

@@ -186,12 +186,12 @@ def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
 
 def verdicts(trial: Context, partition: str) -> dict[str, list[str]]:
     """Check and seal the staged tables; returns table to the rules that it breaks."""
-    found = {}
-    for table in trial.data_map.published:
-        verdict = validate_and_seal(trial, partition, table)
-        if not verdict.passed:
-            found[table] = [*verdict.broken, *verdict.missing]
-    return found
+    return {
+        table: [*verdict.broken, *verdict.missing]
+        for audience in Audience
+        for table, verdict in validate_and_seal(trial, partition, audience).items()
+        if not verdict.passed
+    }
 
 
 def preview(

@@ -21,6 +21,7 @@ import datetime as dt
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,8 @@ def carry_forward(
     Returns:
         Coaching table to a temporary table of its rows, with the table's published columns.
     """
-    now = _of_history(connection, context, "now", ORDINARY)
+    of = _of_history(connection, context)
+    now = _shown(connection, context, of, "now", ORDINARY)
     return {table: now[table] for table in tables}
 
 
@@ -154,38 +156,54 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
     Returns:
         As `carry_forward`.
     """
-    now = _of_history(connection, context, "now", ORDINARY)
-    later = _of_history(connection, context, "later", f"{ORDINARY} OR NOT reviewed")
+    of = _of_history(connection, context)
+    now = _shown(connection, context, of, "now", ORDINARY)
+    later = _shown(connection, context, of, "later", f"{ORDINARY} OR NOT reviewed")
     return {
         table: temp_table(
-            connection, f"{table}_waiting", f"FROM {later[table]} EXCEPT ALL FROM {of}"
+            connection, f"{table}_waiting", f"FROM {later[table]} EXCEPT ALL FROM {now[table]}"
         )
-        for table, of in now.items()
+        for table in CELL
     }
 
 
-def _of_history(
-    connection: duckdb.DuckDBPyConnection, context: Context, name: str, ordinary: str
-) -> dict[str, Sql]:
-    """What of the history may be shown, as temporary tables with a name of their own.
+@dataclass(frozen=True)
+class _History:
+    """The rows that are not past retention by coaching table, and all courses by now: course_code,
+    sensitivity, reviewed."""
 
-    Args:
-        ordinary: SQL, which courses may be shown.
-    """
+    rows: dict[str, Sql]
+    courses: Sql
+
+
+def _of_history(connection: duckdb.DuckDBPyConnection, context: Context) -> _History:
+    """The history as temporary tables."""
     layout, data_map = context.layout, context.data_map
     last_expired = last_expired_day(context.rules, run_snapshot.read(layout).until)
     teams = _team_pseudonyms(connection, layout, context.ring)
-    courses, k = _courses(connection, context), context.disclosure.rule(data_map).k
-    history = {
+    rows = {
         table: temp_table(
             connection,
-            f"{table}_{name}",
+            f"{table}_history",
             _history_sql(layout, data_map, table, teams, last_expired),
         )
         for table in CELL
     }
-    shown = subquery(f"SELECT course_code FROM {courses} WHERE {ordinary}")
-    return withdrawn.shown(connection, history, shown, k)
+    return _History(rows, _courses(connection, context))
+
+
+def _shown(
+    connection: duckdb.DuckDBPyConnection, context: Context, of: _History, name: str, which: str
+) -> dict[str, Sql]:
+    """What of the history may be shown.
+
+    Args:
+        name: of the temporary tables.
+        which: SQL, the courses that may be.
+    """
+    courses = subquery(f"SELECT course_code FROM {of.courses} WHERE {which}")
+    k = context.disclosure.rule(context.data_map).k
+    return withdrawn.shown(connection, of.rows, courses, k, name)
 
 
 def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:

@@ -21,7 +21,11 @@ Row = tuple[object, ...]
 
 
 def shown(
-    connection: duckdb.DuckDBPyConnection, history: Mapping[str, Sql], courses: Sql, k: int
+    connection: duckdb.DuckDBPyConnection,
+    history: Mapping[str, Sql],
+    courses: Sql,
+    k: int,
+    name: str,
 ) -> dict[str, Sql]:
     """What of the history may be shown: a relation for every table.
 
@@ -29,6 +33,7 @@ def shown(
         history: every coaching table to its published rows.
         courses: codes of the courses that figures may be about.
         k: the number of people that figures have to cover by now.
+        name: what the temporary tables are called after.
     """
     tests = {
         table: f"(learners < {k})"
@@ -47,7 +52,10 @@ def shown(
         }
         for table, names in _of_period(rows, bad, raised=raised).items():
             gone[table] += [(period, *name) for name in names]
-    return {table: _without(connection, table, of, gone[table]) for table, of in history.items()}
+    return {
+        table: _without(connection, table, of, gone[table], f"{table}_{name}")
+        for table, of in history.items()
+    }
 
 
 def _periods(connection: duckdb.DuckDBPyConnection, tests: Mapping[Sql, str]) -> list[object]:
@@ -92,8 +100,10 @@ def _totals(rows: Mapping[Name, Node], bad: set[Name]) -> dict[Name, int]:
     return found
 
 
-def _without(connection: duckdb.DuckDBPyConnection, table: str, rows: Sql, gone: list[Row]) -> Sql:
-    """A table's rows but those of some cells."""
+def _without(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Sql, gone: list[Row], name: str
+) -> Sql:
+    """A table's rows but those of some cells, as a temporary table of that name where any go."""
     if not gone:
         return rows
     key = ("period", *CELL[table])
@@ -104,6 +114,6 @@ def _without(connection: duckdb.DuckDBPyConnection, table: str, rows: Sql, gone:
     connection.register("gone_now", pa.table(columns))
     same = same_values("r", "g", key)
     left = f"FROM {rows} AS r WHERE NOT EXISTS (FROM gone_now AS g WHERE {same})"
-    made = temp_table(connection, f"{rows.replace(chr(34), '')}_shown", left)
+    made = temp_table(connection, name, left)
     connection.unregister("gone_now")
     return made

@@ -254,8 +254,10 @@ def publish_survivors(
         gate.carry_over(layout, data_map, partition)
         failed = [
             table
-            for table, spec in data_map.published.items()
-            if spec.audience in changed and not validate_and_seal(context, partition, table).passed
+            for audience in Audience
+            if audience in changed
+            for table, found in validate_and_seal(context, partition, audience).items()
+            if not found.passed
         ]
         if failed:
             raise ErasureError(f"checks failed on the remaining records of {', '.join(failed)}")
@@ -263,8 +265,8 @@ def publish_survivors(
         if odd := unbalanced(counts):
             raise ErasureError(f"the remaining records do not reconcile: {', '.join(odd)}")
         write_reconciliation(layout, partition, counts)
-        found = risk.measure(connection, context, partition, counts)
-        risk_report.write(found, context.disclosure, partition, layout.staged(partition))
+        measured = risk.measure(connection, context, partition, counts)
+        risk_report.write(measured, context.disclosure, partition, layout.staged(partition))
         if Audience.COACHING in changed:
             publication_history.record(connection, context, partition)
         # A name of its own: the folder that readers have open is never the one being filled.
