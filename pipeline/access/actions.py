@@ -57,6 +57,8 @@ class Situation:
         about: the actor whose roles or rights are changed.
         earlier: steps of the same case to who did them.
         agreed: who has agreed, in which roles.
+        unfit: why a text that would be written down may not be (pipeline/read/notes.py); None if
+            all may.
     """
 
     suspended: bool = False
@@ -64,6 +66,7 @@ class Situation:
     about: str | None = None
     earlier: Mapping[str, str] = field(default_factory=dict)
     agreed: Mapping[str, frozenset[Role]] = field(default_factory=dict)
+    unfit: str | None = None
 
 
 def decide(
@@ -120,4 +123,4 @@ def _of_situation(rule: ActionRule, actor: Actor, situation: Situation) -> str |
         if agreed < rule.others.people:
             who = " or ".join(rule.others.of)
             return f"needs {rule.others.people} other of {who}, and {agreed} agreed"
-    return None
+    return situation.unfit

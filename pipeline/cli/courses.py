@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.exits import given
-from pipeline.cli.shared import DEFAULT_HOME, Home, Key, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, Home, Key, now, open_context
 
 courses = typer.Typer(
     help="Which courses are ordinary and which sensitive; one that nobody has reviewed is shown to "
@@ -25,7 +25,9 @@ Verdict = Annotated[str, typer.Argument(help="ordinary or sensitive.")]
 Category = Annotated[
     str | None, typer.Option(help="What a sensitive course is about; default what is suggested.")
 ]
-Reason = Annotated[str, typer.Option("--because", help="Reason, which is recorded.")]
+Reason = Annotated[
+    str, typer.Option("--because", help="Reason, which is recorded; do not name a person."), PLAIN
+]
 
 
 @courses.command("review")

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.shared import DEFAULT_HOME, As, Home, date, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, As, Home, date, now, open_context
 
 delivery = typer.Typer(
     help="What became of every delivery; withdrawing one, or allowing one.", no_args_is_help=True
 )
 Day = Annotated[str, typer.Argument(help="Date of the delivery, YYYY-MM-DD.")]
-Because = Annotated[str, typer.Option("--because", help="Reason; do not name a person.")]
+Because = Annotated[str, typer.Option("--because", help="Reason; do not name a person."), PLAIN]
 Export = Annotated[
     Path | None,
     typer.Option("--export", help="New file (CSV) for the rows and lines as delivered; logged."),
@@ -101,10 +101,10 @@ def quarantine(
         if export is None:
             views.quarantined(day, quarantine.counts(context.layout, date(day)))
             return
-        actor = account.actor(context.layout)
+        actor, delivered = account.actor(context.layout), date(day)
         require_not_suspended(context.layout)
-        audit.note_change(context, f"quarantined rows of {day} are exported by {actor}")
-        rows = quarantine.export(context.layout, date(day), export)
+        audit.note_change(context, f"quarantined rows of {delivered} are exported by {actor}")
+        rows = quarantine.export(context.layout, delivered, export)
         screen.say(f"{rows:,} rows written to {export}; erase the file when you are done")
 
 

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.exits import Exit, end, given
 from pipeline.cli.shared import (
     DEFAULT_HOME,
+    PLAIN,
     Home,
     Key,
     Purpose,
@@ -117,7 +118,9 @@ def go_live(
     ] = None,
     key: Annotated[Path | None, typer.Option(help="File of your private key (PEM).")] = None,
     withdraw: Annotated[bool, typer.Option("--withdraw", help="Be live no longer.")] = False,
-    because: Annotated[str, typer.Option(help="Reason for a withdrawal.")] = "",
+    because: Annotated[
+        str, typer.Option(help="Reason for a withdrawal; do not name a person."), PLAIN
+    ] = "",
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Sign, as legal or HR, that from now on audiences may read and figures are published."""

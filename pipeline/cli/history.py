@@ -8,7 +8,7 @@ import typer
 
 from pipeline.cli.exits import given
 from pipeline.cli.people import Yes
-from pipeline.cli.shared import DEFAULT_HOME, Home, Key, date, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, Home, Key, date, now, open_context
 
 if TYPE_CHECKING:
     from pipeline.governance.figures import Effect
@@ -36,7 +36,7 @@ def history_list(home: Home = DEFAULT_HOME) -> None:
 @history.command("correct")
 def history_correct(
     period: Annotated[str, typer.Argument(help="First day of the period, YYYY-MM-DD.")],
-    because: Annotated[str, typer.Option("--because", help="Reason; do not name a person.")],
+    because: Annotated[str, typer.Option("--because", help="Reason; do not name a person."), PLAIN],
     key: Key,
     yes: Yes = False,
     home: Home = DEFAULT_HOME,

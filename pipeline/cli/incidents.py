@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.retained import access
-from pipeline.cli.shared import DEFAULT_HOME, As, Home, moment, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, As, Home, moment, now, open_context
 
 incident = typer.Typer(
     help="Incidents: their scope, and suspending all use of the data.", no_args_is_help=True
@@ -19,7 +19,11 @@ ReviewStart = Annotated[
     typer.Option(help="Start of the review, YYYY-MM-DD; default the end of the last review."),
 ]
 Finding = Annotated[
-    str | None, typer.Option(help="Record that you have reviewed the log, with your finding.")
+    str | None,
+    typer.Option(
+        help="Record that you have reviewed the log, with your finding; do not name a person."
+    ),
+    PLAIN,
 ]
 Since = Annotated[str, typer.Option(help="Start of the incident, ISO 8601 in UTC.")]
 Until = Annotated[str | None, typer.Option(help="End of the incident; default now.")]
@@ -35,7 +39,11 @@ Drafts = Annotated[
     Path | None, typer.Option(help="Folder for drafts of the notices to authority and people.")
 ]
 Reason = Annotated[
-    str, typer.Option("--because", help="Reason, which is recorded and shown to everybody.")
+    str,
+    typer.Option(
+        "--because", help="Reason, which is recorded and shown to everybody; do not name a person."
+    ),
+    PLAIN,
 ]
 
 

@@ -223,6 +223,7 @@ def sign_off(
 ) -> None:
     """Authorize a colleague to read raw records once, for these people, fields and purpose."""
     from pipeline.access import account, audit, sign_off
+    from pipeline.classified import managers
     from pipeline.cli import screen
     from pipeline.errors import BadInput
     from pipeline.keys import signing
@@ -232,8 +233,13 @@ def sign_off(
             private = signing.load_private_key(key.read_bytes())
         spec = context.data_map.published.get(table)
         detail = context.access.detail.get(spec.audience) if spec else None
-        if detail is None:
+        if spec is None or detail is None:
             raise BadInput("there is no table of that name that a sign-off applies to")
+        # They are written down: the asker at once, the fields when it is used.
+        if managers.member(context, asker) is None:
+            raise BadInput("the asker is nobody who may read; see `milestones staff list`")
+        if not set(field or ()) <= set(spec.columns):
+            raise BadInput(f"{table} does not have all of these fields")
         made = sign_off.issue(
             private,
             detail.sign_off,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.people import Chosen, Who, Yes, confirmed
-from pipeline.cli.shared import DEFAULT_HOME, Home, dagster_home, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, Home, dagster_home, now, open_context
 
 if TYPE_CHECKING:
     from pipeline.context import Context
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 request = typer.Typer(help="Requests of data subjects (GDPR Art. 15 to 21).", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of the request, as `request list` shows it.")]
 Reason = Annotated[
-    str, typer.Option("--because", help="Reason, which is recorded and sent to the person.")
+    str,
+    typer.Option(
+        "--because", help="Reason, which is recorded and sent to the person; without any name."
+    ),
+    PLAIN,
 ]
 Purposes = Annotated[
     list[str] | None,

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli import exits
 from pipeline.cli.people import Yes, confirmed
-from pipeline.cli.shared import DEFAULT_HOME, Home, Persons, now, open_context
+from pipeline.cli.shared import DEFAULT_HOME, PLAIN, Home, Persons, now, open_context
 
 if TYPE_CHECKING:
     from pipeline.storage.layout import Layout
@@ -20,7 +20,10 @@ hold = typer.Typer(
 access = typer.Typer(help="The access log: who read which tables, and why.", no_args_is_help=True)
 keys = typer.Typer(help="Pseudonym keys and the storage key.", no_args_is_help=True)
 HoldName = Annotated[str, typer.Argument(help="Name of the hold.")]
-Reason = Annotated[str, typer.Option(help="Why the records must be kept.")]
+NewName = Annotated[str, typer.Argument(help="Name of the hold; do not name a person."), PLAIN]
+Reason = Annotated[
+    str, typer.Option(help="Why the records must be kept; do not name a person."), PLAIN
+]
 Owner = Annotated[str, typer.Option(help="Who is responsible for the hold.")]
 ReviewBy = Annotated[str, typer.Option(help="Date of the next review, YYYY-MM-DD.")]
 Courses = Annotated[
@@ -130,7 +133,7 @@ def receipt(
 
 @hold.command("place")
 def hold_place(
-    name: HoldName,
+    name: NewName,
     reason: Reason,
     owner: Owner,
     review_by: ReviewBy,
@@ -224,6 +227,7 @@ def recover(
     accept: Annotated[
         str | None,
         typer.Option("--accept-loss", metavar="REASON", help="Accept what cannot be recovered."),
+        PLAIN,
     ] = None,
     home: Home = DEFAULT_HOME,
 ) -> None:

@@ -47,6 +47,14 @@ class ByUse(TyperGroup):
         return sorted(super().list_commands(ctx), key=panel)
 
 
+class PlainText:
+    """Marks an argument or option whose text is written into a log or a register: the guard
+    refuses one that names somebody (pipeline/cli/guard.py)."""
+
+
+PLAIN = PlainText()
+
+
 def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
