@@ -9,6 +9,8 @@ The rule of each column is in data_map.yaml under `columns`. Here are the rules 
     corrected_pair.*          coaching: nor from both versions of a corrected period
     classes.*                 analytics: every row stands in a class of enough people, whoever knows
                               how one team of them stands
+    details.*                 analytics: what a row says beyond its result is drawn from enough
+                              people, so that nobody who finds it by its result learns more
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from pipeline.classified import reference_values
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
-from pipeline.published import equivalence_classes, gate, publication_history, row_history
+from pipeline.published import (
+    equivalence_classes,
+    gate,
+    publication_history,
+    row_history,
+    shuffled_details,
+)
 from pipeline.published.coaching import CELL
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
@@ -33,6 +41,7 @@ from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
 SMALL_CLASSES, UNLIKE = "classes.too_small", "published_before.unlike"
+JOINED = "details.joined_by_content"
 # Exceptions from what a column's domain says of empty values (`may_be_empty`).
 EMPTY_IN = {
     ("hr_legal_detail", "manager_ref"),  # a board member reports to nobody
@@ -48,7 +57,8 @@ def may_be_empty(data_map: DataMap, table: str, column: CheckedColumn) -> bool:
     if (table, column.name) in EMPTY_IN:
         return True
     if data_map.published[table].audience is Audience.ANALYTICS:
-        return column.nullable or column.name in equivalence_classes.LEFT_OUT
+        left_out = (*equivalence_classes.LEFT_OUT, *shuffled_details.LEFT_OUT)
+        return column.nullable or column.name in left_out
     return column.nullable and column.name not in ("period", *CELL.get(table, ()))
 
 
@@ -73,7 +83,7 @@ def rules(data_map: DataMap, table: str) -> list[str]:
         if table == corrected_pair.TABLE:
             names += corrected_pair.RULES
     if audience is Audience.ANALYTICS:
-        names += [SMALL_CLASSES, UNLIKE]
+        names += [SMALL_CLASSES, UNLIKE, JOINED]
     return names
 
 
@@ -179,6 +189,7 @@ def _class_evidence(
     return {
         SMALL_CLASSES: row_history.classes_too_small(connection, history, live, new, rule, columns),
         UNLIKE: row_history.unlike(connection, rows, Sql(relation)),
+        JOINED: row_history.joined_by_content(connection, history, new, rule, columns),
     }
 
 

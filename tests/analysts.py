@@ -136,3 +136,29 @@ def known_events(
     for _ in range(times):
         one = chance.choice(able)
         yield [one.row(at, named=True) for at in chance.sample(range(one.height), m)]
+
+
+# What identifies a row by its content: all of it but tries, score band, and how it was completed.
+_CONTENT = ("period", "record_type", *(f"published_{n}" for n in (*PLACES, "category")))
+RESULT = pl.col("status").replace("waived", "completed").alias("result")
+
+
+def found_by_content(rows: pl.DataFrame) -> pl.DataFrame:
+    """Whose details somebody would take for a person's own: of the rows that say what is known of
+    the person, one is chosen. Known is everything but the details, as a manager knows it of the own
+    reports by the 1:1 sheet, and their department, region and courses.
+
+    Args:
+        rows: as for `broken`; `tries` is a number that only this person's own row has, and
+            drawn_tries the one that was published with the row.
+
+    Returns:
+        person, course_code, candidates (rows that say the same) and right: was it the own one?
+    """
+    key = [*_CONTENT, "published_course_code", "published_detail", "result"]
+    shown = rows.with_columns(RESULT).filter(
+        pl.col("published_detail").is_not_null(), pl.col("drawn_tries").is_not_null()
+    )
+    return shown.with_columns(
+        candidates=pl.len().over(key), chosen=pl.col("drawn_tries").first().over(key)
+    ).select("person", "course_code", "candidates", right=pl.col("chosen") == pl.col("tries"))

@@ -18,7 +18,7 @@ from pipeline.storage import store_format
 from pipeline.storage.layout import Layout
 from tests.company import company, write_drop
 
-FILE = store_format.FILE
+FILE, FORMAT = store_format.FILE, store_format.FORMAT
 DELIVERY = dt.date(2026, 11, 24)
 NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 
@@ -54,7 +54,7 @@ def test_the_number_is_written_once(tmp_path: Path) -> None:
     [
         (
             '{"format": 7}',
-            "This data folder has format 7; this version reads format 2. Install the "
+            f"This data folder has format 7; this version reads format {FORMAT}. Install the "
             "version that wrote it, or start a new data folder.",
         ),
         ("{}", "cannot be read"),
@@ -83,7 +83,7 @@ def test_a_data_folder_from_before_there_were_formats_is_refused(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"format": 7}', "This backup has format 7; this version reads format 2"),
+        ('{"format": 7}', f"This backup has format 7; this version reads format {FORMAT}"),
         (None, "before formats"),
     ],
 )

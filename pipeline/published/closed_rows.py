@@ -18,14 +18,14 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.windows import make_cutoffs
 from pipeline.pseudonymized.models import audience_model, columns
 from pipeline.pseudonymized.pseudonymize import eligible_rows
-from pipeline.published import PACKAGE, equivalence_classes
+from pipeline.published import PACKAGE, equivalence_classes, shuffled_details
 from pipeline.storage.relations import classified, subquery, temp_table
 from pipeline.storage.sql import Sql, literal, literals, render
 from pipeline.subjects.restrictions import make_restrictions
 
 
 def make(connection: duckdb.DuckDBPyConnection, context: Context, periods: list[dt.date]) -> Sql:
-    """Make the rows of some periods, and choose their classes.
+    """Make the rows of some periods, shuffle their details, and choose their classes.
 
     Returns:
         A temporary table of their records, with the columns of the row history.
@@ -35,12 +35,15 @@ def make(connection: duckdb.DuckDBPyConnection, context: Context, periods: list[
     rule = rules.classes[table]
     records = _records(connection, context, periods, rule.period)
     rows = temp_table(connection, "closed_rows", rows_sql(records, rules))
-    chosen = equivalence_classes.choose_classes(connection, rows, rule, spec.columns)
+    # First the details, so that the classes hold by what is published of them.
+    shuffled = shuffled_details.shuffle(connection, rows, rule)
+    chosen = equivalence_classes.choose_classes(connection, shuffled, rule, spec.columns)
     query = render(
         PACKAGE,
         "history_of_rows.sql",
         records=records,
         chosen=chosen,
+        lot=tuple(shuffled_details.LOT),
         published=equivalence_classes.generalized_names(spec.columns),
     )
     return temp_table(connection, "history_of_rows", query)

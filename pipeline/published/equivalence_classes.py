@@ -27,7 +27,7 @@ from pipeline.policy.disclosure import ClassRule, Generalization
 from pipeline.published import PACKAGE
 from pipeline.storage.engine import count
 from pipeline.storage.relations import subquery, temp_table
-from pipeline.storage.sql import Sql, render, same_values
+from pipeline.storage.sql import Sql, literal, render, same_values
 
 FULL = "full"  # the detail of a row that has lost nothing
 MOST_TRIES = 3  # that many or more are one number: few have them, and colleagues remember who
@@ -103,13 +103,20 @@ def holding_sql(members: Sql, rule: ClassRule) -> Sql:
     Args:
         members: query of id, person, team and not_adverse.
     """
-    return render(
-        PACKAGE,
-        "groups_that_hold.sql",
-        members=subquery(members),
-        k=rule.k,
-        minimum_not_adverse=rule.minimum_not_adverse,
+    return Sql(
+        f"SELECT id FROM ({at_the_least_sql(members)}) WHERE people >= {literal(rule.k)} "
+        f"AND not_adverse >= {literal(rule.minimum_not_adverse)}"
     )
+
+
+def at_the_least_sql(members: Sql) -> Sql:
+    """SQL: every group (id), with its people and those of them who are not adverse, in all of it or
+    in what is left of it without any one team, whichever is fewer.
+
+    Args:
+        members: query of id, person, team and not_adverse.
+    """
+    return render(PACKAGE, "groups_at_the_least.sql", members=subquery(members))
 
 
 @dataclass(frozen=True)

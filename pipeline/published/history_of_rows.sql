@@ -1,5 +1,5 @@
 -- What the row history keeps of the records of a period: whose they are, in which class, and of the
--- record that a row shows, the published columns.
+-- record that a row shows, the published columns, with the details that it drew in its lot.
 SELECT
     records.record_key,
     records.person,
@@ -16,6 +16,9 @@ SELECT
     records.first_seen,
     records.left_on,
     records.on_roster,
+    {% for name in lot %}
+        chosen.{{ name | identifier }},
+    {% endfor %}
     {% for name, value in published.items() %}
         CASE
             WHEN records.record_key = chosen.record_key AND chosen.class IS NOT NULL

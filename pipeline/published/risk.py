@@ -28,9 +28,9 @@ from pipeline.storage.sql import Sql, identifier, identifiers, render
 # Upper ends of the bands in which class sizes are reported; the last band is open.
 BANDS = (4, 9, 19, 49, 99)
 BAND_NAMES = ("1–4", "5–9", "10–19", "20–49", "50–99", "100 and more")
-# As far as a manager sees how somebody stands.
-STATE = "CASE WHEN is_complete(status) THEN 'complete' WHEN status = 'failed' THEN status END"
 ADVERSE = "(status = 'failed' OR score_band = 'low')"
+# Columns of the history that measurements need beside the published ones.
+INNER = ("person", "team", "lot_people")
 CLASS_COLUMNS = (
     *("table", "rows", "people", "classes", "k", "l"),
     *("prosecutor", "prosecutor_mean", "journalist", "marketer", "suppressed", "loss"),
@@ -64,9 +64,9 @@ class Risk:
                                         several leave as many as the one in the smallest class
             manager                     share of people of whom a manager who takes the own team
                                         away leaves fewer than k, or too few not adverse
-            both_files                  share of rows that would be matched rightly, in the mean, by
-                                        somebody who knows from the managers' extract how everybody
-                                        stands; 1/k is chance
+            both_files                  highest chance that tries and score band of a row are those
+                                        of the person, for somebody who finds the row by the result,
+                                        known from the managers' extract; 1/k is chance
             changed_by_few              classes of which fewer than k rows came or went since the
                                         last release: by an erasure, else none; None without one
         by_detail: table, detail, rows: by how much was generalized.
@@ -153,15 +153,15 @@ def _attacks(
     """One row: known_events, manager, both_files, changed_by_few.
 
     Args:
-        rows: those of the staged table, with person and team.
+        rows: those of the staged table, with person, team and lot_people.
     """
     rule, spec = context.disclosure.classes[table], context.data_map.published[table]
     key = equivalence_classes.class_key(spec.columns)
     shown = temp_table(
         connection,
         "attacked_rows",
-        f"SELECT person, team, hash({identifiers(key)}) AS class, {STATE} AS state, {ADVERSE} "
-        f"IS NOT TRUE AS not_adverse, class AS id FROM {rows}",
+        f"SELECT person, team, hash({identifiers(key)}) AS class, {ADVERSE} IS NOT TRUE AS "
+        f"not_adverse, class AS id, lot_people, score_band IS NOT NULL AS detailed FROM {rows}",
     )
     members = Sql(f"SELECT id, person, team, not_adverse FROM {shown}")
     query = render(
@@ -264,7 +264,7 @@ def measure(
             else:
                 rule = context.disclosure.classes[table]
                 history, live = row_history.with_staged(connection, context, partition)
-                shown = row_history.rows_sql(history, live, spec.columns, inner=("person", "team"))
+                shown = row_history.rows_sql(history, live, spec.columns, inner=INNER)
                 everyone = Sql(pseudonymized(context.layout, spec.audience))
                 found = _classes(connection, rule, table, spec.columns, subquery(shown), everyone)
                 attacked = _attacks(connection, context, table, subquery(shown))

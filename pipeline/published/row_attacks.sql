@@ -1,6 +1,6 @@
 -- What attackers find in the analysts' rows, of rows with person, class and state: the share of
 -- people with a row in a class of fewer than k, and in one that does not hold against a manager;
--- the share of rows that somebody who knows how everybody stands would match rightly by content.
+-- the highest chance that the details of a row that was found by its result are this person's own.
 WITH sizes AS (
     SELECT
         class,
@@ -34,6 +34,7 @@ SELECT
     coalesce(any_value(matched.share), 0) AS both_files
 FROM people
 CROSS JOIN (
-    SELECT count(DISTINCT row(class, state)) / count(*) AS share
+    SELECT max(1 / lot_people) AS share
     FROM {{ rows }}
+    WHERE detailed
 ) AS matched

@@ -37,7 +37,12 @@ from pipeline.context import Context
 from pipeline.policy.disclosure import MONTHS, ClassRule
 from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs, make_cutoffs, with_due
-from pipeline.published import PACKAGE, equivalence_classes, publication_history
+from pipeline.published import (
+    PACKAGE,
+    equivalence_classes,
+    publication_history,
+    shuffled_details,
+)
 from pipeline.published.tables import attached
 from pipeline.raw import register
 from pipeline.storage import encryption, relations
@@ -53,8 +58,8 @@ from pipeline.subjects.restrictions import RESTRICTIONS, make_restrictions
 
 PERIODS, NUMBER = "periods.json", "number.json"
 # Of every record: its row's class (NULL if suppressed), and whether it is the one that the row
-# shows; then what says when it is past its window. The published columns follow, as
-# published_<name>, of the record that the row shows.
+# shows; then what says when it is past its window, and the lot in which its details were shuffled.
+# The published columns follow, as published_<name>, of the record that the row shows.
 HISTORY: dict[str, str] = {
     "record_key": "UUID",
     "person": "VARCHAR",
@@ -71,6 +76,7 @@ HISTORY: dict[str, str] = {
     "first_seen": "DATE",
     "left_on": "DATE",
     "on_roster": "BOOLEAN",
+    **shuffled_details.LOT,
 }
 HISTORY_ROWS, LIVE = "row_history", "live_classes"
 
@@ -106,8 +112,10 @@ def _columns(context: Context) -> dict[str, str]:
 
 def stored(connection: duckdb.DuckDBPyConnection, context: Context, found: Iterable[Path]) -> Sql:
     """The rows of some files of the history, as a temporary view, so that a query decrypts only the
-    columns that it reads. A column of today is empty in what was published without it."""
-    wanted = _columns(context)
+    columns that it reads. A column of today is empty in what was published without it, and so are
+    the details that too few people share for the policy of today."""
+    ((table, _),) = context.data_map.tables_of(Audience.ANALYTICS).items()
+    wanted, rule = _columns(context), context.disclosure.classes[table]
     nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in wanted.items())
     parts = [f"SELECT {nothing} WHERE false"]
     for path in found:
@@ -118,7 +126,13 @@ def stored(connection: duckdb.DuckDBPyConnection, context: Context, found: Itera
             for name, kind in wanted.items()
         )
         parts.append(f"SELECT {chosen} FROM {rows}")
-    return temp_view(connection, HISTORY_ROWS, " UNION ALL ".join(parts))
+    details = ", ".join(
+        f"{shuffled_details.shown_sql(name, identifier(column), rule)} AS {identifier(column)}"
+        for name, column in ((one, _as_published(one)) for one in shuffled_details.SHUFFLED)
+        if column in wanted
+    )
+    query = f"SELECT * REPLACE ({details}) FROM ({' UNION ALL '.join(parts)})"
+    return temp_view(connection, HISTORY_ROWS, query)
 
 
 def staged_files(layout: Layout, partition: str) -> list[Path]:
@@ -253,6 +267,30 @@ def classes_too_small(
         connection,
         f"SELECT count(DISTINCT {group}) FROM {shown} "
         f"WHERE {group} NOT IN ({holding_sql(shown, group, rule)})",
+    )
+
+
+def joined_by_content(
+    connection: duckdb.DuckDBPyConnection,
+    history: Sql,
+    new: list[dt.date],
+    rule: ClassRule,
+    columns: tuple[str, ...],
+) -> int:
+    """How many rows of new periods say more of somebody than the result: their details were not
+    drawn from people with the same result who are enough, counted anew."""
+    of_new = f"FROM {history} WHERE shown AND period IN ({literals(new)})"
+    # Who was suppressed is in a lot as well, and of these no detail is kept.
+    members = Sql(
+        "SELECT lot AS id, person, team, coalesce(published_status = 'failed', FALSE) "
+        f"OR published_score_band IS DISTINCT FROM 'low' AS not_adverse {of_new}"
+    )
+    says = [f"{_as_published(n)} IS NOT NULL" for n in shuffled_details.LEFT_OUT if n in columns]
+    more = " OR ".join([*says, "published_status = 'waived'"])
+    holding = equivalence_classes.holding_sql(members, rule)
+    return count(
+        connection,
+        f"SELECT count(*) {of_new} AND ({more}) AND (lot IS NULL OR lot NOT IN ({holding}))",
     )
 
 

@@ -1,6 +1,6 @@
 """The format of a data folder: a number in a small file, so that no version misreads another's.
 
-format.json, `{"format": 2}`, is made with the first write to a new data folder and copied into
+format.json, `{"format": 3}`, is made with the first write to a new data folder and copied into
 every backup.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.errors import PolicyError
 from pipeline.storage.files import create_exclusively
 
-FORMAT = 2
+FORMAT = 3
 FILE = "format.json"
 
 
