@@ -5,12 +5,14 @@ program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF): it lo
 and forks a real process per point, SIGKILL at every one of them. Moments are kills spread over the
 whole run, so that they also fall into DuckDB's own writing. `sites` needs no process: one point for
 each place in the code that makes such calls, in the middle of its calls, with a copy of what a kill
-there would leave. Both give one line per point.
+there would leave. Copies that differ in unfinished work alone are run once more together. Both give
+one line per point.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import os
 import shutil
@@ -157,6 +159,25 @@ def one_a_site(made: list[Site], elsewhere: list[Site]) -> list[int]:
     for where in elsewhere:
         of.pop(tuple(where), None)
     return sorted(numbers[len(numbers) // 2] for numbers in of.values())
+
+
+def alike(copies: Path, points: list[int]) -> list[list[int]]:
+    """The points, those together whose copies differ in nothing but the folder of unfinished work.
+    One more run of such does for all: it starts with what all of them left unfinished."""
+    of: dict[str, list[int]] = {}
+    for number in points:
+        of.setdefault(finished(copies / str(number)), []).append(number)
+    return list(of.values())
+
+
+def finished(home: Path) -> str:
+    """A hash of everything in a data folder but unfinished work."""
+    work, seen = Layout(home).work, []
+    for path in sorted(home.rglob("*")):
+        if path != work and work not in path.parents:
+            kept = path.readlink() if path.is_symlink() else path.is_file() and file_sha256(path)
+            seen.append(f"{path.relative_to(home)} {kept}")
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()
 
 
 def records(home: Path) -> list[tuple[Any, ...]]:
@@ -387,15 +408,23 @@ def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
     yield {"before": before, "end": seen(cut.end, home), "points": len(some), "moments": 0}
     anew(template, home)
     copy_at(do, home, some, copies)
-    for number in some:
+    for numbers in alike(copies, some):
+        middles = [seen(cut.middle, copies / str(number)) for number in numbers]
         shutil.rmtree(home)
-        (copies / str(number)).rename(home)
-        middle = seen(cut.middle, home)
-        again = tried(do)
-        yield {
-            **{"point": number, "site": made[number], "code": 0, "middle": middle},
-            **{"again": again, "end": seen(cut.end, home)},
-        }
+        (copies / str(numbers[0])).rename(home)
+        for other in numbers[1:]:
+            shutil.copytree(
+                Layout(copies / str(other)).work,
+                Layout(home).work,
+                symlinks=True,
+                dirs_exist_ok=True,
+            )
+        again, end = tried(do), seen(cut.end, home)
+        for number, middle in zip(numbers, middles, strict=True):
+            yield {
+                **{"point": number, "site": made[number], "code": 0, "middle": middle},
+                **{"again": again, "end": end},
+            }
 
 
 def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
