@@ -223,8 +223,11 @@ def test_every_verification_says_what_it_cannot_see(
     log = AccessLog(layout)
     log.append(entry(1))
     said = milestones(layout.root, "access", "verify").stderr
-    for what in ("could have been cut off", "MILESTONES_ANCHOR", "MILESTONES_LOG_KEY", "--key"):
-        assert what in said
+    for what in (
+        *("could have been cut off", "reads the signing key"),
+        *("MILESTONES_ANCHOR", "MILESTONES_LOG_KEY", "--key"),
+    ):
+        assert what in " ".join(said.split())
     elsewhere.mkdir()
     shutil.move(log.anchor, elsewhere / "anchor")
     shutil.move(log.key_path, elsewhere / "key.pem")

@@ -262,7 +262,8 @@ def blind_spots(layout: Layout, *, own_key: bool, copy: bool) -> list[str]:
     """
     since = "the copy of the anchor" if copy else "the newest release, receipt or signature"
     found = [
-        f"entries after {since} could have been cut off together with the anchor"
+        f"entries after {since} could have been cut off together with the anchor, or replaced by "
+        "whoever acts as the account that runs the pipeline, since it reads the signing key"
         + ("" if copy else "; a copy of it that is kept elsewhere shows that (--anchor)")
     ]
     if places := not_elsewhere(layout):
