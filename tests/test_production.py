@@ -346,7 +346,13 @@ def test_the_deployment_sets_only_what_the_product_reads() -> None:
     for name in ("code", "daemon", "webserver", "operators", "metrics", "proxy"):
         assert services[name]["read_only"]
         assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name].get("cap_add", []) == ["NET_BIND_SERVICE"] * (name == "proxy")
         assert all(port.startswith("127.0.0.1:") for port in services[name].get("ports", []))
+
+    # A volume over a folder that the image does not have would be root's, and closed to its user.
+    volumes = {one.split(":")[1] for one in services["code"]["volumes"]}
+    made = (PROJECT / "deploy" / "Dockerfile").read_text().split("-m 0700 ")[1].split("\n")[0]
+    assert volumes <= set(made.split())
 
     # Whoever looks or starts runs has neither keys nor data, and no port past the login.
     for name in ("daemon", "webserver", "operators"):
