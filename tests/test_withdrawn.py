@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipeline.policy.disclosure import DisclosureRule
 from pipeline.published import withdrawn
 from pipeline.storage.sql import Sql
 from tests import soak
@@ -26,8 +27,14 @@ NESTED = (
 )
 
 
-def carried(tables: Tables, k: int, sensitive: str = "") -> Tables:
-    """What the next run shows of published tables."""
+def carried(
+    tables: Tables, k: int, sensitive: str = "", not_adverse: int = 2, before: int | None = 5
+) -> Tables:
+    """What the next run shows of published tables.
+
+    Args:
+        before: the k that they were published with; None if that is not known.
+    """
     with duckdb.connect() as connection:
         for name, table in tables.items():
             connection.register(f"raw_{name}", table)
@@ -38,7 +45,9 @@ def carried(tables: Tables, k: int, sensitive: str = "") -> Tables:
             "SELECT DISTINCT course_code FROM coaching_team_course "
             f"EXCEPT SELECT '{sensitive}')"
         )
-        shown = withdrawn.shown(connection, history, ordinary, k, "shown")
+        known = {str(MONTH): DisclosureRule(before, 2, 0.5)} if before else {}
+        rule = DisclosureRule(k, not_adverse, 0.5)
+        shown = withdrawn.shown(connection, history, ordinary, rule, known, "shown")
         return {name: connection.sql(f"FROM {of}").pl() for name, of in shown.items()}
 
 
@@ -135,17 +144,20 @@ def test_what_was_withdrawn_once_changes_nothing_more(rules: object) -> None:
     (tables, *_) = months(rules)
     code = tables["coaching_course"]["course_code"][0]
     once = carried(tables, 8, code)
-    again = carried(once, 8, code)
+    again = carried(once, 8, code, before=8)
     assert all(once[name].sort(pl.all()).equals(again[name].sort(pl.all())) for name in once)
     same = carried(tables, 5)
     assert all(same[name].equals(tables[name]) for name in tables)
 
 
-def test_a_team_that_took_nothing_else_goes_with_its_course() -> None:
-    def table(name: str, rows: list[tuple[object, ...]]) -> pl.DataFrame:
-        columns = ["period", *LEVELS[name], "learners", "records"]
-        return pl.DataFrame([(MONTH, *row) for row in rows], columns, orient="row")
+def table(name: str, rows: list[tuple[object, ...]], complete: float = 0.9) -> pl.DataFrame:
+    """A table of the month, of rows with the names of a figure, learners and records."""
+    columns = ["period", *LEVELS[name], "learners", "records"]
+    made = pl.DataFrame([(MONTH, *row) for row in rows], columns, orient="row")
+    return made.with_columns(completion_rate=pl.lit(complete), on_time_rate=0.5, median_days=7.0)
 
+
+def test_a_team_that_took_nothing_else_goes_with_its_course() -> None:
     tables = {
         "coaching_period": table("coaching_period", [(40, 60)]),
         "coaching_department": table("coaching_department", [("d", 40, 60)]),
@@ -162,3 +174,48 @@ def test_a_team_that_took_nothing_else_goes_with_its_course() -> None:
     assert after["coaching_team"]["team_ref"].to_list() == ["c"], "and the next one beside it"
     assert after["coaching_course"]["course_code"].to_list() == ["U"]
     assert [after[name].height for name in ("coaching_period", "coaching_department")] == [1, 1]
+
+
+def of_two_teams(complete: float = 0.9) -> Tables:
+    """Of a department of 27 people, two teams of ten: of seven, nothing else is published."""
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "coaching_period": [(27, 27)],
+        "coaching_department": [("d", 27, 27)],
+        "coaching_team": [("d", "a", 10, 10), ("d", "b", 10, 10)],
+        "coaching_category": [("x", 27, 27)],
+        "coaching_course": [("x", "S", 27, 27)],
+        CELLS: [],
+    }
+    return {name: table(name, of, complete) for name, of in rows.items()}
+
+
+@pytest.mark.parametrize("before", [5, None])
+def test_a_raised_k_is_noticed_by_what_is_left_of_a_total_alone(before: int | None) -> None:
+    """No figure has fewer than eight, but the seven who are left of the department have: so one
+    team goes, and there are seventeen. Also where it is not known what k was."""
+    tables = of_two_teams()
+    assert carried(tables, 5)["coaching_team"].height == 2
+    after = carried(tables, 8, before=before)
+    assert after["coaching_team"]["team_ref"].to_list() == ["b"]
+    assert after["coaching_department"].height == after["coaching_period"].height == 1
+    again = carried(after, 8, before=8)
+    assert all(again[name].equals(after[name]) for name in after)
+
+
+def test_measures_of_before_do_not_outlive_a_raised_k() -> None:
+    """A median can rest on five of ten, and nobody knows any more on how many it does."""
+    after = carried(of_two_teams(), 8)
+    for name in ("coaching_period", "coaching_department", "coaching_team", "coaching_course"):
+        assert after[name]["median_days"].is_null().all()
+        assert after[name]["on_time_rate"].is_null().all()
+        assert after[name]["completion_rate"].is_not_null().all()
+
+
+def test_so_does_a_raised_number_of_people_who_are_not_adverse() -> None:
+    """Of ten people with nine records that are complete, one at most has none: nine may be asked
+    for. A tenth may not."""
+    tables = of_two_teams()
+    assert carried(tables, 5, not_adverse=9)["coaching_team"]["team_ref"].to_list() == ["b"]
+    assert carried(tables, 5, not_adverse=10)["coaching_team"].height == 0
+    low = carried(of_two_teams(complete=0.2), 5, not_adverse=4)
+    assert low["coaching_team"].height == 0

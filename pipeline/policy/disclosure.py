@@ -40,6 +40,18 @@ class DisclosureRule:
     minimum_not_adverse: int
     dominance: float
 
+    def asks_more_than(self, other: DisclosureRule) -> bool:
+        """Can what the other rule allows fall short of this one?"""
+        return self.strictest(other) != other
+
+    def strictest(self, other: DisclosureRule) -> DisclosureRule:
+        """What both rules ask for."""
+        return DisclosureRule(
+            max(self.k, other.k),
+            max(self.minimum_not_adverse, other.minimum_not_adverse),
+            min(self.dominance, other.dominance),
+        )
+
 
 class TableRule(Strict):
     """How strict one coaching table is, and why."""

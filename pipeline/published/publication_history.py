@@ -12,6 +12,7 @@ The folder:
     ledger.json      what noise on the figures has cost (pipeline/published/noise.py)
     corrections.json period to the signed correction of its figures
     periods.json     period to the run that published it; a period stays here when its rows go
+    rules.json       period to the rule that its figures keep to: the strictest of policy's since
     number.json      how often the history was written; a release says how often by then
 """
 
@@ -21,7 +22,7 @@ import datetime as dt
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from pipeline.classified.models import sensitivity_model
 from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap
-from pipeline.policy.disclosure import Coaching, OncePublished
+from pipeline.policy.disclosure import Coaching, DisclosureRule, OncePublished
 from pipeline.policy.fields import Audience
 from pipeline.policy.retention import Action, RecordType, RetentionRules, StorageRule
 from pipeline.policy.windows import cutoff
@@ -52,6 +53,7 @@ from pipeline.storage.schema import PARQUET
 from pipeline.storage.sql import Sql, dates, identifier, identifiers, literal, render
 
 PERIODS, NUMBER, CORRECTIONS = "periods.json", "number.json", "corrections.json"
+RULES = "rules.json"
 ORDINARY = "sensitivity IS NULL"  # SQL, of `_courses`
 BY_COURSE = tuple(table for table, cell in CELL.items() if "course_code" in cell)
 COUNTED_RECORDS = (RecordType.MILESTONE_FLAG, RecordType.ASSESSMENT_RECORD)
@@ -62,6 +64,13 @@ def periods(layout: Layout) -> dict[str, str]:
     path = layout.publication_history / PERIODS
     found: dict[str, str] = json.loads(path.read_text("utf-8")) if path.exists() else {}
     return found
+
+
+def rules(layout: Layout) -> dict[str, DisclosureRule]:
+    """Period (its first day) to the rule that its figures keep to."""
+    path = layout.publication_history / RULES
+    found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return {period: DisclosureRule(**rule) for period, rule in found.items()}
 
 
 def corrections(layout: Layout) -> dict[str, dict[str, Any]]:
@@ -202,8 +211,9 @@ def _shown(
         which: SQL, the courses that may be.
     """
     courses = subquery(f"SELECT course_code FROM {of.courses} WHERE {which}")
-    k = context.disclosure.rule(context.data_map).k
-    return withdrawn.shown(connection, of.rows, courses, k, name)
+    rule = context.disclosure.rule(context.data_map)
+    known = rules(context.layout)
+    return withdrawn.shown(connection, of.rows, courses, rule, known, name)
 
 
 def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
@@ -280,10 +290,13 @@ def record(connection: duckdb.DuckDBPyConnection, context: Context, partition: s
         noise.write_ledger(beside, ledger)
         published = dict.fromkeys(new_periods(layout, partition), partition) | periods(layout)
         _write_periods(beside, published, number(layout) + 1)
-        corrected = corrections(layout)
+        corrected, known = corrections(layout), rules(layout)
         if made := staged_correction(layout, partition):
             corrected |= {str(made.correction.period): made.model_dump(mode="json")}
+            known.pop(str(made.correction.period), None)
         _write_corrections(beside, corrected)
+        now = context.disclosure.rule(context.data_map)
+        _write_rules(beside, {one: now.strictest(known.get(one, now)) for one in published})
     (folder / CORRECTIONS).unlink(missing_ok=True)  # a release has nobody's reasons in it
 
 
@@ -313,6 +326,11 @@ def _write_periods(folder: Path, published: dict[str, str], times: int) -> None:
     (folder / NUMBER).write_text(json.dumps(times), "utf-8")
 
 
+def _write_rules(folder: Path, kept: Mapping[str, DisclosureRule]) -> None:
+    found = {period: asdict(rule) for period, rule in kept.items()}
+    (folder / RULES).write_text(json.dumps(found, indent=1, sort_keys=True), "utf-8")
+
+
 def _write_corrections(folder: Path, corrected: Mapping[str, object]) -> None:
     (folder / CORRECTIONS).write_text(json.dumps(corrected, indent=1, sort_keys=True), "utf-8")
 
@@ -324,13 +342,14 @@ def number(layout: Layout) -> int:
 
 
 def statement(layout: Layout) -> dict[str, object]:
-    """What a release says of the history by then: `number`, `periods`, `corrected` periods, and
-    `sha256` per file."""
+    """What a release says of the history by then: `number`, `periods`, `corrected` periods, the
+    `rules` that the figures of periods keep to, and `sha256` per file."""
     files = sorted(layout.publication_history.glob("*"))
     return {
         "number": number(layout),
         "periods": periods(layout),
         "corrected": sorted(corrections(layout)),
+        "rules": {period: asdict(rule) for period, rule in rules(layout).items()},
         "sha256": {path.name: file_sha256(path) for path in files},
     }
 
@@ -369,6 +388,7 @@ def take_from_release(connection: duckdb.DuckDBPyConnection, context: Context) -
         noise.write_ledger(beside, noise.read_ledger(folder))
         _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
         _write_corrections(beside, _corrected_at_least(layout, released))
+        _write_rules(beside, {p: DisclosureRule(**r) for p, r in released["rules"].items()})
 
 
 def accept_loss(layout: Layout) -> None:
@@ -384,6 +404,7 @@ def accept_loss(layout: Layout) -> None:
         noise.write_ledger(beside, noise.read_ledger(here))
         _write_periods(beside, released["periods"] | periods(layout), released["number"] + 1)
         _write_corrections(beside, _corrected_at_least(layout, released))
+        _write_rules(beside, rules(layout))
 
 
 def _corrected_at_least(layout: Layout, released: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -403,7 +424,8 @@ def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) 
     corrected = set(corrections(other)) - set(corrections(layout))
     if here.exists() and set(theirs) <= set(mine) and not corrected:
         return
-    only_there = dates(sorted(set(theirs) - set(mine) | corrected))
+    taken = set(theirs) - set(mine) | corrected
+    only_there = dates(sorted(taken))
     with atomic_build(here, layout.work, durable=True) as beside:
         beside.mkdir(mode=0o700)
         for name in sorted(
@@ -426,6 +448,9 @@ def merge(connection: duckdb.DuckDBPyConnection, layout: Layout, other: Layout) 
         noise.write_ledger(beside, spent)
         _write_periods(beside, theirs | mine, max(number(layout), number(other)) + 1)
         _write_corrections(beside, corrections(other) | corrections(layout))
+        known = {period: rule for period, rule in rules(other).items() if period in taken}
+        known |= {period: rule for period, rule in rules(layout).items() if period not in taken}
+        _write_rules(beside, known)
 
 
 def _and_kept(kept: dict[str, Sql], table: str) -> str:

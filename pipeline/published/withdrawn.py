@@ -4,15 +4,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import duckdb
 import pyarrow as pa
 
 from pipeline.disclosure.withdrawal import COMPANY, Name, Node, also_withdrawn, only_of
-from pipeline.published.coaching import CELL
+from pipeline.policy.disclosure import DisclosureRule
+from pipeline.published.coaching import CELL, COLUMNS
 from pipeline.storage.relations import temp_table
-from pipeline.storage.sql import Sql, identifiers, same_values
+from pipeline.storage.sql import Sql, dates, identifiers, same_values
 
 CELLS = "coaching_team_course"
 TEAMS = ("coaching_period", "coaching_department", "coaching_team")
@@ -24,7 +25,8 @@ def shown(
     connection: duckdb.DuckDBPyConnection,
     history: Mapping[str, Sql],
     courses: Sql,
-    k: int,
+    rule: DisclosureRule,
+    before: Mapping[str, DisclosureRule],
     name: str,
 ) -> dict[str, Sql]:
     """What of the history may be shown: a relation for every table.
@@ -32,30 +34,78 @@ def shown(
     Args:
         history: every coaching table to its published rows.
         courses: codes of the courses that figures may be about.
-        k: the number of people that figures have to cover by now.
+        rule: what figures have to keep to by now.
+        before: period to the rule that its figures are known to keep to. Where this one asks for
+            more, or none is known, what is left of totals and what measures rest on may fall short
+            without any figure that does.
         name: what the temporary tables are called after.
     """
-    tests = {
-        table: f"(learners < {k})"
-        + (f" OR (course_code NOT IN (FROM {courses}))" if "course_code" in CELL[table] else "")
-        for table in history
+    small = dict.fromkeys(history.values(), f"learners < {rule.k}")
+    published = _periods(connection, dict.fromkeys(history.values(), "true"))
+    raised = {
+        *_periods(connection, small),
+        *(one for one in published if _asks_more(rule, before.get(str(one)))),
     }
-    # Where any figure falls short, k was raised, and what was left of totals may fall short, too.
-    raised = bool(_periods(connection, {of: f"learners < {k}" for of in history.values()}))
-    touched = {of: "true" if raised else tests[table] for table, of in history.items()}
+    of_course = {
+        of: f"course_code NOT IN (FROM {courses})"
+        for table, of in history.items()
+        if "course_code" in CELL[table]
+    }
     gone: dict[str, list[Row]] = {table: [] for table in history}
-    for period in _periods(connection, touched):
+    for period in sorted({*raised, *_periods(connection, of_course)}, key=str):
+        short = _falls_short(rule, before.get(str(period))) if period in raised else "false"
         rows = {table: _rows(connection, table, of, period) for table, of in history.items()}
         bad = {
-            table: set(_rows(connection, table, of, period, tests[table]))
+            table: set(
+                _rows(connection, table, of, period, f"{short} OR {of_course.get(of, 'false')}")
+            )
             for table, of in history.items()
         }
-        for table, names in _of_period(rows, bad, raised=raised).items():
+        for table, names in _of_period(rows, bad, raised=period in raised).items():
             gone[table] += [(period, *name) for name in names]
-    return {
+    left = {
         table: _without(connection, table, of, gone[table], f"{table}_{name}")
         for table, of in history.items()
     }
+    return {
+        table: _without_measures(connection, of, raised, f"{table}_{name}_measured")
+        for table, of in left.items()
+    }
+
+
+def _asks_more(rule: DisclosureRule, before: DisclosureRule | None) -> bool:
+    return before is None or rule.asks_more_than(before)
+
+
+def _falls_short(rule: DisclosureRule, before: DisclosureRule | None) -> str:
+    """SQL: can a figure fall short of a rule that asks for more than the one of before?
+
+    How many people have completed something, and how many records one person has, was not
+    published. But whoever has no incomplete record has a complete one; and nobody has more than all
+    records but one of everybody else's.
+    """
+    tests = [f"learners < {rule.k}"]
+    if before is None or rule.minimum_not_adverse > before.minimum_not_adverse:
+        incomplete = "records - round(completion_rate * records)"
+        tests.append(f"coalesce(learners - ({incomplete}), 0) < {rule.minimum_not_adverse}")
+    if before is None or rule.dominance < before.dominance:
+        tests.append(f"records - learners + 1 > {rule.dominance} * records")
+    return " OR ".join(tests)
+
+
+def _without_measures(
+    connection: duckdb.DuckDBPyConnection, rows: Sql, periods: Collection[object], name: str
+) -> Sql:
+    """A table's rows, in some periods without what rests on a part of a figure's people: how many
+    these were is not known any more. A temporary table of that name where there is such a period.
+    """
+    if not periods:
+        return rows
+    there = connection.sql(f"FROM {rows} LIMIT 0").columns
+    measures = [one for names in COLUMNS.values() for one in names if one in there]
+    some = f"period IN ({dates(sorted(map(str, periods)))})"
+    shown = ", ".join(f"if({some}, NULL, {one}) AS {one}" for one in measures)
+    return temp_table(connection, name, f"SELECT * REPLACE ({shown}) FROM {rows}")
 
 
 def _periods(connection: duckdb.DuckDBPyConnection, tests: Mapping[Sql, str]) -> list[object]:
