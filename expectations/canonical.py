@@ -8,6 +8,7 @@ from dataclasses import replace
 from expectations import losses, suite
 from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
 from pipeline.policy.data_map import DataMap
+from pipeline.raw import quarantine
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
@@ -54,6 +55,17 @@ def validate(layout: Layout, data_map: DataMap, delivery: dt.date) -> suite.Suit
     found |= {rule: len(which) for rule, which in broken.items()}
     result = suite.judge("canonical", [*SCHEMA_RULES, *tests, *losses.RULES], found)
     words = [f"{rule}: {one}" for rule, which in broken.items() for one in which]
+    if broken[losses.QUARANTINE_RULE]:
+        words += _set_aside(layout, data_map, delivery)
     if result.broken:
         words.append(f"milestones quarantine --date {delivery} shows more")
     return replace(result, details=tuple(words))
+
+
+def _set_aside(layout: Layout, data_map: DataMap, delivery: dt.date) -> list[str]:
+    """The rules that break most rows of a delivery, in words, with the lines of a few."""
+    most = quarantine.counts(layout, data_map, delivery)[: losses.SHOWN]
+    return [
+        f"{rule}: {rows:,} of {file}{f' (lines {lines})' if lines else ''}"
+        for rule, file, rows, lines in most
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from expectations import canonical, losses
 from expectations.suite import SuiteResult
 from pipeline.cli import attention
 from pipeline.policy.data_map import DataMap
-from pipeline.raw import register
+from pipeline.raw import landing, quarantine, register
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
@@ -98,6 +99,68 @@ def test_a_few_bad_lines_are_set_aside(layout: Layout, data_map: DataMap) -> Non
     lines[7] = lines[7].replace(b"Person", b"P\xff")
     path.write_bytes(b"".join(lines))
     assert checked(layout, data_map).passed
+
+
+def _with_faults(path: Path) -> dict[int, str]:
+    """Rows that break a rule, some behind a title that goes over two lines; line to rule."""
+    rows = [record(p) for p in range(40)]
+    rows[2]["Course Title"] = 'Two\nlines, "quoted"'
+    faults = {1: ("Score", "many"), 3: ("Status", "lost"), 39: ("Status", "gone")}
+    for at, (column, value) in faults.items():
+        rows[at][column] = value
+    write_drop(path, rows)
+    rules = {"Score": "score:not_a_number", "Status": "status:unknown"}
+    # The header is line 1, and the third row has two.
+    return {at + 2 + (at > 2): rules[column] for at, (column, _) in faults.items()}
+
+
+def _as_before(path: Path) -> None:
+    """Commas and UTF-8."""
+
+
+def _with_semicolons(path: Path) -> None:
+    with path.open(newline="") as of:
+        rows = list(csv.reader(of))
+    with path.open("w", newline="", encoding="utf-16") as of:
+        csv.writer(of, delimiter=";").writerows(rows)
+
+
+@pytest.mark.parametrize("written", [_as_before, _with_semicolons])
+def test_rows_that_are_set_aside_are_found_on_their_lines(
+    layout: Layout, data_map: DataMap, written: Callable[[Path], None]
+) -> None:
+    """However the file is written; of a delivery that was replaced meanwhile no line is said."""
+    at = _with_faults(folder(layout))
+    path = folder(layout) / "learning_history.csv"
+    written(path)
+    ingest(layout, data_map, NIGHT)
+    shown = {rule: lines for rule, _, _, lines in quarantine.counts(layout, data_map, NIGHT)}
+    for rule in set(at.values()):
+        assert shown[rule] == ", ".join(str(line) for line in at if at[line] == rule)
+    path.write_bytes(path.read_bytes() + path.read_bytes()[-1:])
+    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
+    landing.remove(layout, NIGHT)
+    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
+
+
+def test_statements_that_are_set_aside_are_found_on_their_lines(
+    layout: Layout, data_map: DataMap
+) -> None:
+    far = statement(2, result={"score": {"scaled": 7}})
+    write_drop(folder(layout), [record(1)], statements=[statement(1), far, statement(3)])
+    ingest(layout, data_map, NIGHT)
+    (found,) = quarantine.counts(layout, data_map, NIGHT)
+    assert found == ("score:out_of_scale", "xapi.ndjson", 1, "2")
+
+
+def test_a_failure_says_the_rule_the_file_and_the_lines(layout: Layout, data_map: DataMap) -> None:
+    rows = [record(p, **({"Status": "lost"} if p > 4 else {})) for p in range(60)]
+    write_drop(folder(layout), rows)
+    said = "; ".join(checked(layout, data_map).details)
+    assert "status:unknown: 55 of learning_history.csv (lines " in said
+    numbers = said.split("(lines ")[1].split(")")[0].split(", ")
+    assert len(set(numbers)) == 5
+    assert all(7 <= int(one) <= 61 for one in numbers)
 
 
 @pytest.mark.parametrize(("people", "passes"), [(0, False), (9, False), (10, True), (40, True)])

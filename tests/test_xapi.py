@@ -456,7 +456,7 @@ def test_a_run_counts_what_it_leaves_out(
         assert table["balanced"]
         assert table["suppressed"]["not a milestone"] == 2
         assert table["suppressed"]["unknown verb"] == 1
-    shown = quarantine.counts(estate.layout, NIGHT_OF_RUNS)
+    shown = quarantine.counts(estate.layout, estate.context.data_map, NIGHT_OF_RUNS)
     assert ("counted only: unknown verb: https://v.example/verbs/done", "xapi", 1, "") in shown
     attention.show(estate.home)
     assert "https://v.example/verbs/done (1)" in capsys.readouterr().err

@@ -99,7 +99,7 @@ def quarantine(
 
     with open_context(home, valid=export is not None) as context:
         if export is None:
-            views.quarantined(day, quarantine.counts(context.layout, date(day)))
+            views.quarantined(day, quarantine.counts(context.layout, context.data_map, date(day)))
             return
         actor, delivered = account.actor(context.layout), date(day)
         require_not_suspended(context.layout)

@@ -358,7 +358,7 @@ def delivery(day: str, found: list[Step]) -> None:
 def quarantined(day: str, found: list[tuple[str, str, int, str]]) -> None:
     """Print what is set aside of a delivery, by rule and file."""
     grid = grid_of(f"Set aside of the delivery of {day}")
-    for name in ("rule", "file", "rows", "first lines"):
+    for name in ("rule", "file", "rows", "lines of a few"):
         grid.add_column(name, overflow="fold")
     for rule, file, rows, lines in found:
         grid.add_row(rule, file, f"{rows:,}", lines or "–")

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
 
 from pipeline.errors import BadInput
+from pipeline.policy.data_map import DataMap
+from pipeline.raw import row_lines
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds, parquet
 from pipeline.storage.schema import CANONICAL, LEFT_OUT, REJECTS
 from pipeline.storage.sql import Sql, literal
 
-Count = tuple[str, str, int, str]  # rule, file, rows, first lines
+Count = tuple[str, str, int, str]  # rule, file, rows, lines of a few
 
 
 def _files(layout: Layout, delivery: dt.date) -> list[Path]:
@@ -46,27 +49,34 @@ def _rows(files: list[Path]) -> Sql:
     )
 
 
-def counts(layout: Layout, delivery: dt.date) -> list[Count]:
-    """How many rows and lines are set aside, by rule and file, the most first; raises as `_files`.
+def counts(layout: Layout, data_map: DataMap, delivery: dt.date) -> list[Count]:
+    """How many rows and lines are set aside, by rule and file, the most first, each with the lines
+    of a few; raises as `_files`.
 
-    A row of quarantine has no line number: its reader sees rows, and no lines. Records that were
-    only counted follow, by source: nothing of them is stored.
+    Records that were only counted follow, by source: nothing of them is stored.
     """
     files = _files(layout, delivery)
     counted = parquet([one for one in files if holds(one, "left_out")], LEFT_OUT)
     with engine(layout.work) as connection:
         found = connection.sql(
-            "SELECT rule, coalesce(file, ''), count(*), list_sort(list(line))[:5] "
-            f"FROM {_rows(files)} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+            "SELECT rule, coalesce(file, ''), count(*), min(line, 5), "
+            f"min(raw, 5) FILTER (line IS NULL) FROM {_rows(files)} "
+            "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         ).fetchall()
-        found += connection.sql(
-            "SELECT concat_ws(': ', 'counted only', reason, name), source, sum(records), NULL "
+        left_out = connection.sql(
+            "SELECT concat_ws(': ', 'counted only', reason, name), source, sum(records) "
             f"FROM {counted} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         ).fetchall()
+    wanted = {(file, raw) for _, file, _, _, raws in found for raw in raws or ()}
+    line_of = row_lines.find(layout, data_map, delivery, wanted)
     return [
-        (rule, file, n, ", ".join(str(line) for line in lines or [] if line is not None))
-        for rule, file, n, lines in found
-    ]
+        (rule, file, n, _shown(lines or [line_of.get((file, raw)) for raw in raws or ()]))
+        for rule, file, n, lines, raws in found
+    ] + [(reason, source, n, "") for reason, source, n in left_out]
+
+
+def _shown(lines: Iterable[int | None]) -> str:
+    return ", ".join(map(str, sorted({line for line in lines if line is not None})))
 
 
 def export(layout: Layout, delivery: dt.date, to: Path) -> int:
