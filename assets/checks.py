@@ -114,7 +114,7 @@ NO_LEAK = (
 def _no_leak(audience: Audience) -> dg.AssetChecksDefinition:
     """The checks of an audience's tables, in one step: they lie in one file, and what was published
     of them before is worked out once."""
-    assets = {table: lineage.published_key(table) for table in DATA_MAP.tables_of(audience)}
+    assets = {table: lineage.published_key(table) for table in DATA_MAP.with_dimensions(audience)}
 
     @dg.multi_asset_check(
         name=f"{audience.value}_no_leak",

@@ -10,6 +10,7 @@ from assets.common import CONTEXT, DATA_MAP, OWNERS, POOL, RUN_DATES, run_date, 
 from assets.resources import Store
 from pipeline.access import go_live
 from pipeline.classified import managers, names
+from pipeline.policy.data_map import Published
 from pipeline.policy.fields import Audience
 from pipeline.published import gate, publication_history, risk, risk_report, row_history
 from pipeline.published.reconciliation import (
@@ -30,18 +31,27 @@ def _lineage(table: str) -> dg.TableColumnLineage:
     return lineage.published_lineage(DATA_MAP, CONTEXT.disclosure, table)
 
 
+def _personal_data(listed: Published) -> str:
+    if listed.dimension:
+        return "none"
+    return "aggregated" if listed.k else "pseudonymized"
+
+
 def _spec(table: str) -> dg.AssetSpec:
     """One staged table as the graph shows it."""
     listed = DATA_MAP.published[table]
     return dg.AssetSpec(
         lineage.published_key(table),
-        deps=[lineage.pseudonymized_key(listed.audience)],
+        deps=[
+            lineage.pseudonymized_key(listed.audience),
+            *([lineage.CLASSIFIED] if listed.dimension else []),
+        ],
         description=listed.description,
         group_name="published",
         owners=OWNERS,
         kinds={"duckdb"},
         tags={
-            "personal_data": "aggregated" if listed.k else "pseudonymized",
+            "personal_data": _personal_data(listed),
             "purpose": listed.audience.value,
         },
         metadata={
@@ -54,7 +64,7 @@ def _spec(table: str) -> dg.AssetSpec:
 
 
 def _staged(audience: Audience) -> dg.AssetsDefinition:
-    published_tables = list(DATA_MAP.tables_of(audience))
+    published_tables = list(DATA_MAP.with_dimensions(audience))
 
     @dg.multi_asset(
         name=f"staged_for_{audience.value}",

@@ -7,6 +7,8 @@ The rule of each column is in data_map.yaml under `columns`. Here are the rules 
                               analytics: it has the rows of its history, and no other
     attack.*                  coaching: nothing can be worked out (disclosure_attack.py)
     corrected_pair.*          coaching: nor from both versions of a corrected period
+    courses.*                 a course dimension: it has every course once that the tables beside
+                              it name, no other, and none that is not ordinary by now
     classes.*                 analytics: every row stands in a class of enough people, whoever knows
                               how one team of them stands
     details.*                 analytics: what a row says beyond its result is drawn from enough
@@ -22,10 +24,17 @@ import duckdb
 
 from expectations import corrected_pair, disclosure_attack, published_once, suite
 from expectations.domains import CheckedColumn, Scope, described_column
-from expectations.evidence import Evidence, column_rules, schema_evidence, table_evidence
+from expectations.evidence import (
+    Evidence,
+    column_evidence,
+    column_rules,
+    identifier_evidence,
+    schema_evidence,
+    table_evidence,
+)
 from pipeline.classified import reference_values
 from pipeline.context import Context
-from pipeline.policy.data_map import DataMap
+from pipeline.policy.data_map import DIMENSION, DataMap
 from pipeline.policy.fields import Audience
 from pipeline.published import (
     equivalence_classes,
@@ -35,12 +44,17 @@ from pipeline.published import (
     shuffled_details,
 )
 from pipeline.published.coaching import CELL
+from pipeline.published.models import naming_courses
 from pipeline.published.tables import attached
-from pipeline.storage.engine import engine
+from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import temp_table
 from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
+NOT_NAMED, MISSING = "courses.not_named", "courses.missing"
+REPEATED, NOT_ORDINARY = "courses.repeated", "courses.not_ordinary"
+COURSES = (NOT_NAMED, MISSING, REPEATED, NOT_ORDINARY)
+NOT_NAMED_ROWS = Sql("not_named")  # temporary table: rows of a dimension that break NOT_NAMED
 SMALL_CLASSES, UNLIKE = "classes.too_small", "published_before.unlike"
 JOINED = "details.joined_by_content"
 # Exceptions from what a column's domain says of empty values (`may_be_empty`).
@@ -57,6 +71,8 @@ def may_be_empty(data_map: DataMap, table: str, column: CheckedColumn) -> bool:
     column's domain decides, and EMPTY_IN."""
     if (table, column.name) in EMPTY_IN:
         return True
+    if data_map.published[table].dimension:
+        return column.nullable
     if data_map.published[table].audience is Audience.ANALYTICS:
         left_out = (*equivalence_classes.LEFT_OUT, *shuffled_details.LEFT_OUT)
         return column.nullable or column.name in left_out
@@ -77,6 +93,8 @@ def rules(data_map: DataMap, table: str) -> list[str]:
     """Names of all rules of one table."""
     audience = data_map.published[table].audience
     names = [UNLISTED_TABLES, *column_rules(columns(data_map, table))]
+    if data_map.published[table].dimension:
+        return [*names, *COURSES]
     if audience is Audience.COACHING:
         names += published_once.RULES
         if table == disclosure_attack.TABLE:
@@ -97,7 +115,7 @@ def validate(
         only: some of its tables.
     """
     layout, data_map = context.layout, context.data_map
-    listed = data_map.tables_of(audience)
+    listed = data_map.with_dimensions(audience)
     found: dict[str, Evidence] = {}
     with (
         engine(layout.work) as connection,
@@ -132,7 +150,12 @@ def _evidence(
     data_map, relation = context.data_map, f"staged.{identifier(table)}"
     spec, checked, found = data_map.published[table], columns(data_map, table), Evidence()
     types = {one.name: one.type for one in checked}
+    scope = Scope(data_map, spec.audience, spec.k)
     if not any(schema_evidence(connection, relation, types).values()):
+        if spec.dimension:
+            found = table_evidence(connection, relation, checked, context.layout, scope)
+            found |= _dimension_evidence(connection, data_map, table, relation)
+            return found | _code_evidence(connection, checked, scope)
         if spec.audience is Audience.COACHING:
             found = _coaching_evidence(
                 connection, context, partition, table, relation, carried[table]
@@ -142,7 +165,6 @@ def _evidence(
         if found:
             # What was published before was checked then; its courses may be gone by now.
             relation = published_once.NEW_ROWS
-    scope = Scope(data_map, spec.audience, spec.k)
     return found | table_evidence(connection, relation, checked, context.layout, scope)
 
 
@@ -170,6 +192,41 @@ def _coaching_evidence(
     if table == corrected_pair.TABLE:
         found |= corrected_pair.evidence(connection, context, partition)
     return found
+
+
+def _dimension_evidence(
+    connection: duckdb.DuckDBPyConnection, data_map: DataMap, table: str, relation: str
+) -> Evidence:
+    """Courses of a dimension that no table beside it names, courses that it lacks or has twice, and
+    those that are sensitive or not reviewed by now. Makes the table NOT_NAMED_ROWS."""
+    beside = " UNION ALL ".join(
+        f"SELECT course_code FROM staged.{identifier(name)}"
+        for name in naming_courses(data_map, table)
+    )
+    named = f"SELECT DISTINCT course_code FROM ({beside}) WHERE course_code IS NOT NULL"
+    have = f"SELECT course_code FROM {relation}"
+    temp_table(
+        connection, NOT_NAMED_ROWS, f"FROM {relation} WHERE (course_code IN ({named})) IS NOT TRUE"
+    )
+    sensitive = "SELECT course_code FROM reference.course WHERE sensitivity IS NOT NULL"
+    counts = {
+        NOT_NAMED: f"FROM {NOT_NAMED_ROWS}",
+        MISSING: f"({named}) EXCEPT ({have})",
+        REPEATED: f"({have}) EXCEPT ALL (SELECT DISTINCT course_code FROM {relation})",
+        NOT_ORDINARY: f"{have} WHERE course_code IN ({sensitive})",
+    }
+    return {rule: count(connection, f"SELECT count(*) FROM ({q})") for rule, q in counts.items()}
+
+
+def _code_evidence(
+    connection: duckdb.DuckDBPyConnection, checked: list[CheckedColumn], scope: Scope
+) -> Evidence:
+    """Of the codes of a dimension, those are judged as values that no table beside it names. The
+    others were when they were published; their courses may be gone by now."""
+    code = [one for one in checked if one.name == DIMENSION[0]]
+    return column_evidence(connection, NOT_NAMED_ROWS, code, scope) | identifier_evidence(
+        connection, NOT_NAMED_ROWS, code
+    )
 
 
 def _class_evidence(

@@ -58,10 +58,11 @@ COACHING = {
     "coaching_category",
     "coaching_course",
     "coaching_team_course",
+    "coaching_courses",
 }
 OPEN: dict[tuple[str, str], set[str]] = {
     ("analyst", "team_coaching"): COACHING,
-    ("analyst", "training_quality"): {"analytics_milestones"},
+    ("analyst", "training_quality"): {"analytics_milestones", "analytics_courses"},
     ("manager", "team_coaching"): COACHING,
     ("manager", "one_to_one"): {"manager_extract"},
     ("hr", "team_coaching"): COACHING,
@@ -166,7 +167,7 @@ def test_the_whole_matrix(stand: Context) -> None:
             if opened and single:
                 assert bool(RAW & set(page.columns)) == (kind == "valid")
         tried += 1
-    assert tried == 7 * 9 * 7 * 4
+    assert tried == 7 * 11 * 7 * 4
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,8 @@ def test_a_role_receives_its_files_and_no_others(stand: Context, tmp_path: Path)
         return receive(stand, ask, own, tmp_path / actor / purpose)
 
     found = get("ana", Role.ANALYST, "training_quality", "analytics_milestones")
-    assert [path.name for path in found] == ["analytics.duckdb", "analytics_milestones.parquet"]
+    tables = ("analytics_milestones.parquet", "analytics_courses.parquet")
+    assert [path.name for path in found] == ["analytics.duckdb", *tables]
     assert file_sha256(found[0]) == file_sha256(stand.layout.current / "analytics.duckdb")
     with pytest.raises(PolicyError, match="contains a file of that name"):
         get("ana", Role.ANALYST, "training_quality", "analytics_milestones")

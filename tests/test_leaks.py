@@ -195,7 +195,7 @@ def _leaks() -> Iterator[Any]:
     """Tables that leak, each with the kind of its leak: all of an audience, and in a soak each by
     itself with every kind."""
     for at, audience in enumerate(Audience):
-        tables = MAP.tables_of(audience)
+        tables = MAP.with_dimensions(audience)
         kinds = {table: KINDS[(at + n) % len(KINDS)] for n, table in enumerate(tables)}
         yield pytest.param(kinds, id=audience.value)
     for table in MAP.published:

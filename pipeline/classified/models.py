@@ -148,6 +148,16 @@ def titles_model(rows: Sql) -> Sql:
     return render(PACKAGE, "titles.sql", rows=rows)
 
 
+def course_titles_model(rows: Sql, *, titled: bool = True) -> Sql:
+    """What ordinary courses are called: course_code and title, of classified rows. The 1:1 sheet
+    and the course dimensions show these.
+
+    Args:
+        titled: may a title be shown?
+    """
+    return render(PACKAGE, "course_titles.sql", classified=rows, titled=titled)
+
+
 def sensitivity_model(titles: Sql, data_map: DataMap) -> Sql:
     """course_code, sensitivity (NULL = ordinary), reviewed and suggested, of a relation of
     course_code and course_title; the connection has DECISIONS."""

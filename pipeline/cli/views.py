@@ -81,7 +81,7 @@ def published(context: Context, reader: Reader, purpose: str, limit: int) -> Exi
     if registered is None:
         warn("this purpose is not registered in governance.yaml")
         return Exit.BAD_INPUT
-    tables = context.data_map.tables_of(registered.audience)
+    tables = context.data_map.with_dimensions(registered.audience)
     actor, role, by = reader
     shown = (
         table(context, AccessRequest(actor, role, purpose, name, by=by), limit) for name in tables

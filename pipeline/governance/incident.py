@@ -121,8 +121,9 @@ def _fields(context: Context, shown: set[tuple[str, str]]) -> tuple[Field, ...]:
     published = context.data_map.published
     # An earlier policy may have published columns that today's does not have.
     known = {(t, n) for t, n in shown if t in published and n in context.data_map.columns}
-    # Figures of k people are not about single people (recital 26); their tables are still named.
-    single = {(t, n) for t, n in known if published[t].k is None}
+    # Figures of k people, and courses, are not about single people (recital 26); their tables are
+    # still named.
+    single = {(t, n) for t, n in known if not (published[t].k or published[t].dimension)}
     return tuple(_field(context, t, n) for t, n in sorted(single))
 
 

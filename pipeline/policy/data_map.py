@@ -11,7 +11,7 @@ import datetime as dt
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import duckdb
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -24,6 +24,7 @@ from pipeline.policy.fields import JSON, STRICTNESS, Audience, Risk, Source, Tre
 from pipeline.policy.sensitive_words import suggestions
 
 LEAST_K = 2
+DIMENSION = ("course_code", "course_title", "category")  # columns of a course dimension
 UNKNOWN_REGION = "unknown"  # of people whose country is no country, or in no region
 
 
@@ -117,6 +118,8 @@ class Published(Strict):
     Attributes:
         k: the minimum number of distinct people behind a row; coaching tables need it.
         encrypted: encrypted at rest, and then the only table of its database.
+        dimension: no table of records, but of what the other tables of its database name: their
+            courses, with what DIMENSION lists.
     """
 
     renamed: ClassVar[dict[str, str]] = {"purpose": "audience"}
@@ -126,6 +129,7 @@ class Published(Strict):
     columns: tuple[str, ...]
     k: Annotated[int, Field(ge=LEAST_K)] | None = None
     encrypted: bool = False
+    dimension: Literal["course"] | None = None
 
     @property
     def file(self) -> str:
@@ -134,8 +138,23 @@ class Published(Strict):
 
     @model_validator(mode="after")
     def _aggregates_need_k(self) -> Published:
-        if self.audience is Audience.COACHING and self.k is None:
+        if self.audience is Audience.COACHING and self.k is None and self.dimension is None:
             raise ValueError("a coaching table needs k, the minimum number of distinct people")
+        return self
+
+    @model_validator(mode="after")
+    def _dimension_is_of_courses(self) -> Published:
+        if self.dimension is None:
+            return self
+        if self.audience not in (Audience.COACHING, Audience.ANALYTICS):
+            raise ValueError("a course dimension is for the audience coaching or analytics")
+        if self.k is not None or self.encrypted:
+            raise ValueError("a course dimension has no people: neither k nor encrypted")
+        if not {DIMENSION[0]} <= set(self.columns) <= set(DIMENSION):
+            raise ValueError(
+                f"a course dimension has {DIMENSION[0]}, and of {', '.join(DIMENSION[1:])} what "
+                "policy allows"
+            )
         return self
 
 
@@ -256,9 +275,46 @@ class DataMap(PolicyFile):
                         )
         return self
 
+    @model_validator(mode="after")
+    def _dimensions_are_allowed(self) -> DataMap:
+        for table, spec in self.published.items():
+            if spec.dimension is None:
+                continue
+            if spec.database not in {
+                one.database for one in self.tables_of(spec.audience).values()
+            }:
+                raise ValueError(f"{table}: no other table of {spec.audience} is in its database")
+            # A title stands beside its course whichever source it came from.
+            for name in set(spec.columns) & {"course_title"}:
+                if withheld := self._withholding(name, spec.audience):
+                    raise ValueError(
+                        f"{table}.{name}: not every source releases it unchanged for "
+                        f"{spec.audience}: {', '.join(withheld)}"
+                    )
+        return self
+
+    def _withholding(self, name: str, audience: Audience) -> list[str]:
+        """The sources that deliver a canonical field and do not release it as it is."""
+        return [
+            source
+            for source, spec in self.sources.items()
+            for field in spec.fields.values()
+            if field.name == name
+            and (
+                audience not in field.audiences
+                or field.treatment_for(audience) is not Treatment.KEEP
+            )
+        ]
+
     def tables_of(self, audience: Audience) -> dict[str, Published]:
-        """The published tables of one audience."""
-        return {n: spec for n, spec in self.published.items() if spec.audience is audience}
+        """The published tables of one audience that are made of its records."""
+        listed = self.with_dimensions(audience).items()
+        return {name: spec for name, spec in listed if spec.dimension is None}
+
+    def with_dimensions(self, audience: Audience) -> dict[str, Published]:
+        """All published tables of one audience; first those that are made of its records."""
+        found = {n: spec for n, spec in self.published.items() if spec.audience is audience}
+        return dict(sorted(found.items(), key=lambda one: one[1].dimension is not None))
 
     def released(self, audience: Audience) -> set[str]:
         """Canonical fields that some source releases for the audience."""

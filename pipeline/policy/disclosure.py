@@ -217,8 +217,7 @@ def require_matching(rules: DisclosureRules, data_map: DataMap) -> None:
         ("coaching.tables", Audience.COACHING, set(rules.coaching.tables)),
         ("classes", Audience.ANALYTICS, set(rules.classes)),
     ):
-        tables = {n for n, spec in data_map.published.items() if spec.audience is audience}
-        if different := sorted(tables ^ ruled):
+        if different := sorted(set(data_map.tables_of(audience)) ^ ruled):
             raise PolicyError(
                 f"disclosure_rules.yaml: {where} and the data map differ in {', '.join(different)}"
             )

@@ -38,7 +38,7 @@ SMALL = f"BLOCK_SIZE 16384, {READABLE}"
 def _databases(context: Context, audience: Audience) -> dict[str, list[str]]:
     """An audience's databases, and the tables of each."""
     found: dict[str, list[str]] = {}
-    for table, spec in context.data_map.tables_of(audience).items():
+    for table, spec in context.data_map.with_dimensions(audience).items():
         found.setdefault(spec.database, []).append(table)
     return found
 

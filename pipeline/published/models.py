@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pipeline.classified.models import course_titles_model
 from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.models import columns as pseudonymized_columns
 from pipeline.published import PACKAGE, closed_rows, coaching, equivalence_classes
 from pipeline.storage.column_lineage import Columns, models_lineage
+from pipeline.storage.schema import CLASSIFIED
 from pipeline.storage.sql import Sql, identifiers, render
 
 
@@ -15,6 +19,34 @@ def row_level_sql(table: str, spec: Published, rows: Sql) -> Sql:
     """The rows of a published table that has one row per record."""
     dated = any(name.endswith("_on") for name in spec.columns)
     return render(PACKAGE, f"{table}.sql", rows=rows, columns=spec.columns, dated=dated)
+
+
+def dimension_sql(
+    data_map: DataMap, rules: DisclosureRules, table: str, beside: Iterable[Sql], rows: Sql
+) -> Sql:
+    """The rows of a course dimension: the courses that the tables beside it name, and no other. A
+    row says that somebody took the course, and of fewer than k people nothing may say so.
+
+    Args:
+        beside: the relations that name courses.
+        rows: classified rows, which have the titles.
+    """
+    spec = data_map.published[table]
+    return render(
+        PACKAGE,
+        "course_dimension.sql",
+        beside=list(beside),
+        titles=course_titles_model(rows),
+        category_of_course=Sql(rules.category_sql("named.course_code")),
+        columns=spec.columns,
+    )
+
+
+def naming_courses(data_map: DataMap, dimension: str) -> list[str]:
+    """The tables beside a course dimension that name courses."""
+    spec = data_map.published[dimension]
+    beside = data_map.tables_of(spec.audience).items()
+    return [name for name, other in beside if "course_code" in other.columns]
 
 
 def coaching_sql(spec: Published, new: Sql, carried_forward: Sql) -> Sql:
@@ -38,9 +70,12 @@ def source(audience: Audience) -> Sql:
 
 
 def columns(data_map: DataMap, rules: DisclosureRules, table: str) -> Columns:
-    """A published table's columns, made of its audience's pseudonymized columns."""
+    """A published table's columns, made of its audience's pseudonymized columns; the titles of a
+    dimension are those of the classified records."""
     audience = data_map.published[table].audience
     sources = {str(source(audience)): list(pseudonymized_columns(audience))}
+    if data_map.published[table].dimension:
+        sources["classified"] = list(CLASSIFIED)
     return models_lineage(lineage_models(data_map, rules, table), table, sources)
 
 
@@ -51,6 +86,10 @@ def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dic
     forward are left out: they were made by the same queries, in an earlier run.
     """
     spec = data_map.published[table]
+    if spec.dimension:
+        # The tables beside it name the audience's courses as they are.
+        rows = Sql("classified")
+        return {table: dimension_sql(data_map, rules, table, [source(spec.audience)], rows)}
     if spec.audience is Audience.COACHING:
         return _coaching_models(rules, table, spec)
     if spec.audience is Audience.ANALYTICS:

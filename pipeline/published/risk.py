@@ -255,7 +255,7 @@ def measure(
     identifying = suppressed_by_reason(counts).filter(pl.col("reason") == IDENTIFYING)
     suppressed = dict(identifying.select("table", "records").iter_rows())
     for table, spec in context.data_map.published.items():
-        if spec.audience not in (Audience.COACHING, Audience.ANALYTICS):
+        if spec.dimension or spec.audience not in (Audience.COACHING, Audience.ANALYTICS):
             continue
         relation = Sql(f"staged.{identifier(table)}")
         with attached(connection, context, context.layout.staged(partition), table, "staged"):

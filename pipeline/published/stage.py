@@ -25,14 +25,14 @@ from pipeline.published import (
     publication_history,
     row_history,
 )
-from pipeline.published.models import coaching_sql, row_level_sql
+from pipeline.published.models import coaching_sql, dimension_sql, naming_courses, row_level_sql
 from pipeline.published.tables import ORIGINS, READABLE, describe
 from pipeline.storage import encryption
 from pipeline.storage.engine import cores, count
 from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import parquet, period_files, pseudonymized
+from pipeline.storage.relations import classified, parquet, period_files, pseudonymized
 from pipeline.storage.sql import Sql, identifier, literal
 
 
@@ -186,7 +186,20 @@ def queries(
     *,
     publish_new: bool,
 ) -> dict[str, Sql]:
-    """Each of an audience's tables to the query of its rows."""
+    """Each of an audience's tables to the query of its rows; those of dimensions read the others
+    as `staged`."""
+    found = _record_queries(connection, context, audience, partition, publish_new=publish_new)
+    return found | _dimension_queries(context, audience)
+
+
+def _record_queries(
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    audience: Audience,
+    partition: str,
+    *,
+    publish_new: bool,
+) -> dict[str, Sql]:
     tables = context.data_map.tables_of(audience)
     if audience is Audience.COACHING:
         return _coaching_queries(connection, context, partition, publish_new=publish_new)
@@ -194,6 +207,15 @@ def queries(
         return _row_queries(connection, context, partition, publish_new=publish_new)
     rows = Sql(pseudonymized(context.layout, audience))
     return {table: row_level_sql(table, spec, rows) for table, spec in tables.items()}
+
+
+def _dimension_queries(context: Context, audience: Audience) -> dict[str, Sql]:
+    data_map, rows = context.data_map, Sql(classified(context.layout))
+    found = {}
+    for table in (n for n, spec in data_map.with_dimensions(audience).items() if spec.dimension):
+        beside = [Sql(f"staged.{identifier(name)}") for name in naming_courses(data_map, table)]
+        found[table] = dimension_sql(data_map, context.disclosure, table, beside, rows)
+    return found
 
 
 def stage_database(

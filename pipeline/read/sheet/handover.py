@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pipeline.access import audit
 from pipeline.access.authorize import AccessDenied, AccessRequest, pseudonyms
 from pipeline.classified import managers, names, run_snapshot
+from pipeline.classified.models import course_titles_model
 from pipeline.context import Context
 from pipeline.errors import PolicyError
 from pipeline.identity import store
@@ -170,7 +171,7 @@ def _named(
             audience=audience.value,
         )
         reports = connection.sql(query).pl()
-        titles = render(PACKAGE, "titles.sql", classified=classified(layout), titled=titled)
+        titles = course_titles_model(Sql(classified(layout)), titled=titled)
         courses = connection.sql(titles).pl()
     reports = reports.unique("ref").with_columns(
         # Two people of one name must not be taken for each other.
