@@ -48,6 +48,10 @@ def connection() -> duckdb.DuckDBPyConnection:
     ):
         columns = f"period DATE, {keys} {measures}{', ' + more if more else ''}"
         made.execute(f"CREATE TABLE staged.coaching_{table} ({columns})")
+    made.execute(
+        "CREATE TABLE staged.coaching_courses (course_code VARCHAR, course_title VARCHAR, "
+        "category VARCHAR)"
+    )
     return made
 
 
@@ -119,6 +123,48 @@ def test_a_measure_that_falls_short_is_said_to_be_withheld(
     rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, None, 1.0))
     page = coaching_page.page(connection, context, RUN, ENGLISH)
     assert page.count("<strong>withheld</strong>: fewer than 5 people have a due date") == 1
+
+
+def test_courses_are_called_by_their_titles_with_the_code_beside(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    """Titles are text from outside: of any length, with anything in it. As did a department, one
+    with `$…$` stopped the drawing of the page, and with it the run."""
+    titles = {
+        "A-1": "Information security basics for everybody",
+        "B-1": "",  # none
+        "C-1": r"Costs: $\nosuch$ and <b>$5</b>",
+        "D-1": "労働安全衛生の基礎",
+    }
+    rows(connection, "courses", *((code, title, "other") for code, title in titles.items()))
+    for n, code in enumerate([*titles, "Z-9"]):  # of Z-9 the release has no row
+        rows(connection, "course", (MONTH, "x", code, 20 - n, 20, *[0.5] * 3, 0.1, 0.2, 0.3, 0.4))
+        rows(connection, "team_course", (MONTH, "Sales", TEAMS[0], code, 9, 9, 0.5, None, None))
+    page = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
+    beside = "Information security basics for everybody <small>A-1</small>"
+    assert page.count(f'class="course">{beside}</th>') == 2, "in both tables"
+    assert "Information security basi…</text>" in page, "and on the axis as much as there is room"
+    assert "Information security basics for everybody, A-1 80 and more" in page, "aloud"
+    assert page.count('class="course">B-1</th>') == page.count('class="course">Z-9</th>') == 2
+    assert "Costs: $\\nosuch$ and &lt;b&gt;" in page
+    assert "労働安全衛生の基礎" in page
+    assert "<b>$5" not in page
+
+
+def test_without_titles_there_are_codes(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    """Policy has no dimension, or the release was made before it had one."""
+    rows(connection, "course", (MONTH, "x", "A-1", 20, 20, *[0.5] * 3, 0.1, 0.2, 0.3, 0.4))
+    rows(connection, "courses", ("A-1", "Not to be shown", "other"))
+    context = good_night.context
+    published = {n: one for n, one in context.data_map.published.items() if not one.dimension}
+    data_map = context.data_map.model_copy(update={"published": published})
+    without = coaching_page.page(connection, replace(context, data_map=data_map), RUN, ENGLISH)
+    connection.execute("DROP TABLE staged.coaching_courses")
+    assert coaching_page.page(connection, context, RUN, ENGLISH) == without
+    assert "Not to be shown" not in without
+    assert 'class="course">A-1</th>' in without
 
 
 def test_managers_see_which_team_is_theirs(

@@ -17,7 +17,7 @@ from pipeline.context import Context
 from pipeline.language.languages import Language, language, template
 from pipeline.policy.fields import Audience
 from pipeline.published.coaching import CELL
-from pipeline.published.reports.plots import bars, lines, shortened, stacks
+from pipeline.published.reports.plots import bars, lines, shortened, stacks, titled
 from pipeline.published.tables import attached
 from pipeline.storage.engine import engine
 from pipeline.storage.manifest import manifest
@@ -129,7 +129,9 @@ def _completion(
     )
 
 
-def _bands(section: Section, name: str, about: str, spoken: Language) -> Markup | None:
+def _bands(
+    section: Section, name: Callable[[Row], str], about: str, spoken: Language
+) -> Markup | None:
     if not section.scored:
         return None
     labels = (
@@ -143,7 +145,20 @@ def _bands(section: Section, name: str, about: str, spoken: Language) -> Markup 
         for label, column in zip(labels, BANDS, strict=True)
     }
     about = f"{about}, {spoken.month(section.month)}"
-    return stacks([str(row[name]) for row in section.scored], parts, about, spoken)
+    return stacks([name(row) for row in section.scored], parts, about, spoken)
+
+
+def _titles(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, str]:
+    """Course code to title, where policy allows titles and there is one; a release of an earlier
+    policy may have no such table."""
+    there = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged'"
+    found = {name for (name,) in connection.sql(there).fetchall()}
+    titles: dict[str, str] = {}
+    for table, spec in context.data_map.with_dimensions(Audience.COACHING).items():
+        if spec.dimension and "course_title" in spec.columns and table in found:
+            rows = f"SELECT course_code, course_title FROM staged.{identifier(table)}"
+            titles |= connection.sql(f"{rows} WHERE trim(course_title) <> ''").fetchall()
+    return titles
 
 
 def _trend(
@@ -259,6 +274,12 @@ def page(
             return team_name(row)
         return f"{spoken.gettext('your team')} {row['department'] or ''}".strip()
 
+    titles = _titles(connection, context)
+
+    def course_name(row: Row) -> str:
+        code = str(row["course_code"])
+        return titled(titles.get(code), code)
+
     found = {
         name: _section(connection, context, f"coaching_{name}", own)
         for name in ("department", "team", "category", "course")
@@ -272,10 +293,10 @@ def page(
         plots["team"] = _completion(one, name_of, spoken.gettext("Complete per team"), spoken)
     if one := found["category"]:
         about = spoken.gettext("Score bands per category")
-        plots["category"] = _bands(one, "category", about, spoken)
+        plots["category"] = _bands(one, lambda row: str(row["category"]), about, spoken)
     if one := found["course"]:
         about = spoken.gettext("Score bands per course")
-        plots["course"] = _bands(one, "course_code", about, spoken)
+        plots["course"] = _bands(one, course_name, about, spoken)
     return template(__package__, "coaching.html", spoken).render(
         run=spoken.day(dt.date.fromisoformat(partition)),
         months=months,
@@ -288,6 +309,7 @@ def page(
         noise=context.disclosure.coaching.noise,
         team_name=name_of,
         own=_own(connection, context, own, spoken),
+        titles=titles,
         shortened=shortened,
         **found,
     )

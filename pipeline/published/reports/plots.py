@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
@@ -29,6 +30,23 @@ def shortened(name: str) -> str:
     return name if len(name) <= LABEL else f"…{name[1 - LABEL :]}"
 
 
+def titled(title: str | None, code: str) -> str:
+    """The name of what has a title as well: two lines on an axis, the title's beginning above the
+    code. Without a title, the code."""
+    words = " ".join((title or "").split())
+    return f"{words}\n{code}" if words else code
+
+
+def _on_axis(name: str) -> str:
+    title, line, code = name.rpartition("\n")
+    title = title if len(title) <= LABEL else f"{title[: LABEL - 1].rstrip()}…"
+    return f"{title}{line}{shortened(code)}"
+
+
+def _aloud(name: str) -> str:
+    return name.replace("\n", ", ")
+
+
 @contextmanager
 def _drawing(
     height: float, names: list[str], *, top: float = 0.1, bottom: float = 0.5
@@ -44,11 +62,22 @@ def _drawing(
     from matplotlib.figure import Figure
 
     drawn: list[str] = []
-    # Text stays text; a fixed salt keeps names of elements the same.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "risk", "font.family": "sans-serif"}):
+    # Text stays text, whatever stands in it; a fixed salt keeps names of elements the same.
+    style = rc_context(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "risk",
+            "font.family": "sans-serif",
+            "text.parse_math": False,
+        }
+    )
+    with style, warnings.catch_warnings():
+        # The reader's fonts have what this machine's lack, and the warning would spell it out.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots()
-        left = 0.2 + LETTER * max((len(shortened(name)) for name in names), default=0)
+        widest = (len(line) for name in names for line in _on_axis(name).splitlines())
+        left = 0.2 + LETTER * max(widest, default=0)
         figure.subplots_adjust(
             left=left / WIDTH, right=1 - 0.3 / WIDTH, top=1 - top / height, bottom=bottom / height
         )
@@ -85,14 +114,14 @@ def bars(
     labels = [written(value) for value in values]
     with _drawing(ROW * len(names) + 0.8, names) as (axes, drawn):
         drawn_bars = axes.barh(range(len(names)), values, color=BLUE, height=0.65)
-        axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
+        axes.set_yticks(range(len(names)), [_on_axis(name) for name in names], fontsize=9)
         axes.bar_label(drawn_bars, labels, padding=4, fontsize=9)
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlabel(axis)
         axes.set_xlim(0, 1.12 if shares else max([*values, 1]) * 1.15)
         axes.xaxis.set_major_formatter(lambda x, _: written(x))
     return _labelled(
-        drawn[0], about, [f"{n} {label}" for n, label in zip(names, labels, strict=True)]
+        drawn[0], about, [f"{_aloud(n)} {label}" for n, label in zip(names, labels, strict=True)]
     )
 
 
@@ -149,6 +178,7 @@ def stacks(
     """Bars of shares that add up to the whole, one part next to the other."""
     with _drawing(ROW * len(names) + 1.2, names, top=0.6, bottom=0.4) as (axes, drawn):
         left = [0.0] * len(names)
+        room = axes.get_position().width * WIDTH
         for (part, values), shade in zip(parts.items(), SHADES, strict=False):
             drawn_bars = axes.barh(
                 range(len(names)),
@@ -159,21 +189,25 @@ def stacks(
                 height=0.65,
                 edgecolor="white",
             )
+            written = [spoken.share(v) for v in values]
             axes.bar_label(
                 drawn_bars,
-                [spoken.share(v) if v >= 0.08 else "" for v in values],
+                [
+                    w if len(w) * LETTER <= v * room else ""
+                    for w, v in zip(written, values, strict=True)
+                ],
                 label_type="center",
                 fontsize=8,
                 color="white" if shade in SHADES[:2] else "black",
             )
             left = [a + b for a, b in zip(left, values, strict=True)]
-        axes.set_yticks(range(len(names)), [shortened(name) for name in names], fontsize=9)
+        axes.set_yticks(range(len(names)), [_on_axis(name) for name in names], fontsize=9)
         axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top, no room lost
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(lambda x, _: spoken.share(x))
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8)
     aloud = [
-        f"{name} "
+        f"{_aloud(name)} "
         + ", ".join(f"{part} {spoken.share(values[n])}" for part, values in parts.items())
         for n, name in enumerate(names)
     ]
