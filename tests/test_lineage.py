@@ -248,7 +248,7 @@ def test_a_column_falls_when_the_map_withdraws_its_field(
 
 def test_lineage_is_quick(data_map: DataMap) -> None:
     """It is read when the definitions load."""
-    column_lineage._models_lineage.cache_clear()
+    column_lineage._lineage.cache_clear()
     began = time.process_time()
     lineage.classified_lineage(data_map)
     for audience in Audience:

@@ -77,37 +77,44 @@ def models_lineage(
         EngineError: as `query_lineage`.
     """
     frozen = tuple((name, tuple(columns)) for name, columns in sources.items())
-    return dict(_models_lineage(tuple(models.items()), model, frozen, frozenset(lookups)))
+    return dict(_lineage(_up_to(tuple(models.items()), model), frozen, frozenset(lookups)))
 
 
-@lru_cache(maxsize=64)
-def _models_lineage(
-    models: tuple[tuple[str, str], ...],
-    model: str,
-    sources: tuple[tuple[str, tuple[str, ...]], ...],
-    lookups: frozenset[str],
-) -> Columns:
-    known: dict[str, Columns] = {}
-    for name, columns in sources:
-        known[name] = {
-            column: ColumnLineage()
-            if name in lookups
-            else ColumnLineage(own := frozenset({Origin(name, column)}), own)
-            for column in columns
-        }
-    return _follow(dict(models), model, known)
+Models = tuple[tuple[str, str], ...]
+Sources = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def _follow(models: dict[str, str], model: str, known: dict[str, Columns]) -> Columns:
-    """The columns of a model; those that it reads become known first."""
-    if model not in known:
-        query = _Query(model, _parsed(model, models[model]), known)
-        before = dict(list(models.items())[: list(models).index(model)])
-        for read in query.reads():
-            if read in before:
-                _follow(before, read, known)
-        known[model] = query.columns()
-    return known[model]
+def _up_to(models: Models, model: str) -> Models:
+    """The models that come before one, and it as the last."""
+    return models[: [name for name, _ in models].index(model) + 1]
+
+
+# Audiences read the same models: each is followed once.
+@lru_cache(maxsize=256)
+def _lineage(models: Models, sources: Sources, lookups: frozenset[str]) -> Columns:
+    """The columns of the last of some models."""
+    name, text = models[-1]
+    known = {
+        source: {column: _of_source(source, column, lookups) for column in columns}
+        for source, columns in sources
+    }
+    parsed, before = _parsed(name, text), {one for one, _ in models[:-1]}
+    for read in _reads(parsed) & before - known.keys():
+        known[read] = _lineage(_up_to(models, read), sources, lookups)
+    return _Query(name, parsed, known).columns()
+
+
+def _of_source(relation: str, column: str, lookups: frozenset[str]) -> ColumnLineage:
+    """A column of a source, as far as it says anything."""
+    own = frozenset({Origin(relation, column)})
+    return ColumnLineage() if relation in lookups else ColumnLineage(own, own)
+
+
+def _reads(query: exp.Query) -> set[str]:
+    """The relations that a query names."""
+    from sqlglot import exp
+
+    return {table.name for table in query.find_all(exp.Table)}
 
 
 # What chooses or orders rows; no column is made of it.
@@ -141,12 +148,6 @@ class _Query:
     known: Mapping[str, Columns]
     done: dict[tuple[int, str], ColumnLineage] = field(default_factory=dict)
 
-    def reads(self) -> set[str]:
-        """The relations that the query names."""
-        from sqlglot import exp
-
-        return {table.name for table in self.query.find_all(exp.Table)}
-
     def columns(self) -> Columns:
         """The query's columns."""
         from sqlglot.errors import SqlglotError
@@ -154,7 +155,7 @@ class _Query:
         from sqlglot.optimizer.scope import build_scope
 
         comments = [" ".join(one.comments or ()).strip() for one in self.query.selects]
-        read = self.reads()
+        read = _reads(self.query)
         try:
             scope = build_scope(
                 qualify(
