@@ -20,6 +20,7 @@ BLUE, GREY = "#2a5d9f", "#b8bec6"
 SHADES = ("#1b3f6e", "#2a5d9f", "#8fb3dc", "#dbe4ee")
 ORANGE = "#a84a12"
 WIDTH, ROW = 5.2, 0.36  # inches; narrow, so that its text can be read on a phone
+RIGHT = 0.3  # inches to the right of the axes
 LABEL = 26  # characters
 LETTER = 0.075  # inches at nine points
 ENGLISH = language(SOURCE)
@@ -47,6 +48,12 @@ def _aloud(name: str) -> str:
     return name.replace("\n", ", ")
 
 
+def _left(names: list[str]) -> float:
+    """Inches to the left of the axes. Letters are counted; measuring them means drawing twice."""
+    widest = (len(line) for name in names for line in _on_axis(name).splitlines())
+    return 0.2 + LETTER * max(widest, default=0)
+
+
 @contextmanager
 def _drawing(
     height: float, names: list[str], *, top: float = 0.1, bottom: float = 0.5
@@ -55,7 +62,7 @@ def _drawing(
 
     Args:
         height: of the whole in inches, like `top` and `bottom` around the axes.
-        names: to the left of the axes. Letters are counted; measuring them means drawing twice.
+        names: to the left of the axes.
     """
     # matplotlib loads slowly, and most commands draw nothing.
     from matplotlib import rc_context
@@ -76,10 +83,11 @@ def _drawing(
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots()
-        widest = (len(line) for name in names for line in _on_axis(name).splitlines())
-        left = 0.2 + LETTER * max(widest, default=0)
         figure.subplots_adjust(
-            left=left / WIDTH, right=1 - 0.3 / WIDTH, top=1 - top / height, bottom=bottom / height
+            left=_left(names) / WIDTH,
+            right=1 - RIGHT / WIDTH,
+            top=1 - top / height,
+            bottom=bottom / height,
         )
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(GREY)
@@ -178,7 +186,7 @@ def stacks(
     """Bars of shares that add up to the whole, one part next to the other."""
     with _drawing(ROW * len(names) + 1.2, names, top=0.6, bottom=0.4) as (axes, drawn):
         left = [0.0] * len(names)
-        room = axes.get_position().width * WIDTH
+        room = WIDTH - RIGHT - _left(names)
         for (part, values), shade in zip(parts.items(), SHADES, strict=False):
             drawn_bars = axes.barh(
                 range(len(names)),
