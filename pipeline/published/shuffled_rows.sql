@@ -1,40 +1,28 @@
--- The rows with the details of another one of their lot: the first one by key gets those of the
--- first one by chance, and so on. Without a lot they are left out, and a training that was waived
--- is one that was completed.
-WITH placed AS (
+-- The rows with the details of another one of their lot: each gets those of the one whose place by
+-- chance is its own. Without a lot they are left out, and a training that was waived is one that
+-- was completed.
+WITH placed AS MATERIALIZED (
     SELECT
-        lots.record_key,
-        lots.outcome,
-        lots.lot,
-        row_number() OVER (PARTITION BY lots.lot ORDER BY lots.record_key) AS place,
+        *,
+        -- An order of its own: without any, it is that of the other numbers, and all keep theirs.
+        row_number() OVER (PARTITION BY lot ORDER BY record_key) AS place,
+        -- A cryptographic hash, so that nobody can work out the order from what is published.
         row_number() OVER (
-            PARTITION BY lots.lot ORDER BY sha256({{ chance | literal }} || lots.record_key)
+            PARTITION BY lot ORDER BY sha256({{ chance | literal }} || record_key)
         ) AS drawn
-    FROM {{ lots }} AS lots
-),
-
-details AS (
-    SELECT
-        placed.lot,
-        placed.drawn,
-        originals.status,
-        originals.score_band,
-        originals.tries
-    FROM placed
-    INNER JOIN {{ rows }} AS originals ON placed.record_key = originals.record_key
-    WHERE placed.lot IS NOT NULL
+    FROM {{ lots }}
 )
 
 SELECT
     originals.* REPLACE (
-        coalesce(details.status, placed.outcome) AS status,
+        coalesce(details.status, own.outcome) AS status,
         details.score_band AS score_band,
         details.tries AS tries
     ),
-    placed.lot,
+    own.lot,
     sizes.people::INTEGER AS lot_people,
     sizes.not_adverse::INTEGER AS lot_not_adverse
 FROM {{ rows }} AS originals
-INNER JOIN placed ON originals.record_key = placed.record_key
-LEFT JOIN details ON placed.lot = details.lot AND placed.place = details.drawn
-LEFT JOIN ({{ sizes }}) AS sizes ON placed.lot = sizes.id
+INNER JOIN placed AS own ON originals.record_key = own.record_key
+LEFT JOIN placed AS details ON own.lot = details.lot AND own.place = details.drawn
+LEFT JOIN ({{ sizes }}) AS sizes ON own.lot = sizes.id
