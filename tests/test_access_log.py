@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pipeline.access import audit
 from pipeline.access.authorize import AccessRequest
-from pipeline.access.log import END, GENESIS, AccessLog, Entry, link
+from pipeline.access.log import END, GENESIS, LINK, AccessLog, Entry, link
 from pipeline.access.suspension import suspension_file
 from pipeline.access.verify import Implied, LogVerification, verify
 from pipeline.errors import PolicyError
@@ -143,6 +143,33 @@ def test_every_tampering_is_found_and_the_first_broken_entry_is_named(log: Acces
     assert missed == 0
     # A flipped line end joins two lines into one; all else is named to the line.
     assert misnamed == 0
+
+
+@pytest.mark.more
+def test_a_chain_that_is_linked_anew_without_the_key_is_found(log: AccessLog) -> None:
+    """An entry is edited, removed or added, and every link after it made anew, in the log and in
+    its anchor: only what takes the key is not, the signatures."""
+    honest = [
+        (path.stem, Entry.parse(line))
+        for path in segments(log)
+        for line in path.read_bytes().splitlines()
+    ]
+    log.key_path.unlink()
+    rng = random.Random(soak.seed or 7)
+    for number in range(soak.times(60, 2_000)):
+        changed, at = list(honest), rng.randrange(len(honest) - 1)
+        day, old = changed[at]
+        other = Entry(old.end, old.body.replace(b'"actor":"a', b'"actor":"b'))
+        changed[at : at + 1] = ([(day, other)], [], [(day, old), (day, other)])[number % 3]
+        written, anchored, before = dict[str, bytes](), b"", GENESIS
+        for day, one in changed:
+            before = link(before, one.body) + one.end[LINK:]
+            written[day] = written.get(day, b"") + Entry(before, one.body).line()
+            anchored += day.encode() + b" " + before + b"\n"
+        for day, content in written.items():
+            (log.anchor.parent / f"{day}.log").write_bytes(content)
+        log.anchor.write_bytes(anchored)
+        assert "not signed by the log's key" in str(verify(log, LONG_AGO).broken), (number, at)
 
 
 def test_only_the_newest_entry_can_be_missing_in_the_anchor_and_the_next_adds_it(
