@@ -213,6 +213,38 @@ def test_the_same_key_or_person_is_not_put_twice(home: Path, tmp_path: Path) -> 
     assert not appointments.waiting(Layout(home))
 
 
+def test_another_key_or_person_of_a_signer_waits_for_another(home: Path, tmp_path: Path) -> None:
+    """Whoever alone could give legal a key of their own would sign as legal."""
+    layout, own = Layout(home), tmp_path / "own.pub"
+    own.write_text(audit.new_key_pair(tmp_path / "own.pem"))
+    before = staff.everyone(layout)["lea"]
+    for changed in (("--key", str(own)), ("--person", "emp:7700099")):
+        done = act(home, "hana", "staff", "put", "lea", "--role", "legal", *changed)
+        assert (done.returncode, "waits for somebody else" in done.stderr) == (0, True)
+        assert staff.everyone(layout)["lea"] == before
+    assert act(home, "hana", "staff", "confirm", "lea").returncode == 3
+    assert staff.everyone(layout)["lea"] == before
+
+
+def test_what_is_confirmed_is_what_was_looked_at(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An appointment that is replaced while somebody confirms it is not given unseen."""
+    honest = appointments.require_one_person
+
+    def meanwhile(layout: Layout, member: staff.Member) -> None:
+        monkeypatch.setattr(appointments, "require_one_person", honest)
+        assert act(home, "hana", "staff", "put", "eve", "--role", "legal").returncode == 0
+        honest(layout, member)
+
+    assert act(home, "hana", "staff", "put", "eve", "--role", "auditor").returncode == 0
+    monkeypatch.setattr(appointments, "require_one_person", meanwhile)
+    done = act(home, "dora", "staff", "confirm", "eve")
+    assert (done.returncode, "has changed; look at it again" in done.stderr) == (3, True)
+    assert "eve" not in staff.everyone(Layout(home))
+    assert appointments.waiting(Layout(home))["eve"].member.roles == (Role.LEGAL,)
+
+
 @pytest.mark.parametrize("who", ["max", "ana", "eddy", "hana", "lea", "nobody"])
 def test_only_the_dpo_ends_a_suspension(home: Path, who: str) -> None:
     assert act(home, "dora", "incident", "suspend", "--because", "a laptop").returncode == 0
