@@ -13,7 +13,7 @@ import pytest
 
 from assets import lineage
 from assets.resources import Store
-from assets.retained import forged
+from assets.retained import forged, nothing_is_forged
 from pipeline.access.audit import bodies
 from pipeline.definitions import definitions, defs
 from pipeline.policy.data_map import DataMap
@@ -230,11 +230,20 @@ def test_a_forged_receipt_is_shown_as_unverified(tmp_path: Path) -> None:
         assert dg.materialize([erasure], instance=instance).success
         return forged(instance, layout)
 
+    def is_shown(instance: dg.DagsterInstance) -> bool:
+        looking = dg.build_asset_check_context(instance=instance)
+        checked = nothing_is_forged(looking, store=Store(home=str(tmp_path)))
+        assert isinstance(checked, dg.AssetCheckResult)
+        assert checked.metadata["unverified"].value == forged(instance, layout)
+        return not checked.passed
+
     with dg.DagsterInstance.ephemeral() as instance:
         assert make(instance, real) == []
+        assert not is_shown(instance)
         assert len(make(instance, {"receipt": "r9", "receipt_sha256": "0" * 64})) == 1
         assert len(make(instance, {"receipt": "r1", "receipt_sha256": "0" * 64})) == 2
         assert len(make(instance, {})) == 3
+        assert is_shown(instance)
         by_hand = dg.AssetMaterialization(lineage.ERASURE, metadata=real)
         instance.report_runless_asset_event(by_hand)
         assert forged(instance, layout)[0] == lineage.ERASURE.to_user_string()
