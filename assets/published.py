@@ -12,7 +12,7 @@ from pipeline.access import go_live
 from pipeline.classified import managers, names
 from pipeline.policy.data_map import Published
 from pipeline.policy.fields import Audience
-from pipeline.published import gate, publication_history, risk, risk_report, row_history
+from pipeline.published import gate, publication_history, risk, risk_report, row_history, team_names
 from pipeline.published.reconciliation import (
     published_rows,
     reconcile,
@@ -44,7 +44,8 @@ def _spec(table: str) -> dg.AssetSpec:
         lineage.published_key(table),
         deps=[
             lineage.pseudonymized_key(listed.audience),
-            *([lineage.CLASSIFIED] if listed.dimension else []),
+            *([lineage.CLASSIFIED] if listed.dimension == "course" else []),
+            *([lineage.CANONICAL] if listed.dimension == "team" else []),
         ],
         description=listed.description,
         group_name="published",
@@ -86,6 +87,11 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
                 partition,
                 publish_new=go_live.is_live(store.layout, store.context.access),
             )
+            unnamed = {
+                table: team_names.unnamed(connection, store.context, partition, table)
+                for table in published_tables
+                if DATA_MAP.published[table].dimension == "team"
+            }
         erased = receipts.last_erasure(store.layout)
         for table in published_tables:
             yield dg.MaterializeResult(
@@ -94,6 +100,7 @@ def _staged(audience: Audience) -> dg.AssetsDefinition:
                     "dagster/row_count": counts[table],
                     "dagster/column_lineage": _lineage(table),
                     "last erasure": erased,
+                    **({"without a name": unnamed[table]} if table in unnamed else {}),
                 },
             )
 

@@ -117,7 +117,7 @@ def minimum_group(context: Context, table: str) -> dict[str, dg.MetadataValue]:
     """The least number of people behind a figure or a row, as `k` where there is one, and in
     words."""
     if context.data_map.published[table].dimension:
-        text = "none: it names the courses that other tables name, and no people"
+        text = "none: it has what other tables name, and no people"
         return {"minimum group": dg.MetadataValue.text(text)}
     rule = context.disclosure.classes.get(table)
     k = rule.k if rule else context.data_map.published[table].k

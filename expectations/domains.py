@@ -17,6 +17,7 @@ from pipeline.policy.detect import looks_personal
 from pipeline.policy.disclosure import BANDS, Generalization
 from pipeline.policy.fields import Audience
 from pipeline.published.equivalence_classes import FULL, MOST_TRIES
+from pipeline.published.team_names import LONGEST
 from pipeline.storage.schema import RECORD_TYPES, STATUSES
 from pipeline.storage.sql import literal
 
@@ -111,6 +112,13 @@ def _department(column: str, _: Scope) -> str:
     return f"{listed} AND NOT {looks_personal(column)}"
 
 
+def _unit(column: str, _: Scope) -> str:
+    return (
+        f"length({column}) <= {LONGEST} AND NOT {looks_personal(column)} "
+        f"AND {column} IN (SELECT unit FROM reference.unit)"
+    )
+
+
 def _label(column: str, _: Scope) -> str:
     return (
         f"length({column}) <= 200 AND NOT {looks_personal(column)} "
@@ -155,6 +163,7 @@ DOMAINS: dict[str, Domain] = {
     # Who
     "pseudonym": Domain(_pseudonym),
     "department": Domain(_department, nullable=True, source_text=True),
+    "unit": Domain(_unit, nullable=True, source_text=True),
     "region": Domain(_listed(lambda data_map: [*data_map.regions, UNKNOWN_REGION]), nullable=True),
     # What
     "record_type": Domain(_one_of(*RECORD_TYPES)),

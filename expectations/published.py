@@ -7,8 +7,10 @@ The rule of each column is in data_map.yaml under `columns`. Here are the rules 
                               analytics: it has the rows of its history, and no other
     attack.*                  coaching: nothing can be worked out (disclosure_attack.py)
     corrected_pair.*          coaching: nor from both versions of a corrected period
-    courses.*                 a course dimension: it has every course once that the tables beside
-                              it name, no other, and none that is not ordinary by now
+    dimension.*               a dimension: it has every course or team once that the tables beside
+                              it name, and no other
+    courses.not_ordinary      a course dimension: none is sensitive or not reviewed by now
+    teams.same_unit           a team dimension: no unit that two teams have
     classes.*                 analytics: every row stands in a class of enough people, whoever knows
                               how one team of them stands
     details.*                 analytics: what a row says beyond its result is drawn from enough
@@ -34,26 +36,26 @@ from expectations.evidence import (
 )
 from pipeline.classified import reference_values
 from pipeline.context import Context
-from pipeline.policy.data_map import DIMENSION, DataMap
+from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.fields import Audience
 from pipeline.published import (
     equivalence_classes,
     gate,
+    models,
     publication_history,
     row_history,
     shuffled_details,
 )
 from pipeline.published.coaching import CELL
-from pipeline.published.models import naming_courses
 from pipeline.published.tables import attached
 from pipeline.storage.engine import count, engine
 from pipeline.storage.relations import temp_table
 from pipeline.storage.sql import Sql, identifier
 
 UNLISTED_TABLES = "database.unlisted_tables"
-NOT_NAMED, MISSING = "courses.not_named", "courses.missing"
-REPEATED, NOT_ORDINARY = "courses.repeated", "courses.not_ordinary"
-COURSES = (NOT_NAMED, MISSING, REPEATED, NOT_ORDINARY)
+NOT_NAMED, MISSING = "dimension.not_named", "dimension.missing"
+REPEATED = "dimension.repeated"
+NOT_ORDINARY, SAME_UNIT = "courses.not_ordinary", "teams.same_unit"
 NOT_NAMED_ROWS = Sql("not_named")  # temporary table: rows of a dimension that break NOT_NAMED
 SMALL_CLASSES, UNLIKE = "classes.too_small", "published_before.unlike"
 JOINED = "details.joined_by_content"
@@ -93,8 +95,9 @@ def rules(data_map: DataMap, table: str) -> list[str]:
     """Names of all rules of one table."""
     audience = data_map.published[table].audience
     names = [UNLISTED_TABLES, *column_rules(columns(data_map, table))]
-    if data_map.published[table].dimension:
-        return [*names, *COURSES]
+    if dimension := data_map.published[table].dimension:
+        own = NOT_ORDINARY if dimension == "course" else SAME_UNIT
+        return [*names, NOT_NAMED, MISSING, REPEATED, own]
     if audience is Audience.COACHING:
         names += published_once.RULES
         if table == disclosure_attack.TABLE:
@@ -197,33 +200,49 @@ def _coaching_evidence(
 def _dimension_evidence(
     connection: duckdb.DuckDBPyConnection, data_map: DataMap, table: str, relation: str
 ) -> Evidence:
-    """Courses of a dimension that no table beside it names, courses that it lacks or has twice, and
-    those that are sensitive or not reviewed by now. Makes the table NOT_NAMED_ROWS."""
+    """Rows of a dimension that no table beside it names, those that it lacks or has twice; and
+    courses that are sensitive or not reviewed by now, or teams with the unit of another. Makes the
+    table NOT_NAMED_ROWS."""
+    spec = data_map.published[table]
     beside = " UNION ALL ".join(
-        f"SELECT course_code FROM staged.{identifier(name)}"
-        for name in naming_courses(data_map, table)
+        f"SELECT {spec.names} FROM staged.{identifier(name)}"
+        for name in models.beside(data_map, table)
     )
-    named = f"SELECT DISTINCT course_code FROM ({beside}) WHERE course_code IS NOT NULL"
-    have = f"SELECT course_code FROM {relation}"
+    named = f"SELECT DISTINCT {spec.names} FROM ({beside}) WHERE {spec.names} IS NOT NULL"
+    have = f"SELECT {spec.names} FROM {relation}"
     temp_table(
-        connection, NOT_NAMED_ROWS, f"FROM {relation} WHERE (course_code IN ({named})) IS NOT TRUE"
+        connection,
+        NOT_NAMED_ROWS,
+        f"FROM {relation} WHERE ({spec.names} IN ({named})) IS NOT TRUE",
     )
-    sensitive = "SELECT course_code FROM reference.course WHERE sensitivity IS NOT NULL"
     counts = {
         NOT_NAMED: f"FROM {NOT_NAMED_ROWS}",
         MISSING: f"({named}) EXCEPT ({have})",
-        REPEATED: f"({have}) EXCEPT ALL (SELECT DISTINCT course_code FROM {relation})",
-        NOT_ORDINARY: f"{have} WHERE course_code IN ({sensitive})",
+        REPEATED: f"({have}) EXCEPT ALL (SELECT DISTINCT {spec.names} FROM {relation})",
+        **_own_rule(spec, relation),
     }
     return {rule: count(connection, f"SELECT count(*) FROM ({q})") for rule, q in counts.items()}
+
+
+def _own_rule(spec: Published, relation: str) -> dict[str, str]:
+    """The rule that one kind of dimension has, with the query of the rows that break it."""
+    if spec.dimension == "course":
+        sensitive = "SELECT course_code FROM reference.course WHERE sensitivity IS NOT NULL"
+        return {NOT_ORDINARY: f"FROM {relation} WHERE course_code IN ({sensitive})"}
+    if "unit" not in spec.columns:
+        return {SAME_UNIT: f"FROM {relation} WHERE false"}
+    same = "count(*) OVER (PARTITION BY folded(trim(unit))) > 1"
+    return {SAME_UNIT: f"FROM {relation} WHERE unit IS NOT NULL QUALIFY {same}"}
 
 
 def _code_evidence(
     connection: duckdb.DuckDBPyConnection, checked: list[CheckedColumn], scope: Scope
 ) -> Evidence:
-    """Of the codes of a dimension, those are judged as values that no table beside it names. The
-    others were when they were published; their courses may be gone by now."""
-    code = [one for one in checked if one.name == DIMENSION[0]]
+    """Of the codes of a course dimension, those are judged as values that no table beside it names.
+    The others were when they were published; their courses may be gone by now."""
+    code = [one for one in checked if one.name == "course_code"]
+    if not code:
+        return {}
     return column_evidence(connection, NOT_NAMED_ROWS, code, scope) | identifier_evidence(
         connection, NOT_NAMED_ROWS, code
     )

@@ -195,6 +195,32 @@ def test_managers_see_which_team_is_theirs(
         assert f"{mine[:13]}… Sales" in plain
 
 
+def test_teams_are_called_by_their_units_where_policy_has_it(
+    connection: duckdb.DuckDBPyConnection, good_night: Estate
+) -> None:
+    """And nothing but what they are called differs."""
+    rows(connection, "team", *((MONTH, "Sales", TEAMS[n], 9, 9, 0.5, 0.5, 3) for n in range(3)))
+    context = good_night.context
+    plain = coaching_page.page(connection, context, RUN, ENGLISH)
+    columns = ("team_ref", "unit")
+    spec = context.data_map.published["coaching_courses"].model_copy(
+        update={"dimension": "team", "columns": columns}
+    )
+    published = context.data_map.published | {"coaching_teams": spec}
+    context = replace(
+        context, data_map=context.data_map.model_copy(update={"published": published})
+    )
+    assert coaching_page.page(connection, context, RUN, ENGLISH) == plain, "no such table yet"
+    connection.execute("CREATE TABLE staged.coaching_teams (team_ref VARCHAR, unit VARCHAR)")
+    rows(connection, "teams", (TEAMS[0], "Sales North"), (TEAMS[1], "Sales"), (TEAMS[2], None))
+    page = coaching_page.page(connection, context, RUN, ENGLISH)
+    for name in ("Sales North · Sales", "Sales", f"{TEAMS[2][:13]}… Sales"):
+        assert f'<th scope="row">{name}</th>' in page
+    assert "Sales North, Sales 50%" in page, "aloud"
+    assert "by a pseudonym where it has no unit of its own" in page
+    assert re.findall(r"<td>[^<]*</td>", page) == re.findall(r"<td>[^<]*</td>", plain)
+
+
 def test_nothing_is_called_suppressed_where_nothing_is(
     connection: duckdb.DuckDBPyConnection, good_night: Estate
 ) -> None:

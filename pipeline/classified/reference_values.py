@@ -7,6 +7,7 @@ The file has one encrypted table; `attach` makes these of it:
     course      course_code, sensitivity (NULL = ordinary)
     title       title
     department  department (of at least k people)
+    unit        unit (of the organization, from the roster)
     category    category of courses
     total       people, records (one row)
     denylist      entry: folded names, addresses and identifiers of known people
@@ -33,6 +34,7 @@ TABLES = {
     "course": "entry AS course_code, sensitivity",
     "title": "entry AS title",
     "department": "entry AS department",
+    "unit": "entry AS unit",
     "category": "entry AS category",
     "total": "people, records",
     "denylist": "entry",
@@ -50,6 +52,7 @@ def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) ->
         sensitivity=sensitivity_model(population.titles, data_map),
         titles=population.titles,
         people=population.people,
+        roster=roster(layout),
         denylist=entries_sql(roster(layout), population.people),
         categories=[*context.disclosure.categories, OTHER],
         least_people=data_map.least_people,

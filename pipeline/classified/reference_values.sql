@@ -32,6 +32,12 @@ FROM (
     GROUP BY department
     HAVING count(DISTINCT person) >= {{ least_people | literal }}
     UNION ALL BY NAME
+    SELECT DISTINCT
+        'unit' AS kind,
+        regexp_replace(trim(unit), '\s+', ' ', 'g') AS entry
+    FROM {{ roster }}
+    WHERE unit IS NOT NULL
+    UNION ALL BY NAME
     SELECT
         'total' AS kind,
         count(DISTINCT person) AS people,

@@ -24,7 +24,11 @@ from pipeline.policy.fields import JSON, STRICTNESS, Audience, Risk, Source, Tre
 from pipeline.policy.sensitive_words import suggestions
 
 LEAST_K = 2
-DIMENSION = ("course_code", "course_title", "category")  # columns of a course dimension
+# Columns of a dimension, of which the first is what other tables name.
+DIMENSIONS = {
+    "course": ("course_code", "course_title", "category"),
+    "team": ("team_ref", "unit"),
+}
 UNKNOWN_REGION = "unknown"  # of people whose country is no country, or in no region
 
 
@@ -119,7 +123,7 @@ class Published(Strict):
         k: the minimum number of distinct people behind a row; coaching tables need it.
         encrypted: encrypted at rest, and then the only table of its database.
         dimension: no table of records, but of what the other tables of its database name: their
-            courses, with what DIMENSION lists.
+            courses or teams, with what DIMENSIONS lists.
     """
 
     renamed: ClassVar[dict[str, str]] = {"purpose": "audience"}
@@ -129,7 +133,7 @@ class Published(Strict):
     columns: tuple[str, ...]
     k: Annotated[int, Field(ge=LEAST_K)] | None = None
     encrypted: bool = False
-    dimension: Literal["course"] | None = None
+    dimension: Literal["course", "team"] | None = None
 
     @property
     def file(self) -> str:
@@ -142,18 +146,29 @@ class Published(Strict):
             raise ValueError("a coaching table needs k, the minimum number of distinct people")
         return self
 
+    @property
+    def names(self) -> str:
+        """The column of a dimension by which other tables name its rows."""
+        assert self.dimension is not None
+        return DIMENSIONS[self.dimension][0]
+
     @model_validator(mode="after")
-    def _dimension_is_of_courses(self) -> Published:
+    def _dimension_shows_nobody(self) -> Published:
         if self.dimension is None:
             return self
-        if self.audience not in (Audience.COACHING, Audience.ANALYTICS):
-            raise ValueError("a course dimension is for the audience coaching or analytics")
-        if self.k is not None or self.encrypted:
-            raise ValueError("a course dimension has no people: neither k nor encrypted")
-        if not {DIMENSION[0]} <= set(self.columns) <= set(DIMENSION):
+        every = (Audience.COACHING, Audience.ANALYTICS)
+        audiences = every if self.dimension == "course" else every[:1]
+        if self.audience not in audiences:
             raise ValueError(
-                f"a course dimension has {DIMENSION[0]}, and of {', '.join(DIMENSION[1:])} what "
-                "policy allows"
+                f"a {self.dimension} dimension is for the audience {' or '.join(audiences)}"
+            )
+        if self.k is not None or self.encrypted:
+            raise ValueError(f"a {self.dimension} dimension has no people: neither k nor encrypted")
+        key, *more = DIMENSIONS[self.dimension]
+        if not {key} <= set(self.columns) <= {key, *more}:
+            raise ValueError(
+                f"a {self.dimension} dimension has {key}, and of {', '.join(more)} what policy "
+                "allows"
             )
         return self
 
@@ -285,7 +300,7 @@ class DataMap(PolicyFile):
             }:
                 raise ValueError(f"{table}: no other table of {spec.audience} is in its database")
             # A title stands beside its course whichever source it came from.
-            for name in set(spec.columns) & {"course_title"}:
+            for name in sorted(set(spec.columns) & {"course_title", "unit"}):
                 if withheld := self._withholding(name, spec.audience):
                     raise ValueError(
                         f"{table}.{name}: not every source releases it unchanged for "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 
 from pipeline.classified.models import course_titles_model
+from pipeline.identity.models import COLUMNS
 from pipeline.policy.data_map import DataMap, Published
 from pipeline.policy.disclosure import DisclosureRules
 from pipeline.policy.fields import Audience
 from pipeline.pseudonymized.models import columns as pseudonymized_columns
-from pipeline.published import PACKAGE, closed_rows, coaching, equivalence_classes
+from pipeline.published import PACKAGE, closed_rows, coaching, equivalence_classes, team_names
 from pipeline.storage.column_lineage import Columns, models_lineage
-from pipeline.storage.schema import CLASSIFIED
+from pipeline.storage.schema import CLASSIFIED, ROSTER
 from pipeline.storage.sql import Sql, identifiers, render
 
 
@@ -21,7 +23,7 @@ def row_level_sql(table: str, spec: Published, rows: Sql) -> Sql:
     return render(PACKAGE, f"{table}.sql", rows=rows, columns=spec.columns, dated=dated)
 
 
-def dimension_sql(
+def course_sql(
     data_map: DataMap, rules: DisclosureRules, table: str, beside: Iterable[Sql], rows: Sql
 ) -> Sql:
     """The rows of a course dimension: the courses that the tables beside it name, and no other. A
@@ -31,22 +33,21 @@ def dimension_sql(
         beside: the relations that name courses.
         rows: classified rows, which have the titles.
     """
-    spec = data_map.published[table]
     return render(
         PACKAGE,
         "course_dimension.sql",
         beside=list(beside),
         titles=course_titles_model(rows),
         category_of_course=Sql(rules.category_sql("named.course_code")),
-        columns=spec.columns,
+        columns=data_map.published[table].columns,
     )
 
 
-def naming_courses(data_map: DataMap, dimension: str) -> list[str]:
-    """The tables beside a course dimension that name courses."""
+def beside(data_map: DataMap, dimension: str) -> list[str]:
+    """The tables beside a dimension that name what it is about."""
     spec = data_map.published[dimension]
-    beside = data_map.tables_of(spec.audience).items()
-    return [name for name, other in beside if "course_code" in other.columns]
+    tables = data_map.tables_of(spec.audience).items()
+    return [name for name, other in tables if spec.names in other.columns]
 
 
 def coaching_sql(spec: Published, new: Sql, carried_forward: Sql) -> Sql:
@@ -71,12 +72,13 @@ def source(audience: Audience) -> Sql:
 
 def columns(data_map: DataMap, rules: DisclosureRules, table: str) -> Columns:
     """A published table's columns, made of its audience's pseudonymized columns; the titles of a
-    dimension are those of the classified records."""
+    course dimension are of the classified records, the units of a team dimension of the roster."""
     audience = data_map.published[table].audience
     sources = {str(source(audience)): list(pseudonymized_columns(audience))}
     if data_map.published[table].dimension:
-        sources["classified"] = list(CLASSIFIED)
-    return models_lineage(lineage_models(data_map, rules, table), table, sources)
+        sources |= {"classified": list(CLASSIFIED), "roster": list(ROSTER)}
+    lookups = {"identifiers": list(COLUMNS), "pseudonyms": ["person", "ref"], "denylist": ["entry"]}
+    return models_lineage(lineage_models(data_map, rules, table), table, sources | lookups, lookups)
 
 
 def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dict[str, Sql]:
@@ -86,10 +88,17 @@ def lineage_models(data_map: DataMap, rules: DisclosureRules, table: str) -> dic
     forward are left out: they were made by the same queries, in an earlier run.
     """
     spec = data_map.published[table]
-    if spec.dimension:
-        # The tables beside it name the audience's courses as they are.
-        rows = Sql("classified")
-        return {table: dimension_sql(data_map, rules, table, [source(spec.audience)], rows)}
+    # The tables beside a dimension name the audience's courses and teams as they are.
+    named = [source(spec.audience)]
+    if spec.dimension == "course":
+        return {table: course_sql(data_map, rules, table, named, Sql("classified"))}
+    if spec.dimension == "team":
+        today = dt.date(2026, 1, 1)
+        relations = team_names.Relations(
+            *map(Sql, ("roster", "identifiers", "roster", "denylist", "pseudonyms"))
+        )
+        teams = team_names.teams_sql(named, relations, today, ())
+        return {"teams": teams, table: Sql(f"SELECT {identifiers(spec.columns)} FROM teams")}
     if spec.audience is Audience.COACHING:
         return _coaching_models(rules, table, spec)
     if spec.audience is Audience.ANALYTICS:

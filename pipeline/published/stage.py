@@ -21,11 +21,13 @@ from pipeline.published import (
     coaching,
     corrected,
     gate,
+    models,
     noise,
     publication_history,
     row_history,
+    team_names,
 )
-from pipeline.published.models import coaching_sql, dimension_sql, naming_courses, row_level_sql
+from pipeline.published.models import coaching_sql, row_level_sql
 from pipeline.published.tables import ORIGINS, READABLE, describe
 from pipeline.storage import encryption
 from pipeline.storage.engine import cores, count
@@ -33,7 +35,7 @@ from pipeline.storage.files import atomic_build
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import classified, parquet, period_files, pseudonymized
-from pipeline.storage.sql import Sql, identifier, literal
+from pipeline.storage.sql import Sql, identifier, identifiers, literal
 
 
 def _coaching_queries(
@@ -189,7 +191,7 @@ def queries(
     """Each of an audience's tables to the query of its rows; those of dimensions read the others
     as `staged`."""
     found = _record_queries(connection, context, audience, partition, publish_new=publish_new)
-    return found | _dimension_queries(context, audience)
+    return found | _dimension_queries(connection, context, audience)
 
 
 def _record_queries(
@@ -209,12 +211,21 @@ def _record_queries(
     return {table: row_level_sql(table, spec, rows) for table, spec in tables.items()}
 
 
-def _dimension_queries(context: Context, audience: Audience) -> dict[str, Sql]:
-    data_map, rows = context.data_map, Sql(classified(context.layout))
-    found = {}
-    for table in (n for n, spec in data_map.with_dimensions(audience).items() if spec.dimension):
-        beside = [Sql(f"staged.{identifier(name)}") for name in naming_courses(data_map, table)]
-        found[table] = dimension_sql(data_map, context.disclosure, table, beside, rows)
+def _dimension_queries(
+    connection: duckdb.DuckDBPyConnection, context: Context, audience: Audience
+) -> dict[str, Sql]:
+    data_map, found = context.data_map, dict[str, Sql]()
+    for table, spec in data_map.with_dimensions(audience).items():
+        if spec.dimension is None:
+            continue
+        beside = [Sql(f"staged.{identifier(name)}") for name in models.beside(data_map, table)]
+        if spec.dimension == "course":
+            rows = Sql(classified(context.layout))
+            found[table] = models.course_sql(data_map, context.disclosure, table, beside, rows)
+        else:
+            teams = team_names.of_run(connection, context, beside)
+            columns = identifiers(spec.columns)
+            found[table] = Sql(f"SELECT {columns} FROM ({teams}) ORDER BY team_ref")
     return found
 
 

@@ -6,6 +6,7 @@ WHERE
     h.name IS NOT NULL
     OR h.manager_id IS NOT NULL
     OR h.department IS NOT NULL
+    OR h.unit IS NOT NULL
     OR h.country IS NOT NULL
     OR h.left_on IS NOT NULL
 QUALIFY

@@ -77,6 +77,7 @@ ROSTER = {
     "email": "VARCHAR",
     "manager_id": "VARCHAR",
     "department": "VARCHAR",
+    "unit": "VARCHAR",
     "country": "VARCHAR",
     "left_on": "DATE",
     "discarded": "VARCHAR[]",

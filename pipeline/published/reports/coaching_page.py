@@ -6,7 +6,7 @@ Made from the staged coaching tables and nothing else, so it cannot reveal more 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,13 @@ def short(reference: object) -> str:
     return f"{str(reference)[:13]}…"
 
 
-def team_name(row: Row) -> str:
-    """A team, and the department where all of its people are in one."""
-    return f"{short(row['team_ref'])} {row['department'] or ''}".strip()
+def team_name(row: Row, units: Mapping[str, str], between: str = " · ") -> str:
+    """A team by its unit, or else by its pseudonym; and the department where all of its people are
+    in one."""
+    unit, department = units.get(str(row["team_ref"])), str(row["department"] or "")
+    if unit is None:
+        return f"{short(row['team_ref'])} {department}".strip()
+    return between.join(filter(None, (unit, department if department != unit else "")))
 
 
 def _day(period: object) -> dt.date:
@@ -148,17 +152,17 @@ def _bands(
     return stacks([name(row) for row in section.scored], parts, about, spoken)
 
 
-def _titles(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str, str]:
-    """Course code to title, where policy allows titles and there is one; a release of an earlier
-    policy may have no such table."""
+def _called(connection: duckdb.DuckDBPyConnection, context: Context, column: str) -> dict[str, str]:
+    """What courses (`course_title`) or teams (`unit`) are called, by code or pseudonym, where
+    policy allows it; a release of an earlier policy may have no such table."""
     there = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged'"
     found = {name for (name,) in connection.sql(there).fetchall()}
-    titles: dict[str, str] = {}
+    called: dict[str, str] = {}
     for table, spec in context.data_map.with_dimensions(Audience.COACHING).items():
-        if spec.dimension and "course_title" in spec.columns and table in found:
-            rows = f"SELECT course_code, course_title FROM staged.{identifier(table)}"
-            titles |= connection.sql(f"{rows} WHERE trim(course_title) <> ''").fetchall()
-    return titles
+        if spec.dimension and column in spec.columns and table in found:
+            rows = f"SELECT {spec.names}, {column} FROM staged.{identifier(table)}"
+            called |= connection.sql(f"{rows} WHERE trim({column}) <> ''").fetchall()
+    return called
 
 
 def _trend(
@@ -269,12 +273,13 @@ def page(
         own: pseudonym of the reader's own team, which is marked and comes first.
     """
 
-    def name_of(row: Row) -> str:
+    def name_of(row: Row, between: str = " · ") -> str:
         if own is None or row["team_ref"] != own:
-            return team_name(row)
+            return team_name(row, units, between)
         return f"{spoken.gettext('your team')} {row['department'] or ''}".strip()
 
-    titles = _titles(connection, context)
+    titles = _called(connection, context, "course_title")
+    units = _called(connection, context, "unit")
 
     def course_name(row: Row) -> str:
         code = str(row["course_code"])
@@ -290,7 +295,8 @@ def page(
         about = spoken.gettext("Complete per department")
         plots["department"] = _completion(one, lambda row: str(row["department"]), about, spoken)
     if one := found["team"]:
-        plots["team"] = _completion(one, name_of, spoken.gettext("Complete per team"), spoken)
+        about = spoken.gettext("Complete per team")
+        plots["team"] = _completion(one, lambda row: name_of(row, "\n"), about, spoken)
     if one := found["category"]:
         about = spoken.gettext("Score bands per category")
         plots["category"] = _bands(one, lambda row: str(row["category"]), about, spoken)
@@ -310,6 +316,7 @@ def page(
         team_name=name_of,
         own=_own(connection, context, own, spoken),
         titles=titles,
+        units=units,
         shortened=shortened,
         **found,
     )

@@ -1,8 +1,8 @@
 """The HR roster: who works where, who reports to whom, and everybody's aliases.
 
 Columns of the roster file in the store: learner_id, name, email, manager_id (namespaced as in
-the canonical record), department, country (VARCHAR), left_on and delivery_date (DATE), discarded
-(VARCHAR[]: the rule that a leaving date breaks, which the row has lost).
+the canonical record), department, unit, country (VARCHAR), left_on and delivery_date (DATE),
+discarded (VARCHAR[]: the rule that a leaving date breaks, which the row has lost).
 Names and addresses are used for two things only: to resolve xAPI actors, and for the leak checks'
 denylist.
 """
@@ -30,13 +30,13 @@ def read(files: list[Readable], out: Path, context: DeliveryContext) -> None:
     given = tabular.delivered_columns(file, context.source, REQUIRED)
     number, email, manager, department, country = (given[field] for field in REQUIRED)
     name = _name(file, context.source, given)
-    left_on = given.get("left_on", "NULL::VARCHAR")
+    left_on, unit = (given.get(field, "NULL::VARCHAR") for field in ("left_on", "unit"))
     left = f"coalesce(leaving.day, wall_time(leaving.instant, {literal(context.zone)})::DATE)"
     rows = with_moments(tabular.scan(file), {"leaving": left_on}, context)
     context.connection.execute(f"""
       COPY (SELECT {employee(number)} AS learner_id, {name} AS name,
               mail_address({email}) AS email, {employee(manager)} AS manager_id,
-              {department} AS department, upper({country}) AS country,
+              {department} AS department, {unit} AS unit, upper({country}) AS country,
               {left} AS left_on, {discarded(["leaving_fault"])} AS discarded,
               DATE '{context.delivery}' AS delivery_date
             FROM {rows} WHERE {employee(number)} IS NOT NULL)

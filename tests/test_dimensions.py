@@ -58,8 +58,8 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def dimension(connection: duckdb.DuckDBPyConnection) -> Sql:
-    beside = [Sql(f"staged.{name}") for name in models.naming_courses(MAP, TABLE)]
-    query = models.dimension_sql(MAP, RULES, TABLE, beside, Sql("classified"))
+    beside = [Sql(f"staged.{name}") for name in models.beside(MAP, TABLE)]
+    query = models.course_sql(MAP, RULES, TABLE, beside, Sql("classified"))
     connection.execute(f"CREATE OR REPLACE TABLE staged.{TABLE} AS {query}")
     return Sql(f"staged.{TABLE}")
 
@@ -165,7 +165,7 @@ def test_a_release_has_the_courses_that_it_names(good_night: Estate, audience: A
         rows = connection.sql(f"FROM {table}").fetchall()
         named = {
             code
-            for other in models.naming_courses(context.data_map, table)
+            for other in models.beside(context.data_map, table)
             for (code,) in connection.sql(f"SELECT DISTINCT course_code FROM {other}").fetchall()
             if code is not None
         }
