@@ -46,10 +46,8 @@ def _as_new(instance: duckdb.DuckDBPyConnection) -> bool:
     names = "SELECT database_name FROM duckdb_databases() WHERE database_name NOT IN "
     for (name,) in instance.execute(names + OWN).fetchall():
         instance.execute(f'DETACH "{name}"')
-    for name, value in SET_BACK.items():
-        instance.execute(f"SET {name} = {value}")
-    for name in RESET:
-        instance.execute(f"RESET {name}")
+    back = [f"SET {name} = {value}" for name, value in SET_BACK.items()]
+    instance.execute("; ".join([*back, *(f"RESET {name}" for name in RESET)]))
     made = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'memory'"
     return instance.execute(made).fetchall() == [(0,)]
 

@@ -34,10 +34,11 @@ def describe(
 ) -> None:
     """Write what a table and its columns mean into its file, where tools show it."""
     spec, name = data_map.published[table], f"{database}.{identifier(table)}"
-    connection.execute(f"COMMENT ON TABLE {name} IS {literal(spec.description)}")
-    for column in spec.columns:
-        text = literal(data_map.columns[column].description)
-        connection.execute(f"COMMENT ON COLUMN {name}.{identifier(column)} IS {text}")
+    comments = [f"TABLE {name} IS {literal(spec.description)}"] + [
+        f"COLUMN {name}.{identifier(column)} IS {literal(data_map.columns[column].description)}"
+        for column in spec.columns
+    ]
+    connection.execute("; ".join(f"COMMENT ON {one}" for one in comments))
 
 
 def _require_whole(folder: Path) -> None:
