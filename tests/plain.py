@@ -186,6 +186,8 @@ def _run(
     ran, stopped = Ran(str(uuid.uuid4())), set[str]()
     run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night), **(tags or {})})
     context = SimpleNamespace(run=run, log=logging.getLogger("plain night"), retry_number=0)
+    store = store.model_copy()
+    store._run = run  # type: ignore[assignment] # within a run the policy is loaded once
     for step in steps():
         if assets is not None and not step.assets & set(assets):
             continue
