@@ -96,7 +96,10 @@ def _origin(links: dg.TableColumnLineage, name: str) -> str:
         f"{dep.asset_key.to_user_string()}.{dep.column_name}"
         for dep in links.deps_by_column.get(name, [])
     ]
-    return f"From {', '.join(origins)}" if origins else "Made by the reader."
+    if origins:
+        return f"From {', '.join(origins)}"
+    # A roster's columns are all delivered, such as the unit, or there are none.
+    return "No source delivers it." if name.startswith("roster.") else "Made by the reader."
 
 
 def _tags(data_map: DataMap, table: str, name: str) -> dict[str, str]:
