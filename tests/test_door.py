@@ -18,10 +18,11 @@ from pipeline.access.audit import bodies
 from pipeline.access.authorize import AccessDenied, AccessRequest, authorize
 from pipeline.access.sign_off import SignOff
 from pipeline.context import Context
-from pipeline.errors import PolicyError
+from pipeline.errors import PolicyError, Unfinished
 from pipeline.policy.access import Role
 from pipeline.policy.data_map import DataMap
 from pipeline.policy.fields import Audience
+from pipeline.pseudonymized import steps
 from pipeline.published import exports
 from pipeline.published.reports import coaching_page
 from pipeline.read import service
@@ -307,6 +308,21 @@ def test_a_used_sign_off_opens_nothing_whatever_is_deleted(stand: Context, tmp_p
                 path.write_bytes(kept[path])
         with pytest.raises(PolicyError, match=r"used before|does not end as its anchor"):
             service.read(stand, ask)
+
+
+def test_between_two_keys_whoever_reads_is_told_so(stand: Context) -> None:
+    """A run that was killed after a change of keys leaves new pseudonyms in the vault and old ones
+    in the release: nobody would be found, and no answer would say why."""
+    manager = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
+    asks = (manager, detail_ask(stand, sign_off=leave(stand)))
+    stand.ring.rotate(dt.date(2026, 11, 20))
+    assert service.read(stand, manager).rows, "no run has begun with the new keys"
+    for audience in Audience:
+        steps.pseudonymize(stand, audience)
+    for ask in asks:
+        with pytest.raises(Unfinished, match="the keys were changed"):
+            service.read(stand, ask)
+    assert "used" not in [one["decision"] for one in bodies(stand.layout)]
 
 
 def test_a_role_that_was_taken_away_opens_nothing(stand: Context) -> None:

@@ -39,6 +39,7 @@ from pipeline.storage.sql import identifier
 from pipeline.subjects.identity import find, references
 
 if TYPE_CHECKING:
+    import duckdb
     import polars as pl
 
 WHOSE = "$whose"  # the pseudonym of each row, for the log; no column of a table is called so
@@ -180,6 +181,32 @@ def granted(
     require_plain_note(context, request.note)
     if spec is None or not (context.layout.current / spec.file).exists():
         raise Unfinished("nothing is published yet")
+    if audience is not None:
+        _require_same_keys(context, request.table, audience)
     if grant.redeems is not None:
         sign_off.redeem(context.layout, grant.redeems.authorization, now)
     return grant, own_ref
+
+
+def _require_same_keys(context: Context, table: str, audience: Audience) -> None:
+    """Stop where nobody would be found: after a change of keys, a run has written new pseudonyms
+    to the vault, and has not published them so far.
+
+    Raises:
+        Unfinished: the release has pseudonyms of other keys than the vault.
+    """
+    layout = context.layout
+    with opened(context, layout.current.resolve(), table) as connection:
+        refs = encryption.rows(connection, layout, layout.references(audience))
+        published = _key_of(connection, "learner_ref", f"released.{identifier(table)}")
+        if published and published != _key_of(connection, "ref", refs):
+            raise Unfinished(
+                "the keys were changed, and no run has published since: nobody can be found under "
+                "their new pseudonym; run the pipeline"
+            )
+
+
+def _key_of(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> str | None:
+    """The scheme, audience and epoch that some pseudonyms begin with (pipeline/keys/ring.py)."""
+    query = f"SELECT split_part({column}, '_', 1) FROM {rows} LIMIT 1"
+    return next((str(tag) for (tag,) in connection.sql(query).fetchall()), None)
