@@ -143,6 +143,16 @@ def test_whoever_is_in_a_refused_file_only_is_found_and_erased(past: Estate) -> 
         with pytest.raises(BadInput, match="nobody was found"):
             confirmed(stand, text, yes=True)
     (past.drop(NIGHT) / "closed.zip").unlink()
+    # Whatever they ask for, there is an answer.
+    for kind in (Kind.ACCESS, Kind.RESTRICTION):
+        request = request_register.receive(stand.layout, kind, f"emp:{number(77)}", NOW.date(), {})
+        request_register.verify_identity(stand.layout, request.name, "dora")
+        assert fulfil.fulfil(stand, request.name, NOW).state is State.DONE
+    (folder,) = (past.home / "vault" / "packages").iterdir()
+    sections = json.loads(text_of(past.home, folder / "package.json.enc"))["sections"]
+    held = {one["title"]: one["rows"] for one in sections if one["rows"]}
+    assert held["Delivered files"] == [{"delivery": str(later)}]
+    assert "Learning records" not in held
     job.erase_person(stand, f"emp:{number(77)}", None, NOW)
     assert not past.drop(later).exists()
     with pytest.raises(BadInput, match="nobody was found"):

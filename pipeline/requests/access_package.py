@@ -23,6 +23,7 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.retention import RecordType
 from pipeline.policy.windows import kept_until
 from pipeline.published import row_history
+from pipeline.raw import landing
 from pipeline.storage import encryption, relations
 from pipeline.storage.engine import count
 from pipeline.storage.files import atomic_build, replace_text
@@ -89,6 +90,7 @@ def collect(
     refs = references(connection, context.layout, subject)
     return [
         *_delivered(connection, context, subject),
+        _files(context, subject),
         *(
             _pseudonymized(connection, context, audience, ref)
             for audience, theirs in refs.items()
@@ -97,6 +99,16 @@ def collect(
         _published_rows(connection, context, subject),
         *_registered(context, subject, {ref for theirs in refs.values() for ref in theirs}),
     ]
+
+
+def _files(context: Context, subject: Subject) -> Section:
+    days = landing.deliveries_naming(context.layout, subject.free_text, surely=True)
+    return _section(
+        "Delivered files",
+        "Deliveries whose files name you, kept as they came until their retention ends. Of one "
+        "that was refused or withdrawn, nothing else may be stored.",
+        [{"delivery": str(day)} for day in days],
+    )
 
 
 def _delivered(

@@ -27,7 +27,7 @@ from pipeline.policy.fields import Audience
 from pipeline.policy.governance import LawfulBasis
 from pipeline.raw.readers.base import PLANNED_WITHIN
 from pipeline.requests import access_package
-from pipeline.retained import index, job, past_retention, rebuild
+from pipeline.retained import delivered, index, job, past_retention, rebuild
 from pipeline.retained.journal import Journal, fresh_name
 from pipeline.retained.run_storage import RunStorage
 from pipeline.storage import relations
@@ -36,7 +36,7 @@ from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build
 from pipeline.storage.schema import CANONICAL, MOMENTS, PARQUET, STATUSES
 from pipeline.storage.sql import Value, literal, same_values
-from pipeline.subjects import lookup, request_register, restrictions
+from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
 
@@ -82,7 +82,7 @@ def _done(context: Context, request: Request, now: dt.datetime) -> str:
         raise PolicyError(f"request {request.name}: the person has been erased")
     with engine(layout.work) as connection:
         subject = find(connection, layout, request.identifier, *request.also)
-        lookup.require_somebody(connection, layout, subject)
+        delivered.require_somebody(connection, layout, subject)
         if request.kind is Kind.ACCESS:
             folder = access_package.write(connection, context, subject, request.name, now)
             return f"package {folder.name} written"
@@ -154,7 +154,7 @@ def lift(context: Context, identifier: str, kind: str, now: dt.datetime) -> None
     index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
-        lookup.require_somebody(connection, context.layout, subject)
+        delivered.require_somebody(connection, context.layout, subject)
         restrictions.release(context.layout, subject.person, kind)
         refresh(connection, context, subject, now)
 
@@ -174,7 +174,7 @@ def consent(
     index.refresh(context, now)
     with engine(context.layout.work) as connection:
         subject = find(connection, context.layout, identifier)
-        lookup.require_somebody(connection, context.layout, subject)
+        delivered.require_somebody(connection, context.layout, subject)
         change = restrictions.consent if given else restrictions.withdraw
         change(context.layout, subject.person, purpose)
         refresh(connection, context, subject, now)
