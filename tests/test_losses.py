@@ -13,8 +13,10 @@ from expectations import canonical, losses
 from expectations.suite import SuiteResult
 from pipeline.cli import attention
 from pipeline.policy.data_map import DataMap
-from pipeline.raw import landing, quarantine, register
+from pipeline.raw import landing, quarantine, register, row_lines
 from pipeline.raw.deliveries import ingest
+from pipeline.raw.forms.readable import Table
+from pipeline.raw.readers.tabular import MAX_LINE
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
 from pipeline.subjects import tombstones
@@ -141,6 +143,16 @@ def test_rows_that_are_set_aside_are_found_on_their_lines(
     assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
     landing.remove(layout, NIGHT)
     assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
+
+
+def test_a_quote_that_nothing_closes_hides_lines_and_stops_nothing(tmp_path: Path) -> None:
+    """Python's reader takes the rest of the file for one value, and gives up where that is too
+    long; the lines above it are found, and the verdict stands."""
+    path = tmp_path / "any.csv"
+    path.write_text('a,b\n1,2\n"3,4\n' + "5,6\n" * (MAX_LINE // 3))
+    wanted = {'{"a":"1","b":"2"}', '{"a":"5","b":"6"}', ""}
+    found = dict(row_lines._of_text(path, Table(("a", "b")), wanted))
+    assert found == {'{"a":"1","b":"2"}': 2}
 
 
 def test_statements_that_are_set_aside_are_found_on_their_lines(

@@ -50,8 +50,8 @@ def find(
                     one.file, {raw for file, raw in rows if file == one.file.name}
                 )
             }
-    except (PolicyError, MalformedFile):
-        return {}  # it was replaced by what cannot be read
+    except (PolicyError, MalformedFile, OSError):
+        return {}  # it was replaced by what cannot be read, or is out of reach
 
 
 def _lines(file: Readable, wanted: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -71,9 +71,11 @@ def _of_statements(path: Path, wanted: set[str]) -> Iterator[tuple[str, int]]:
 
 
 def _of_text(path: Path, table: Table, wanted: set[str]) -> Iterator[tuple[str, int]]:
-    """Of delimited text: a value with a line break makes a row of several lines."""
+    """Of delimited text: a value with a line break makes a row of several lines. Behind a quote
+    that nothing closes no rows are found; what is asked for is help, and stops nothing."""
     csv.field_size_limit(MAX_LINE)
-    of = {tuple(json.loads(raw).values()): raw for raw in wanted}
+    # An erasure can have emptied a row.
+    of = {tuple(json.loads(raw).values()): raw for raw in wanted if raw}
     doubled = table.escape == table.quote
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as text:
         reader = csv.reader(
@@ -85,10 +87,17 @@ def _of_text(path: Path, table: Table, wanted: set[str]) -> Iterator[tuple[str, 
             escapechar=None if doubled else table.escape or None,
         )
         begins = 1
-        for row in reader:
+        for row in _until_broken(reader):
             values = tuple(value or None for value in row[: len(table.columns)])
             if (raw := of.pop(values, None)) is not None:
                 yield raw, table.skip + begins
             if not of:
                 return
             begins = reader.line_num + 1
+
+
+def _until_broken(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    try:
+        yield from rows
+    except csv.Error:
+        return  # a value longer than any line may be
