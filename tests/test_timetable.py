@@ -4,6 +4,7 @@ retention first, and a run that did not happen is noticed."""
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -187,7 +188,7 @@ def test_a_run_that_did_not_happen_alerts_once_a_day(
     midnight = released.replace(hour=0, minute=0, second=0)
     clock(released + dt.timedelta(hours=25))
     cursor, jobs = alerted(None)
-    assert jobs == {"retention"}, "it has never succeeded"
+    assert jobs == set(), "the deletion was not due for longer than a day"
     clock(midnight + 3 * DAY)
     cursor, jobs = alerted(cursor)
     assert jobs == {"nightly", "retention"}
@@ -200,8 +201,9 @@ def test_a_run_that_did_not_happen_alerts_once_a_day(
 
 
 def test_an_alert_of_a_missed_run_is_sent_again_where_it_failed(
-    good_night: Estate, hook: type[Hook]
+    good_night: Estate, hook: type[Hook], clock: Callable[[dt.datetime], None]
 ) -> None:
+    clock(dt.datetime.now(dt.UTC) + 2 * DAY)
     hook.failures = 1
     with pytest.raises(OSError, match="500"):
         alert(good_night, None)
@@ -210,17 +212,27 @@ def test_an_alert_of_a_missed_run_is_sent_again_where_it_failed(
 
 
 def test_an_empty_folder_is_not_overdue_and_an_ignored_delivery_is(tmp_path: Path) -> None:
+    """It waits since it came: a first load of years is not late, a folder made ahead is not yet."""
     layout, now = Layout(tmp_path), dt.datetime.now(dt.UTC)
     assert freshness.overdue(layout, now) == []
-    (tmp_path / "landing" / str(now.date() - 3 * DAY)).mkdir(parents=True)
-    (tmp_path / "landing" / "2026-99-99").mkdir()
+    (tmp_path / "landing" / "2026-99-99").mkdir(parents=True)
+    delivery = tmp_path / "landing" / str(now.date() - 400 * DAY)
+    delivery.mkdir()
+    (tmp_path / "landing" / str(now.date() + 2 * DAY)).mkdir()
+    assert freshness.overdue(layout, now) == []
+    assert [one.job for one in freshness.overdue(layout, now + 2 * DAY)] == ["nightly"]
+    came = (now - 2 * DAY).timestamp()
+    os.utime(delivery, (came, came))
     assert [one.job for one in freshness.overdue(layout, now)] == ["nightly"]
 
 
 def test_status_says_how_long_ago_and_ends_with_a_code_for_cron(good_night: Estate) -> None:
-    done = milestones(good_night.home, "status")
+    done = milestones(good_night.home, "status", "--max-age", "26")
     assert done.returncode == 0
     assert "nightly: 0 hours since its last success" in done.stdout
+    long_ago = (dt.datetime.now(dt.UTC) - 3 * DAY).timestamp()
+    for run in good_night.layout.reconciliation.glob("*.json"):
+        os.utime(run, (long_ago, long_ago))
     late = milestones(good_night.home, "status", "--max-age", "26")
     assert late.returncode == 4
     assert "retention: never succeeded" in late.stdout + late.stderr

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.storage.layout import Layout
 from pipeline.storage.manifest import MANIFEST, manifest
@@ -77,19 +78,31 @@ def _last_deletion(layout: Layout) -> dt.datetime | None:
 
 def _first_run(layout: Layout) -> dt.datetime | None:
     """When there was first something to keep: the oldest run that is on record."""
-    return _midnight(min((p.stem for p in layout.reconciliation.glob("*.json")), default=None))
+    return min(map(_written, layout.reconciliation.glob("*.json")), default=None)
 
 
 def _first_delivery(layout: Layout) -> dt.datetime | None:
-    """The oldest delivery in a local landing folder; a remote one is not asked."""
+    """The delivery in a local landing folder that has waited longest; a remote one is not asked.
+
+    It waits from its day on, or since its files came: a first load brings years of deliveries,
+    and none of them is late yet.
+    """
     if layout.landing_url is not None:
         return None
-    dated = (layout.root / "landing").glob("????-??-??")
-    return _midnight(min((path.name for path in dated), default=None))
+    dated = [
+        max(day, _written(path))
+        for path in (layout.root / "landing").glob("????-??-??")
+        if (day := _midnight(path.name)) is not None
+    ]
+    return min(dated, default=None)
 
 
-def _midnight(day: str | None) -> dt.datetime | None:
+def _written(path: Path) -> dt.datetime:
+    return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)
+
+
+def _midnight(day: str) -> dt.datetime | None:
     try:
-        return dt.datetime.fromisoformat(day or "").replace(tzinfo=dt.UTC)
+        return dt.datetime.fromisoformat(day).replace(tzinfo=dt.UTC)
     except ValueError:
         return None
