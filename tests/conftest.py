@@ -51,7 +51,7 @@ DEAR = {
     "objects": "exchange",
     "scheduler": "cluster",
     "by_exchange": "exchange",
-    "planted": "erasure",
+    "once": "erasure",
     "server": "postgres",
     "record_store": "record store",
     "oldest": "oldest client",
@@ -282,13 +282,17 @@ def real_instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.Dagst
         yield found
 
 
-@pytest.fixture
-def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+def quickly(patch: pytest.MonkeyPatch) -> None:
     """What publishes without a run, as an erasure does, leaves out what plain runs leave out; in a
     soak nothing."""
     if soak.seed is None:
-        monkeypatch.setattr(suites, "judge", plain.quick)
-        monkeypatch.setattr(plots, "_drawing", plain.undrawn)
+        patch.setattr(suites, "judge", plain.quick)
+        patch.setattr(plots, "_drawing", plain.undrawn)
+
+
+@pytest.fixture
+def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    quickly(monkeypatch)
 
 
 @pytest.fixture

@@ -72,13 +72,33 @@ def released(home: Path, folder: Path | None = None) -> Iterator[duckdb.DuckDBPy
 def everything(home: Path, path: Path) -> str:
     """All rows of a Parquet or DuckDB file, as one text."""
     with duckdb.connect() as c:
-        if path.suffix == ".parquet":
-            return str(c.execute(f"FROM {relation(c, home, path)}").fetchall())
-        c.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
-        names = c.execute(
+        return _everything(c, home, path)
+
+
+def _everything(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
+    if path.suffix == ".parquet":
+        return str(connection.execute(f"FROM {relation(connection, home, path)}").fetchall())
+    connection.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
+    try:
+        names = connection.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'd'"
         ).fetchall()
-        return str([c.execute(f"FROM d.{name}").fetchall() for (name,) in names])
+        return str([connection.execute(f"FROM d.{name}").fetchall() for (name,) in names])
+    finally:
+        connection.execute("DETACH d")
+
+
+def texts(home: Path) -> dict[str, str]:
+    """Everything that a data folder stores in a form which bytes do not show, by relative path."""
+    found = {}
+    with duckdb.connect() as c:
+        for path in home.rglob("*"):
+            name = path.relative_to(home).as_posix()
+            if path.suffix == ".enc":
+                found[name] = text_of(home, path)
+            elif path.suffix in (".parquet", ".duckdb") and path.is_file():
+                found[name] = _everything(c, home, path)
+    return found
 
 
 @contextmanager

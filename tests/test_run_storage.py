@@ -23,11 +23,12 @@ PATTERN = r"(?i)(?:^|[^0-9a-zA-Z])(?:quentin\.zzyzx@corp\.example|quentin\ zzyzx
 
 
 def careless_run(instance: dg.DagsterInstance) -> str:
-    """A run that somebody tagged and logged a person's data into."""
+    """A run that somebody tagged, logged and printed a person's data into."""
 
     @dg.op
     def careless() -> None:
-        dg.get_dagster_logger().info(f"looking for {NAME}")
+        dg.get_dagster_logger().info(f"looking for {EMAIL}")
+        print(f"and for {NAME}")
 
     @dg.job
     def searching() -> None:
