@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,9 +158,16 @@ class Estate:
         decide_courses(store.context)
         return store
 
-    def run(self, night: dt.date = NIGHT, *, drawn: bool = False) -> plain.Ran:
-        """Run the night's steps as plain functions; `drawn` with the charts of the pages."""
-        return plain.run(self._store, night, drawn=drawn)
+    def run(
+        self,
+        night: dt.date = NIGHT,
+        assets: Collection[dg.AssetKey] | None = None,
+        *,
+        drawn: bool = False,
+    ) -> plain.Ran:
+        """Run the night's steps as plain functions, or those of some assets; `drawn` with the
+        charts of the pages."""
+        return plain.run(self._store, night, assets, drawn=drawn)
 
     def run_in_dagster(
         self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
