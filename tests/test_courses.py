@@ -6,7 +6,6 @@ here, and people decide; whatever is undecided, undecidable or forged counts as 
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from assets import lineage
-from assets.resources import Store
 from expectations import classified as classified_suite
 from pipeline.access import courses, staff
 from pipeline.access.courses import make_decisions
@@ -238,6 +236,7 @@ def test_a_decision_counts_while_its_signer_may_decide(stand: Context) -> None:
     assert judged(stand, [("A-1", "Excel")])["A-1"][0] == "unreviewed"
 
 
+PHISHING = "https://lms.example/phishing"
 OF_COURSES = {
     "manager_extract_db.manager_extract": "course_code",
     "coaching_db.coaching_course": "course_code",
@@ -324,63 +323,53 @@ def test_titles_under_every_tag_count_and_the_undecided_is_in_no_table(estate: E
     assert register.scope(queue.values(), "ZZ-*") == ({}, ("ZZ-*",))
 
 
-def test_a_sensitive_course_leaves_every_table_at_once(estate: Estate) -> None:
-    rows, people, statements = company()
-    rows += [record(p, Course_Code="ZZ-9", Course_Title="Cold chain") for p in range(12)]
-    write_drop(estate.drop(), rows, people, statements)
-    result = estate.run()
-    assert result.success, errors(result)
-    assert "ZZ-9" in shown(estate.home)
-    stand = estate.context
+@pytest.mark.usefixtures("plainly")
+def test_a_sensitive_course_leaves_every_table_at_once(published: Estate) -> None:
+    stand, home = published.context, published.home
+    assert {"SEC-101", PHISHING} <= shown(home)
     for _ in range(2):  # once more is the same
-        made = decide(stand, "ZZ-9", category="health")
+        made = decide(stand, "SEC-101", category="health")
         register.take_effect(stand, made, NOW)
-        assert "ZZ-9" not in shown(estate.home)
-        assert "SEC-101" in shown(estate.home)
-    assert _tags(estate.layout)["ZZ-9"] == "health"
-    with released(estate.home) as connection:
+        assert "SEC-101" not in shown(home)
+        assert PHISHING in shown(home)
+    assert _tags(published.layout)["SEC-101"] == "health"
+    with released(home) as connection:
         rows_now = connection.sql(
             "SELECT DISTINCT sensitivity FROM hr_legal_detail_db.hr_legal_detail "
-            "WHERE course_code = 'ZZ-9'"
+            "WHERE course_code = 'SEC-101'"
         ).fetchall()
     assert rows_now == [("health",)]
     # The next run says the same.
-    assert estate.run().success
-    assert "ZZ-9" not in shown(estate.home)
-    assert not list(estate.layout.erasures.glob("*"))
+    assert published.run().success
+    assert "SEC-101" not in shown(home)
+    assert not list(published.layout.erasures.glob("*"))
 
 
 def test_what_was_staged_before_a_decision_is_not_released(published: Estate) -> None:
     """Whatever changes what may be published, while a run has its tables staged: a decision, as
     here, a restriction, a withdrawn delivery."""
     stand = published.context
-    later = NIGHT + dt.timedelta(days=1)
-    rows, people, statements = company()
-    write_drop(published.drop(later), rows, people, statements)
-    every = {asset for step in plain.steps() for asset in step.assets}
-    store = Store(home=str(published.home))
-    assert plain.run(store, later, every - {lineage.RELEASE}).success
+    staged = {asset for step in plain.steps() for asset in step.assets} - set(plain.STORES)
+    assert published.run(NIGHT, staged - {lineage.RELEASE}).success
     made = decide(stand, "SEC-101", category="health")
     register.take_effect(stand, made, NOW)
-    ran = plain.run(store, later, {lineage.RELEASE})
+    ran = published.run(NIGHT, {lineage.RELEASE})
     assert "run it again" in errors(ran)
     assert "SEC-101" not in shown(published.home)
 
 
-def test_figures_of_a_course_come_back_when_it_is_reviewed_again(estate: Estate) -> None:
+def test_figures_of_a_course_come_back_when_it_is_reviewed_again(published: Estate) -> None:
     """They were published once, and could not be made again."""
-    write_drop(estate.drop(), *company())
-    assert estate.run().success
-    with released(estate.home) as connection:
+    with released(published.home) as connection:
         before = connection.sql("FROM coaching_db.coaching_course ORDER BY ALL").fetchall()
-    decided = courses.number(estate.layout)
-    courses.path(estate.layout).write_text("")
-    courses.accept_loss(estate.layout, decided)
-    assert estate.run().success
-    assert shown(estate.home) == set()
-    review_courses(estate.context)
-    assert estate.run().success
-    with released(estate.home) as connection:
+    decided = courses.number(published.layout)
+    courses.path(published.layout).write_text("")
+    courses.accept_loss(published.layout, decided)
+    assert published.run().success
+    assert shown(published.home) == set()
+    review_courses(published.context)
+    assert published.run().success
+    with released(published.home) as connection:
         after = connection.sql("FROM coaching_db.coaching_course ORDER BY ALL").fetchall()
     assert after == before
     assert before
@@ -411,6 +400,7 @@ def test_every_category_has_words(data_map: DataMap) -> None:
     } <= set(data_map.course_sensitivity.categories)
 
 
+@pytest.mark.usefixtures("plainly")
 def test_the_commands_of_a_reviewer(
     published: Estate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,7 +434,7 @@ def test_the_commands_of_a_reviewer(
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "SEC-101" not in shown(home)
-    assert "https://lms.example/phishing" in shown(home)
+    assert PHISHING in shown(home)
     done = milestones(home, "courses", "decide", "HLT-*", "ordinary", *decide)
     assert "need a decision of their own" in done.stderr
     assert "SEC-*" in milestones(home, "courses", "list").stdout
