@@ -26,6 +26,8 @@ from pipeline.policy.governance import Governance, load_governance
 from pipeline.policy.version import FILES, version
 from pipeline.requests import fulfil
 from pipeline.storage.layout import PROJECT
+from pipeline.subjects import restrictions
+from tests import plain
 from tests.company import company, number, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import KEYS, context, sign_policy
@@ -196,7 +198,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
     assert "nothing lets data of APAC go to Example AG" in errors(result)
     assert not (stand.layout.pseudonymized_for(Audience.COACHING)).exists()
     assert not stand.layout.current.exists()
-    assert estate.run().success
+    assert estate.run(NIGHT, plain.STORES).success
 
 
 @pytest.mark.parametrize(
@@ -317,8 +319,9 @@ def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     assert stand.run().success
     assert analysed(stand) == 0
     now = dt.datetime.now(dt.UTC)
-    for at in range(6):
-        fulfil.consent(stand.context, f"emp:{number(at)}", "training_quality", now, given=True)
+    for at in range(5):
+        restrictions.consent(stand.layout, f"emp:{number(at)}", "training_quality")
+    fulfil.consent(stand.context, f"emp:{number(5)}", "training_quality", now, given=True)
     # Rows of a period are published once, all together, by a run.
     assert analysed(stand) == 0
     assert stand.run(NIGHT).success
