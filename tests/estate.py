@@ -114,10 +114,10 @@ def policy_with(folder: Path, file: str, changes: dict[str, dict[str, object]]) 
     folder.mkdir()
     for name in FILES:
         shutil.copy(PROJECT / name, folder)
-    found = yaml.safe_load((folder / file).read_text())
+    found = yaml.load((folder / file).read_text(), yaml.CSafeLoader)
     for section, keys in changes.items():
         found[section] |= keys
-    (folder / file).write_text(yaml.safe_dump(found))
+    (folder / file).write_text(yaml.dump(found, Dumper=yaml.CSafeDumper))
     return folder
 
 
