@@ -36,7 +36,14 @@ from pipeline.storage import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain, pooled, soak
 from tests.company import company, write_drop
-from tests.estate import BEFORE, as_of, company_with_a_past, decide_courses, sign_policy
+from tests.estate import (
+    BEFORE,
+    accept,
+    as_of,
+    company_with_a_past,
+    decide_courses,
+    sign_policy,
+)
 from tests.opened import released
 from tests.webhook import Hook, receiving
 
@@ -406,6 +413,24 @@ def past(with_a_past: Estate, tmp_path: Path) -> Estate:
     home = tmp_path / "home"
     shutil.copytree(with_a_past.home, home, symlinks=True)
     return Estate(home, with_a_past.instance)
+
+
+@pytest.fixture(scope="session")
+def with_a_store(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
+    """The company with a past, of which nothing is published yet; to be copied."""
+    estate = Estate(tmp_path_factory.mktemp("store") / "home", instance)
+    sign_policy(estate.home)
+    write_drop(estate.drop(), *company_with_a_past())
+    accept(estate.context, NIGHT)
+    return estate
+
+
+@pytest.fixture
+def stored(with_a_store: Estate, tmp_path: Path) -> Estate:
+    """A copy of it: whoever erases from it publishes nothing, which is most of an erasure."""
+    home = tmp_path / "home"
+    shutil.copytree(with_a_store.home, home, symlinks=True)
+    return Estate(home, with_a_store.instance)
 
 
 @pytest.fixture

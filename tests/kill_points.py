@@ -200,8 +200,8 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     told = json.loads((layout.current / gate.MANIFEST).read_text())
     for name, sha in told["sha256"].items():
         assert file_sha256(layout.current / name) == sha
-    for table, spec in context(home).data_map.published.items():
-        with released(home) as c:
+    with released(home) as c:
+        for table, spec in context(home).data_map.published.items():
             query = f"FROM {spec.database}_db.{table} ORDER BY ALL"
             found[table] = c.execute(query).fetchall()
     return found

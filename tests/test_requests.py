@@ -160,19 +160,19 @@ def test_access_of_somebody_whose_address_another_had_before(good_night: Estate)
         assert rows[0] == rows[1] != []
 
 
-def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(past: Estate) -> None:
-    stand = context(past.home)
+def test_erasure_is_done_with_its_receipt_and_forgets_the_sender(stored: Estate) -> None:
+    stand = context(stored.home)
     done = fulfil.fulfil(stand, asked(stand, Kind.ERASURE).name, NOW)
     assert done.state is State.DONE
     assert done.identifier is None
     assert done.receipt
-    assert (past.home / "receipts" / f"{done.receipt}.json").exists()
-    stored = text_of(past.home, past.home / "vault" / "requests" / f"{done.name}.json.enc")
+    assert (stored.home / "receipts" / f"{done.receipt}.json").exists()
+    stored = text_of(stored.home, stored.home / "vault" / "requests" / f"{done.name}.json.enc")
     assert NUMBER not in stored
 
 
-def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
-    stand = context(past.home)
+def test_an_erasure_under_a_hold_waits(stored: Estate) -> None:
+    stand = context(stored.home)
     legal_holds.place(
         stand.layout,
         legal_holds.Hold.model_validate(
@@ -197,9 +197,9 @@ def test_an_erasure_under_a_hold_waits(past: Estate) -> None:
 
 
 def test_an_erasure_that_was_cut_off_is_carried_on(
-    past: Estate, monkeypatch: pytest.MonkeyPatch
+    stored: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand = context(past.home)
+    stand = context(stored.home)
     request = asked(stand, Kind.ERASURE)
 
     def dead(*_: object) -> None:
@@ -211,7 +211,7 @@ def test_an_erasure_that_was_cut_off_is_carried_on(
             fulfil.fulfil(stand, request.name, NOW)
     assert request_register.read(stand.layout, request.name).state is State.WAITING
     done = fulfil.fulfil(stand, request.name, NOW)
-    told = json.loads((past.home / "receipts" / f"{done.receipt}.json").read_text())
+    told = json.loads((stored.home / "receipts" / f"{done.receipt}.json").read_text())
     assert told["request"] == request.name
     assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
 
@@ -290,19 +290,19 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
         {"course_code": "SEC-101", "attempts": "x"},
     ],
 )
-def test_an_unfit_rectification_changes_nothing(past: Estate, details: dict[str, str]) -> None:
-    stand = context(past.home)
-    before = {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")}
+def test_an_unfit_rectification_changes_nothing(stored: Estate, details: dict[str, str]) -> None:
+    stand = context(stored.home)
+    before = {p: p.read_bytes() for p in (stored.home / "store").rglob("*.parquet")}
     with pytest.raises(PolicyError):
         fulfil.fulfil(stand, asked(stand, Kind.RECTIFICATION, **details).name, NOW)
-    assert {p: p.read_bytes() for p in (past.home / "store").rglob("*.parquet")} == before
+    assert {p: p.read_bytes() for p in (stored.home / "store").rglob("*.parquet")} == before
 
 
 def test_the_commands_survive_restarts_and_show_nobody(
-    past: Estate, monkeypatch: pytest.MonkeyPatch
+    stored: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tell(*arguments: str) -> subprocess.CompletedProcess[str]:
-        done = milestones(past.home, *arguments)
+        done = milestones(stored.home, *arguments)
         assert NUMBER not in done.stdout.replace(f"emp:{NUMBER}", "")
         return done
 
