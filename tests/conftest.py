@@ -31,13 +31,14 @@ from pipeline.definitions import definitions
 from pipeline.operations import alerts
 from pipeline.policy.data_map import DataMap, load_data_map
 from pipeline.published.reports import plots
-from pipeline.retained import clock
+from pipeline.retained import clock, job
 from pipeline.storage import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain, pooled, soak
 from tests.company import company, write_drop
 from tests.estate import (
     BEFORE,
+    NOW,
     accept,
     as_of,
     company_with_a_past,
@@ -153,6 +154,11 @@ class Estate:
     @property
     def context(self) -> Context:
         return Store(home=str(self.home), policy_folder=str(self.policy)).context
+
+    def copy(self, home: Path) -> Estate:
+        """A copy of the data folder, to be changed at will."""
+        shutil.copytree(self.home, home, symlinks=True)
+        return Estate(home, self.instance)
 
     def drop(self, night: dt.date = NIGHT) -> Path:
         return self.home / "landing" / str(night)
@@ -391,9 +397,7 @@ def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
 @pytest.fixture
 def published(good_night: Estate, tmp_path: Path) -> Estate:
     """A copy of the published company, to be changed at will."""
-    home = tmp_path / "home"
-    shutil.copytree(good_night.home, home, symlinks=True)
-    return Estate(home, good_night.instance)
+    return good_night.copy(tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
@@ -410,9 +414,32 @@ def with_a_past(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterIn
 @pytest.fixture
 def past(with_a_past: Estate, tmp_path: Path) -> Estate:
     """A copy of the company with a past, with a Dagster instance's folder beside it."""
-    home = tmp_path / "home"
-    shutil.copytree(with_a_past.home, home, symlinks=True)
-    return Estate(home, with_a_past.instance)
+    return with_a_past.copy(tmp_path / "home")
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """The company with a past after a deletion by rule; for reading only.
+
+    Attributes:
+        before: the published company that it was made from.
+        inodes: file to inode, before the deletion.
+    """
+
+    before: Estate
+    estate: Estate
+    inodes: dict[Path, int]
+    receipt: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def deleted(tmp_path_factory: pytest.TempPathFactory, with_a_past: Estate) -> Deleted:
+    estate = with_a_past.copy(tmp_path_factory.mktemp("deleted") / "home")
+    inodes = {path: path.stat().st_ino for path in estate.home.rglob("*")}
+    with pytest.MonkeyPatch.context() as patch:
+        quickly(patch)
+        (receipt,) = job.retain(estate.context, NOW)
+    return Deleted(with_a_past, estate, inodes, receipt)
 
 
 @pytest.fixture(scope="session")
@@ -428,9 +455,7 @@ def with_a_store(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterI
 @pytest.fixture
 def stored(with_a_store: Estate, tmp_path: Path) -> Estate:
     """A copy of it: whoever erases from it publishes nothing, which is most of an erasure."""
-    home = tmp_path / "home"
-    shutil.copytree(with_a_store.home, home, symlinks=True)
-    return Estate(home, with_a_store.instance)
+    return with_a_store.copy(tmp_path / "home")
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from pipeline.raw import landing
 from pipeline.retained import job
 from pipeline.retained.plan import dry_run
 from pipeline.storage.layout import Layout
-from tests.conftest import NIGHT, Estate
-from tests.estate import BEFORE, NOW, as_of, context
+from tests.conftest import NIGHT, Deleted, Estate
+from tests.estate import BEFORE, as_of, context
 from tests.kill_points import courses, tables
-from tests.opened import months, released_files
+from tests.opened import months
 
 pytestmark = pytest.mark.usefixtures("plainly")
 
@@ -25,11 +25,23 @@ pytestmark = pytest.mark.usefixtures("plainly")
 COURSES = "coaching_courses"
 
 
-def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(past: Estate) -> None:
-    """The rows are due from 11 November on: still in the store that night, in no table."""
-    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
-    with as_of(night):
-        assert past.run().success
+DUE_TOMORROW = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def night_before(tmp_path_factory: pytest.TempPathFactory, with_a_past: Estate) -> Estate:
+    """After the run of the night before the rows are due, which is 11 November; to be copied."""
+    estate = with_a_past.copy(tmp_path_factory.mktemp("before") / "home")
+    with as_of(DUE_TOMORROW):
+        assert estate.run().success
+    return estate
+
+
+def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(
+    night_before: Estate, tmp_path: Path
+) -> None:
+    """They are still in the store that night, in no table."""
+    past, night = night_before.copy(tmp_path / "home"), DUE_TOMORROW
     assert "OLD-1" in courses(past.home)
     shown = tables(past.home)
     assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
@@ -62,12 +74,10 @@ def unreadable(path: Path) -> None:
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
-    past: Estate, counted: bool
+    night_before: Estate, tmp_path: Path, counted: bool
 ) -> None:
-    night = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
-    with as_of(night):
-        assert past.run().success
-    layout, now = Layout(past.home), night + dt.timedelta(days=1)
+    past = night_before.copy(tmp_path / "home")
+    layout, now = Layout(past.home), DUE_TOMORROW + dt.timedelta(days=1)
     others = [path for path in layout.classified.glob("*/*.parquet") if "2023-11" not in str(path)]
     assert len(others) > 1
     for path in others:
@@ -82,18 +92,15 @@ def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
         job.retain(context(past.home), now)
 
 
-def test_the_old_file_is_gone_physically(past: Estate) -> None:
-    layout = Layout(past.home)
-    store = [*layout.canonical.rglob("*.parquet"), *layout.classified.glob("*/*.parquet")]
-    files = [*store, *released_files(layout.current)]
-    inodes = {path: path.stat().st_ino for path in files}
-    (told,) = job.retain(context(past.home), NOW)
-    touched = {past.home / one["file"] for one in told["files"]}
-    for path, inode in inodes.items():
-        if path in touched:
-            assert path.stat().st_ino != inode
-        elif path in store:
-            assert path.stat().st_ino == inode, "a file with nothing due was rewritten"
+def test_the_old_file_is_gone_physically(deleted: Deleted) -> None:
+    layout = deleted.estate.layout
+    store = {*layout.canonical.rglob("*.parquet"), *layout.classified.glob("*/*.parquet")}
+    touched = {layout.root / one["file"] for one in deleted.receipt["files"]}
+    assert touched & store
+    for path in touched & set(deleted.inodes):
+        assert path.stat().st_ino != deleted.inodes[path]
+    for path in store - touched:
+        assert path.stat().st_ino == deleted.inodes[path], "a file with nothing due was rewritten"
     assert not [p for p in layout.current.iterdir() if p.suffix == ".wal"]
 
 
@@ -103,25 +110,26 @@ def detail(home: Path) -> dict[str, int]:
     return {path.stem: path.stat().st_ino for path in months(folder)}
 
 
-def test_only_touched_months_of_the_detail_are_written_anew(past: Estate) -> None:
-    before = detail(past.home)
-    (told,) = job.retain(context(past.home), NOW)
+def test_only_touched_months_of_the_detail_are_written_anew(deleted: Deleted) -> None:
+    old = Layout(deleted.before.home).current.resolve().name
+    before = {
+        path.stem: inode
+        for path, inode in deleted.inodes.items()
+        if path.match(f"releases/{old}/hr_legal_detail.parquet/*.parquet")
+    }
     touched = {
         Path(one["file"]).parent.name.removeprefix("period=")
-        for one in told["files"]
+        for one in deleted.receipt["files"]
         if one["file"].startswith("store/pseudonymized/hr_legal/")
     }
-    after = detail(past.home)
+    after = detail(deleted.estate.home)
     assert {month for month, inode in after.items() if before[month] != inode} == touched
     assert touched < set(after), "there is a month with nothing due"
 
 
 def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) -> None:
+    """And makes the one anew that is not what was released."""
     before = detail(past.home)
-    with as_of(BEFORE):
-        assert past.run().success
-    assert detail(past.home) == before
-    # But for one that is not what was released.
     folder = Layout(past.home).current / "hr_legal_detail.parquet"
     first, *others = months(folder)
     content = first.read_bytes()
