@@ -43,8 +43,8 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
     classify(store.context, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
         population.load(connection, layout)
-        ((people, rows),) = connection.sql(population.TOTAL).fetchall()
-        ((sensitive, unreviewed, courses, unknown),) = connection.sql(
+        ((people, rows),) = connection.execute(population.TOTAL).fetchall()
+        ((sensitive, unreviewed, courses, unknown),) = connection.execute(
             "SELECT count(sensitivity) FILTER (reviewed), count(*) FILTER (NOT reviewed), "
             "count(DISTINCT course_code) FILTER (NOT reviewed), "
             f"count(*) FILTER (region = {literal(UNKNOWN_REGION)}) FROM {classified(layout)}"
@@ -82,7 +82,7 @@ def reference_values(store: Store) -> dg.MaterializeResult[None]:
     list_reference_values(store.context)
     with engine(layout.work) as connection:
         attach(connection, layout)
-        ((courses, sensitive, entries),) = connection.sql(
+        ((courses, sensitive, entries),) = connection.execute(
             "SELECT (SELECT count(*) FROM reference.course), (SELECT count(sensitivity) FROM "
             "reference.course), (SELECT count(*) FROM reference.denylist)"
         ).fetchall()

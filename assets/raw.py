@@ -66,20 +66,20 @@ def milestones(context: dg.AssetExecutionContext, store: Store) -> dg.Materializ
         files = ingest(store.layout, store.data_map, delivery, store.key_ring, run=run_of(context))
     with engine(store.layout.work) as connection:
         rows = records(store.layout, delivery)
-        rules = connection.sql(
+        rules = connection.execute(
             f"SELECT problem, count(*) FROM {rows} WHERE problem IS NOT NULL GROUP BY 1 ORDER BY 1"
         ).fetchall()
-        discarded = connection.sql(
+        discarded = connection.execute(
             "SELECT rule, count(*) FROM (SELECT unnest(discarded) AS rule FROM ("
             f"SELECT discarded FROM {rows} WHERE problem IS NULL UNION ALL "
             f"SELECT discarded FROM {roster_history(store.layout, delivery)})) "
             "GROUP BY 1 ORDER BY 1"
         ).fetchall()
-        left_out = connection.sql(
+        left_out = connection.execute(
             "SELECT reason, name, sum(records)::BIGINT FROM "
             f"{left_out_records(store.layout, delivery)} GROUP BY ALL ORDER BY 3 DESC, 1, 2"
         ).fetchall()
-        regions = connection.sql(
+        regions = connection.execute(
             f"SELECT coalesce(region, 'ALL'), count(*) FROM {rows} GROUP BY 1 ORDER BY 1"
         ).fetchall()
     counted: Counter[str] = Counter()

@@ -27,11 +27,10 @@ def count_broken(
         rules: name of the rule to SQL test over a row.
     """
     counts = ", ".join(
-        f"count(*) FILTER (NOT coalesce({test}, false)) AS {identifier(name)}"
-        for name, test in rules.items()
+        f"count(*) FILTER (NOT coalesce({test}, false))" for test in rules.values()
     )
-    row = connection.sql(f"SELECT {counts} FROM {relation}")
-    return dict(zip(row.columns, row.fetchall()[0], strict=True))
+    (row,) = connection.execute(f"SELECT {counts} FROM {relation}").fetchall()
+    return dict(zip(rules, row, strict=True))
 
 
 def allowed(column: CheckedColumn, scope: Scope) -> str:

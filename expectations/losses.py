@@ -67,10 +67,10 @@ def by_file(connection: duckdb.DuckDBPyConnection, layout: Layout, delivery: dt.
     found = []
     for kind, bad in (("records", "count(problem), any_value(file)"), ("roster", "0, NULL")):
         for path in files(layout, kind, str(delivery)):
-            rows, quarantined, file = connection.sql(
+            rows, quarantined, file = connection.execute(
                 f"SELECT count(*), {bad} FROM {parquet([path], {})}"
             ).fetchall()[0]
-            unreadable, named, lines = connection.sql(
+            unreadable, named, lines = connection.execute(
                 "SELECT count(*), any_value(file), list_sort(list(line)) "
                 f"FROM {parquet(rejects_of(path), REJECTS)}"
             ).fetchall()[0]

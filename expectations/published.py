@@ -173,7 +173,7 @@ def _evidence(
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """Tables and views of the attached `staged`."""
-    found = connection.sql(
+    found = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged' UNION "
         "SELECT view_name FROM duckdb_views() WHERE database_name = 'staged' AND NOT internal"
     ).fetchall()

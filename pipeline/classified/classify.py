@@ -6,9 +6,11 @@ Output columns: CLASSIFIED (pipeline/storage/schema.py), one file or more per mo
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from pipeline.access.courses import make_decisions
 from pipeline.classified.models import (
@@ -32,6 +34,7 @@ from pipeline.identity import store as identity_store
 from pipeline.policy import countries
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
 from pipeline.policy.retention import RetentionRules
+from pipeline.storage.engine import load_macros
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import (
     records,
@@ -82,12 +85,20 @@ def make_resolution(
 
 def make_country_names(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the temporary table COUNTRY_NAMES."""
+    connection.register("listed_names", _country_names())
+    temp_table(connection, COUNTRY_NAMES, "FROM listed_names")
+    connection.unregister("listed_names")
+
+
+@cache
+def _country_names() -> pa.Table:
+    """The rows of COUNTRY_NAMES, which no policy changes: made once in a process."""
     name, country, rank = zip(*countries.names(), strict=True)
-    listed = "SELECT unnest($name) AS name, unnest($country) AS country, unnest($rank) AS rank"
-    names = temp_table(
-        connection, "listed_names", listed, {"name": name, "country": country, "rank": rank}
-    )
-    temp_table(connection, COUNTRY_NAMES, country_names_model(names))
+    listed = pa.table({"name": name, "country": country, "rank": rank})
+    with duckdb.connect() as connection:
+        load_macros(connection)
+        connection.register("listed_names", listed)
+        return connection.sql(country_names_model(Sql("listed_names"))).to_arrow_table()
 
 
 def home_regions(
@@ -95,7 +106,7 @@ def home_regions(
 ) -> dict[str, str]:
     """The countries of some canonical rows, as they were delivered, each with its region."""
     make_country_names(connection)
-    return dict(connection.sql(region_of_model(rows, rows, data_map)).fetchall())
+    return dict(connection.execute(region_of_model(rows, rows, data_map)).fetchall())
 
 
 def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> None:

@@ -150,7 +150,7 @@ def _changed(layout: Layout, source: str, old: dt.date, new: dt.date) -> float:
     both = f"SELECT count(*) FROM (FROM {pairs[0]} INTERSECT FROM {pairs[1]})"
     every = f"SELECT count(*) FROM (FROM {pairs[0]} UNION FROM {pairs[1]})"
     with engine(layout.work) as connection:
-        ((same, total),) = connection.sql(f"SELECT ({both}), ({every})").fetchall()
+        ((same, total),) = connection.execute(f"SELECT ({both}), ({every})").fetchall()
     return 1 - same / total if total else 0.0
 
 

@@ -103,7 +103,7 @@ def assign_manager(context: Context) -> None:
         refs = encryption.rows(
             connection, context.layout, context.layout.references(Audience.MANAGER)
         )
-        found = connection.sql(
+        found = connection.execute(
             f"SELECT person FROM {refs} JOIN (SELECT manager_ref AS ref, "
             f"count(DISTINCT learner_ref) AS n FROM {rows} GROUP BY 1) "
             "USING (ref) ORDER BY n DESC, ref LIMIT 1"

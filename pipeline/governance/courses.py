@@ -61,7 +61,7 @@ def courses(context: Context) -> list[Course]:
         titles = population.load(connection, layout).titles
         _withhold_names(connection, layout, titles)
         now = _by_now(connection, context, titles)
-        found = connection.sql(
+        found = connection.execute(
             "SELECT c.course_code, t.titles, coalesce(p.people, 0), c.sensitivity, c.reviewed, "
             f"c.suggested FROM {now} c LEFT JOIN shown_titles t USING (course_code) LEFT JOIN "
             f"(SELECT course_code, count(DISTINCT person) AS people FROM {classified(layout)} "

@@ -103,7 +103,7 @@ def rebuilt(candidate: Context, now: dt.datetime) -> Iterator[tuple[Context, str
 
 def _columns(connection: duckdb.DuckDBPyConnection, name: str, table: str) -> list[str]:
     """The columns of a table in an attached database; empty if there is no such table."""
-    found = connection.sql(
+    found = connection.execute(
         f"SELECT column_name FROM duckdb_columns() WHERE database_name = {literal(name)} "
         f"AND table_name = {literal(table)} ORDER BY column_index"
     ).fetchall()

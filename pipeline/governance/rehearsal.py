@@ -208,7 +208,7 @@ def _people_suppressed(
             make_states(connection, trial, cutoffs)
         rows = eligible(classified(trial.layout), audience, cutoffs)
         query = f"SELECT withheld, count(DISTINCT person) FROM {rows} WHERE withheld IS NOT NULL"
-        found += connection.sql(f"{query} GROUP BY 1").fetchall()
+        found += connection.execute(f"{query} GROUP BY 1").fetchall()
     return found
 
 

@@ -18,5 +18,7 @@ def require_flows_of(
     Raises:
         PolicyError: naming region, audience and recipient.
     """
-    found = connection.sql(f"SELECT DISTINCT region FROM {classified(context.layout)}").fetchall()
+    found = connection.execute(
+        f"SELECT DISTINCT region FROM {classified(context.layout)}"
+    ).fetchall()
     require_flows(context.governance, context.data_map, audience, [region for (region,) in found])

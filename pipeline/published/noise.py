@@ -156,7 +156,9 @@ def spent_on(
 ) -> list[Spent]:
     """What the periods of one table's figures have cost, one entry per period."""
     _, epsilon = mechanism(noise, sensitivity(noise))
-    periods = connection.sql(f"SELECT DISTINCT period FROM {figures} ORDER BY period").fetchall()
+    periods = connection.execute(
+        f"SELECT DISTINCT period FROM {figures} ORDER BY period"
+    ).fetchall()
     return [
         Spent(
             partition=partition,

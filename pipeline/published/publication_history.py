@@ -107,7 +107,7 @@ def periods_to_publish(
     """
     before = closed_before(layout, rules)
     published = periods(layout)
-    found = connection.sql(
+    found = connection.execute(
         f"SELECT DISTINCT date_trunc({literal(rules.period)}, period)::DATE AS period "
         f"FROM {rows} WHERE period IS NOT NULL ORDER BY period"
     ).fetchall()

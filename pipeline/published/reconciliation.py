@@ -128,7 +128,7 @@ def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict
 def _left_out(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict[str, int]:
     """Records that were counted and not stored, by reason."""
     reasons = f"SELECT reason, sum(records)::BIGINT FROM {left_out(layout)} GROUP BY 1 ORDER BY 1"
-    return dict(connection.sql(reasons).fetchall())
+    return dict(connection.execute(reasons).fetchall())
 
 
 def _suppressed_by_audience(
@@ -160,7 +160,7 @@ def _not_eligible(
 ) -> dict[str, int]:
     """Classified rows that the audience does not get, by the first reason for it."""
     query = render(PACKAGE, "suppressed_by_reason.sql", rows=eligible(rows, audience, cutoffs))
-    return dict(connection.sql(query).fetchall())
+    return dict(connection.execute(query).fetchall())
 
 
 def _unpublished_periods(
@@ -186,7 +186,7 @@ def _unpublished_periods(
         new=new,
         last_expired=last_expired,
     )
-    (counts,) = connection.sql(query).fetchall()
+    (counts,) = connection.execute(query).fetchall()
     return dict(zip((NO_DATE, LATE, EXPIRED, STILL_OPEN, WAITING), counts, strict=True))
 
 
@@ -225,7 +225,7 @@ def _analysts_counts(
         periods=[*new, *_days(row_history.periods(layout))],
         closed_before=publication_history.closed_before(layout, rule),
     )
-    ((published, *others),) = connection.sql(query).fetchall()
+    ((published, *others),) = connection.execute(query).fetchall()
     reasons = (LEFT, IDENTIFYING, NO_DATE, LATE, STILL_OPEN, WAITING)
     return published, dict(zip(reasons, others, strict=True))
 
@@ -250,7 +250,7 @@ def _coaching_counts(
         table=relation,
         same_cell=same_values("records", "cells", ("period", *CELL[table])),
     )
-    ((published, suppressed),) = connection.sql(query).fetchall()
+    ((published, suppressed),) = connection.execute(query).fetchall()
     if table not in rules.coaching.noise:
         # The published figures themselves say how many records they cover.
         cells = f"{relation} WHERE period IN ({literals(new)})"

@@ -158,7 +158,7 @@ def periods_to_publish(
         rows: the analysts' pseudonymized rows.
     """
     before, covered = publication_history.closed_before(layout, rule), _covered(connection, layout)
-    found = connection.sql(
+    found = connection.execute(
         f"SELECT DISTINCT date_trunc({literal(rule.period)}, period)::DATE AS period "
         f"FROM {rows} WHERE period IS NOT NULL ORDER BY period"
     ).fetchall()
@@ -180,7 +180,7 @@ def _covered(
     for path in files(layout):
         rows = encryption.rows(connection, layout, path)
         found = f"SELECT period, max(coalesce(event_on, assigned_on)) FROM {rows} GROUP BY period"
-        last |= dict(connection.sql(found).fetchall())
+        last |= dict(connection.execute(found).fetchall())
     return list(last.items())
 
 

@@ -129,7 +129,7 @@ def _keep_affordable(
     """Remove the chosen cells of periods that the budget for noise does not cover any more."""
     rules = context.disclosure.coaching
     epsilon, planned = rules.noise[table].epsilon, [*ledger]
-    periods = connection.sql(f"SELECT DISTINCT period FROM {cells} ORDER BY period").fetchall()
+    periods = connection.execute(f"SELECT DISTINCT period FROM {cells} ORDER BY period").fetchall()
     for (period,) in periods:
         if noise.affordable(planned, rules, table, period):
             planned.append(noise.Spent("", table, str(period), epsilon, 0, ""))

@@ -106,4 +106,4 @@ def unnamed(
     with attached(connection, context, context.layout.staged(partition), table, "staged"):
         teams = of_run(connection, context, [Sql(f"staged.{identifier(table)}")])
         counted = f"SELECT withheld, count(*) FROM ({teams}) WHERE withheld IS NOT NULL"
-        return dict(connection.sql(f"{counted} GROUP BY 1 ORDER BY 1").fetchall())
+        return dict(connection.execute(f"{counted} GROUP BY 1 ORDER BY 1").fetchall())

@@ -111,7 +111,7 @@ def _without_measures(
 def _periods(connection: duckdb.DuckDBPyConnection, tests: Mapping[Sql, str]) -> list[object]:
     """Periods of which a row of some relations passes its test."""
     query = " UNION ".join(f"SELECT period FROM {of} WHERE {test}" for of, test in tests.items())
-    return [period for (period,) in connection.sql(f"{query} ORDER BY period").fetchall()]
+    return [period for (period,) in connection.execute(f"{query} ORDER BY period").fetchall()]
 
 
 def _rows(

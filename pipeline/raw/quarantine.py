@@ -58,12 +58,12 @@ def counts(layout: Layout, data_map: DataMap, delivery: dt.date) -> list[Count]:
     files = _files(layout, delivery)
     counted = parquet([one for one in files if holds(one, "left_out")], LEFT_OUT)
     with engine(layout.work) as connection:
-        found = connection.sql(
+        found = connection.execute(
             "SELECT rule, coalesce(file, ''), count(*), min(line, 5), "
             f"min(raw, 5) FILTER (line IS NULL) FROM {_rows(files)} "
             "GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         ).fetchall()
-        left_out = connection.sql(
+        left_out = connection.execute(
             "SELECT concat_ws(': ', 'counted only', reason, name), source, sum(records) "
             f"FROM {counted} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
         ).fetchall()
@@ -105,5 +105,5 @@ def _copied(connection: duckdb.DuckDBPyConnection, query: str, to: Path) -> int:
         os.replace(beside, to)
     finally:
         beside.unlink(missing_ok=True)
-    ((written,),) = connection.sql(f"SELECT count(*) FROM ({query})").fetchall()
+    ((written,),) = connection.execute(f"SELECT count(*) FROM ({query})").fetchall()
     return int(written)

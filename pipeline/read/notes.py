@@ -50,7 +50,7 @@ def objection(context: Context, note: str, called: str = "the note") -> str | No
     with engine(context.layout.work) as connection:
         connection.execute("CREATE TEMP TABLE given (text VARCHAR)")
         connection.execute("INSERT INTO given VALUES ($note)", {"note": DATE.sub("…", note)})
-        ((found,),) = connection.sql(f"SELECT {looks_personal('text')} FROM given").fetchall()
+        ((found,),) = connection.execute(f"SELECT {looks_personal('text')} FROM given").fetchall()
         place = None
         if not found and context.layout.reference_values.exists():
             reference_values.attach(connection, context.layout)
@@ -65,7 +65,7 @@ def objection(context: Context, note: str, called: str = "the note") -> str | No
 
 
 def _names_somebody(connection: duckdb.DuckDBPyConnection) -> bool:
-    ((found,),) = connection.sql(
+    ((found,),) = connection.execute(
         f"SELECT count(*) > 0 FROM ({grams_sql('given')}) JOIN reference.denylist ON gram = entry"
     ).fetchall()
     return bool(found)
@@ -81,5 +81,5 @@ def _named_word(connection: duckdb.DuckDBPyConnection, context: Context) -> int 
         digits=DIGITS,
         ordinary=[word.lower() for word in words] or [""],
     )
-    ((place,),) = connection.sql(query).fetchall()
+    ((place,),) = connection.execute(query).fetchall()
     return None if place is None else int(place)

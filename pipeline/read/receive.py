@@ -118,9 +118,9 @@ def _log(context: Context, request: AccessRequest, path: Path, *, own: bool) -> 
     spec, table = context.data_map.published[request.table], identifier(request.table)
     refs: list[tuple[object, ...]] = []
     with engine(context.layout.work, path, read_only=True) as connection:
-        ((rows,),) = connection.sql(f"SELECT count(*) FROM {table}").fetchall()
+        ((rows,),) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
         if own:
-            refs = connection.sql(f"SELECT DISTINCT learner_ref FROM {table}").fetchall()
+            refs = connection.execute(f"SELECT DISTINCT learner_ref FROM {table}").fetchall()
     audit.note(
         context,
         request,

@@ -209,4 +209,4 @@ def _require_same_keys(context: Context, table: str, audience: Audience) -> None
 def _key_of(connection: duckdb.DuckDBPyConnection, column: str, rows: str) -> str | None:
     """The scheme, audience and epoch that some pseudonyms begin with (pipeline/keys/ring.py)."""
     query = f"SELECT split_part({column}, '_', 1) FROM {rows} LIMIT 1"
-    return next((str(tag) for (tag,) in connection.sql(query).fetchall()), None)
+    return next((str(tag) for (tag,) in connection.execute(query).fetchall()), None)

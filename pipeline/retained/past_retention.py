@@ -127,7 +127,7 @@ def record_items(
     connection: duckdb.DuckDBPyConnection, rules: RetentionRules, records: Sql, now: dt.datetime
 ) -> Iterator[PlanItem]:
     """Plan items of the records past retention, per record type and region."""
-    groups = connection.sql(
+    groups = connection.execute(
         "SELECT record_type, region, count(*) FILTER (NOT held), count(*) FILTER (held), "
         "count(DISTINCT person), list_sort(list_distinct(flatten(list(deliveries)))), "
         f"min(period), max(period) FROM {records} GROUP BY ALL ORDER BY ALL"
@@ -235,7 +235,7 @@ def _records_to_erase(connection: duckdb.DuckDBPyConnection, records: Sql) -> tu
         f"CREATE OR REPLACE TEMP TABLE {gone} AS "
         f"SELECT DISTINCT record_key FROM {records} WHERE NOT held"
     )
-    found = connection.sql(
+    found = connection.execute(
         f"SELECT DISTINCT unnest(deliveries) FROM {records} WHERE NOT held"
     ).fetchall()
     return gone, {str(delivery) for (delivery,) in found}
@@ -254,7 +254,7 @@ def _voided(
         f"FROM {relations.records(layout)} WHERE status = 'voided' AND problem IS NULL "
         f"AND record_id IS NOT NULL AND delivery_date <= DATE '{last}'"
     )
-    found = connection.sql(f"SELECT DISTINCT source FROM {void}").fetchall()
+    found = connection.execute(f"SELECT DISTINCT source FROM {void}").fetchall()
     return void, {str(source) for (source,) in found}
 
 
@@ -272,7 +272,7 @@ def _with_rows(connection: duckdb.DuckDBPyConnection, files: list[Path], test: s
     one query over all of them finds sooner than one for each."""
     if not files:
         return []
-    found = connection.sql(
+    found = connection.execute(
         f"SELECT DISTINCT filename FROM {parquet(files, {})} WHERE {test}"
     ).fetchall()
     return sorted(Path(name) for (name,) in found)

@@ -138,7 +138,7 @@ def of_person(connection: duckdb.DuckDBPyConnection, context: Context, subject: 
                 f"erasure: the legal hold {hold.name} applies to records of this person"
             )
     records = past_retention.list_records(connection, mine, "false")
-    groups = connection.sql(
+    groups = connection.execute(
         f"SELECT record_type, region, count(*), min(period), max(period) FROM {records} "
         "GROUP BY ALL ORDER BY ALL"
     ).fetchall()

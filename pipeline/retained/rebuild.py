@@ -310,7 +310,7 @@ def empty_work(layout: Layout) -> None:
 
 def months(connection: duckdb.DuckDBPyConnection, query: str) -> set[str]:
     """Folders of the periods that a query of one column gives."""
-    return {f"period={month}" for (month,) in connection.sql(query).fetchall()}
+    return {f"period={month}" for (month,) in connection.execute(query).fetchall()}
 
 
 def classified_edits(

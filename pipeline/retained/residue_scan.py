@@ -70,7 +70,7 @@ def _inside(connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, p
     if path.suffix == ".duckdb":
         connection.execute(f"ATTACH {literal(path)} AS scanned (READ_ONLY)")
         try:
-            tables = connection.sql(
+            tables = connection.execute(
                 "SELECT schema_name, table_name FROM duckdb_tables() "
                 "WHERE database_name = 'scanned'"
             ).fetchall()

@@ -51,7 +51,7 @@ def work_list_left(
     """Records of the work list that are still in the store, in any revision, by place."""
     listed = encryption.rows(connection, layout, journal.work_list)
     keys = f"SELECT record_key::UUID FROM {listed}"
-    found = connection.sql(f"SELECT DISTINCT unnest(deliveries) FROM {listed}").fetchall()
+    found = connection.execute(f"SELECT DISTINCT unnest(deliveries) FROM {listed}").fetchall()
     deliveries = {str(delivery) for (delivery,) in found} | {layout.rectified.name}
     files = [f for f in relations.files(layout, "records") if f.parent.parent.name in deliveries]
     rows = subquery(f"FROM {relations.parquet(files, CANONICAL)} WHERE problem IS NULL")

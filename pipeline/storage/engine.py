@@ -102,13 +102,13 @@ def joined_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     """The one number that a query gives; a sum over nothing is zero."""
-    ((number,),) = connection.sql(query).fetchall()
+    ((number,),) = connection.execute(query).fetchall()
     return int(number or 0)
 
 
 def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
     """Rows, and two sums over the rows' hashes that no order changes."""
-    ((rows, mixed, total),) = connection.sql(
+    ((rows, mixed, total),) = connection.execute(
         f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
         f"FROM ({query}) t"
     ).fetchall()

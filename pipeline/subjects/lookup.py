@@ -68,7 +68,7 @@ def search(connection: duckdb.DuckDBPyConnection, layout: Layout, text: str) -> 
         holdings=Sql("holdings"),
         history=relations.roster_history(layout),
     )
-    found: dict[str, str] = dict(connection.sql(query).fetchall())
+    found: dict[str, str] = dict(connection.execute(query).fetchall())
     return [
         Found(person, because, _systems(connection, layout, person))
         for person, because in found.items()
@@ -92,7 +92,7 @@ def _stored(layout: Layout) -> Sql:
 def _systems(connection: duckdb.DuckDBPyConnection, layout: Layout, person: str) -> dict[str, int]:
     """Source to stored rows about a person."""
     subject = find(connection, layout, person)
-    rows = connection.sql(
+    rows = connection.execute(
         f"SELECT source, count(*) FROM {_stored(layout)} WHERE {subject.is_learner()} "
         "GROUP BY source UNION ALL SELECT 'roster', count(*) FROM "
         f"{relations.roster_history(layout)} WHERE learner_id = {literal(person)} ORDER BY ALL"

@@ -119,7 +119,7 @@ def _refused(
     some: list[Window] = []
     ours = ", ".join(f"home_page({literal(page)})" for page in pages) or "NULL"
     query = READINGS.format(file=rows, pages=ours)
-    for identifier, readings in connection.sql(query).fetchall():
+    for identifier, readings in connection.execute(query).fetchall():
         found = ring.tombstone(str(one) for one in readings or [identifier] if one)
         if found & known:
             whole.append(str(identifier))
@@ -147,7 +147,7 @@ def _follow(
     if not ids:
         return
     rows, others = parquet(rosters, ROSTER), f"learner_id NOT IN ({literals(sorted(ids))})"
-    found = connection.sql(
+    found = connection.execute(
         "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]) FROM ("
         f"SELECT DISTINCT email FROM {rows} WHERE email IS NOT NULL AND NOT {others} "
         f"AND email NOT IN (SELECT email FROM {rows} WHERE email IS NOT NULL AND {others} UNION "

@@ -35,5 +35,5 @@ def sensitive_courses(
         suggestions=suggestions().items(),
     )
     with engine(work) as connection:
-        found = connection.sql(query).fetchall()
+        found = connection.execute(query).fetchall()
     return {str(category): int(n) for category, n in found if n}

@@ -103,7 +103,7 @@ def _section(
     rows = _ask(connection, f"FROM {staged} WHERE {newest} ORDER BY {order} LIMIT {MOST}")
     if not rows:
         return None
-    ((groups, records),) = connection.sql(
+    ((groups, records),) = connection.execute(
         f"SELECT count(*), sum(records) FROM {staged} WHERE {newest}"
     ).fetchall()
     covered = None
@@ -156,12 +156,12 @@ def _called(connection: duckdb.DuckDBPyConnection, context: Context, column: str
     """What courses (`course_title`) or teams (`unit`) are called, by code or pseudonym, where
     policy allows it; a release of an earlier policy may have no such table."""
     there = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'staged'"
-    found = {name for (name,) in connection.sql(there).fetchall()}
+    found = {name for (name,) in connection.execute(there).fetchall()}
     called: dict[str, str] = {}
     for table, spec in context.data_map.with_dimensions(Audience.COACHING).items():
         if spec.dimension and column in spec.columns and table in found:
             rows = f"SELECT {spec.names}, {column} FROM staged.{identifier(table)}"
-            called |= connection.sql(f"{rows} WHERE trim({column}) <> ''").fetchall()
+            called |= connection.execute(f"{rows} WHERE trim({column}) <> ''").fetchall()
     return called
 
 

@@ -86,8 +86,8 @@ def _header(file: Readable, kind: Kind, known: Collection[str]) -> Header:
     shapes = f"SELECT DISTINCT json_structure(j)::VARCHAR FROM {objects}"
     try:
         with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-            found = [json.loads(shape) for (shape,) in connection.sql(shapes).fetchall()]
-            first = connection.sql(f"SELECT j::VARCHAR FROM {objects} LIMIT {ROWS}").fetchall()
+            found = [json.loads(shape) for (shape,) in connection.execute(shapes).fetchall()]
+            first = connection.execute(f"SELECT j::VARCHAR FROM {objects} LIMIT {ROWS}").fetchall()
     except duckdb.Error:
         # The engine's message quotes the text around the fault.
         raise MalformedFile(f"{file.name}: not a valid JSON array of rows") from None
