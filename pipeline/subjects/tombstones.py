@@ -18,7 +18,7 @@ from pipeline.keys.ring import KeyRing
 from pipeline.storage import cases
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import holds, parquet, roster_history
+from pipeline.storage.relations import holds, parquet, roster_history, subquery
 from pipeline.storage.schema import ROSTER
 from pipeline.storage.sql import Sql, literal, literals
 from pipeline.subjects.identity import Window
@@ -158,6 +158,41 @@ def _follow(
     unite(layout, [{"hmac": ring.own_tombstone(one), "made_on": today} for one in new])
 
 
+def _given_to_others(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    ring: KeyRing,
+    ids: Iterable[str],
+    rosters: list[Path],
+    pages: tuple[str, ...],
+) -> dict[str, Window]:
+    """Of identifiers with a tombstone, the addresses that a roster since then lists for somebody
+    else, who may be the same person under a new number; each with the days before it did. What
+    comes later is no record of whoever was erased."""
+    made = {one["hmac"]: one["made_on"] for one in entries(layout) if "since" not in one}
+    erased_on = {
+        one: min(made[found] for found in ring.tombstone([one]) & made.keys())
+        for one in ids
+        if one.startswith(("mbox:", "sha1:"))
+    }
+    if not erased_on:
+        return {}
+    rows = subquery(
+        f"FROM {parquet(rosters, ROSTER)} UNION ALL BY NAME FROM {roster_history(layout)}"
+    )
+    erased = erased_among(connection, layout, ring, rows, pages)
+    days = ", ".join(f"({literal(one)}, DATE {literal(day)})" for one, day in erased_on.items())
+    found = connection.execute(
+        "SELECT identifier, min(delivery_date)::VARCHAR FROM ("
+        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]) "
+        f"AS identifier, delivery_date FROM {rows} "
+        f"WHERE (learner_id IN ({literals(erased)})) IS NOT TRUE"
+        f") INNER JOIN (VALUES {days}) AS erased (identifier, erased_on) USING (identifier) "
+        "WHERE delivery_date >= erased_on GROUP BY identifier"
+    ).fetchall()
+    return {one: Window(one, "-infinity", until) for one, until in found}
+
+
 def erased_among(
     connection: duckdb.DuckDBPyConnection,
     layout: Layout,
@@ -191,15 +226,21 @@ def refuse(
         Rows removed.
     """
     removed, files = 0, list(files)
-    _follow(connection, layout, ring, [path for path in files if holds(path, "roster")], pages)
+    rosters = [path for path in files if holds(path, "roster")]
+    _follow(connection, layout, ring, rosters, pages)
     known, dated = hashes(layout), windows(layout)
     for path in files if known or dated else ():
         ids, days = _refused(connection, ring, known, dated, pages, literal(path))
-        tests = [f"learner_id IN ({literals(ids)})"]
-        if not holds(path, "roster"):
-            # A row of a roster names its employee by number, which is nobody else's.
+        # A row of a roster names its employee by number, which is nobody else's.
+        of_records = not holds(path, "roster")
+        if of_records:
+            given = _given_to_others(connection, layout, ring, ids, rosters, pages)
+            ids, days = sorted({*ids} - given.keys()), [*days, *given.values()]
+        tests, manages = [f"learner_id IN ({literals(ids)})"], [f"manager_id IN ({literals(ids)})"]
+        if of_records:
             tests += [one.sql("learner_id") for one in days]
-        manager = {"manager_id": f"manager_id IN ({literals(ids)})"}
+            manages += [one.sql("manager_id") for one in days]
+        manager = {"manager_id": " OR ".join(manages)}
         result = apply_edit(connection, layout, FileEdit(path, " OR ".join(tests), manager))
         removed += result.before - result.after if result else 0
     return removed

@@ -1,0 +1,99 @@
+"""An address that was an erased person's, and is somebody else's since.
+
+The kind of fault: a tombstone that knows no time refuses the records of whoever has the address
+next, be it the same person under a new number, without a word; or one that gives way brings back
+what was erased.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipeline.context import Context
+from pipeline.raw.deliveries import ingest
+from pipeline.subjects import tombstones
+from tests.company import EMAIL, person, record, statement, write_drop
+from tests.conftest import NIGHT
+from tests.estate import context
+from tests.test_requests import PERSON
+
+DAY = dt.timedelta(days=1)
+ERASED_ON = NIGHT - 10 * DAY
+HASHED = f"sha1:{hashlib.sha1(f'mailto:{EMAIL}'.encode()).hexdigest()}"
+ACTORS = {
+    f"mbox:mailto:{EMAIL}": {"mbox": f"mailto:{EMAIL}"},
+    HASHED: {"mbox_sha1sum": HASHED.removeprefix("sha1:")},
+}
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Context:
+    """Somebody was erased, who alone had an address."""
+    made = context(tmp_path / "home")
+    tombstones.add(made, [PERSON, *ACTORS], ERASED_ON)
+    return made
+
+
+def deliver(stand: Context, day: dt.date, roster: list[dict[str, str]]) -> set[tuple[str, str]]:
+    """Statements of three days under the address, in both forms; whose are kept, and their day."""
+    days = (ERASED_ON - DAY, ERASED_ON + DAY, NIGHT)
+    said = [
+        statement(at, actor=actor, timestamp=f"{on}T12:00:00Z")
+        for at, (on, actor) in enumerate((on, actor) for on in days for actor in ACTORS.values())
+    ]
+    write_drop(Path(stand.layout.landing) / str(day), [record(5)], roster, said)
+    ingest(stand.layout, stand.data_map, day)
+    with duckdb.connect() as c:
+        found = c.execute(
+            "SELECT learner_id, event_at::DATE::VARCHAR "
+            f"FROM read_parquet('{stand.layout.canonical}/{day}/*/records-*.parquet', "
+            "union_by_name=true) WHERE source = 'xapi'"
+        ).fetchall()
+    return set(found)
+
+
+def test_what_comes_after_it_was_given_on_is_kept_and_nothing_before(stand: Context) -> None:
+    """In the delivery whose roster says so, and in those that follow."""
+    kept = {(actor, str(NIGHT)) for actor in ACTORS}
+    assert deliver(stand, NIGHT, [person(9, Email=EMAIL)]) == kept
+    assert deliver(stand, NIGHT + DAY, [person(2)]) == kept
+
+
+@pytest.mark.parametrize(
+    ("day", "roster"),
+    [
+        (NIGHT, [person(2)]),  # nobody has it
+        (NIGHT, [person(0)]),  # the erased person, still on the roster
+        (ERASED_ON - 90 * DAY, [person(9, Email=EMAIL)]),  # another one had it long before
+    ],
+    ids=["nobody", "the same", "before"],
+)
+def test_otherwise_it_is_refused_for_good(
+    stand: Context, day: dt.date, roster: list[dict[str, str]]
+) -> None:
+    assert deliver(stand, day, roster) == set()
+    assert deliver(stand, NIGHT + DAY, [person(2)]) == set()
+
+
+def test_a_manager_by_address_is_one_of_their_days_only(stand: Context) -> None:
+    """A row that names the erased person as manager keeps no trace of it; one of later days keeps
+    the manager of then."""
+    rows = [
+        record(3, Course_Code=code, Manager_ID=EMAIL, Completed_Date=str(on), Assigned_Date=str(on))
+        for code, on in (("OLD-1", ERASED_ON - DAY), ("NEW-1", NIGHT))
+    ]
+    write_drop(Path(stand.layout.landing) / str(NIGHT), rows, [person(9, Email=EMAIL)])
+    ingest(stand.layout, stand.data_map, NIGHT)
+    with duckdb.connect() as c:
+        found = dict(
+            c.execute(
+                f"SELECT course_code, manager_id FROM read_parquet('{stand.layout.canonical}/"
+                f"{NIGHT}/*/records-*.parquet', union_by_name=true)"
+            ).fetchall()
+        )
+    assert found == {"OLD-1": None, "NEW-1": f"mbox:mailto:{EMAIL}"}
