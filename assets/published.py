@@ -181,8 +181,9 @@ def release(context: dg.AssetExecutionContext, store: Store) -> dg.MaterializeRe
     date = gate.release_date(layout, partition)
     gate.require_seals(layout, store.data_map, partition)
     with engine(layout.work) as connection:
-        counts = reconcile(connection, store.context, partition)
-        found = risk.measure(connection, store.context, partition, counts)
+        analysts = row_history.with_staged(connection, store.context, partition)
+        counts = reconcile(connection, store.context, partition, analysts)
+        found = risk.measure(connection, store.context, partition, counts, analysts)
     write_reconciliation(layout, date, counts)
     risk_report.write(found, store.disclosure, date, layout.staged(partition))
     _require_balanced(counts)

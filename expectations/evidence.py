@@ -26,9 +26,7 @@ def count_broken(
     Args:
         rules: name of the rule to SQL test over a row.
     """
-    counts = ", ".join(
-        f"count(*) FILTER (NOT coalesce({test}, false))" for test in rules.values()
-    )
+    counts = ", ".join(f"count(*) FILTER (NOT coalesce({test}, false))" for test in rules.values())
     (row,) = connection.execute(f"SELECT {counts} FROM {relation}").fetchall()
     return dict(zip(rules, row, strict=True))
 

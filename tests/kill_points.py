@@ -44,7 +44,7 @@ from tests import plain, pooled
 from tests.company import NUMBER
 from tests.estate import NOW, context
 from tests.killed_rekey import NEW, keys_of
-from tests.opened import everything, relation, released, released_files
+from tests.opened import everything_in, relation, released, released_files
 
 EVERY, SITES = "every", "sites"
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link"}
@@ -268,7 +268,8 @@ def night(home: Path) -> None:
 
 def of_night(home: Path) -> dict[str, Any]:
     layout = Layout(home)
-    readable = [bool(everything(home, path)) for path in released_files(layout.current)]
+    with duckdb.connect() as c:
+        readable = [bool(everything_in(c, home, path)) for path in released_files(layout.current)]
     return {
         "partition": gate.manifest(layout)["partition"],
         "whole": whole(layout),

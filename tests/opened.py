@@ -72,10 +72,11 @@ def released(home: Path, folder: Path | None = None) -> Iterator[duckdb.DuckDBPy
 def everything(home: Path, path: Path) -> str:
     """All rows of a Parquet or DuckDB file, as one text."""
     with duckdb.connect() as c:
-        return _everything(c, home, path)
+        return everything_in(c, home, path)
 
 
-def _everything(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
+def everything_in(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
+    """As `everything`, by a connection that is there."""
     if path.suffix == ".parquet":
         return str(connection.execute(f"FROM {relation(connection, home, path)}").fetchall())
     connection.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
@@ -97,7 +98,7 @@ def texts(home: Path) -> dict[str, str]:
             if path.suffix == ".enc":
                 found[name] = text_of(home, path)
             elif path.suffix in (".parquet", ".duckdb") and path.is_file():
-                found[name] = _everything(c, home, path)
+                found[name] = everything_in(c, home, path)
     return found
 
 

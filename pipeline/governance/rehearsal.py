@@ -32,6 +32,7 @@ from pipeline.policy.windows import make_cutoffs
 from pipeline.pseudonymized import steps
 from pipeline.pseudonymized.models import eligible
 from pipeline.pseudonymized.training_states import make_states
+from pipeline.published import row_history
 from pipeline.published.reconciliation import reconcile
 from pipeline.published.stage import stage_database
 from pipeline.raw import landing
@@ -178,7 +179,8 @@ def _make(trial: Context, now: dt.datetime, found: Rehearsal) -> None:
         for table, rules in verdicts(trial, partition).items()
     ]
     with engine(trial.layout.work) as connection:
-        found.counts = reconcile(connection, trial, partition)
+        analysts = row_history.with_staged(connection, trial, partition)
+        found.counts = reconcile(connection, trial, partition, analysts)
         people = _people_suppressed(connection, trial)
     found.few |= {reason for reason, n in people if n < k}
     found.unresolved = max(found.counts["unresolved_people"].to_list(), default=0)

@@ -165,10 +165,17 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
     Returns:
         As `carry_forward`.
     """
+    return _carried_and_waiting(connection, context)[1]
+
+
+def _carried_and_waiting(
+    connection: duckdb.DuckDBPyConnection, context: Context
+) -> tuple[dict[str, Sql], dict[str, Sql]]:
+    """As `carry_forward` and as `waiting` return them."""
     of = _of_history(connection, context)
     now = _shown(connection, context, of, "now", ORDINARY)
     later = _shown(connection, context, of, "later", f"{ORDINARY} OR NOT reviewed")
-    return {
+    return now, {
         table: temp_table(
             connection, f"{table}_waiting", f"FROM {later[table]} EXCEPT ALL FROM {now[table]}"
         )
@@ -468,8 +475,8 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
 def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
     """How many rows of the history must not be published any more, or not under this pseudonym."""
     found = 0
-    kept = waiting(connection, context)
-    for table, carried in carry_forward(connection, context).items():
+    now, kept = _carried_and_waiting(connection, context)
+    for table, carried in now.items():
         path = context.layout.publication_history / f"{table}.parquet"
         if path.exists():
             columns = identifiers(context.data_map.published[table].columns)

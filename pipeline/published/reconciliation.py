@@ -51,9 +51,15 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 def reconcile(
-    connection: duckdb.DuckDBPyConnection, context: Context, partition: str
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    analysts: row_history.StagedRows,
 ) -> pl.DataFrame:
     """Count every staged table's way from raw to published, over all deliveries in the store.
+
+    Args:
+        analysts: as `row_history.with_staged` returns it.
 
     Returns:
         One row per table, in records: table, received, quarantined, superseded, suppressed (a list
@@ -67,7 +73,7 @@ def reconcile(
     for table, spec in context.data_map.published.items():
         if spec.dimension:
             continue  # no record is in it; expectations/published.py compares it with the others
-        published, identifying = _table_counts(connection, context, partition, table)
+        published, identifying = _table_counts(connection, context, partition, table, analysts)
         reasons = counted | suppressed[spec.audience] | identifying
         listed = [{"reason": reason, "records": n} for reason, n in reasons.items()]
         rows.append({"table": table, **store, "suppressed": listed, "published": published})
@@ -191,13 +197,17 @@ def _unpublished_periods(
 
 
 def _table_counts(
-    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    analysts: row_history.StagedRows,
 ) -> tuple[int, dict[str, int]]:
     """Records published in one staged table, and those suppressed because they could identify
     people."""
     layout, spec = context.layout, context.data_map.published[table]
     if spec.audience is Audience.ANALYTICS:
-        return _analysts_counts(connection, context, partition, table)
+        return _analysts_counts(connection, context, partition, table, analysts)
     rows = Sql(pseudonymized(layout, spec.audience))
     with attached(connection, context, layout.staged(partition), table, "staged"):
         relation = Sql(f"staged.{identifier(table)}")
@@ -208,18 +218,21 @@ def _table_counts(
 
 
 def _analysts_counts(
-    connection: duckdb.DuckDBPyConnection, context: Context, partition: str, table: str
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    partition: str,
+    table: str,
+    analysts: row_history.StagedRows,
 ) -> tuple[int, dict[str, int]]:
     """Records behind the rows of the analysts' table, of the history and of new periods, and those
     that are not, by reason. What was published and is not in the store any more counts nowhere."""
     layout, rule = context.layout, context.disclosure.classes[table]
-    history, live = row_history.with_staged(connection, context, partition)
     new = row_history.new_periods(layout, partition)
     query = render(
         PACKAGE,
         "analysts_records.sql",
-        history=history,
-        live=live,
+        history=analysts.history,
+        live=analysts.live,
         rows=closed_rows.eligible_now(connection, context),
         unit=rule.period,
         periods=[*new, *_days(row_history.periods(layout))],

@@ -244,11 +244,13 @@ def measure(
     context: Context,
     partition: str,
     counts: pl.DataFrame,
+    analysts: row_history.StagedRows,
 ) -> Risk:
     """Measure the staged tables of a run.
 
     Args:
         counts: their reconciliation, as `reconciliation.reconcile` returns it.
+        analysts: as `row_history.with_staged` returns it.
     """
     aggregates: list[pl.DataFrame] = []
     classes: list[_Classes] = []
@@ -263,8 +265,7 @@ def measure(
                 aggregates.append(_aggregate(connection, table, relation))
             else:
                 rule = context.disclosure.classes[table]
-                history, live = row_history.with_staged(connection, context, partition)
-                shown = row_history.rows_sql(history, live, spec.columns, inner=INNER)
+                shown = row_history.rows_sql(*analysts, spec.columns, inner=INNER)
                 everyone = Sql(pseudonymized(context.layout, spec.audience))
                 found = _classes(connection, rule, table, spec.columns, subquery(shown), everyone)
                 attacked = _attacks(connection, context, table, subquery(shown))

@@ -25,7 +25,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 from dateutil.relativedelta import relativedelta
@@ -314,14 +314,21 @@ def rows_sql(history: Sql, live: Sql, columns: tuple[str, ...], inner: tuple[str
     )
 
 
+class StagedRows(NamedTuple):
+    """What the staged table is made of: the history as `stored` returns it, and its live classes as
+    `live_classes` does."""
+
+    history: Sql
+    live: Sql
+
+
 def with_staged(
     connection: duckdb.DuckDBPyConnection, context: Context, partition: str
-) -> tuple[Sql, Sql]:
-    """The history with the periods that the staged table publishes for the first time, as `stored`
-    returns it, and its live classes."""
+) -> StagedRows:
+    """The history with the periods that the staged table publishes for the first time."""
     layout = context.layout
     history = stored(connection, context, [*files(layout), *staged_files(layout, partition)])
-    return history, live_classes(connection, context, history)
+    return StagedRows(history, live_classes(connection, context, history))
 
 
 def staged_sql(connection: duckdb.DuckDBPyConnection, context: Context, partition: str) -> Sql:

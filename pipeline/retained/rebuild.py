@@ -261,11 +261,12 @@ def publish_survivors(
         ]
         if failed:
             raise ErasureError(f"checks failed on the remaining records of {', '.join(failed)}")
-        counts = reconcile(connection, context, partition)
+        analysts = row_history.with_staged(connection, context, partition)
+        counts = reconcile(connection, context, partition, analysts)
         if odd := unbalanced(counts):
             raise ErasureError(f"the remaining records do not reconcile: {', '.join(odd)}")
         write_reconciliation(layout, partition, counts)
-        measured = risk.measure(connection, context, partition, counts)
+        measured = risk.measure(connection, context, partition, counts, analysts)
         risk_report.write(measured, context.disclosure, partition, layout.staged(partition))
         if Audience.COACHING in changed:
             publication_history.record(connection, context, partition)
