@@ -277,6 +277,7 @@ def _fails(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr(published_checks, "validate", leaking)
 
 
+@pytest.mark.usefixtures("plainly")
 def test_a_delivery_that_leaks_poisons_nothing(
     past: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,9 +322,9 @@ def test_an_emptied_delivery_takes_nothing_back(published: Estate) -> None:
     assert set(read(layout)) == {str(NIGHT)}
 
 
-def test_the_erasure_of_a_person_covers_every_form_of_a_file(published: Estate) -> None:
+def test_the_erasure_of_a_person_covers_every_form_of_a_file(stored: Estate) -> None:
     """What bytes do not show is opened; what cannot be opened is no proof that nobody is in it."""
-    stand, layout = context(published.home), published.layout
+    stand, layout = context(stored.home), stored.layout
     text = "\n".join(map(",".join, ([*record(3)], record(3).values())))
     mine, other = workbooks.table([record(3)]), workbooks.table([record(7)])
     deliveries = [
@@ -335,29 +336,29 @@ def test_the_erasure_of_a_person_covers_every_form_of_a_file(published: Estate) 
     ]
     days = [NIGHT + at * DAY for at in range(1, len(deliveries) + 1)]
     for day, (name, content) in zip(days, deliveries, strict=True):
-        published.drop(day).mkdir(parents=True)
-        (published.drop(day) / name).write_bytes(content)
+        stored.drop(day).mkdir(parents=True)
+        (stored.drop(day) / name).write_bytes(content)
         with suppress(MalformedFile):
             ingest(layout, stand.data_map, day)
             register.refuse(layout, [day], "a check")
     assert job.erase_person(stand, PERSON, None, NOW)["receipt"]
-    assert [day for day in days if published.drop(day).exists()] == days[-1:]
+    assert [day for day in days if stored.drop(day).exists()] == days[-1:]
 
 
-def test_the_erasure_of_a_person_covers_what_was_refused(published: Estate) -> None:
+def test_the_erasure_of_a_person_covers_what_was_refused(stored: Estate) -> None:
     """In the store and in the landing folder; and a link is no proof that a file is gone."""
-    stand = context(published.home)
+    stand = context(stored.home)
     layout = stand.layout
-    write_drop(published.drop(LATER), *company())
+    write_drop(stored.drop(LATER), *company())
     ingest(layout, stand.data_map, LATER)
     register.refuse(layout, [LATER], "a check")
-    elsewhere = published.home.parent / "person3.csv"
+    elsewhere = stored.home.parent / "person3.csv"
     elsewhere.write_text(f"{number(3)},Person 3")
-    write_drop(published.drop(NIGHT + 2 * DAY), [record(5)])
-    (published.drop(NIGHT + 2 * DAY) / "more.csv").symlink_to(elsewhere)
+    write_drop(stored.drop(NIGHT + 2 * DAY), [record(5)])
+    (stored.drop(NIGHT + 2 * DAY) / "more.csv").symlink_to(elsewhere)
     with pytest.raises(ErasureError, match="links in the landing folder"):
         job.erase_person(stand, PERSON, None, NOW)
-    assert not published.drop(LATER).exists()
+    assert not stored.drop(LATER).exists()
     with duckdb.connect() as connection:
         aside = f"{layout.set_aside}/*/*/records-corporate-*[0-9].parquet"
         (left,) = connection.execute(

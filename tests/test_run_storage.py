@@ -15,9 +15,8 @@ import sqlalchemy as sa
 from pipeline.errors import ErasureError
 from pipeline.retained import dagster_storage, job
 from pipeline.retained.dagster_storage import DagsterStorage
-from tests.company import EMAIL, NAME, company, write_drop
-from tests.conftest import QUIET, Estate, errors
-from tests.estate import context
+from tests.company import EMAIL, NAME
+from tests.conftest import QUIET, Estate
 
 PATTERN = r"(?i)(?:^|[^0-9a-zA-Z])(?:quentin\.zzyzx@corp\.example|quentin\ zzyzx)(?:$|[^0-9a-zA-Z])"
 
@@ -51,7 +50,7 @@ def clean_run(instance: dg.DagsterInstance) -> str:
 
 
 @pytest.fixture(params=["files", "postgres"])
-def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     if request.param == "files":
         with dg.instance_for_test(temp_dir=str(tmp_path)) as found:
             yield found
@@ -65,38 +64,33 @@ def instance(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dg.Dags
         yield found
 
 
-def test_a_run_that_names_a_person_is_deleted_and_no_other(
-    instance: dg.DagsterInstance,
-) -> None:
-    storage = DagsterStorage(instance)
-    bad, good = careless_run(instance), clean_run(instance)
+def test_a_run_that_names_a_person_is_deleted_and_no_other(kept: dg.DagsterInstance) -> None:
+    storage = DagsterStorage(kept)
+    bad, good = careless_run(kept), clean_run(kept)
     assert storage.hits(PATTERN) > 0
     assert storage.forget(PATTERN) == 1
     assert storage.hits(PATTERN) == 0
-    assert instance.get_run_by_id(bad) is None
-    assert instance.get_run_by_id(good) is not None
-    assert instance.all_logs(good)
+    assert kept.get_run_by_id(bad) is None
+    assert kept.get_run_by_id(good) is not None
+    assert kept.all_logs(good)
 
 
-def test_old_runs_are_pruned_and_young_ones_kept(instance: dg.DagsterInstance) -> None:
-    storage = DagsterStorage(instance)
-    run = clean_run(instance)
+def test_old_runs_are_pruned_and_young_ones_kept(kept: dg.DagsterInstance) -> None:
+    storage = DagsterStorage(kept)
+    run = clean_run(kept)
     now = dt.datetime.now(dt.UTC)
     assert storage.prune(now - dt.timedelta(days=1)) == 0
-    assert instance.get_run_by_id(run)
+    assert kept.get_run_by_id(run)
     assert storage.prune(now + dt.timedelta(days=1)) == 1
-    assert instance.get_run_by_id(run) is None
+    assert kept.get_run_by_id(run) is None
 
 
-def test_a_deletion_prunes_by_the_rule(instance: dg.DagsterInstance, tmp_path: Path) -> None:
-    estate = Estate(tmp_path / "home", instance)
-    write_drop(estate.drop(), *company())
-    result = estate.run_in_dagster()
-    assert result.success, errors(result)
+def test_a_deletion_prunes_by_the_rule(kept: dg.DagsterInstance, stored: Estate) -> None:
+    clean_run(kept)
     late = dt.datetime.now(dt.UTC) + dt.timedelta(days=92)
-    (told,) = job.retain(context(estate.home), late, DagsterStorage(instance))
+    (told,) = job.retain(stored.context, late, DagsterStorage(kept))
     assert told["removed_whole"]["Dagster runs"] == 1
-    assert not instance.get_runs()
+    assert not kept.get_runs()
 
 
 def test_nothing_is_left_in_the_servers_own_files(
