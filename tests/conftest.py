@@ -126,8 +126,8 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A process for every core, and one more: some tests wait for a daemon or a server."""
-    return min(len(os.sched_getaffinity(0)), 4) + 1
+    """A process for every core, and two more: some tests wait for a daemon or a server."""
+    return min(len(os.sched_getaffinity(0)), 4) + 2
 
 
 @pytest.hookimpl(tryfirst=True)
