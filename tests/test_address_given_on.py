@@ -69,15 +69,16 @@ def test_what_comes_after_it_was_given_on_is_kept_and_nothing_before(stand: Cont
     [
         (NIGHT, [person(2)]),  # nobody has it
         (NIGHT, [person(0)]),  # the erased person, still on the roster
+        (NIGHT, [person(0), person(9, Email=EMAIL)]),  # both have it, so whose is a record?
         (ERASED_ON - 90 * DAY, [person(9, Email=EMAIL)]),  # another one had it long before
     ],
-    ids=["nobody", "the same", "before"],
+    ids=["nobody", "the same", "both", "before"],
 )
 def test_otherwise_it_is_refused_for_good(
     stand: Context, day: dt.date, roster: list[dict[str, str]]
 ) -> None:
     assert deliver(stand, day, roster) == set()
-    assert deliver(stand, NIGHT + DAY, [person(2)]) == set()
+    assert deliver(stand, NIGHT + DAY, roster) == set()
 
 
 def test_a_manager_by_address_is_one_of_their_days_only(stand: Context) -> None:

@@ -20,7 +20,7 @@ from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import holds, parquet, roster_history, subquery
 from pipeline.storage.schema import ROSTER
-from pipeline.storage.sql import Sql, literal, literals
+from pipeline.storage.sql import Sql, literal, literals, render
 from pipeline.subjects.identity import Window
 
 FILE = "tombstones.json.enc"
@@ -168,27 +168,30 @@ def _given_to_others(
 ) -> dict[str, Window]:
     """Of identifiers with a tombstone, the addresses that a roster since then lists for somebody
     else, who may be the same person under a new number; each with the days before it did. What
-    comes later is no record of whoever was erased."""
+    comes later is no record of whoever was erased, unless these rosters still list both.
+
+    Args:
+        rosters: files that nobody was removed from yet.
+    """
     made = {one["hmac"]: one["made_on"] for one in entries(layout) if "since" not in one}
-    erased_on = {
-        one: min(made[found] for found in ring.tombstone([one]) & made.keys())
-        for one in ids
-        if one.startswith(("mbox:", "sha1:"))
-    }
+    erased_on = [
+        (one, dt.date.fromisoformat(min(made[stone] for stone in stones)))
+        for one in sorted(ids)
+        if one.startswith(("mbox:", "sha1:")) and (stones := ring.tombstone([one]) & made.keys())
+    ]
     if not erased_on:
         return {}
     rows = subquery(
         f"FROM {parquet(rosters, ROSTER)} UNION ALL BY NAME FROM {roster_history(layout)}"
     )
-    erased = erased_among(connection, layout, ring, rows, pages)
-    days = ", ".join(f"({literal(one)}, DATE {literal(day)})" for one, day in erased_on.items())
     found = connection.execute(
-        "SELECT identifier, min(delivery_date)::VARCHAR FROM ("
-        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]) "
-        f"AS identifier, delivery_date FROM {rows} "
-        f"WHERE (learner_id IN ({literals(erased)})) IS NOT TRUE"
-        f") INNER JOIN (VALUES {days}) AS erased (identifier, erased_on) USING (identifier) "
-        "WHERE delivery_date >= erased_on GROUP BY identifier"
+        render(
+            "pipeline.subjects",
+            "given_to_others.sql",
+            rosters=rows,
+            erased=erased_among(connection, layout, ring, rows, pages),
+            erased_on=erased_on,
+        )
     ).fetchall()
     return {one: Window(one, "-infinity", until) for one, until in found}
 
@@ -229,18 +232,27 @@ def refuse(
     rosters = [path for path in files if holds(path, "roster")]
     _follow(connection, layout, ring, rosters, pages)
     known, dated = hashes(layout), windows(layout)
-    for path in files if known or dated else ():
-        ids, days = _refused(connection, ring, known, dated, pages, literal(path))
-        # A row of a roster names its employee by number, which is nobody else's.
-        of_records = not holds(path, "roster")
-        if of_records:
-            given = _given_to_others(connection, layout, ring, ids, rosters, pages)
-            ids, days = sorted({*ids} - given.keys()), [*days, *given.values()]
-        tests, manages = [f"learner_id IN ({literals(ids)})"], [f"manager_id IN ({literals(ids)})"]
-        if of_records:
-            tests += [one.sql("learner_id") for one in days]
-            manages += [one.sql("manager_id") for one in days]
-        manager = {"manager_id": " OR ".join(manages)}
-        result = apply_edit(connection, layout, FileEdit(path, " OR ".join(tests), manager))
+    if not (known or dated):
+        return 0
+    found = {path: _refused(connection, ring, known, dated, pages, literal(path)) for path in files}
+    named = {one for path in files if holds(path, "records") for one in found[path][0]}
+    given = _given_to_others(connection, layout, ring, named, rosters, pages)
+    for path, (ids, days) in found.items():
+        if holds(path, "records"):
+            mine = [window for one, window in given.items() if one in ids]
+            edit = _without(path, [one for one in ids if one not in given], [*days, *mine])
+        else:
+            # A row of a roster names its employee by number, which is nobody else's.
+            edit = _without(path, ids, [])
+        result = apply_edit(connection, layout, edit)
         removed += result.before - result.after if result else 0
     return removed
+
+
+def _without(path: Path, ids: list[str], days: list[Window]) -> FileEdit:
+    """The file without rows of these identifiers, also as somebody's manager."""
+
+    def named(column: str) -> str:
+        return " OR ".join([f"{column} IN ({literals(ids)})", *(one.sql(column) for one in days)])
+
+    return FileEdit(path, named("learner_id"), {"manager_id": named("manager_id")})
