@@ -22,6 +22,7 @@ from unittest import mock
 import dagster as dg
 
 from assets import lineage
+from assets.common import DATA_MAP
 from assets.resources import Store
 from expectations import suite as suites
 from expectations.suite import SuiteResult
@@ -112,6 +113,12 @@ STORES = (
     lineage.REFERENCE_VALUES,
     *map(lineage.pseudonymized_key, Audience),
 )
+
+
+def staged_for(audience: Audience) -> list[dg.AssetKey]:
+    """What a run makes and checks up to the staged tables of one audience."""
+    tables = map(lineage.published_key, DATA_MAP.with_dimensions(audience))
+    return [*STORES[:3], lineage.pseudonymized_key(audience), *tables]
 
 
 @cache

@@ -14,15 +14,18 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
-from pipeline.cli import screen, views
+from assets.resources import Store
+from pipeline.cli import run, screen, views
 from pipeline.cli.app import app
 from pipeline.cli.exits import Exit
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
+from tests import plain
 from tests.command import COMMAND, environment, milestones
 from tests.company import EMAIL, NAME, company, write_drop
 from tests.conftest import NIGHT, Estate
@@ -43,10 +46,26 @@ def test_help_is_quick_to_load() -> None:
         assert not left_out & set(done.stdout.split()), module
 
 
-def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
-    first = milestones(
-        tmp_path / "a", "demo", "--date", "2026-11-02", "--people", "120", "--records", "2000"
-    )
+def plain_job(
+    home: Path, name: str, partition: str | None, *more: Any, job: Any = run.run_job
+) -> Exit:
+    """In place of `run_job`: a run's steps as plain functions, and the other jobs as they are."""
+    if name != "nightly":
+        return Exit(job(home, name, partition, *more))
+    ran = plain.run(Store(home=str(home)), dt.date.fromisoformat(str(partition)))
+    assert ran.success, ran.errors
+    return Exit.DONE
+
+
+@pytest.mark.usefixtures("plainly")
+def test_demo_runs_and_is_a_function_of_its_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The steps of its two runs are those of `milestones run`, which others show in Dagster; the
+    installed demo is run as it is in a soak."""
+    small = ("--date", "2026-11-02", "--people", "60", "--records", "500")
+    monkeypatch.setattr(run, "run_job", plain_job)
+    first = milestones(tmp_path / "a", "demo", *small)
     assert first.returncode == 0, first.stderr
     for told in (
         "coaching_team",
@@ -54,19 +73,7 @@ def test_demo_runs_and_is_a_function_of_its_seed(tmp_path: Path) -> None:
         "hr_legal_detail is not shown",
     ):
         assert told in first.stdout
-    assert (
-        milestones(
-            tmp_path / "b",
-            "generate",
-            "--date",
-            "2026-11-02",
-            "--people",
-            "120",
-            "--records",
-            "2000",
-        ).returncode
-        == 0
-    )
+    assert milestones(tmp_path / "b", "generate", *small).returncode == 0
     for path in (tmp_path / "a" / "landing").rglob("*.csv"):
         twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
         assert path.read_bytes() == twin.read_bytes()
@@ -209,6 +216,7 @@ STAGES = (
 
 
 # Where a night can die is for tests/test_killed.py; here it is a process of Dagster's that dies.
+@pytest.mark.usefixtures("plainly")
 @pytest.mark.parametrize(
     ("stage", "later_by"),
     [

@@ -37,6 +37,7 @@ from tests.estate import KEYS, NOW
 from tests.opened import released
 from tests.tables import RULE, random_period
 
+pytestmark = pytest.mark.usefixtures("plainly")
 OCTOBER = dt.date(2026, 10, 1)
 
 

@@ -87,6 +87,7 @@ def test_the_engineer_types_ten_commands_at_most() -> None:
     assert {who for who, _ in COMMANDS} == {"eddy", "lea", "hana"}
 
 
+@pytest.mark.usefixtures("plainly")
 @pytest.mark.long
 def test_the_walk_from_an_empty_folder_to_a_published_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -308,6 +308,7 @@ def analysed(estate: Estate) -> int:
         return int(found)
 
 
+@pytest.mark.usefixtures("plainly")
 def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     estate: Estate, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from tests.estate import STAFF, policy_with, sign_policy
 from tests.opened import released
 from tests.test_governance import policy, told
 
+pytestmark = pytest.mark.usefixtures("plainly")
 NOW = dt.datetime.now(dt.UTC)
 
 
