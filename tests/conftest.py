@@ -345,14 +345,24 @@ def good_night(_good_night: Estate) -> Estate:
 
 @pytest.fixture(scope="session")
 def dagster_night(
-    tmp_path_factory: pytest.TempPathFactory, real_instance: dg.DagsterInstance
+    tmp_path_factory: pytest.TempPathFactory,
+    real_instance: dg.DagsterInstance,
+    _good_night: Estate,
 ) -> tuple[Estate, dg.ExecuteInProcessResult]:
-    """The company published by the real job on a real instance, for reading only; what it told."""
+    """The company published by the real job on a real instance, for reading only; what it told.
+    Its pseudonyms are those of the plain run."""
     estate = Estate(tmp_path_factory.mktemp("dagster_night") / "home", real_instance)
-    write_drop(estate.drop(), *company())
-    result = estate.run_in_dagster()
+    result = delivered(_good_night, estate).run_in_dagster()
     assert result.success, errors(result)
     return estate, result
+
+
+def delivered(estate: Estate, other: Estate) -> Estate:
+    """Give another, empty estate the same deliveries and the same keys."""
+    shutil.copytree(estate.home / "landing", other.home / "landing")
+    (other.home / "vault").mkdir(mode=0o700)
+    shutil.copy2(estate.home / "vault" / "keyring.json", other.home / "vault")
+    return other
 
 
 def free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from distributed import Client
 
 from pipeline.compute import cluster
 from pipeline.storage.layout import PROJECT
-from tests.conftest import Estate, errors, free_port
+from tests.conftest import Estate, delivered, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
@@ -30,15 +29,8 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def delivered(estate: Estate, home: Path) -> Path:
-    """A new data folder with the same delivery and the same keys: every month is published anew,
-    and the workers choose and attack it, too."""
-    shutil.copytree(estate.home / "landing", home / "landing")
-    (home / "vault").mkdir(mode=0o700)
-    shutil.copy2(estate.home / "vault" / "keyring.json", home / "vault")
-    return home
-
-
+# A new data folder with the same keys: every month is published anew, and the workers choose and
+# attack it, too.
 def test_two_workers_make_what_one_machine_makes(
     good_night: Estate,
     tmp_path: Path,
@@ -46,13 +38,14 @@ def test_two_workers_make_what_one_machine_makes(
     scheduler: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = delivered(good_night, tmp_path / "home")
+    estate = delivered(good_night, Estate(tmp_path / "home", instance))
+    home = estate.home
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
     assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
     with Client(scheduler, set_as_default=False) as watching:
         watching.get_task_stream()
-        result = Estate(home, instance).run()
+        result = estate.run()
         seen = {task["worker"] for task in watching.get_task_stream()}
     assert result.success, errors(result)
     # Several shards had a part in it, on several workers.
@@ -69,7 +62,7 @@ def test_every_core_makes_what_one_process_makes(
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    home = delivered(good_night, tmp_path / "home")
+    estate = delivered(good_night, Estate(tmp_path / "home", instance))
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
 
@@ -80,10 +73,10 @@ def test_every_core_makes_what_one_process_makes(
     monkeypatch.setattr(cluster, "ProcessPoolExecutor", counted)
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv("MILESTONES_THREADS", "2")
-    result = Estate(home, instance).run()
+    result = estate.run()
     assert result.success, errors(result)
     assert pools == [2, 2], "choosing and attacking have processes"
-    assert tables(home) == tables(good_night.home)
+    assert tables(estate.home) == tables(good_night.home)
 
 
 def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from pipeline.published import gate
 from pipeline.storage.layout import Layout
 from tests import plain
 from tests.company import company, write_drop
-from tests.conftest import Estate, errors, failed_checks
+from tests.conftest import Estate, delivered, errors, failed_checks
 from tests.kill_points import named, tables
 from tests.spread import stored
 
@@ -32,13 +31,14 @@ def manifest(home: Path) -> dict[str, object]:
 
 def names(home: Path) -> Counter[str]:
     """Every file of the data folder by its place, whatever the release's folder is called. Only a
-    run in Dagster is a job of the service, and so in the access log."""
+    run in Dagster is a job of the service, and so in the access log. Commands that others ask of
+    this folder make Dagster's own one there."""
     release = Layout(home).current.resolve()
     return Counter(
         str(path.relative_to(home)).replace(release.name, "release")
         for path in home.rglob("*")
         if path.is_file()
-        and path.relative_to(home).parts[0] != "work"
+        and path.relative_to(home).parts[0] not in ("work", "dagster")
         and not path.is_relative_to(home / "vault" / "access")
         and path.stem != "access-key"
     )
@@ -66,33 +66,36 @@ def contents(home: Path) -> dict[str, Any]:
     }
 
 
+def _is_as_plain(home: Path, result: dg.ExecuteInProcessResult, good_night: Estate) -> None:
+    found = contents(home)
+    for part, told in contents(good_night.home).items():
+        assert found[part] == told, part
+    done = {event.step_key for event in result.all_events if event.is_step_success}
+    assert done == {step.name for step in plain.steps()}
+    checks = {
+        f"{e.asset_key.to_user_string()} {e.check_name}"
+        for e in result.get_asset_check_evaluations()
+        if e.passed
+    }
+    assert checks == {name for step in plain.steps() for name in step.checks.values()}
+
+
 def test_a_plain_night_makes_what_dagster_makes(
-    tmp_path: Path, instance: dg.DagsterInstance, real_instance: dg.DagsterInstance
+    good_night: Estate, dagster_night: tuple[Estate, dg.ExecuteInProcessResult]
 ) -> None:
-    """On an instance in memory and on one in files: the same store, file by file and row by row."""
-    seeded = Estate(tmp_path / "plain", instance)
-    write_drop(seeded.drop(), *company())
-    # The same keys, and with them the same pseudonyms.
-    seeded.context.ring.create()
-    homes = [tmp_path / "in memory", tmp_path / "in files"]
-    for home in homes:
-        shutil.copytree(seeded.home, home)
-    ran = seeded.run(drawn=True)
-    assert ran.success, errors(ran)
-    expected = contents(seeded.home)
-    for home, kept in zip(homes, (instance, real_instance), strict=True):
-        result = Estate(home, kept).run_in_dagster()
-        assert result.success, errors(result)
-        found = contents(home)
-        for part, told in expected.items():
-            assert found[part] == told, part
-        done = {event.step_key for event in result.all_events if event.is_step_success}
-        assert done == set(ran.steps)
-        checks = {
-            f"{e.asset_key.to_user_string()} {e.check_name}": e.passed
-            for e in result.get_asset_check_evaluations()
-        }
-        assert checks == {name: one.passed for name, one in ran.checks.items()}
+    """On an instance in files: the same store, file by file and row by row."""
+    night, result = dagster_night
+    _is_as_plain(night.home, result, good_night)
+
+
+@pytest.mark.soak
+def test_and_so_does_an_instance_in_memory(
+    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    estate = delivered(good_night, Estate(tmp_path / "home", instance))
+    result = estate.run_in_dagster()
+    assert result.success, errors(result)
+    _is_as_plain(estate.home, result, good_night)
 
 
 def test_a_plain_night_stops_where_dagster_stops(
