@@ -12,13 +12,16 @@ from typing import Any
 
 import dagster as dg
 import dask
+import duckdb
 import psutil
 import pytest
 from distributed import Client
 
 from pipeline.compute import cluster
+from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
-from tests.conftest import Estate, delivered, errors, free_port
+from tests import plain
+from tests.conftest import NIGHT, Estate, delivered, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
@@ -27,6 +30,12 @@ from tests.spread import WORKERS, running, stored
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(tmp_path_factory.mktemp("cluster")) as address:
         yield address
+
+
+def coaching_tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
+    with duckdb.connect(str(folder / "coaching.duckdb"), read_only=True) as c:
+        names = c.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+        return {name: c.execute(f"FROM {name} ORDER BY ALL").fetchall() for (name,) in names}
 
 
 # A new data folder with the same keys: every month is published anew, and the workers choose and
@@ -73,10 +82,11 @@ def test_every_core_makes_what_one_process_makes(
     monkeypatch.setattr(cluster, "ProcessPoolExecutor", counted)
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv("MILESTONES_THREADS", "2")
-    result = estate.run()
+    result = estate.run(NIGHT, plain.staged_for(Audience.COACHING))
     assert result.success, errors(result)
     assert pools == [2, 2], "choosing and attacking have processes"
-    assert tables(estate.home) == tables(good_night.home)
+    staged = estate.layout.staged(str(NIGHT))
+    assert coaching_tables(staged) == coaching_tables(good_night.layout.current)
 
 
 def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
