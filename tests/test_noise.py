@@ -12,8 +12,10 @@ import pytest
 
 from pipeline.errors import PolicyError
 from pipeline.policy.disclosure import Budget, Coaching, Noise, load_disclosure
+from pipeline.policy.fields import Audience
 from pipeline.published import noise
 from pipeline.storage.layout import PROJECT
+from tests import plain
 from tests.company import company, record, write_drop
 from tests.conftest import NIGHT, Estate, errors
 from tests.estate import policy_with
@@ -42,9 +44,17 @@ def private(estate: Estate, tmp_path: Path, epsilon: float) -> Estate:
     return Estate(estate.home, estate.instance, folder)
 
 
-def figures(estate: Estate, table: str) -> list[tuple[object, ...]]:
-    with duckdb.connect(str(estate.layout.current / "coaching.duckdb"), read_only=True) as c:
+def figures(folder: Path, table: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(folder / "coaching.duckdb"), read_only=True) as c:
         return c.execute(f"FROM {table} ORDER BY ALL").fetchall()
+
+
+def stage(estate: Estate, night: dt.date = NIGHT) -> Path:
+    """Make the coaching tables that a run would release; their folder, with the ledger as it will
+    be."""
+    result = estate.run(night, plain.staged_for(Audience.COACHING))
+    assert result.success, errors(result)
+    return estate.layout.staged(str(night))
 
 
 def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
@@ -72,20 +82,24 @@ def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
     assert (spent.table, spent.period, spent.max_records_per_person) == (FINEST, "2026-10-01", 2)
     assert spent.epsilon == pytest.approx(1.0, rel=1e-6)
     exact = ("coaching_period", "coaching_course", "coaching_category")
-    assert [figures(estate, t) for t in exact] == [figures(good_night, t) for t in exact]
-    told = figures(estate, FINEST)
+    assert [figures(estate.layout.current, t) for t in exact] == [
+        figures(good_night.layout.current, t) for t in exact
+    ]
+    told = figures(estate.layout.current, FINEST)
     # Which cells are told is as without noise; 16 numbers with noise of scale 12 are not the same.
-    assert len(told) == len(figures(good_night, FINEST)) == 2
-    assert [row[4:7] for row in told] != [row[4:7] for row in figures(good_night, FINEST)]
+    assert len(told) == len(figures(good_night.layout.current, FINEST)) == 2
+    assert [row[4:7] for row in told] != [
+        row[4:7] for row in figures(good_night.layout.current, FINEST)
+    ]
     assert all(row[4] >= 5 and row[8] is None for row in told)  # type: ignore[operator]
+    for row in json.loads((estate.layout.reconciliation / f"{NIGHT}.json").read_text()):
+        assert row["balanced"]
     # A later night tells the same numbers and pays nothing.
     later = NIGHT + dt.timedelta(days=1)
     write_drop(estate.drop(later), [record(20)])
-    assert estate.run(later).success
-    assert figures(estate, FINEST) == told
-    assert noise.read_ledger(estate.layout.publication_history) == [spent]
-    for row in json.loads((estate.layout.reconciliation / f"{later}.json").read_text()):
-        assert row["balanced"]
+    staged = stage(estate, later)
+    assert figures(staged, FINEST) == told
+    assert noise.read_ledger(staged) == [spent]
 
 
 def test_a_period_that_the_budget_does_not_cover_is_not_told(
@@ -93,11 +107,10 @@ def test_a_period_that_the_budget_does_not_cover_is_not_told(
 ) -> None:
     estate = private(estate, tmp_path, 0.5)
     write_drop(estate.drop(), *company())
-    result = estate.run()
-    assert result.success, errors(result)
-    assert figures(estate, FINEST) == []
-    assert figures(estate, "coaching_course")
-    assert noise.read_ledger(estate.layout.publication_history) == []
+    staged = stage(estate)
+    assert figures(staged, FINEST) == []
+    assert figures(staged, "coaching_course")
+    assert noise.read_ledger(staged) == []
 
 
 def test_the_budget_counts_the_periods_around() -> None:
