@@ -64,6 +64,16 @@ def test_what_comes_after_it_was_given_on_is_kept_and_nothing_before(stand: Cont
     assert deliver(stand, NIGHT + DAY, [person(2)]) == kept
 
 
+def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: Path) -> None:
+    """What counts is when rosters list it, not when they are read."""
+    stand = context(tmp_path / "home")
+    tombstones.add(stand, [PERSON], ERASED_ON)
+    assert deliver(stand, ERASED_ON + DAY, [person(0)]) == set()
+    assert deliver(stand, NIGHT, [person(9, Email=EMAIL)]) == {
+        (actor, str(NIGHT)) for actor in ACTORS
+    }
+
+
 @pytest.mark.parametrize(
     ("day", "roster"),
     [

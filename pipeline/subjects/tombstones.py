@@ -28,7 +28,8 @@ FILE = "tombstones.json.enc"
 
 def entries(layout: Layout) -> list[dict[str, str]]:
     """Keyed hash (`hmac`) and day (`made_on`) of every erased identifier; the days (`since`,
-    `until`) of those that others had at other times."""
+    `until`) of those that others had at other times; of an address that became known later, the
+    delivery whose roster lists it (`had_on`)."""
     found: list[dict[str, str]] = json.loads(cases.read(layout, layout.vault / FILE) or "[]")
     return found
 
@@ -148,14 +149,22 @@ def _follow(
         return
     rows, others = parquet(rosters, ROSTER), f"learner_id NOT IN ({literals(sorted(ids))})"
     found = connection.execute(
-        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]) FROM ("
-        f"SELECT DISTINCT email FROM {rows} WHERE email IS NOT NULL AND NOT {others} "
+        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]), had_on "
+        f"FROM (SELECT email, max(delivery_date)::VARCHAR AS had_on FROM {rows} "
+        f"WHERE email IS NOT NULL AND NOT {others} "
         f"AND email NOT IN (SELECT email FROM {rows} WHERE email IS NOT NULL AND {others} UNION "
-        f"SELECT email FROM {roster_history(layout)} WHERE email IS NOT NULL AND {others}))"
+        f"SELECT email FROM {roster_history(layout)} WHERE email IS NOT NULL AND {others}) "
+        "GROUP BY email)"
     ).fetchall()
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    new = sorted(str(one) for (one,) in found if not ring.tombstone([str(one)]) & known)
-    unite(layout, [{"hmac": ring.own_tombstone(one), "made_on": today} for one in new])
+    new = sorted((one, had_on) for one, had_on in found if not ring.tombstone([one]) & known)
+    unite(
+        layout,
+        [
+            {"hmac": ring.own_tombstone(one), "made_on": today, "had_on": had_on}
+            for one, had_on in new
+        ],
+    )
 
 
 def _given_to_others(
@@ -173,7 +182,11 @@ def _given_to_others(
     Args:
         rosters: files that nobody was removed from yet.
     """
-    made = {one["hmac"]: one["made_on"] for one in entries(layout) if "since" not in one}
+    made = {
+        one["hmac"]: one.get("had_on", one["made_on"])
+        for one in entries(layout)
+        if "since" not in one
+    }
     erased_on = [
         (one, dt.date.fromisoformat(min(made[stone] for stone in stones)))
         for one in sorted(ids)
