@@ -437,6 +437,7 @@ def test_the_sweep_finds_a_canary_in_every_kind_of_file(tmp_path: Path) -> None:
     assert residue_scan.bytes_with(path, CANARIES)
 
 
+@pytest.mark.more
 def test_the_scan_of_bytes_counts_what_the_pattern_alone_would_find() -> None:
     """It searches twice, first in a quick way: at both ends, in other letters, within words, among
     bytes of no encoding."""

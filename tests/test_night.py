@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -147,6 +148,11 @@ def test_no_planted_value_is_published_or_told(
     told = "\n".join(event.to_json() for event in events)
     assert not [p for p in planted if p in told]
     assert not number.search(told)
+    # Nor is it in anything else that Dagster stores of a run, such as what its steps print.
+    stored = [p for p in Path(night.instance.root_directory).rglob("*") if p.is_file()]
+    assert stored
+    for path in stored:
+        assert not [p for p in planted if p.encode() in path.read_bytes()]
     texts = [p for p in night.layout.releases.rglob("*.*") if p.suffix in (".json", ".html")]
     assert {path.name for path in texts} >= {"release.json", "risk.html", "risk.json"}
     for path in texts:

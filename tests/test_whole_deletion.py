@@ -12,18 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.classified import population, run_snapshot
-from pipeline.classified.classify import write_classified
-from pipeline.raw import register
-from pipeline.raw.deliveries import ingest
+from pipeline.classified import population
 from pipeline.retained import job
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
-from pipeline.subjects.restrictions import make_restrictions
 from tests import soak
 from tests.company import HISTORY, number, record, write_csv
-from tests.estate import context, hold
+from tests.estate import accept, context, hold
 
 pytestmark = pytest.mark.usefixtures("plainly")
 
@@ -63,7 +59,7 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     shutil.rmtree(bare)
     stand = context(bare)
     now = dt.datetime.combine(day, dt.time(12), dt.UTC) + dt.timedelta(days=120)
-    rows: list[dict[str, str]] = []
+    rows, dates = list[dict[str, str]](), list[dt.date]()
     for n, delivery in enumerate(deliveries):
         delivered = [
             record(
@@ -82,15 +78,9 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         write_csv(
             Path(Layout(bare).landing) / str(date) / "learning_history.csv", delivered, HISTORY
         )
-        ingest(stand.layout, stand.data_map, date)
-        version = register.version_of(stand.layout.canonical / str(date))
-        register.note(stand.layout, date, register.State.ACCEPTED, version=version)
+        dates.append(date)
         rows += delivered
-    with engine(stand.layout.work) as connection:
-        write_classified(connection, stand, stand.layout.classified)
-        make_restrictions(connection, stand)
-        population.write(connection, stand.layout, stand.layout.classified)
-    run_snapshot.write(stand, stand.layout.classified, now)
+    accept(stand, *dates, now=now)
     for n, scope in enumerate(scopes):
         legal_holds.place(
             stand.layout,
