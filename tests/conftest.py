@@ -61,6 +61,8 @@ DEAR = {
     "scheduler": "cluster",
     "by_exchange": "exchange",
     "once": "erasure",
+    "deleted": "deletion",
+    "night_before": "deletion",
     "server": "postgres",
     "record_store": "record store",
     "oldest": "oldest client",
