@@ -97,7 +97,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, str]], columns: list[str])
     return path
 
 
-def write_drop(
+def write_delivery(
     folder: Path,
     rows: Iterable[Mapping[str, str]],
     people: Iterable[Mapping[str, str]] = (),

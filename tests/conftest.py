@@ -1,4 +1,4 @@
-"""Real DuckDB files for every test; nights as plain functions where Dagster is not the subject."""
+"""Real DuckDB files for every test; runs as plain functions where Dagster is not the subject."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from pipeline.retained import clock, job
 from pipeline.storage import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain, pooled, soak
-from tests.company import company, write_drop
+from tests.company import company, write_delivery
 from tests.estate import (
     BEFORE,
     NOW,
@@ -49,20 +49,20 @@ from tests.estate import (
 from tests.opened import released
 from tests.webhook import Hook, receiving
 
-NIGHT = dt.date(2026, 11, 8)  # a week after October's end: its figures are told
+RUN_DATE = dt.date(2026, 11, 8)  # a week after October's end: its figures are published
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 # What takes long to set up is set up by one process, which has all tests that need it: fixture to
 # group.
 DEAR = {
     "web": "dagster",
-    "dagster_night": "dagster",
+    "dagster_company": "dagster",
     "objects": "exchange",
     "scheduler": "cluster",
     "by_exchange": "exchange",
     "once": "erasure",
     "deleted": "deletion",
-    "night_before": "deletion",
+    "run_before": "deletion",
     "server": "postgres",
     "record_store": "record store",
     "oldest": "oldest client",
@@ -169,8 +169,8 @@ class Estate:
         shutil.copytree(self.home, home, symlinks=True)
         return Estate(home, self.instance)
 
-    def drop(self, night: dt.date = NIGHT) -> Path:
-        return self.home / "landing" / str(night)
+    def delivery(self, run_date: dt.date = RUN_DATE) -> Path:
+        return self.home / "landing" / str(run_date)
 
     @property
     def _store(self) -> Store:
@@ -182,24 +182,24 @@ class Estate:
 
     def run(
         self,
-        night: dt.date = NIGHT,
+        run_date: dt.date = RUN_DATE,
         assets: Collection[dg.AssetKey] | None = None,
         *,
         drawn: bool = False,
     ) -> plain.Ran:
-        """Run the night's steps as plain functions, or those of some assets; `drawn` with the
+        """Run the job's steps as plain functions, or those of some assets; `drawn` with the
         charts of the pages."""
-        return plain.run(self._store, night, assets, drawn=drawn)
+        return plain.run(self._store, run_date, assets, drawn=drawn)
 
     def run_in_dagster(
-        self, night: dt.date = NIGHT, assets: list[dg.AssetKey] | None = None
+        self, run_date: dt.date = RUN_DATE, assets: list[dg.AssetKey] | None = None
     ) -> dg.ExecuteInProcessResult:
         """Run the nightly job, or some of its assets with their checks."""
         return (
             definitions(self._store)
             .resolve_job_def("nightly")
             .execute_in_process(
-                partition_key=str(night),
+                partition_key=str(run_date),
                 instance=self.instance,
                 raise_on_error=False,
                 run_config=QUIET,
@@ -223,14 +223,14 @@ def errors(result: Ended) -> str:
     """The texts of all step failures, causes included."""
     if isinstance(result, plain.Ran):
         return result.errors
-    told = []
+    output = []
     for event in result.all_events:
         if event.is_step_failure:
             error = event.step_failure_data.error
             while error is not None:
-                told.append(error.message)
+                output.append(error.message)
                 error = error.cause
-    return "\n".join(told)
+    return "\n".join(output)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -331,30 +331,30 @@ def estate(tmp_path: Path, instance: dg.DagsterInstance) -> Estate:
 
 
 @pytest.fixture(scope="session")
-def _good_night(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
+def _finished_run(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     estate = Estate(tmp_path_factory.mktemp("good") / "home", instance)
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     result = estate.run(drawn=True)
     assert result.success, errors(result)
     return estate
 
 
 @pytest.fixture
-def good_night(_good_night: Estate) -> Estate:
+def finished_run(_finished_run: Estate) -> Estate:
     """The published company; for reading only."""
-    return _good_night
+    return _finished_run
 
 
 @pytest.fixture(scope="session")
-def dagster_night(
+def dagster_company(
     tmp_path_factory: pytest.TempPathFactory,
     real_instance: dg.DagsterInstance,
-    _good_night: Estate,
+    _finished_run: Estate,
 ) -> tuple[Estate, dg.ExecuteInProcessResult]:
-    """The company published by the real job on a real instance, for reading only; what it told.
+    """The company published by the real job on a real instance, for reading only; what came of it.
     Its pseudonyms are those of the plain run."""
-    estate = Estate(tmp_path_factory.mktemp("dagster_night") / "home", real_instance)
-    result = delivered(_good_night, estate).run_in_dagster()
+    estate = Estate(tmp_path_factory.mktemp("dagster_company") / "home", real_instance)
+    result = delivered(_finished_run, estate).run_in_dagster()
     assert result.success, errors(result)
     return estate, result
 
@@ -374,10 +374,10 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
+def web(dagster_company: tuple[Estate, object]) -> Iterator[str]:
     """The auditors' webserver of deploy/compose.yaml, as it is started there, over the company's
     instance. Keys and data are in the code server that it starts here for itself."""
-    estate, port = dagster_night[0], free_port()
+    estate, port = dagster_company[0], free_port()
     environment = os.environ | {
         "DAGSTER_HOME": estate.instance.root_directory,
         "MILESTONES_HOME": str(estate.home),
@@ -414,16 +414,16 @@ def web(dagster_night: tuple[Estate, object]) -> Iterator[str]:
 
 
 @pytest.fixture
-def published(good_night: Estate, tmp_path: Path) -> Estate:
+def published(finished_run: Estate, tmp_path: Path) -> Estate:
     """A copy of the published company, to be changed at will."""
-    return good_night.copy(tmp_path / "home")
+    return finished_run.copy(tmp_path / "home")
 
 
 @pytest.fixture(scope="session")
 def with_a_past(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     """A published company of which some records are past their window by now; to be copied."""
     estate = Estate(tmp_path_factory.mktemp("past") / "home", instance)
-    write_drop(estate.drop(), *company_with_a_past())
+    write_delivery(estate.delivery(), *company_with_a_past())
     with as_of(BEFORE):
         result = estate.run()
     assert result.success, errors(result)
@@ -466,8 +466,8 @@ def with_a_store(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterI
     """The company with a past, of which nothing is published yet; to be copied."""
     estate = Estate(tmp_path_factory.mktemp("store") / "home", instance)
     sign_policy(estate.home)
-    write_drop(estate.drop(), *company_with_a_past())
-    accept(estate.context, NIGHT)
+    write_delivery(estate.delivery(), *company_with_a_past())
+    accept(estate.context, RUN_DATE)
     return estate
 
 
@@ -478,11 +478,11 @@ def stored(with_a_store: Estate, tmp_path: Path) -> Estate:
 
 
 @pytest.fixture
-def tables(good_night: Estate) -> Callable[[str], list[tuple[object, ...]]]:
+def tables(finished_run: Estate) -> Callable[[str], list[tuple[object, ...]]]:
     """Rows of a published table of the company, by SQL that names it as `{table}`."""
 
     def ask(query: str) -> list[tuple[object, ...]]:
-        with released(good_night.home) as connection:
+        with released(finished_run.home) as connection:
             return connection.execute(query).fetchall()
 
     return ask

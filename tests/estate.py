@@ -155,7 +155,7 @@ def accept(context: Context, *days: dt.date, now: dt.datetime = BEFORE) -> None:
 
 @contextmanager
 def as_of(moment: dt.datetime) -> Iterator[None]:
-    """A night that ran at another moment: what was not due then is published."""
+    """A run that ran at another moment: what was not due then is published."""
     honest = run_snapshot.write
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

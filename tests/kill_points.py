@@ -197,8 +197,8 @@ def courses(home: Path) -> set[str]:
 def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every published row; each file is what the manifest says."""
     layout, found = Layout(home), {}
-    told = json.loads((layout.current / gate.MANIFEST).read_text())
-    for name, sha in told["sha256"].items():
+    output = json.loads((layout.current / gate.MANIFEST).read_text())
+    for name, sha in output["sha256"].items():
         assert file_sha256(layout.current / name) == sha
     with released(home) as c:
         for table, spec in context(home).data_map.published.items():
@@ -219,8 +219,8 @@ def named(home: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def whole(layout: Layout) -> bool:
     """Is the release, to the byte, what was released?"""
-    told = json.loads((layout.current / gate.MANIFEST).read_text())["sha256"]
-    return all(file_sha256(layout.current / name) == sha for name, sha in told.items())
+    output = json.loads((layout.current / gate.MANIFEST).read_text())["sha256"]
+    return all(file_sha256(layout.current / name) == sha for name, sha in output.items())
 
 
 def left(layout: Layout) -> dict[str, Any]:
@@ -259,8 +259,8 @@ def said(home: Path) -> dict[str, Any]:
     return {"tables": tables(home), "named": named(home)}
 
 
-def night(home: Path) -> None:
-    """The night of the last delivery."""
+def run(home: Path) -> None:
+    """The run of the last delivery."""
     last = dt.date.fromisoformat(max(path.name for path in (home / "landing").iterdir()))
     ran = plain.run(Store(home=str(home)), last)
     assert ran.success, (ran.errors, ran.failed_checks)
@@ -323,8 +323,8 @@ def deed(name: str, template: Path) -> Deed:
     if name.endswith(" in two renames"):
         usual = deed(name.removesuffix(" in two renames"), template)
         return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, usual.do)
-    if name == "night":
-        return Deed(night, of_night, lambda home: of_night(home) | said(home))
+    if name == "run":
+        return Deed(run, of_night, lambda home: of_night(home) | said(home))
     if name == "restore":
         return Deed(restoring, of_restore, of_restore)
     if name == "rekey":

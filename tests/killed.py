@@ -34,12 +34,12 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
     Args:
         moments: how many moments of the run to kill at besides, in a soak.
     """
-    first, told = (
+    first, output = (
         _every(deed, template, work, moments) if points == EVERY else _sites(deed, template, work)
     )
-    assert len(told) == first["points"] + first["moments"]
-    assert all(point["code"] == (-9 if points == EVERY else 0) for point in told)
-    return Killed(first["before"], first["end"], told)
+    assert len(output) == first["points"] + first["moments"]
+    assert all(point["code"] == (-9 if points == EVERY else 0) for point in output)
+    return Killed(first["before"], first["end"], output)
 
 
 def _sites(deed: str, template: Path, work: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -73,9 +73,9 @@ def _every(
                     stderr=log,
                 )
             )
-    told: list[dict[str, Any]] = []
+    output: list[dict[str, Any]] = []
     for share, process in enumerate(processes):
         assert process.wait() == 0, (work / f"{share}.log").read_text()
         first, *rest = map(json.loads, (work / f"{share}.jsonl").read_text().splitlines())
-        told += [{**point, "whole": first["end"]} for point in rest]
-    return first, told
+        output += [{**point, "whole": first["end"]} for point in rest]
+    return first, output

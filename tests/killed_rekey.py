@@ -18,8 +18,8 @@ def opens(path: Path, key: str) -> bool:
     """Does a file open under a key?"""
     try:
         if path.suffix == ".enc":
-            told = path.read_bytes()
-            AESGCM(derived(key, "texts")).decrypt(told[:12], told[12:], path.name.encode())
+            output = path.read_bytes()
+            AESGCM(derived(key, "texts")).decrypt(output[:12], output[12:], path.name.encode())
         else:
             how = encryption.create_decryption_properties(derived(key, "tables"))
             pq.ParquetFile(path, decryption_properties=how)

@@ -62,7 +62,7 @@ def _iban(account: str) -> str:
 def texts(of_each: int = 200) -> pl.DataFrame:
     """Columns text, kind ('' where nothing personal stands in it)."""
     rng, people = default_rng(3), roster()
-    told: list[tuple[str, str]] = [(text, "") for text in CLEAN for _ in range(of_each // 4)]
+    output: list[tuple[str, str]] = [(text, "") for text in CLEAN for _ in range(of_each // 4)]
     for kind in (*MEANT, *BEYOND):
         for at in rng.integers(0, people.height, of_each):
             number, name, email = people.row(int(at))
@@ -80,8 +80,8 @@ def texts(of_each: int = 200) -> pl.DataFrame:
                 "misspelt name": f"{first} {last[:-1]}zz",
                 "stranger": f"Ottilie Quandt-{digits[:2]}",
             }[kind]
-            told.append((str(rng.choice(FRAMES)).format(what), kind))
-    return pl.DataFrame(told, schema=["text", "kind"], orient="row")
+            output.append((str(rng.choice(FRAMES)).format(what), kind))
+    return pl.DataFrame(output, schema=["text", "kind"], orient="row")
 
 
 def score(found: pl.Series) -> pl.DataFrame:

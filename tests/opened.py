@@ -25,8 +25,10 @@ def _key(home: Path, use: str) -> bytes:
 
 
 def text_of(home: Path, path: Path) -> str:
-    told = path.read_bytes()
-    return AESGCM(_key(home, "texts")).decrypt(told[:12], told[12:], path.name.encode()).decode()
+    output = path.read_bytes()
+    return (
+        AESGCM(_key(home, "texts")).decrypt(output[:12], output[12:], path.name.encode()).decode()
+    )
 
 
 def relation(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A night as plain functions: those of the assets and checks, in the order of Dagster's job.
+"""A run as plain functions: those of the assets and checks, in the order of Dagster's job.
 
 What Dagster adds (events, retries that wait, its storage) is left out, Great Expectations with it
 (`quick` says the same of the same counts), and the drawing of charts. That is most of the time.
@@ -57,7 +57,7 @@ def undrawn(*_: object, **__: object) -> Iterator[tuple[Axes, list[str]]]:
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a night: as much of Dagster's result as tests ask for.
+    """What became of a run: as much of Dagster's result as tests ask for.
 
     Attributes:
         run_id: as the release's manifest has it.
@@ -82,13 +82,13 @@ class Ran:
     @property
     def errors(self) -> str:
         """The texts of what was raised, causes included, as Dagster would keep them."""
-        told = []
+        output = []
         for error in self.raised:
             at: BaseException | None = error
             while at is not None:
-                told.append(f"{type(at).__name__}: {at}")
+                output.append(f"{type(at).__name__}: {at}")
                 at = at.__cause__ or (None if at.__suppress_context__ else at.__context__)
-        return "\n".join(told)
+        return "\n".join(output)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _tried(step: Step, store: Store, context: SimpleNamespace) -> list[object]:
 
 def run(
     store: Store,
-    night: dt.date,
+    run_date: dt.date,
     assets: Collection[dg.AssetKey] | None = None,
     tags: dict[str, str] | None = None,
     *,
@@ -192,18 +192,20 @@ def run(
         changed.enter_context(mock.patch.object(suites, "judge", quick))
         if not drawn:
             changed.enter_context(mock.patch.object(plots, "_drawing", undrawn))
-        return _run(store, night, assets, tags)
+        return _run(store, run_date, assets, tags)
 
 
 def _run(
     store: Store,
-    night: dt.date,
+    run_date: dt.date,
     assets: Collection[dg.AssetKey] | None,
     tags: dict[str, str] | None,
 ) -> Ran:
     ran, stopped = Ran(str(uuid.uuid4())), set[str]()
-    run = SimpleNamespace(run_id=ran.run_id, tags={"dagster/partition": str(night), **(tags or {})})
-    context = SimpleNamespace(run=run, log=logging.getLogger("plain night"), retry_number=0)
+    run = SimpleNamespace(
+        run_id=ran.run_id, tags={"dagster/partition": str(run_date), **(tags or {})}
+    )
+    context = SimpleNamespace(run=run, log=logging.getLogger("plain run"), retry_number=0)
     store = store.model_copy()
     store._run = run  # type: ignore[assignment] # within a run the policy is loaded once
     for step in steps():

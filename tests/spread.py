@@ -1,4 +1,4 @@
-"""A Dask cluster for tests, and what a night on it is compared by."""
+"""A Dask cluster for tests, and what a run on it is compared by."""
 
 from __future__ import annotations
 

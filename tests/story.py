@@ -180,7 +180,7 @@ class Story:
         for change in changes:
             if world.rng.random() < 0.4:
                 change()
-        return self.estate.drop(world.day)
+        return self.estate.delivery(world.day)
 
     def some_day(self, last: int | None = None) -> dt.date:
         """One of the deliveries in use, or of the last ones."""
@@ -278,7 +278,7 @@ def correct(story: Story) -> None:
     rows = as_sent(world.archive / str(day) / "learning_history.csv")
     at = int(world.rng.integers(0, len(rows)))
     rows[at]["Status"] = "Failed" if rows[at]["Status"] != "Failed" else "Passed"
-    folder = story.estate.drop(day)
+    folder = story.estate.delivery(day)
     if not folder.exists():
         return
     write_csv(folder / "learning_history.csv", rows, HISTORY)
@@ -307,7 +307,7 @@ def unreadable(story: Story) -> None:
 def emptied(story: Story) -> None:
     """The folder of a day that was accepted is emptied and run once more."""
     day = story.some_day()
-    folder = story.estate.drop(day)
+    folder = story.estate.delivery(day)
     if folder.exists():
         aside = folder.rename(story.estate.home.parent / "emptied")
         folder.mkdir()
@@ -332,7 +332,7 @@ def withdraw(story: Story) -> None:
 def allow(story: Story) -> None:
     """What was withdrawn is refused when it is run again, until somebody allows it."""
     for day, content in list(story.world.withdrawn.items())[-1:]:
-        if not story.estate.drop(day).exists():
+        if not story.estate.delivery(day).exists():
             return
         assert not story.run(day), story.done
         story.check()
@@ -489,9 +489,9 @@ def restore(story: Story) -> None:
     for day in story.world.accepted():
         if (then / str(day)).exists():
             story.world.accept(day, then / str(day))
-            if story.estate.drop(day).exists():
-                shutil.rmtree(story.estate.drop(day))
-                shutil.copytree(then / str(day), story.estate.drop(day))
+            if story.estate.delivery(day).exists():
+                shutil.rmtree(story.estate.delivery(day))
+                shutil.copytree(then / str(day), story.estate.delivery(day))
     shutil.rmtree(then)
     if lost := register.lost(story.layout):
         story.ingest(lost[:-1], run=lost[-1])

@@ -1,4 +1,4 @@
-"""Random periods for the disclosure tests, and the attacks on what is told of them."""
+"""Random periods for the disclosure tests, and the attacks on what is published of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def plain(period: Period, k: int) -> Pattern:
 
 
 def totals(period: Period, pattern: Pattern) -> Bools:
-    """One row a told total, one column a cell: is it in the total?"""
+    """One row a published total, one column a cell: is it in the total?"""
     teams, courses = period.teams, period.courses
     rows = [np.ones(period.cells, bool)] if pattern.teams.root else []
     rows += [teams.group[period.team] == g for g in np.flatnonzero(pattern.teams.groups)]
@@ -101,16 +101,16 @@ def totals(period: Period, pattern: Pattern) -> Bools:
 
 
 def solved(period: Period, pattern: Pattern) -> Found:
-    """What linear programming gets out of the told figures."""
+    """What linear programming gets out of the published figures."""
     members = csr_array(totals(period, pattern).astype(float))
     values = {name: period.per_cell(getattr(period, name)) for name in ("records", "complete")}
-    told = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
-    return attack(period, Figures(members, told, pattern.cells, values), RULE.k)
+    output = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
+    return attack(period, Figures(members, output, pattern.cells, values), RULE.k)
 
 
 def worked_out(period: Period, pattern: Pattern) -> int:
     """Figures on fewer than k people that elimination finds: by brute force over the rows of the
-    reduced echelon form of all told totals, less the told cells in them."""
+    reduced echelon form of all published totals, less the published cells in them."""
     withheld = np.flatnonzero(~pattern.cells)
     matrix = totals(period, pattern)[:, withheld].astype(float)
     rank, found = 0, 0

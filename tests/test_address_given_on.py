@@ -17,13 +17,13 @@ import pytest
 from pipeline.context import Context
 from pipeline.raw.deliveries import ingest
 from pipeline.subjects import tombstones
-from tests.company import EMAIL, person, record, statement, write_drop
-from tests.conftest import NIGHT
+from tests.company import EMAIL, person, record, statement, write_delivery
+from tests.conftest import RUN_DATE
 from tests.estate import context
 from tests.test_requests import PERSON
 
 DAY = dt.timedelta(days=1)
-ERASED_ON = NIGHT - 10 * DAY
+ERASED_ON = RUN_DATE - 10 * DAY
 HASHED = f"sha1:{hashlib.sha1(f'mailto:{EMAIL}'.encode()).hexdigest()}"
 ACTORS = {
     f"mbox:mailto:{EMAIL}": {"mbox": f"mailto:{EMAIL}"},
@@ -41,12 +41,12 @@ def stand(tmp_path: Path) -> Context:
 
 def deliver(stand: Context, day: dt.date, roster: list[dict[str, str]]) -> set[tuple[str, str]]:
     """Statements of three days under the address, in both forms; whose are kept, and their day."""
-    days = (ERASED_ON - DAY, ERASED_ON + DAY, NIGHT)
+    days = (ERASED_ON - DAY, ERASED_ON + DAY, RUN_DATE)
     said = [
         statement(at, actor=actor, timestamp=f"{on}T12:00:00Z")
         for at, (on, actor) in enumerate((on, actor) for on in days for actor in ACTORS.values())
     ]
-    write_drop(Path(stand.layout.landing) / str(day), [record(5)], roster, said)
+    write_delivery(Path(stand.layout.landing) / str(day), [record(5)], roster, said)
     ingest(stand.layout, stand.data_map, day)
     with duckdb.connect() as c:
         found = c.execute(
@@ -59,9 +59,9 @@ def deliver(stand: Context, day: dt.date, roster: list[dict[str, str]]) -> set[t
 
 def test_what_comes_after_it_was_given_on_is_kept_and_nothing_before(stand: Context) -> None:
     """In the delivery whose roster says so, and in those that follow."""
-    kept = {(actor, str(NIGHT)) for actor in ACTORS}
-    assert deliver(stand, NIGHT, [person(9, Email=EMAIL)]) == kept
-    assert deliver(stand, NIGHT + DAY, [person(2)]) == kept
+    kept = {(actor, str(RUN_DATE)) for actor in ACTORS}
+    assert deliver(stand, RUN_DATE, [person(9, Email=EMAIL)]) == kept
+    assert deliver(stand, RUN_DATE + DAY, [person(2)]) == kept
 
 
 def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: Path) -> None:
@@ -69,17 +69,17 @@ def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: 
     stand = context(tmp_path / "home")
     tombstones.add(stand, [PERSON], ERASED_ON)
     assert deliver(stand, ERASED_ON + DAY, [person(0)]) == set()
-    assert deliver(stand, NIGHT, [person(9, Email=EMAIL)]) == {
-        (actor, str(NIGHT)) for actor in ACTORS
+    assert deliver(stand, RUN_DATE, [person(9, Email=EMAIL)]) == {
+        (actor, str(RUN_DATE)) for actor in ACTORS
     }
 
 
 @pytest.mark.parametrize(
     ("day", "roster"),
     [
-        (NIGHT, [person(2)]),  # nobody has it
-        (NIGHT, [person(0)]),  # the erased person, still on the roster
-        (NIGHT, [person(0), person(9, Email=EMAIL)]),  # both have it, so whose is a record?
+        (RUN_DATE, [person(2)]),  # nobody has it
+        (RUN_DATE, [person(0)]),  # the erased person, still on the roster
+        (RUN_DATE, [person(0), person(9, Email=EMAIL)]),  # both have it, so whose is a record?
         (ERASED_ON - 90 * DAY, [person(9, Email=EMAIL)]),  # another one had it long before
     ],
     ids=["nobody", "the same", "both", "before"],
@@ -88,7 +88,7 @@ def test_otherwise_it_is_refused_for_good(
     stand: Context, day: dt.date, roster: list[dict[str, str]]
 ) -> None:
     assert deliver(stand, day, roster) == set()
-    assert deliver(stand, NIGHT + DAY, roster) == set()
+    assert deliver(stand, RUN_DATE + DAY, roster) == set()
 
 
 def test_a_manager_by_address_is_one_of_their_days_only(stand: Context) -> None:
@@ -96,15 +96,15 @@ def test_a_manager_by_address_is_one_of_their_days_only(stand: Context) -> None:
     the manager of then."""
     rows = [
         record(3, Course_Code=code, Manager_ID=EMAIL, Completed_Date=str(on), Assigned_Date=str(on))
-        for code, on in (("OLD-1", ERASED_ON - DAY), ("NEW-1", NIGHT))
+        for code, on in (("OLD-1", ERASED_ON - DAY), ("NEW-1", RUN_DATE))
     ]
-    write_drop(Path(stand.layout.landing) / str(NIGHT), rows, [person(9, Email=EMAIL)])
-    ingest(stand.layout, stand.data_map, NIGHT)
+    write_delivery(Path(stand.layout.landing) / str(RUN_DATE), rows, [person(9, Email=EMAIL)])
+    ingest(stand.layout, stand.data_map, RUN_DATE)
     with duckdb.connect() as c:
         found = dict(
             c.execute(
                 f"SELECT course_code, manager_id FROM read_parquet('{stand.layout.canonical}/"
-                f"{NIGHT}/*/records-*.parquet', union_by_name=true)"
+                f"{RUN_DATE}/*/records-*.parquet', union_by_name=true)"
             ).fetchall()
         )
     assert found == {"OLD-1": None, "NEW-1": f"mbox:mailto:{EMAIL}"}

@@ -261,8 +261,8 @@ class KeyValue(BaseHTTPRequestHandler):
         right = (self.path, self.headers["X-Vault-Token"]) == ("/v1/kv/data/learning/key", "token")
         self.send_response(200 if right else 403)
         self.end_headers()
-        told = {"data": {"data": {"storage": KEY}, "metadata": {}}} if right else {"errors": []}
-        self.wfile.write(json.dumps(told).encode())
+        report = {"data": {"data": {"storage": KEY}, "metadata": {}}} if right else {"errors": []}
+        self.wfile.write(json.dumps(report).encode())
 
     def log_message(self, *_: object) -> None:
         """Not to the tests' output."""
@@ -318,10 +318,10 @@ def test_vault_gives_the_key(
 def test_policy_says_what_is_encrypted(
     tmp_path: Path, table: str, encrypted: bool, message: str
 ) -> None:
-    told = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
-    told["published"][table]["encrypted"] = encrypted
-    del told["published"]["analytics_courses"]  # an encrypted table is alone in its database
-    (tmp_path / "data_map.yaml").write_text(yaml.safe_dump(told))
+    report = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
+    report["published"][table]["encrypted"] = encrypted
+    del report["published"]["analytics_courses"]  # an encrypted table is alone in its database
+    (tmp_path / "data_map.yaml").write_text(yaml.safe_dump(report))
     with pytest.raises(PolicyError, match=message):
         access.require_consistent(
             load_access(PROJECT / "access_rules.yaml"),
@@ -331,8 +331,8 @@ def test_policy_says_what_is_encrypted(
 
 
 def test_an_encrypted_database_has_one_table(tmp_path: Path) -> None:
-    told = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
-    told["published"]["coaching_team"]["encrypted"] = True
-    (tmp_path / "data_map.yaml").write_text(yaml.safe_dump(told))
+    report = yaml.safe_load((PROJECT / "data_map.yaml").read_text())
+    report["published"]["coaching_team"]["encrypted"] = True
+    (tmp_path / "data_map.yaml").write_text(yaml.safe_dump(report))
     with pytest.raises(PolicyError, match="encrypted"):
         load_data_map(tmp_path / "data_map.yaml")

@@ -50,8 +50,8 @@ def text(browser: WebDriver, *expected: str) -> str:
     """The page's text, once it has all that is expected."""
 
     def there(page: WebDriver) -> bool:
-        told = page.find_element(By.TAG_NAME, "body").text
-        return all(one in told for one in expected)
+        output = page.find_element(By.TAG_NAME, "body").text
+        return all(one in output for one in expected)
 
     WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(
         there, f"the page never had all of {expected}"
@@ -75,7 +75,7 @@ def follow(browser: WebDriver, upstream: str) -> None:
 def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver, web: str) -> None:
     browser.get(f"{web}/assets/published/manager_extract")
     # What it is, on what basis, for how long, who reads it, what was erased: on one page.
-    told = text(
+    output = text(
         browser,
         "outcome",
         "class: operational",
@@ -91,7 +91,7 @@ def test_an_auditor_follows_a_published_column_to_its_source(browser: WebDriver,
         "last erasure",
         "learning-data",
     )
-    assert "v1m1_" not in told, "a pseudonym is on the page"
+    assert "v1m1_" not in output, "a pseudonym is on the page"
     keep(browser, "auditor")
     # And where it comes from, step by step.
     follow(browser, "pseudonymized/manager")
@@ -116,9 +116,9 @@ def test_an_auditor_sees_how_records_reconcile(browser: WebDriver, web: str) -> 
 
 
 def test_the_coaching_page_fits_a_phone_and_says_what_is_suppressed(
-    browser: WebDriver, good_night: Estate
+    browser: WebDriver, finished_run: Estate
 ) -> None:
-    path = good_night.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE
+    path = finished_run.layout.current.resolve() / "exports" / "manager" / coaching_page.PAGE
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {
@@ -130,10 +130,10 @@ def test_the_coaching_page_fits_a_phone_and_says_what_is_suppressed(
     )
     try:
         browser.get(path.as_uri())
-        told = text(browser, "Learning in figures", "How to read it.", "suppressed")
+        output = text(browser, "Learning in figures", "How to read it.", "suppressed")
         wide = browser.execute_script("return document.documentElement.scrollWidth")
         assert wide <= 390, "the page is wider than the phone"
-        assert "Do not use it to judge, rank, pay, promote or dismiss anybody" in told
+        assert "Do not use it to judge, rank, pay, promote or dismiss anybody" in output
         # Nothing is loaded from anywhere, and every picture can be read aloud.
         loaded = browser.execute_script("return performance.getEntriesByType('resource').length")
         assert loaded == 0

@@ -29,7 +29,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
 from tests import analysts, soak
-from tests.company import record, write_drop
+from tests.company import record, write_delivery
 from tests.conftest import Estate, failed_checks
 
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")
@@ -409,7 +409,9 @@ def test_a_class_too_small_fails_the_run_and_is_not_published(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = [record(p, Course_Code="SQL-220", Completed_Date="2026-09-30") for p in range(7, 10)]
-    write_drop(estate.drop(), [record(p, Completed_Date="2026-09-30") for p in range(7)] + few)
+    write_delivery(
+        estate.delivery(), [record(p, Completed_Date="2026-09-30") for p in range(7)] + few
+    )
     strict = equivalence_classes.choose_classes
     monkeypatch.setattr(
         "pipeline.published.equivalence_classes.choose_classes",

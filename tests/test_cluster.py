@@ -1,4 +1,4 @@
-"""A night on two worker processes: the same outputs as on one machine, to the last row."""
+"""A run on two worker processes: the same outputs as on one machine, to the last row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.compute import cluster
 from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
 from tests import plain
-from tests.conftest import NIGHT, Estate, delivered, errors, free_port
+from tests.conftest import RUN_DATE, Estate, delivered, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
@@ -41,13 +41,13 @@ def coaching_tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
 # A new data folder with the same keys: every month is published anew, and the workers choose and
 # attack it, too.
 def test_two_workers_make_what_one_machine_makes(
-    good_night: Estate,
+    finished_run: Estate,
     tmp_path: Path,
     instance: dg.DagsterInstance,
     scheduler: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    estate = delivered(good_night, Estate(tmp_path / "home", instance))
+    estate = delivered(finished_run, Estate(tmp_path / "home", instance))
     home = estate.home
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv(cluster.SETTING, scheduler)
@@ -60,18 +60,18 @@ def test_two_workers_make_what_one_machine_makes(
     # Several shards had a part in it, on several workers.
     assert len(list((home / "store" / "classified").glob("*/shard-*.parquet"))) > WORKERS
     assert len(seen) == WORKERS
-    assert stored(home) == stored(good_night.home)
-    assert tables(home) == tables(good_night.home)
+    assert stored(home) == stored(finished_run.home)
+    assert tables(home) == tables(finished_run.home)
     assert not list((home / "work").glob("exchange*"))
 
 
 def test_every_core_makes_what_one_process_makes(
-    good_night: Estate,
+    finished_run: Estate,
     tmp_path: Path,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    estate = delivered(good_night, Estate(tmp_path / "home", instance))
+    estate = delivered(finished_run, Estate(tmp_path / "home", instance))
     pools: list[int] = []
     pool = cluster.ProcessPoolExecutor
 
@@ -82,11 +82,11 @@ def test_every_core_makes_what_one_process_makes(
     monkeypatch.setattr(cluster, "ProcessPoolExecutor", counted)
     monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
     monkeypatch.setenv("MILESTONES_THREADS", "2")
-    result = estate.run(NIGHT, plain.staged_for(Audience.COACHING))
+    result = estate.run(RUN_DATE, plain.staged_for(Audience.COACHING))
     assert result.success, errors(result)
     assert pools == [2, 2], "choosing and attacking have processes"
-    staged = estate.layout.staged(str(NIGHT))
-    assert coaching_tables(staged) == coaching_tables(good_night.layout.current)
+    staged = estate.layout.staged(str(RUN_DATE))
+    assert coaching_tables(staged) == coaching_tables(finished_run.layout.current)
 
 
 def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +97,9 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
         list(cluster.results(divmod, [(1, 1), (1, 0)], 10**9))
 
 
-def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_processes_of_a_killed_run_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cluster.SETTING, raising=False)
-    night = subprocess.Popen(
+    run_date = subprocess.Popen(
         [
             sys.executable,
             "-c",
@@ -115,10 +115,10 @@ def test_the_processes_of_a_killed_night_do_not_stay(monkeypatch: pytest.MonkeyP
     while sum("spawn_main" in " ".join(one.cmdline()) for one in kin) < 2:
         assert time.monotonic() < until, "no processes were started"
         time.sleep(0.5)
-        kin = psutil.Process(night.pid).children(recursive=True)
+        kin = psutil.Process(run_date.pid).children(recursive=True)
     time.sleep(2)  # they are at work
-    night.kill()
-    night.wait()
+    run_date.kill()
+    run_date.wait()
     assert psutil.wait_procs(kin, timeout=30)[1] == []
 
 

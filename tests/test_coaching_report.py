@@ -61,15 +61,15 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, *values: tuple[objec
 
 
 def test_before_a_month_is_published(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
-    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
-    assert "No month has been published yet" in told
-    assert "What this may be used for" in told
+    output = coaching_page.page(connection, finished_run.context, RUN, ENGLISH)
+    assert "No month has been published yet" in output
+    assert "What this may be used for" in output
 
 
 def test_what_is_suppressed_is_said(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
     rows(
@@ -89,23 +89,23 @@ def test_what_is_suppressed_is_said(
         (MONTH, "Sales", TEAMS[1], "A-1", 7, 9, 0.25, None, None),
         (MONTH, "Sales", TEAMS[3], "B-1", 8, 9, 0.75, None, None),
     )
-    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
-    assert "60 teams; the chart shows the 40 with the most people" in told
-    assert "Together they cover 60% of the company's records" in told
-    assert "<strong>suppressed</strong>" in told
-    assert told.count('class="suppressed">not shown') == 3
-    assert "25% <small>(7)</small>" in told
-    assert "50% <small>(6)</small>" in told
-    assert "75% <small>(8)</small>" in told
+    output = coaching_page.page(connection, finished_run.context, RUN, ENGLISH)
+    assert "60 teams; the chart shows the 40 with the most people" in output
+    assert "Together they cover 60% of the company's records" in output
+    assert "<strong>suppressed</strong>" in output
+    assert output.count('class="suppressed">not shown') == 3
+    assert "25% <small>(7)</small>" in output
+    assert "50% <small>(6)</small>" in output
+    assert "75% <small>(8)</small>" in output
     # The smallest teams are not drawn, and a full pseudonym is on no page.
-    assert f"{TEAMS[59][:13]}… Sales" in told
-    assert not [ref for ref in TEAMS if ref in told]
+    assert f"{TEAMS[59][:13]}… Sales" in output
+    assert not [ref for ref in TEAMS if ref in output]
     # The plot says in words what it shows.
-    assert re.search(r'aria-label="Complete per team, Oct 2026: [^"]*Sales 98%', told)
+    assert re.search(r'aria-label="Complete per team, Oct 2026: [^"]*Sales 98%', output)
 
 
 def test_a_measure_that_falls_short_is_said_to_be_withheld(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, 0.5, 7.5, 0.1, 0.2, 0.3, 0.4))
     rows(
@@ -114,7 +114,7 @@ def test_a_measure_that_falls_short_is_said_to_be_withheld(
         (MONTH, "x", "A-1", 9, 20, 0.5, 0.4, 7, 0.1, 0.2, 0.3, 0.4),
         (MONTH, "x", "B-1", 8, 20, 0.5, 0.4, 7, None, None, None, None),
     )
-    context = good_night.context
+    context = finished_run.context
     whole = coaching_page.page(connection, context, RUN, ENGLISH)
     assert "Without score bands: 1, since fewer than 5 people have a score" in whole
     assert re.search(r'aria-label="Score bands per course[^"]*A-1 80 and more', whole)
@@ -126,7 +126,7 @@ def test_a_measure_that_falls_short_is_said_to_be_withheld(
 
 
 def test_courses_are_called_by_their_titles_with_the_code_beside(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     """Titles are text from outside: of any length, with anything in it. As did a department, one
     with `$…$` stopped the drawing of the page, and with it the run."""
@@ -140,7 +140,7 @@ def test_courses_are_called_by_their_titles_with_the_code_beside(
     for n, code in enumerate([*titles, "Z-9"]):  # of Z-9 the release has no row
         rows(connection, "course", (MONTH, "x", code, 20 - n, 20, *[0.5] * 3, 0.1, 0.2, 0.3, 0.4))
         rows(connection, "team_course", (MONTH, "Sales", TEAMS[0], code, 9, 9, 0.5, None, None))
-    page = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
+    page = coaching_page.page(connection, finished_run.context, RUN, ENGLISH)
     beside = "Information security basics for everybody <small>A-1</small>"
     assert page.count(f'class="course">{beside}</th>') == 2, "in both tables"
     assert "Information security basi…</text>" in page, "and on the axis as much as there is room"
@@ -152,12 +152,12 @@ def test_courses_are_called_by_their_titles_with_the_code_beside(
 
 
 def test_without_titles_there_are_codes(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     """Policy has no dimension, or the release was made before it had one."""
     rows(connection, "course", (MONTH, "x", "A-1", 20, 20, *[0.5] * 3, 0.1, 0.2, 0.3, 0.4))
     rows(connection, "courses", ("A-1", "Not to be shown", "other"))
-    context = good_night.context
+    context = finished_run.context
     published = {n: one for n, one in context.data_map.published.items() if not one.dimension}
     data_map = context.data_map.model_copy(update={"published": published})
     without = coaching_page.page(connection, replace(context, data_map=data_map), RUN, ENGLISH)
@@ -168,7 +168,7 @@ def test_without_titles_there_are_codes(
 
 
 def test_managers_see_which_team_is_theirs(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 900, 2000, 0.5, 0.5, 7.5, 0.1, 0.2, 0.3, 0.4))
     earlier = dt.date(2026, 9, 1)
@@ -180,7 +180,7 @@ def test_managers_see_which_team_is_theirs(
         (MONTH, "Sales", mine, 6, 9, 0.625, 0.5, None),
         (MONTH, "Sales", other, 90, 99, 0.25, 0.5, 3),
     )
-    context = good_night.context
+    context = finished_run.context
     page = coaching_page.page(connection, context, RUN, ENGLISH, mine)
     assert '<h2 id="own">Your team</h2>' in page
     assert "<td>+12</td>" in page, "the change since September, in points"
@@ -196,11 +196,11 @@ def test_managers_see_which_team_is_theirs(
 
 
 def test_teams_are_called_by_their_units_where_policy_has_it(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     """And nothing but what they are called differs."""
     rows(connection, "team", *((MONTH, "Sales", TEAMS[n], 9, 9, 0.5, 0.5, 3) for n in range(3)))
-    context = good_night.context
+    context = finished_run.context
     plain = coaching_page.page(connection, context, RUN, ENGLISH)
     columns = ("team_ref", "unit")
     spec = context.data_map.published["coaching_courses"].model_copy(
@@ -222,20 +222,20 @@ def test_teams_are_called_by_their_units_where_policy_has_it(
 
 
 def test_nothing_is_called_suppressed_where_nothing_is(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     rows(connection, "department", (MONTH, "Sales", 9, 20, 1.0, 1.0, 1.0))
-    told = coaching_page.page(connection, good_night.context, RUN, ENGLISH)
-    assert "nothing is suppressed" in told
-    assert "<strong>suppressed</strong>" not in told
+    output = coaching_page.page(connection, finished_run.context, RUN, ENGLISH)
+    assert "nothing is suppressed" in output
+    assert "<strong>suppressed</strong>" not in output
 
 
-def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
-    published = dict(good_night.context.data_map.published)
+def test_a_policy_may_leave_columns_and_tables_out(finished_run: Estate) -> None:
+    published = dict(finished_run.context.data_map.published)
     for table in ("coaching_period", "coaching_team_course"):
         published.pop(table)
-    data_map = good_night.context.data_map.model_copy(update={"published": published})
+    data_map = finished_run.context.data_map.model_copy(update={"published": published})
     with duckdb.connect() as connection:
         connection.execute("ATTACH ':memory:' AS staged")
         for table, key in (("department", "department"), ("category", "category")):
@@ -248,36 +248,36 @@ def test_a_policy_may_leave_columns_and_tables_out(good_night: Estate) -> None:
                 f"CREATE TABLE staged.coaching_{table} (period DATE, department VARCHAR, category "
                 "VARCHAR, team_ref VARCHAR, course_code VARCHAR, learners INT, records INT)"
             )
-        told = coaching_page.page(
-            connection, replace(good_night.context, data_map=data_map), RUN, ENGLISH
+        output = coaching_page.page(
+            connection, replace(finished_run.context, data_map=data_map), RUN, ENGLISH
         )
-    assert "Sales" in told
-    assert "Month by month" not in told
-    assert "<svg" not in told
-    assert "Together" not in told
+    assert "Sales" in output
+    assert "Month by month" not in output
+    assert "<svg" not in output
+    assert "Together" not in output
 
 
 def test_names_from_the_data_cannot_become_code(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     hostile = '"><script>alert(1)</script>'
     rows(connection, "period", (MONTH, 9, 20, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0))
     rows(connection, "department", (MONTH, hostile, 9, 20, 1.0, 1.0, 1.0))
     rows(connection, "course", (MONTH, "x", hostile, 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
     rows(connection, "team_course", (MONTH, None, TEAMS[0], hostile, 9, 20, 1.0, None, None))
-    assert "<script" not in coaching_page.page(connection, good_night.context, RUN, ENGLISH)
+    assert "<script" not in coaching_page.page(connection, finished_run.context, RUN, ENGLISH)
 
 
-def test_the_page_leaves_with_the_release_and_names_nobody(good_night: Estate) -> None:
-    layout = good_night.layout
-    told = (layout.current / coaching_page.PAGE).read_text()
+def test_the_page_leaves_with_the_release_and_names_nobody(finished_run: Estate) -> None:
+    layout = finished_run.layout
+    output = (layout.current / coaching_page.PAGE).read_text()
     for value in (NAME, EMAIL, NUMBER, TEXT, "MED-900"):
-        assert value not in told
+        assert value not in output
     received = {
         path.parent.name
         for path in (layout.current / exports.FOLDER).glob(f"*/{coaching_page.PAGE}")
     }
-    rules = good_night.context.access
+    rules = finished_run.context.access
     assert received == {
         role.value for role, rule in rules.roles.items() if "coaching" in rule.receives
     }
@@ -304,12 +304,12 @@ def test_the_same_numbers_are_the_same_picture() -> None:
 
 
 def test_the_page_speaks_the_languages_of_the_policy(
-    connection: duckdb.DuckDBPyConnection, good_night: Estate
+    connection: duckdb.DuckDBPyConnection, finished_run: Estate
 ) -> None:
     rows(connection, "period", (MONTH, 1900, 2000, 0.5, None, 7.5, 0.1, 0.2, 0.3, 0.4))
     rows(connection, "course", (MONTH, "x", "A-1", 9, 20, 1.0, 1.0, 1.0, 0.1, 0.2, 0.3, 0.4))
-    governance = good_night.context.governance.model_copy(update={"languages": ("de", "fr")})
-    context = replace(good_night.context, governance=governance)
+    governance = finished_run.context.governance.model_copy(update={"languages": ("de", "fr")})
+    context = replace(finished_run.context, governance=governance)
     assert [*coaching_page.pages(context)] == ["coaching.html", "coaching.fr.html"]
     assert exports.names(context, Audience.COACHING)[-2:] == [*coaching_page.pages(context)]
     german, french = (
@@ -336,9 +336,9 @@ EXAMPLES = re.findall(r"```sql\n(.*?)```", GUIDE, re.DOTALL)
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n")[0][3:30])
 def test_the_analysts_examples_run_on_what_an_analyst_receives(
-    good_night: Estate, example: str
+    finished_run: Estate, example: str
 ) -> None:
-    folder = good_night.layout.current / exports.FOLDER / "analyst"
+    folder = finished_run.layout.current / exports.FOLDER / "analyst"
     name = "coaching" if "FROM coaching" in example else "analytics"
     with duckdb.connect(str(folder / f"{name}.duckdb"), read_only=True) as connection:
         found = connection.execute(example.replace(">= 20", ">= 5"))

@@ -27,8 +27,8 @@ from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain
 from tests.command import COMMAND, environment, milestones
-from tests.company import EMAIL, NAME, company, write_drop
-from tests.conftest import NIGHT, Estate
+from tests.company import EMAIL, NAME, company, write_delivery
+from tests.conftest import RUN_DATE, Estate
 from tests.estate import sign_policy
 from tests.opened import everything
 
@@ -67,12 +67,12 @@ def test_demo_runs_and_is_a_function_of_its_seed(
     monkeypatch.setattr(run, "run_job", plain_job)
     first = milestones(tmp_path / "a", "demo", *small)
     assert first.returncode == 0, first.stderr
-    for told in (
+    for output in (
         "coaching_team",
         "suppressed + published, for every table",
         "hr_legal_detail is not shown",
     ):
-        assert told in first.stdout
+        assert output in first.stdout
     assert milestones(tmp_path / "b", "generate", *small).returncode == 0
     for path in (tmp_path / "a" / "landing").rglob("*.csv"):
         twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
@@ -82,24 +82,24 @@ def test_demo_runs_and_is_a_function_of_its_seed(
 
 
 def test_a_refused_delivery_says_why(tmp_path: Path) -> None:
-    folder = write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
+    folder = write_delivery(Path(Layout(tmp_path).landing) / str(RUN_DATE), *company())
     sign_policy(tmp_path)
     text = (folder / "learning_history.csv").read_text()
     (folder / "learning_history.csv").write_text(text.replace("Location", "Salary", 1))
-    done = milestones(tmp_path, "run", "--date", str(NIGHT))
+    done = milestones(tmp_path, "run", "--date", str(RUN_DATE))
     assert done.returncode == Exit.REFUSED
     assert "'Salary'" in done.stderr
     assert "nothing was published" in done.stderr
     assert not [v for v in (NAME, EMAIL) if v in done.stdout + done.stderr]
-    checked = milestones(tmp_path, "check", "--date", str(NIGHT))
+    checked = milestones(tmp_path, "check", "--date", str(RUN_DATE))
     assert checked.returncode == Exit.REFUSED
     assert "'Salary'" in checked.stderr
 
 
 def test_a_delivery_is_checked_under_a_policy_that_nobody_has_signed(tmp_path: Path) -> None:
-    write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), *company())
+    write_delivery(Path(Layout(tmp_path).landing) / str(RUN_DATE), *company())
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    checked = milestones(tmp_path, "check", "--date", str(NIGHT))
+    checked = milestones(tmp_path, "check", "--date", str(RUN_DATE))
     assert checked.returncode == Exit.DONE, checked.stderr
     assert "all columns known" in checked.stdout
     assert "a run would be refused: policy" in checked.stderr
@@ -107,7 +107,7 @@ def test_a_delivery_is_checked_under_a_policy_that_nobody_has_signed(tmp_path: P
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_no_drop_is_an_error(tmp_path: Path) -> None:
+def test_no_delivery_is_an_error(tmp_path: Path) -> None:
     done = milestones(tmp_path, "check", "--date", "2026-11-05")
     assert done.returncode == Exit.BAD_INPUT
     assert "no delivery for 2026-11-05" in done.stderr
@@ -123,8 +123,8 @@ def shown(
         monkeypatch.setenv("MILESTONES_ACTOR", actor)
         with pytest.raises(SystemExit) as ended:
             app(["show", *arguments, "--home", str(published.home)])
-        told = capsys.readouterr()
-        return ended.value.code == 0, told.out + told.err
+        output = capsys.readouterr()
+        return ended.value.code == 0, output.out + output.err
 
     return show
 
@@ -146,49 +146,49 @@ def test_no_figure_is_cut_on_a_narrow_screen(
     (layout.reconciliation / "2026-11-24.json").write_text(json.dumps([large]))
     monkeypatch.setattr(screen.console, "width", 80)
     views.reconciliation(tmp_path, "2026-11-24")
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in ("received", "quarantined", "superseded", "published"):
-        assert f"{large[name]:,}" in told
-    assert "coaching_team_cour" in told
-    assert max(map(len, told.splitlines())) <= 80
+        assert f"{large[name]:,}" in output
+    assert "coaching_team_cour" in output
+    assert max(map(len, output.splitlines())) <= 80
 
 
 def test_nothing_is_shown_to_nobody(shown: Show) -> None:
-    done, told = shown("stranger", "--purpose", "team_coaching")
+    done, output = shown("stranger", "--purpose", "team_coaching")
     assert not done
-    assert "no role" in told
+    assert "no role" in output
 
 
 def test_a_role_sees_the_tables_of_its_purpose(shown: Show) -> None:
-    done, told = shown("ana", "--purpose", "team_coaching")
-    assert done, told
-    assert "coaching_team_course" in told
-    assert "analytics" not in told
-    done, told = shown("ana", "--purpose", "misconduct_case")
+    done, output = shown("ana", "--purpose", "team_coaching")
+    assert done, output
+    assert "coaching_team_course" in output
+    assert "analytics" not in output
+    done, output = shown("ana", "--purpose", "misconduct_case")
     assert not done
-    assert "may not state" in told
+    assert "may not state" in output
 
 
 @pytest.mark.parametrize("name", ["nothing", "../vault", "x'; DROP TABLE coaching_team; --"])
 def test_an_unknown_table_is_refused(shown: Show, name: str) -> None:
-    done, told = shown("ana", name, "--purpose", "team_coaching")
+    done, output = shown("ana", name, "--purpose", "team_coaching")
     assert not done
-    assert "no published table" in told
+    assert "no published table" in output
 
 
-def test_a_manager_sees_their_own_reports_only(shown: Show, good_night: Estate) -> None:
-    with duckdb.connect(str(good_night.layout.current / "manager_extract.duckdb")) as c:
+def test_a_manager_sees_their_own_reports_only(shown: Show, finished_run: Estate) -> None:
+    with duckdb.connect(str(finished_run.layout.current / "manager_extract.duckdb")) as c:
         counts = c.execute(
             "SELECT count(*) FROM manager_extract GROUP BY manager_ref ORDER BY 1 DESC"
         ).fetchall()
     assert len(counts) == 3
     for actor, (count,) in (("max", counts[0]), ("mia", counts[2])):
-        done, told = shown(actor, "--purpose", "one_to_one")
-        assert done, told
-        assert f"({count:,} rows" in told
-    done, told = shown("idle", "--purpose", "one_to_one")
+        done, output = shown(actor, "--purpose", "one_to_one")
+        assert done, output
+        assert f"({count:,} rows" in output
+    done, output = shown("idle", "--purpose", "one_to_one")
     assert done
-    assert "(0 rows" in told
+    assert "(0 rows" in output
 
 
 def started(home: Path, step: str) -> bool:
@@ -215,7 +215,7 @@ STAGES = (
 )
 
 
-# Where a night can die is for tests/test_killed.py; here it is a process of Dagster's that dies.
+# Where a run can die is for tests/test_killed.py; here it is a process of Dagster's that dies.
 @pytest.mark.usefixtures("plainly")
 @pytest.mark.parametrize(
     ("stage", "later_by"),
@@ -225,15 +225,15 @@ STAGES = (
         pytest.param("published__release", 1.5, marks=pytest.mark.soak),
     ],
 )
-def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
+def test_a_run_killed_in_any_stage_is_made_good_by_one_more_run(
     published: Estate, stage: str, later_by: float
 ) -> None:
     """SIGKILL: readers see a release whole, and a re-run reaches the new one."""
     home, layout = published.home, published.layout
     shutil.rmtree(home / "dagster", ignore_errors=True)
     rows, people, statements = company()
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(published.drop(later), rows[:5], people, statements)
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(published.delivery(later), rows[:5], people, statements)
     process = subprocess.Popen(
         [*COMMAND, "run", "--home", str(home), "--date", str(later)],
         cwd=PROJECT,
@@ -243,14 +243,14 @@ def test_a_night_killed_in_any_stage_is_made_good_by_one_more_run(
         env=environment(),
     )
     while not started(home, stage):
-        assert process.poll() is None, f"the night ended without {stage}"
+        assert process.poll() is None, f"the run ended without {stage}"
         time.sleep(0.02)
     time.sleep(later_by)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    told = json.loads((layout.current / "release.json").read_text())
-    assert told["partition"] in (str(NIGHT), str(later))
-    for name, sha in told["sha256"].items():
+    output = json.loads((layout.current / "release.json").read_text())
+    assert output["partition"] in (str(RUN_DATE), str(later))
+    for name, sha in output["sha256"].items():
         assert file_sha256(layout.current / name) == sha
         if not name.endswith(".json"):
             assert everything(home, layout.current / name)

@@ -31,8 +31,8 @@ from pipeline.storage.relations import pseudonymized
 from pipeline.storage.sql import Sql
 from tests import soak
 from tests.command import milestones
-from tests.company import company, number, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, number, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, NOW
 from tests.opened import released
 from tests.tables import RULE, random_period
@@ -193,11 +193,13 @@ def halved(estate: Estate) -> Estate:
     """October was published without half of Sales; by now their records are there."""
     rows, people, statements = company()
     late = {number(p) for p in range(6, 12)}
-    write_drop(estate.drop(), [r for r in rows if r["Employee ID"] not in late], people, statements)
+    write_delivery(
+        estate.delivery(), [r for r in rows if r["Employee ID"] not in late], people, statements
+    )
     result = estate.run()
     assert result.success, errors(result)
-    write_drop(estate.drop(NIGHT + dt.timedelta(days=1)), rows, people, statements)
-    result = estate.run(NIGHT + dt.timedelta(days=1))
+    write_delivery(estate.delivery(RUN_DATE + dt.timedelta(days=1)), rows, people, statements)
+    result = estate.run(RUN_DATE + dt.timedelta(days=1))
     assert result.success, errors(result)
     return estate
 
@@ -262,7 +264,7 @@ def test_a_month_is_corrected_once_and_by_whoever_may(
 
 def test_a_correction_that_nobody_signed_changes_nothing(published: Estate) -> None:
     """Whoever can write beside the staged tables."""
-    layout, partition = published.layout, str(NIGHT)
+    layout, partition = published.layout, str(RUN_DATE)
     layout.staged(partition).mkdir(parents=True)
     statement = {"period": str(OCTOBER), "because": "x", "by": "lea", "at": NOW, "version": "x"}
     made = SignedCorrection.model_validate({"correction": statement, "signature": "00"})

@@ -24,8 +24,8 @@ from pipeline.storage.layout import PROJECT
 from pipeline.storage.relations import classified
 from pipeline.storage.sql import Sql, tuples
 from tests import plain
-from tests.company import company, person, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, person, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import policy_with
 from tests.opened import released
 
@@ -110,7 +110,7 @@ UNKNOWN = [
 ]
 
 
-def told(texts: list[str], tmp_path: Path) -> dict[str, str]:
+def output(texts: list[str], tmp_path: Path) -> dict[str, str]:
     """What each text means; nothing for what is no country."""
     with engine(tmp_path) as connection:
         make_country_names(connection)
@@ -125,22 +125,22 @@ def told(texts: list[str], tmp_path: Path) -> dict[str, str]:
 
 def test_a_country_is_known_by_its_codes_and_names(tmp_path: Path) -> None:
     meant = {text: code for code, texts in WRITTEN.items() for text in texts}
-    assert told(list(meant), tmp_path) == meant
+    assert output(list(meant), tmp_path) == meant
 
 
 def test_readers_that_write_in_capitals_change_nothing(tmp_path: Path) -> None:
     meant = {text.upper(): code for code, texts in WRITTEN.items() for text in texts}
-    assert told(list(meant), tmp_path) == meant
+    assert output(list(meant), tmp_path) == meant
 
 
 def test_what_is_no_country_means_none(tmp_path: Path) -> None:
-    assert told(UNKNOWN, tmp_path) == {}
+    assert output(UNKNOWN, tmp_path) == {}
 
 
 def test_every_code_means_its_country_and_nothing_else(tmp_path: Path) -> None:
     codes = {name: code for name, code, rank in countries.names() if rank == 0}
     assert len(codes) == 3 * 249
-    assert told(list(codes), tmp_path) == codes
+    assert output(list(codes), tmp_path) == codes
     with engine(tmp_path) as connection:
         make_country_names(connection)
         rows = connection.sql(f"SELECT count(*), count(DISTINCT name) FROM {COUNTRY_NAMES}")
@@ -173,7 +173,7 @@ def _with_strangers(estate: Estate, folder: str = "") -> None:
         changes = {"Country": written[at % 6], "Course_Code": "SEC-777"}
         rows.append(record(at, **changes))
         people.append(person(at, Country=changes["Country"]))
-    write_drop(estate.drop() / folder, rows, people, statements)
+    write_delivery(estate.delivery() / folder, rows, people, statements)
 
 
 def _regions(estate: Estate) -> dict[str | None, int]:
@@ -209,7 +209,7 @@ def test_unknown_countries_are_published_to_nobody_and_counted(estate: Estate) -
 def test_no_folder_makes_an_unknown_country_known(estate: Estate) -> None:
     """The folder says where people are about whom nothing else is said."""
     _with_strangers(estate, "UK")
-    result = estate.run(NIGHT, plain.STORES)
+    result = estate.run(RUN_DATE, plain.STORES)
     assert result.success, errors(result)
     assert _regions(estate) == {"EU": 4, UNKNOWN_REGION: 6, "UK": 2}
 

@@ -31,8 +31,8 @@ from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql, tuples
 from tests import plain
 from tests.command import milestones
-from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, NOW, context, decide, decide_courses, review_courses, sign_policy
 from tests.opened import released
 from tests.titles import ORDINARY, SENSITIVE
@@ -278,11 +278,11 @@ def _delivered(estate: Estate) -> None:
         ]
     rows += [record(p, Course_Code="ZZ-1", Course_Title="Cold chain") for p in range(12)]
     rows += [record(p, Course_Code="ZZ-2", Course_Title="Mutterschutz") for p in range(12)]
-    write_drop(estate.drop(), rows, people, statements)
+    write_delivery(estate.delivery(), rows, people, statements)
 
 
 def _reasons(estate: Estate) -> dict[str, dict[str, int]]:
-    path = estate.layout.reconciliation / f"{NIGHT}.json"
+    path = estate.layout.reconciliation / f"{RUN_DATE}.json"
     return {one["table"]: one["suppressed"] for one in json.loads(path.read_text())}
 
 
@@ -350,10 +350,10 @@ def test_what_was_staged_before_a_decision_is_not_released(published: Estate) ->
     here, a restriction, a withdrawn delivery."""
     stand = published.context
     staged = {asset for step in plain.steps() for asset in step.assets} - set(plain.STORES)
-    assert published.run(NIGHT, staged - {lineage.RELEASE}).success
+    assert published.run(RUN_DATE, staged - {lineage.RELEASE}).success
     made = decide(stand, "SEC-101", category="health")
     register.take_effect(stand, made, NOW)
-    ran = published.run(NIGHT, {lineage.RELEASE})
+    ran = published.run(RUN_DATE, {lineage.RELEASE})
     assert "run it again" in errors(ran)
     assert "SEC-101" not in shown(published.home)
 

@@ -24,8 +24,8 @@ from pipeline.operations import alerts
 from pipeline.operations import instance as settings
 from pipeline.storage.layout import PROJECT, Layout
 from tests.command import milestones
-from tests.company import EMAIL, NAME, company, record, write_drop
-from tests.conftest import NIGHT
+from tests.company import EMAIL, NAME, company, record, write_delivery
+from tests.conftest import RUN_DATE
 from tests.estate import sign_policy
 from tests.kill_points import tables
 from tests.webhook import Hook
@@ -57,17 +57,17 @@ class Plant:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def launch(self, *nights: dt.date) -> None:
-        """Put nights into the queue, as the UI does."""
-        partitions = ",".join(map(str, nights))
+    def launch(self, *run_dates: dt.date) -> None:
+        """Put runs into the queue, as the UI does."""
+        partitions = ",".join(map(str, run_dates))
         self.dagster("job", "backfill", "-j", "nightly", "--noprompt", "--partitions", partitions)
 
     def ended(self, number: int) -> list[dg.RunRecord]:
-        """The runs of nights, once so many have ended; oldest first. What is on from the start can
-        request a retention beside them."""
-        until, nights = time.monotonic() + LONGEST, dg.RunsFilter(job_name="nightly")
+        """The nightly job's runs, once so many have ended; oldest first. What is on from the start
+        can request a retention beside them."""
+        until, nightly = time.monotonic() + LONGEST, dg.RunsFilter(job_name="nightly")
         while time.monotonic() < until:
-            records = self.instance.get_run_records(nights, ascending=True)
+            records = self.instance.get_run_records(nightly, ascending=True)
             if len(records) >= number and all(r.dagster_run.status in ENDED for r in records):
                 return list(records)
             time.sleep(1)
@@ -110,47 +110,47 @@ def plant(server: pgserver.PostgresServer, tmp_path: Path, hook: type[Hook]) -> 
         yield found
 
 
-def test_the_daemon_runs_nights_one_at_a_time_and_alerts_of_failures(
+def test_the_daemon_runs_runs_one_at_a_time_and_alerts_of_failures(
     plant: Plant, hook: type[Hook]
 ) -> None:
-    bad = NIGHT + dt.timedelta(days=1)
+    bad = RUN_DATE + dt.timedelta(days=1)
     # It would request what is launched here.
     plant.dagster("sensor", "stop", "catch_up")
-    write_drop(plant.home / "landing" / str(NIGHT), *company())
-    write_drop(plant.home / "landing" / str(bad), [record(0, Comments=NAME)])
+    write_delivery(plant.home / "landing" / str(RUN_DATE), *company())
+    write_delivery(plant.home / "landing" / str(bad), [record(0, Comments=NAME)])
     history = plant.home / "landing" / str(bad) / "learning_history.csv"
     history.write_text(history.read_text().replace("Comments", EMAIL))
-    plant.launch(NIGHT, bad)
+    plant.launch(RUN_DATE, bad)
     good, failed = sorted(plant.ended(2), key=lambda one: one.dagster_run.tags[PARTITION])
     assert good.dagster_run.status is DagsterRunStatus.SUCCESS
     assert failed.dagster_run.status is DagsterRunStatus.FAILURE
     spans = sorted((one.start_time or 0, one.end_time or 0) for one in (good, failed))
-    assert spans[0][1] <= spans[1][0], "two nights wrote to the store at once"
+    assert spans[0][1] <= spans[1][0], "two runs wrote to the store at once"
     assert (Layout(plant.home).current / "release.json").exists()
     assert "postgres" in type(plant.instance.run_storage).__module__
     assert not list((plant.home.parent / "dagster").rglob("*.db")), "SQLite was used beside it"
     until = time.monotonic() + LONGEST
     while not hook.got and time.monotonic() < until:
         time.sleep(1)
-    (told,) = hook.got
-    assert told["partition"] == str(bad)
-    assert told["link"] == f"https://dagster.example/runs/{failed.dagster_run.run_id}"
-    assert NAME not in str(told)
-    assert EMAIL not in str(told)
+    (output,) = hook.got
+    assert output["partition"] == str(bad)
+    assert output["link"] == f"https://dagster.example/runs/{failed.dagster_run.run_id}"
+    assert NAME not in str(output)
+    assert EMAIL not in str(output)
 
 
 @pytest.mark.soak
-def test_a_database_that_goes_in_the_middle_of_a_night(tmp_path: Path) -> None:
+def test_a_database_that_goes_in_the_middle_of_a_run(tmp_path: Path) -> None:
     """PostgreSQL is ended at once and comes back: one more run, if that is needed, is enough."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     with pgserver.get_server(folder, cleanup_mode="delete") as server:
         with planted(server, tmp_path) as plant:
-            write_drop(plant.home / "landing" / str(NIGHT), *company())
-            plant.launch(NIGHT)
+            write_delivery(plant.home / "landing" / str(RUN_DATE), *company())
+            plant.launch(RUN_DATE)
             classified = Layout(plant.home).classified
             until = time.monotonic() + LONGEST
             while not classified.exists():
-                assert time.monotonic() < until, "the night has not come to its second step"
+                assert time.monotonic() < until, "the run has not come to its second step"
                 time.sleep(0.1)
             pid = server.get_pid()
             assert pid is not None
@@ -161,6 +161,6 @@ def test_a_database_that_goes_in_the_middle_of_a_night(tmp_path: Path) -> None:
         released = Layout(plant.home).current / "release.json"
         assert released.exists() == (status is DagsterRunStatus.SUCCESS)
         if status is not DagsterRunStatus.SUCCESS:
-            again = milestones(plant.home, "run", "--date", str(NIGHT))
+            again = milestones(plant.home, "run", "--date", str(RUN_DATE))
             assert again.returncode == 0, again.stdout
     assert tables(plant.home)["coaching_period"]

@@ -26,13 +26,13 @@ from tests.estate import sign_policy
 GRAPH = defs.resolve_asset_graph()
 # Sorted: every process of a test run has to name the tests in the same order.
 OURS = sorted(key for key in GRAPH.get_all_asset_keys() if key.path[0] != "landing")
-# Deletion is no table of a night.
+# Deletion is no table of a run.
 DATA = [key for key in OURS if key.path[0] != "retained"]
 READERS_OWN = {"source", "region", "rank", "revised_at", "delivery_date", "problem", "raw", "file"}
 
 
 @pytest.mark.parametrize("key", OURS, ids=lambda key: key.to_user_string())
-def test_every_asset_tells_who_what_and_how(key: dg.AssetKey) -> None:
+def test_every_asset_says_who_what_and_how(key: dg.AssetKey) -> None:
     node = GRAPH.get(key)
     assert node.owners
     assert node.kinds
@@ -42,13 +42,13 @@ def test_every_asset_tells_who_what_and_how(key: dg.AssetKey) -> None:
 
 
 @pytest.mark.parametrize("key", DATA, ids=lambda key: key.to_user_string())
-def test_every_column_tells_where_it_comes_from(key: dg.AssetKey) -> None:
+def test_every_column_says_where_it_comes_from(key: dg.AssetKey) -> None:
     if key in (lineage.REFERENCE_VALUES, lineage.published_key("release")):
         return
     columns = GRAPH.get(key).metadata["dagster/column_schema"].columns
-    told = {column.name: column.description for column in columns}
-    assert told
-    unexplained = {name for name, text in told.items() if text.endswith("Made by the reader.")}
+    output = {column.name: column.description for column in columns}
+    assert output
+    unexplained = {name for name, text in output.items() if text.endswith("Made by the reader.")}
     assert unexplained <= (READERS_OWN if key == lineage.CANONICAL else set())
     for column in columns:
         assert key.path[0] != "published" or set(column.tags) == {
@@ -82,14 +82,14 @@ def _origins(
 
 
 def test_every_published_column_leads_back_to_delivered_columns(
-    dagster_night: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
+    dagster_company: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
 ) -> None:
     """By the lineage that the run recorded, and to fields that the map knows as its origin."""
     links = {
         event.materialization.asset_key: event.materialization.metadata[
             "dagster/column_lineage"
         ].value
-        for event in dagster_night[1].get_asset_materialization_events()
+        for event in dagster_company[1].get_asset_materialization_events()
         for event in [event.step_materialization_data]
         if "dagster/column_lineage" in event.materialization.metadata
     }
@@ -115,9 +115,9 @@ def _ask(url: str, query: str) -> Any:
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
-        told = json.load(answer)
-    assert "errors" not in told, told
-    return told["data"]
+        output = json.load(answer)
+    assert "errors" not in output, output
+    return output["data"]
 
 
 def test_the_web_ui_serves_assets_checks_and_column_lineage(web: str, data_map: DataMap) -> None:
@@ -134,13 +134,13 @@ def test_the_web_ui_serves_assets_checks_and_column_lineage(web: str, data_map: 
         node = by_key["published", table]
         assert node["groupName"] == "published"
         assert node["owners"] == [{"team": "learning-data"}]
-        (told,) = [
+        (output,) = [
             entry["lineage"]
             for entry in node["assetMaterializations"][0]["metadataEntries"]
             if entry["label"] == "dagster/column_lineage"
         ]
-        assert {column["columnName"] for column in told} == set(spec.columns)
-        assert all(column["columnDeps"] for column in told)
+        assert {column["columnName"] for column in output} == set(spec.columns)
+        assert all(column["columnDeps"] for column in output)
 
 
 def _refused(url: str, mutation: str, **variables: object) -> str:
@@ -148,17 +148,17 @@ def _refused(url: str, mutation: str, **variables: object) -> str:
     body = json.dumps({"query": mutation, "variables": variables}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=60) as answer:
-        told = json.load(answer)
-    assert "errors" not in told, told
-    (found,) = told["data"].values()
+        output = json.load(answer)
+    assert "errors" not in output, output
+    (found,) = output["data"].values()
     return str(found["__typename"])
 
 
 def test_the_auditors_webserver_starts_and_changes_nothing(
-    web: str, dagster_night: tuple[Estate, dg.ExecuteInProcessResult]
+    web: str, dagster_company: tuple[Estate, dg.ExecuteInProcessResult]
 ) -> None:
     """As deploy/ starts it: no run, none with another folder, and no materialization by hand."""
-    instance = dagster_night[0].instance
+    instance = dagster_company[0].instance
     before = instance.get_runs_count(), instance.get_latest_materialization_event(lineage.RELEASE)
     launch = """mutation($job: String!, $config: RunConfigData!) {
       launchRun(executionParams: {mode: "default", runConfigData: $config, selector: {

@@ -33,7 +33,7 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import files
 from pipeline.storage.sql import Sql, literal, tuples
 from tests import soak
-from tests.company import HISTORY, ROSTER, person, record, statement, write_csv, write_drop
+from tests.company import HISTORY, ROSTER, person, record, statement, write_csv, write_delivery
 from tests.conftest import Estate, errors
 from tests.estate import as_of, context, policy_with
 from tests.opened import released
@@ -368,7 +368,7 @@ def test_an_instant_has_its_date_in_the_calendar_of_the_region(
     tmp_path: Path, data_map: DataMap, country: str, event_on: dt.date
 ) -> None:
     rows = [record(0, Completed_Date="2026-10-31T23:30:00Z", Country=country)]
-    write_drop(folder(tmp_path), rows, [person(0, Country=country)])
+    write_delivery(folder(tmp_path), rows, [person(0, Country=country)])
     (row,) = classified(tmp_path, data_map).to_dicts()
     assert row["event_on"] == event_on
     assert row["event_at"] == dt.datetime(2026, 10, 31, 23, 30)
@@ -381,7 +381,7 @@ def test_a_source_can_have_a_calendar_of_its_own(tmp_path: Path) -> None:
     sources = dict(changed.sources)
     sources["xapi"] = sources["xapi"].model_copy(update=own["xapi"])
     changed = changed.model_copy(update={"sources": sources})
-    write_drop(
+    write_delivery(
         folder(tmp_path),
         [],
         [person(0, Country="US")],
@@ -424,7 +424,7 @@ def stored(layout: Layout, kind: str) -> list[dict[str, Any]]:
 def test_an_optional_date_costs_its_field_only(
     tmp_path: Path, data_map: DataMap, change: dict[str, str]
 ) -> None:
-    write_drop(folder(tmp_path), [record(0, **change)])
+    write_delivery(folder(tmp_path), [record(0, **change)])
     layout = Layout(tmp_path)
     ingest(layout, data_map, DELIVERY)
     (row,) = stored(layout, "records")
@@ -447,7 +447,7 @@ def test_policy_may_have_it_cost_the_row(tmp_path: Path, data_map: DataMap, mome
     source = data_map.sources["corporate"].model_copy(update={"impossible_dates": "row"})
     strict = data_map.model_copy(update={"sources": data_map.sources | {"corporate": source}})
     change = {f"{moment.title()}_Date": "9999-12-31"}
-    write_drop(folder(tmp_path), [record(0, **change), record(1)])
+    write_delivery(folder(tmp_path), [record(0, **change), record(1)])
     layout = Layout(tmp_path)
     ingest(layout, strict, DELIVERY)
     bad, good = sorted(stored(layout, "records"), key=lambda row: row["learner_id"])
@@ -496,7 +496,7 @@ def test_blanks_around_a_value_are_no_value(tmp_path: Path, data_map: DataMap) -
         "free_text": "",
     }
     found = []
-    for n, (row, told, cells) in enumerate(
+    for n, (row, output, cells) in enumerate(
         [
             (plain, one, parquet),
             (blank, padded, {k: BLANK.format(v) for k, v in parquet.items()}),
@@ -505,7 +505,7 @@ def test_blanks_around_a_value_are_no_value(tmp_path: Path, data_map: DataMap) -
         home = tmp_path / str(n)
         write_csv(folder(home) / "learning_history.csv", [row], HISTORY)
         write_csv(folder(home) / "hr_roster.csv", [{c: row[c] for c in ROSTER}], ROSTER)
-        (folder(home) / "xapi.json").write_text(json.dumps([told]))
+        (folder(home) / "xapi.json").write_text(json.dumps([output]))
         pl.DataFrame([cells]).write_parquet(folder(home) / "canonical.parquet")
         layout = Layout(home)
         ingest(layout, data_map, DELIVERY)
@@ -520,7 +520,7 @@ def test_a_spelling_does_not_make_another_record(tmp_path: Path, data_map: DataM
         record(0, Assigned_Date=text)
         for text in ("2026-10-01", " 2026-10-01", "2026-10-01 00:00:00", "2026-10-01T00:00")
     ]
-    write_drop(folder(tmp_path), rows)
+    write_delivery(folder(tmp_path), rows)
     assert classified(tmp_path, data_map).height == 1
 
 
@@ -570,17 +570,17 @@ def test_a_month_is_the_month_of_the_date_in_every_table(estate: Estate, tmp_pat
         for p in range(12)
     ]
     rows[0]["Due Date"] = "9999-12-31"
-    write_drop(stand.drop(DELIVERY), rows, [person(p) for p in range(12)])
+    write_delivery(stand.delivery(DELIVERY), rows, [person(p) for p in range(12)])
     with as_of(dt.datetime(2026, 11, 10, tzinfo=dt.UTC)):
         result = stand.run(DELIVERY)
     assert result.success, errors(result)
     october = dt.date(2026, 10, 1)
     with released(stand.home) as c:
-        told = c.execute(
+        output = c.execute(
             "SELECT period, course_code, learners, on_time_rate, median_days "
             "FROM coaching_db.coaching_course ORDER BY course_code"
         ).fetchall()
-        assert told == [(october, "DOOR-1", 12, 1.0, 21.0), (october, "DOOR-2", 12, 1.0, 14.0)]
+        assert output == [(october, "DOOR-1", 12, 1.0, 21.0), (october, "DOOR-2", 12, 1.0, 14.0)]
         detail = c.execute(
             "SELECT DISTINCT course_code, assigned_on, event_on, event_at, due_on "
             "FROM hr_legal_detail_db.hr_legal_detail WHERE course_code <> 'DOOR-3' ORDER BY ALL"

@@ -36,18 +36,18 @@ from pipeline.storage.files import replace_text
 from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
 from tests import soak, workbooks
-from tests.company import company, number, record, write_drop
-from tests.conftest import NIGHT, Estate, errors, failed_checks
+from tests.company import company, number, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors, failed_checks
 from tests.estate import NOW, context
 from tests.kill_points import courses, tables
 
 DAY = dt.timedelta(days=1)
-LATER = NIGHT + DAY
+LATER = RUN_DATE + DAY
 PERSON = f"emp:{number(3)}"
 
 
 def deliver(layout: Layout, day: dt.date, *rows: dict[str, str]) -> Path:
-    return write_drop(Path(layout.landing) / str(day), rows or [record()])
+    return write_delivery(Path(layout.landing) / str(day), rows or [record()])
 
 
 def state(layout: Layout, day: dt.date) -> State | None:
@@ -71,7 +71,7 @@ def publish(layout: Layout) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not layout.current.exists():
         layout.current.symlink_to("one")
-    made = f'{{"partition": "{NIGHT}", "deliveries": {run_snapshot.deliveries(layout)}}}'
+    made = f'{{"partition": "{RUN_DATE}", "deliveries": {run_snapshot.deliveries(layout)}}}'
     replace_text(folder / "release.json", made.replace("'", '"'))
 
 
@@ -139,7 +139,7 @@ def test_whoever_reads_the_store_reads_what_was_published_last(
 ) -> None:
     layout, model = Layout(tmp_path_factory.mktemp("states")), Model()
     for what, at, course in operations:
-        day = NIGHT + at * DAY
+        day = RUN_DATE + at * DAY
         folder = Path(layout.landing) / str(day)
         if what == "deliver":
             deliver(layout, day, record(0, Course_Code=f"C-{course}"))
@@ -170,22 +170,22 @@ def test_whoever_reads_the_store_reads_what_was_published_last(
 def test_what_is_no_delivery_is_named_and_left_alone(tmp_path: Path, data_map: DataMap) -> None:
     """Files, links, days that do not exist, other spellings of days, hidden and working folders."""
     layout = Layout(tmp_path)
-    deliver(layout, NIGHT)
+    deliver(layout, RUN_DATE)
     top = Path(layout.landing)
     for name in ("2026-02-30", "tmp", "20261108", "2026-13-01", "_temporary"):
         (top / name).mkdir()
     (top / "2026-11-01").write_text("a file")
     (top / "_SUCCESS").touch()
-    (top / "2026-11-02").symlink_to(top / str(NIGHT))
-    assert landing.deliveries(layout) == [NIGHT]
+    (top / "2026-11-02").symlink_to(top / str(RUN_DATE))
+    assert landing.deliveries(layout) == [RUN_DATE]
     assert {"2026-02-30", "2026-11-01", "2026-11-02", "tmp"} <= set(landing.no_deliveries(layout))
     with pytest.raises(PolicyError, match="link or a file"):
         ingest(layout, data_map, dt.date(2026, 11, 2))
     for name in landing.no_deliveries(layout):
         assert day_or_none(name) is None or (top / name).exists()
-    (top / str(NIGHT) / ".DS_Store").touch()
-    (top / str(NIGHT) / "_SUCCESS").touch()
-    assert ingest(layout, data_map, NIGHT)
+    (top / str(RUN_DATE) / ".DS_Store").touch()
+    (top / str(RUN_DATE) / "_SUCCESS").touch()
+    assert ingest(layout, data_map, RUN_DATE)
 
 
 def day_or_none(name: str) -> dt.date | None:
@@ -211,11 +211,11 @@ def test_a_link_is_refused_by_name(
     tmp_path: Path, data_map: DataMap, link: Callable[[Path, Path], None]
 ) -> None:
     layout = Layout(tmp_path)
-    link(deliver(layout, NIGHT) / "learning_history.csv", tmp_path / "elsewhere.csv")
+    link(deliver(layout, RUN_DATE) / "learning_history.csv", tmp_path / "elsewhere.csv")
     with pytest.raises(PolicyError, match=r"learning_history\.csv: a link"):
-        ingest(layout, data_map, NIGHT)
-    assert state(layout, NIGHT) is State.REFUSED
-    (refused,) = register.steps(layout, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
+    assert state(layout, RUN_DATE) is State.REFUSED
+    (refused,) = register.steps(layout, RUN_DATE)
     assert "learning_history" not in refused.reason, "the name of a file can be a person's"
 
 
@@ -223,7 +223,7 @@ def test_a_delivery_that_is_still_being_written_is_not_read(
     tmp_path: Path, data_map: DataMap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(tmp_path)
-    file = deliver(layout, NIGHT) / "learning_history.csv"
+    file = deliver(layout, RUN_DATE) / "learning_history.csv"
     monkeypatch.setenv("MILESTONES_STABLE_SECONDS", "0.3")
     writing = threading.Event()
 
@@ -236,29 +236,29 @@ def test_a_delivery_that_is_still_being_written_is_not_read(
     writer.start()
     try:
         with pytest.raises(Unfinished, match="being written"):
-            ingest(layout, data_map, NIGHT)
+            ingest(layout, data_map, RUN_DATE)
     finally:
         writing.set()
         writer.join()
     assert not read(layout)
-    assert ingest(layout, data_map, NIGHT), "and when it is there, it is"
+    assert ingest(layout, data_map, RUN_DATE), "and when it is there, it is"
 
 
 def test_a_marker_vouches_for_what_is_not_newer_than_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layout = Layout(tmp_path)
-    folder = deliver(layout, NIGHT)
+    folder = deliver(layout, RUN_DATE)
     monkeypatch.setenv("MILESTONES_STABLE_SECONDS", "60")
     needed = DeliveryRules(marker="ready", marker_required=True)
     with pytest.raises(Unfinished, match="no file ready"):
-        landing.wait_until_complete(layout, NIGHT, needed)
+        landing.wait_until_complete(layout, RUN_DATE, needed)
     (folder / "ready").touch()
-    assert len(landing.wait_until_complete(layout, NIGHT, needed)) == 2
+    assert len(landing.wait_until_complete(layout, RUN_DATE, needed)) == 2
     waited = []
     monkeypatch.setattr(time, "sleep", waited.append)
     os.utime(folder / "learning_history.csv", (time.time() + 1,) * 2)
-    landing.wait_until_complete(layout, NIGHT, needed)
+    landing.wait_until_complete(layout, RUN_DATE, needed)
     assert waited, "the marker is of the delivery before"
 
 
@@ -284,23 +284,23 @@ def test_a_delivery_that_leaks_poisons_nothing(
     """Neither the next run, nor retention, nor what somebody asks for, with or without its
     folder; and it can be run again."""
     stand = context(past.home)
-    write_drop(past.drop(LATER), [record(p, Course_Code="LEAK-1") for p in range(12)])
+    write_delivery(past.delivery(LATER), [record(p, Course_Code="LEAK-1") for p in range(12)])
     with monkeypatch.context() as patch:
         _fails(patch, "manager_extract")
         result = past.run(LATER)
     assert failed_checks(result) == ["published/manager_extract no_leak"]
     assert state(stand.layout, LATER) is State.REFUSED
     assert "LEAK-1" not in courses(past.home)
-    kept = past.drop(LATER).rename(past.home.parent / "kept")
+    kept = past.delivery(LATER).rename(past.home.parent / "kept")
     assert [one for one in dry_run(stand, NOW) if one.by_record]
     job.retain(stand, NOW)
-    after = NIGHT + 2 * DAY
-    write_drop(past.drop(after), [record(p, Course_Code="NEXT-1") for p in range(12)])
+    after = RUN_DATE + 2 * DAY
+    write_delivery(past.delivery(after), [record(p, Course_Code="NEXT-1") for p in range(12)])
     result = past.run(after)
     assert result.success, errors(result)
     assert "NEXT-1" in str(tables(past.home))
     assert "LEAK-1" not in str(tables(past.home))
-    kept.rename(past.drop(LATER))
+    kept.rename(past.delivery(LATER))
     result = past.run(LATER)
     assert result.success, errors(result)
     assert "LEAK-1" in str(tables(past.home))
@@ -311,15 +311,15 @@ def test_a_delivery_that_leaks_poisons_nothing(
 
 def test_an_emptied_delivery_takes_nothing_back(published: Estate) -> None:
     before = courses(published.home)
-    for path in published.drop().iterdir():
+    for path in published.delivery().iterdir():
         path.unlink()
     result = published.run()
     assert not result.success
     assert "is empty" in errors(result)
     layout = published.layout
-    assert register.accepted(register.steps(layout, NIGHT))
+    assert register.accepted(register.steps(layout, RUN_DATE))
     assert courses(published.home) == before
-    assert set(read(layout)) == {str(NIGHT)}
+    assert set(read(layout)) == {str(RUN_DATE)}
 
 
 def test_the_erasure_of_a_person_covers_every_form_of_a_file(stored: Estate) -> None:
@@ -334,31 +334,31 @@ def test_the_erasure_of_a_person_covers_every_form_of_a_file(stored: Estate) -> 
         ("learning_history.zip", b"PK\x03\x04 and nothing that can be opened"),
         ("learning_history.xlsx", workbooks.xlsx({"R": other})),
     ]
-    days = [NIGHT + at * DAY for at in range(1, len(deliveries) + 1)]
+    days = [RUN_DATE + at * DAY for at in range(1, len(deliveries) + 1)]
     for day, (name, content) in zip(days, deliveries, strict=True):
-        stored.drop(day).mkdir(parents=True)
-        (stored.drop(day) / name).write_bytes(content)
+        stored.delivery(day).mkdir(parents=True)
+        (stored.delivery(day) / name).write_bytes(content)
         with suppress(MalformedFile):
             ingest(layout, stand.data_map, day)
             register.refuse(layout, [day], "a check")
     assert job.erase_person(stand, PERSON, None, NOW)["receipt"]
-    assert [day for day in days if stored.drop(day).exists()] == days[-1:]
+    assert [day for day in days if stored.delivery(day).exists()] == days[-1:]
 
 
 def test_the_erasure_of_a_person_covers_what_was_refused(stored: Estate) -> None:
     """In the store and in the landing folder; and a link is no proof that a file is gone."""
     stand = context(stored.home)
     layout = stand.layout
-    write_drop(stored.drop(LATER), *company())
+    write_delivery(stored.delivery(LATER), *company())
     ingest(layout, stand.data_map, LATER)
     register.refuse(layout, [LATER], "a check")
     elsewhere = stored.home.parent / "person3.csv"
     elsewhere.write_text(f"{number(3)},Person 3")
-    write_drop(stored.drop(NIGHT + 2 * DAY), [record(5)])
-    (stored.drop(NIGHT + 2 * DAY) / "more.csv").symlink_to(elsewhere)
+    write_delivery(stored.delivery(RUN_DATE + 2 * DAY), [record(5)])
+    (stored.delivery(RUN_DATE + 2 * DAY) / "more.csv").symlink_to(elsewhere)
     with pytest.raises(ErasureError, match="links in the landing folder"):
         job.erase_person(stand, PERSON, None, NOW)
-    assert not stored.drop(LATER).exists()
+    assert not stored.delivery(LATER).exists()
     with duckdb.connect() as connection:
         aside = f"{layout.set_aside}/*/*/records-corporate-*[0-9].parquet"
         (left,) = connection.execute(
@@ -374,18 +374,21 @@ def test_a_restored_backup_brings_back_what_was_accepted_and_nothing_withdrawn(
 ) -> None:
     stand = context(published.home)
     layout = stand.layout
-    write_drop(published.drop(LATER), [record(4, Course_Code="OTHER")])
+    write_delivery(published.delivery(LATER), [record(4, Course_Code="OTHER")])
     ingest(layout, stand.data_map, LATER)
     register.admit(layout, LATER)
     version = register.version_of(layout.canonical / str(LATER))
     register.note(layout, LATER, State.ACCEPTED, version=version)
     made = backup.make(stand, NOW)
-    ingest(layout, stand.data_map, NIGHT)
+    ingest(layout, stand.data_map, RUN_DATE)
     register.note(
-        layout, NIGHT, State.ACCEPTED, version=register.version_of(layout.canonical / str(NIGHT))
+        layout,
+        RUN_DATE,
+        State.ACCEPTED,
+        version=register.version_of(layout.canonical / str(RUN_DATE)),
     )
     register.withdraw(layout, LATER, "wrong export", "eddy")
     backup.restore(stand, made)
-    assert set(read(layout)) == {str(NIGHT)}
+    assert set(read(layout)) == {str(RUN_DATE)}
     register.settle(layout)
-    assert set(read(layout)) == {str(NIGHT)}
+    assert set(read(layout)) == {str(RUN_DATE)}

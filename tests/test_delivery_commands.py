@@ -15,7 +15,7 @@ from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.register import State
 from tests.company import EMAIL, NAME, number
-from tests.conftest import NIGHT, Estate
+from tests.conftest import RUN_DATE, Estate
 from tests.kill_points import tables
 
 Call = Callable[..., tuple[int, str]]
@@ -43,7 +43,7 @@ def call(
 def test_a_withdrawn_delivery_is_in_no_table_and_does_not_come_back(
     call: Call, published: Estate
 ) -> None:
-    day, layout = str(NIGHT), published.layout
+    day, layout = str(RUN_DATE), published.layout
     assert "accepted" in call("audrey", "delivery", "list")[1]
     code, said = call("ana", "delivery", "withdraw", day, "--because", "wrong export")
     assert code == Exit.REFUSED
@@ -60,20 +60,20 @@ def test_a_withdrawn_delivery_is_in_no_table_and_does_not_come_back(
     assert not rows(published.home)
     code, said = call("eddy", "delivery", "allow", day, "--because", "it was right")
     assert code == Exit.DONE, said
-    assert ingest(layout, published.context.data_map, NIGHT)
-    (latest,) = register.steps(layout, NIGHT)[-1:]
+    assert ingest(layout, published.context.data_map, RUN_DATE)
+    (latest,) = register.steps(layout, RUN_DATE)[-1:]
     assert latest.state is State.RECEIVED
 
 
 def test_the_quarantine_is_shown_without_values_and_exported_for_its_role(
     call: Call, published: Estate, tmp_path: Path
 ) -> None:
-    code, said = call("dora", "quarantine", "--date", str(NIGHT))
+    code, said = call("dora", "quarantine", "--date", str(RUN_DATE))
     assert code == Exit.DONE
     assert "score:not_a_number" in said
     assert not [value for value in (NAME, EMAIL, number(3), "SQL-220") if value in said]
     to = tmp_path / "rows.csv"
-    arguments = ("quarantine", "--date", str(NIGHT), "--export", str(to))
+    arguments = ("quarantine", "--date", str(RUN_DATE), "--export", str(to))
     assert call("ana", *arguments)[0] == Exit.REFUSED
     assert not to.exists()
     assert call("eddy", *arguments)[0] == Exit.DONE

@@ -154,8 +154,8 @@ def test_every_source_of_titles_releases_them_or_there_are_none(how: str) -> Non
 
 
 @pytest.mark.parametrize("audience", [Audience.COACHING, Audience.ANALYTICS])
-def test_a_release_has_the_courses_that_it_names(good_night: Estate, audience: Audience) -> None:
-    context = good_night.context
+def test_a_release_has_the_courses_that_it_names(finished_run: Estate, audience: Audience) -> None:
+    context = finished_run.context
     ((table, spec),) = (
         (name, one)
         for name, one in context.data_map.with_dimensions(audience).items()

@@ -1,4 +1,4 @@
-"""What is told cannot be turned back into people: attackers with everything that was told."""
+"""What is published cannot be turned back into people: attackers with all that ever was."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
 from tests import plain as night_plain
 from tests import soak
-from tests.company import record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import context
 from tests.tables import RULE, about, period_of, plain, random_period, solved, totals, worked_out
 
@@ -88,7 +88,7 @@ def test_the_same_attackers_win_against_plain_thresholding() -> None:
     assert (got > 25).all()
 
 
-def test_a_period_of_which_no_total_is_safe_is_not_told() -> None:
+def test_a_period_of_which_no_total_is_safe_is_not_published() -> None:
     """Two teams with one course: too few are in each of them to stand alone, and one person has
     most of the records."""
     people = np.arange(9)
@@ -131,13 +131,13 @@ def test_thin_teams_give_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.more
-def test_told_figures_keep_the_rule_themselves() -> None:
+def test_published_figures_keep_the_rule_themselves() -> None:
     rng = soak.rng(7)
     for _ in range(soak.times(10, 1_000)):
         period = random_period(rng)
         pattern = protect(period, RULE)
-        told = tally(period, np.where(pattern.cells, np.arange(period.cells), -1), period.cells)
-        assert told.may_be_published(RULE)[pattern.cells].all()
+        output = tally(period, np.where(pattern.cells, np.arange(period.cells), -1), period.cells)
+        assert output.may_be_published(RULE)[pattern.cells].all()
         teams = tally(period, period.team, len(period.teams.group))
         assert teams.may_be_published(RULE)[pattern.teams.leaves].all()
         courses = tally(period, period.course, len(period.courses.group))
@@ -162,9 +162,9 @@ def test_small_periods_withhold_the_least() -> None:
         costs = []
         for size in range(len(able) + 1):
             for gone in combinations(able, size):
-                told = cross.may_be_published.copy()
-                told[list(gone)] = False
-                if not cross.unsafe(told):
+                output = cross.may_be_published.copy()
+                output[list(gone)] = False
+                if not cross.unsafe(output):
                     costs.append(cross.cost[list(gone)].sum() if gone else 0)
         assert cross.cost[cross.may_be_published & ~pattern.cells].sum() == min(costs)
 
@@ -200,11 +200,11 @@ def test_the_bounds_are_those_of_plain_linear_programming(part: int, seed: int) 
             for one in among
         ]
     )
-    told = Statements(csr_array(members), rest, most)
+    output = Statements(csr_array(members), rest, most)
     start = truth if rng.random() < 0.5 else truth + 1
     with mock.patch.object(audit, "PART", part):
-        exact = bounds(told, csr_array(among), np.full(targets, np.inf), start)
-        low, high = bounds(told, csr_array(among), np.full(targets, 2.0), start)
+        exact = bounds(output, csr_array(among), np.full(targets, np.inf), start)
+        low, high = bounds(output, csr_array(among), np.full(targets, 2.0), start)
     assert np.column_stack(exact) == pytest.approx(plain, abs=1e-5)
     # Told how far apart is far enough, the audit may stop there, and never says more than is so.
     assert (low > plain[:, 0] - 1e-5).all()
@@ -243,7 +243,7 @@ def test_shared_weights_never_count_a_person_twice() -> None:
 
 
 class _Company:
-    """People who join, leave, take courses and finish them, night by night."""
+    """People who join, leave, take courses and finish them, run by run."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -251,7 +251,7 @@ class _Company:
         self.here = np.ones(60, bool)
         self.took: dict[tuple[int, int], list[int]] = {}
 
-    def night(self, at: int) -> None:
+    def run_date(self, at: int) -> None:
         rng = self.rng
         for _ in range(int(rng.integers(0, 3))):
             self.here[rng.integers(0, len(self.here))] = False
@@ -264,23 +264,23 @@ class _Company:
             one[1] |= int(rng.random() < 0.2)
 
     def rows(self, first: int, last: int) -> tuple[np.ndarray, ...]:
-        told = [
+        output = [
             (who, course, done)
             for (who, course), (at, done) in self.took.items()
             if first <= at < last and self.here[who]
         ]
-        return tuple(np.array(part, np.int64) for part in zip(*told, strict=True))
+        return tuple(np.array(part, np.int64) for part in zip(*output, strict=True))
 
 
 def _attack_sequences(sequences: int, rng: np.random.Generator) -> np.ndarray:
-    """Differences of two nights that show fewer than k people: of tables told once, and of tables
-    told anew each night."""
+    """Differences of two runs that show fewer than k people: of tables published once, and of
+    tables published anew each run."""
     got = np.zeros(2, int)
     for _ in range(sequences):
         company = _Company(rng)
         last: dict[tuple[int, int], frozenset[tuple[int, int]]] = {}
-        for night in range(30):
-            company.night(night)
+        for run_date in range(30):
+            company.run_date(run_date)
             who, course, done = company.rows(0, 30)
             now = {}
             for team in range(5):
@@ -293,8 +293,8 @@ def _attack_sequences(sequences: int, rng: np.random.Generator) -> np.ndarray:
                 for cell in now.keys() & last.keys()
             )
             last = now
-            if night % 10 == 9:  # the period is over: told now and never again
-                who, course, done = company.rows(night - 9, night + 1)
+            if run_date % 10 == 9:  # the period is over: published now and never again
+                who, course, done = company.rows(run_date - 9, run_date + 1)
                 ones = np.ones(len(who), np.int64)
                 counts = {
                     "records": ones,
@@ -315,7 +315,7 @@ def _attack_sequences(sequences: int, rng: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.more
-def test_joiners_and_leavers_of_thirty_nights_stay_hidden() -> None:
+def test_joiners_and_leavers_of_thirty_runs_stay_hidden() -> None:
     """A thousand companies in a soak."""
     once, nightly = _in_parts(_attack_sequences, SEQUENCES)
     assert once == 0
@@ -330,12 +330,12 @@ def test_the_audit_refuses_figures_that_no_table_has() -> None:
 
     members = csr_array(totals(period, pattern).astype(float))
     values = {n: period.per_cell(getattr(period, n)) for n in ("records", "complete")}
-    told = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
-    told["records"][0] += 1
+    output = {name: np.rint(members @ counts).astype(np.int64) for name, counts in values.items()}
+    output["records"][0] += 1
     hidden = pattern.cells.copy()
     hidden[0] = False
     with pytest.raises(AuditError):
-        attack(period, Figures(members, told, hidden, values), RULE.k)
+        attack(period, Figures(members, output, hidden, values), RULE.k)
 
 
 # And the pipeline itself.
@@ -354,19 +354,21 @@ def told_tables(folder: Path) -> dict[str, list[tuple[object, ...]]]:
         return {name: c.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in COACHING}
 
 
-def staged_tables(estate: Estate, night: dt.date = NIGHT) -> dict[str, list[tuple[object, ...]]]:
+def staged_tables(
+    estate: Estate, run_date: dt.date = RUN_DATE
+) -> dict[str, list[tuple[object, ...]]]:
     """The coaching tables that a run would release."""
-    result = estate.run(night, night_plain.staged_for(Audience.COACHING))
+    result = estate.run(run_date, night_plain.staged_for(Audience.COACHING))
     assert result.success, errors(result)
-    return told_tables(estate.layout.staged(str(night)))
+    return told_tables(estate.layout.staged(str(run_date)))
 
 
-def test_a_month_is_told_once_whatever_comes_later(published: Estate) -> None:
+def test_a_month_is_published_once_whatever_comes_later(published: Estate) -> None:
     before = told_tables(published.layout.current)
-    later = NIGHT + dt.timedelta(days=1)
+    later = RUN_DATE + dt.timedelta(days=1)
     # A joiner, a correction to failure, and a late record, all in October.
-    write_drop(
-        published.drop(later),
+    write_delivery(
+        published.delivery(later),
         [
             record(40),
             record(0, Status="Failed", Score="1"),
@@ -380,21 +382,21 @@ def test_a_small_rest_takes_its_neighbour_with_it(estate: Estate) -> None:
     """Twelve in Sales, three in Legal: Sales could be subtracted from the company."""
     rows = [record(p) for p in range(12)]
     rows += [record(p, Department="Legal", Manager_ID="7700902") for p in range(12, 15)]
-    write_drop(estate.drop(), rows)
-    told = staged_tables(estate)
-    assert [row[1] for row in told["coaching_period"]] == [15]
-    assert told["coaching_department"] == []
-    assert told["coaching_team"] == []
+    write_delivery(estate.delivery(), rows)
+    output = staged_tables(estate)
+    assert [row[1] for row in output["coaching_period"]] == [15]
+    assert output["coaching_department"] == []
+    assert output["coaching_team"] == []
 
 
-def test_a_team_where_everybody_failed_is_not_told(estate: Estate) -> None:
+def test_a_team_where_everybody_failed_is_not_published(estate: Estate) -> None:
     rows = [record(p) for p in range(24)]
     rows += [record(p, Manager_ID="7700902", Status="Failed", Score="5") for p in range(24, 36)]
-    write_drop(estate.drop(), rows)
-    told = staged_tables(estate)
-    assert [row[1] for row in told["coaching_period"]] == [36]
-    # Nor can the other team be told, which would leave it.
-    assert told["coaching_team"] == []
+    write_delivery(estate.delivery(), rows)
+    output = staged_tables(estate)
+    assert [row[1] for row in output["coaching_period"]] == [36]
+    # Nor can the other team be shown, which would leave it.
+    assert output["coaching_team"] == []
 
 
 def test_a_figure_too_many_fails_the_attack_and_is_not_published(
@@ -410,7 +412,7 @@ def test_a_figure_too_many_fails_the_attack_and_is_not_published(
     rows += [
         record(p, Department="Legal", Manager_ID="7700902", Status="Failed") for p in range(12, 15)
     ]
-    write_drop(estate.drop(), rows)
+    write_delivery(estate.delivery(), rows)
     result = estate.run()
     assert not result.success
     (broken,) = (result.checks[name] for name in result.failed_checks)

@@ -96,8 +96,8 @@ def subject(stand: Context, at: int = 1) -> str:
 
 
 def detail_ask(stand: Context, **changes: Any) -> AccessRequest:
-    told = AccessRequest("hana", Role.HR, "misconduct_case", DETAIL, (subject(stand),), note=CASE)
-    return replace(told, **changes)
+    output = AccessRequest("hana", Role.HR, "misconduct_case", DETAIL, (subject(stand),), note=CASE)
+    return replace(output, **changes)
 
 
 def leave(stand: Context, **changes: Any) -> SignOff:
@@ -261,8 +261,8 @@ def test_nobody_signs_or_looks_up_their_own_records(stand: Context) -> None:
 def test_every_change_of_a_sign_off_breaks_its_signature(stand: Context) -> None:
     """Whoever has a sign-off and edits any part of it has none."""
     honest = leave(stand, fields=("score",), people=(subject(stand), subject(stand, 2)))
-    told = honest.authorization.model_dump()
-    for name, value in told.items():
+    output = honest.authorization.model_dump()
+    for name, value in output.items():
         if name in ("signer", "asker", "table", "purpose", "version", "name"):
             changed: Any = (
                 "hana" if name == "asker" else value[:-1] + ("0" if value[-1] != "0" else "1")
@@ -313,7 +313,7 @@ def test_a_used_sign_off_opens_nothing_whatever_is_deleted(stand: Context, tmp_p
             service.read(stand, ask)
 
 
-def test_between_two_keys_whoever_reads_is_told_so(stand: Context) -> None:
+def test_between_two_keys_whoever_reads_is_published_so(stand: Context) -> None:
     """A run that was killed after a change of keys leaves new pseudonyms in the vault and old ones
     in the release: nobody would be found, and no answer would say why."""
     manager = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
@@ -352,8 +352,8 @@ def _one_to_one() -> dict[str, Any]:
 
     from pipeline.storage.layout import PROJECT
 
-    told: dict[str, Any] = yaml.safe_load((PROJECT / "governance.yaml").read_text())
-    found: dict[str, Any] = told["purposes"]["one_to_one"]
+    output: dict[str, Any] = yaml.safe_load((PROJECT / "governance.yaml").read_text())
+    found: dict[str, Any] = output["purposes"]["one_to_one"]
     return found
 
 
@@ -398,7 +398,7 @@ def test_a_roles_files_hold_nothing_beyond_its_right(stand: Context, data_map: D
         if role is Role.MANAGER and at
     }
     files = {path.stem: path for path in (root / "manager").glob("v1m*.duckdb")}
-    # Staff who are known to the night, managers or not, have a file; others' rows are in none.
+    # Staff who are known to the run, managers or not, have a file; others' rows are in none.
     assert {own["max"], own["mia"]} <= set(files)
     for ref, path in files.items():
         assert {row[0] for row in everything_in(path)["manager_extract"][1]} <= {ref}
@@ -497,12 +497,12 @@ def test_no_argument_reaches_further(stand: Context, tmp_path: Path) -> None:
         ]
         for change in changes:
             # The honest sign-off is used up: whatever opens, opens without it.
-            page, told = None, ""
+            page, output = None, ""
             try:
                 page = service.read(stand, replace(ask, **change))
             except PolicyError as refusal:
-                told = str(refusal)
-            assert text.strip() in ("", "*") or text not in told
+                output = str(refusal)
+            assert text.strip() in ("", "*") or text not in output
             if page is not None:
                 assert set(change) == {"note"}
                 assert set(map(str, page.rows)) <= allowed[name]

@@ -40,9 +40,9 @@ def test_people_are_held_in_memory_and_not_a_month(tmp_path: Path) -> None:
         connection.execute(TABLES)
         assert "month" in held(connection), "DuckDB would do so by itself; then this can go"
         with joined_as_written(connection):
-            told = held(connection)
-            assert "people" in told
-            assert "month" not in told
+            output = held(connection)
+            assert "people" in output
+            assert "month" not in output
         assert "month" in held(connection)
 
 

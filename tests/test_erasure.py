@@ -43,8 +43,8 @@ from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
 from pipeline.subjects.identity import alone, find
 from tests import soak
-from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
-from tests.conftest import NIGHT, Estate, errors, quickly
+from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors, quickly
 from tests.estate import NOW, context, hold
 from tests.opened import references, texts
 from tests.test_run_storage import careless_run, clean_run
@@ -101,7 +101,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(record(0, Course_Code="SQL-220", Score="n/a", Comments=TEXT))  # quarantined
         rows.append(record(5, Course_Code="SQL-221", Score="n/a", Comments=TEXT))  # names them
         rows.append(record(3, Manager_ID=NUMBER))  # reports to them
-        folder = write_drop(estate.drop(), rows, people, statements)
+        folder = write_delivery(estate.delivery(), rows, people, statements)
         with (folder / "learning_history.csv").open("a") as stream:
             stream.write(f"{NUMBER},{NAME},only,three,too,many\r\n")  # cannot be split
         result = estate.run()
@@ -170,7 +170,7 @@ def planted(once: Path, tmp_path: Path) -> Iterator[tuple[Estate, Context]]:
 
 
 DECLARED_WITH_CANARIES = {
-    f"landing/{NIGHT}",
+    f"landing/{RUN_DATE}",
     "store/canonical",
     "store/row_history",
     "vault/reference_values.parquet",
@@ -190,22 +190,24 @@ def test_after_an_erasure_nothing_is_found_anywhere(erased: Erased) -> None:
     assert len(refs) == 4
     assert mentions(home, refs)
 
-    home, dagster, told = erased.after / "home", erased.after / "dagster", erased.receipt
+    home, dagster, output = erased.after / "home", erased.after / "dagster", erased.receipt
     layout = context(home).layout
     assert not seen_by_bytes(home)
     assert not seen_by_reading(home)
     assert not mentions(home, refs)
     assert not seen_by_bytes(dagster)
-    assert not (home / "landing" / str(NIGHT)).exists()
+    assert not (home / "landing" / str(RUN_DATE)).exists()
     assert not list(layout.erasures.glob("*"))
     # The receipt: counts before and after, rule, hashes, time; and no value.
-    assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
-    assert {"GDPR Art. 17"} == {line["rule"] for line in told["plan"]}
-    assert all(len(one["sha256_after"]) == 64 for one in told["files"])
-    assert sum(told["found_afterwards"].values()) == 0
-    assert told["removed_whole"]["Dagster runs"] == 1
-    dt.datetime.fromisoformat(told["completed_at"])
-    assert not CANARIES.search(json.dumps(told).encode())
+    assert (
+        output["rows"]["canonical records"]["before"] > output["rows"]["canonical records"]["after"]
+    )
+    assert {"GDPR Art. 17"} == {line["rule"] for line in output["plan"]}
+    assert all(len(one["sha256_after"]) == 64 for one in output["files"])
+    assert sum(output["found_afterwards"].values()) == 0
+    assert output["removed_whole"]["Dagster runs"] == 1
+    dt.datetime.fromisoformat(output["completed_at"])
+    assert not CANARIES.search(json.dumps(output).encode())
     # Everybody else is still there.
     with duckdb.connect() as c:
         people = c.execute(
@@ -395,13 +397,13 @@ def test_a_store_that_is_left_out_is_caught(
 
 
 def _comes_to_its_end(estate: Estate, stand: Context, storage: DagsterStorage) -> None:
-    (told,) = job.resume(stand, storage, NOW)
-    assert sum(told["found_afterwards"].values()) == 0
+    (output,) = job.resume(stand, storage, NOW)
+    assert sum(output["found_afterwards"].values()) == 0
     assert not seen_by_bytes(estate.home)
     assert not seen_by_reading(estate.home)
 
 
-def test_a_drop_that_was_removed_by_half_is_removed(
+def test_a_delivery_that_was_removed_by_half_is_removed(
     erased: Erased, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though what is left of it names nobody."""
@@ -461,11 +463,11 @@ def test_an_erased_person_does_not_come_back(erased: Erased, tmp_path: Path) -> 
     home, (old,) = tmp_path / "home", (erased.before / "home" / "backups").iterdir()
     shutil.copytree(erased.after / "home", home, symlinks=True)
     estate, stand = Estate(home, dg.DagsterInstance.ephemeral()), context(home)
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(estate.drop(later), *company())
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(estate.delivery(later), *company())
     result = estate.run(later)
     assert result.success, errors(result)
-    shutil.rmtree(estate.drop(later))
+    shutil.rmtree(estate.delivery(later))
     assert not {one for one in seen_by_reading(home) if one.startswith("store")}
     shutil.rmtree(stand.layout.canonical)
     assert backup.restore(stand, old).removed > 0
@@ -490,13 +492,13 @@ def test_a_hold_keeps_a_person(planted: tuple[Estate, Context]) -> None:
         assert plan.of_person(connection, stand, find(connection, stand.layout, PERSON)).items
 
 
-def test_a_drop_that_was_never_taken_in_keeps_an_erasure_open(
+def test_a_delivery_that_was_never_taken_in_keeps_an_erasure_open(
     erased: Erased, tmp_path: Path
 ) -> None:
     stand = copied(erased, tmp_path)
     estate = Estate(stand.layout.root, dg.DagsterInstance.ephemeral())
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(estate.drop(later), [record(0), record(1)])
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(estate.delivery(later), [record(0), record(1)])
     assert job.resume(stand, None, NOW) == []
     (reason,) = job.set_aside(stand.layout).values()
     assert re.search(f"never ingested.*{later}", reason)
@@ -512,9 +514,9 @@ def test_receipts_are_chained(tmp_path: Path) -> None:
         receipts.write(layout, fresh_name(), {"rows": {"classified": {"before": n, "after": 0}}})
     assert not receipts.broken(layout)
     newest, middle, _ = receipts.newest_first(layout)
-    told: dict[str, Any] = json.loads(middle.read_text())
-    told["rows"] = {}
-    middle.write_text(json.dumps(told))
+    output: dict[str, Any] = json.loads(middle.read_text())
+    output["rows"] = {}
+    middle.write_text(json.dumps(output))
     assert receipts.broken(layout) == [newest.stem]
     middle.unlink()
     assert receipts.broken(layout) == [newest.stem]

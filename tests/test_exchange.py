@@ -1,4 +1,4 @@
-"""A night on workers that see no file of the data folder: all goes through object storage."""
+"""A run on workers that see no file of the data folder: all goes through object storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.estate import context
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
-BUCKET, PREFIX = "company", "nights"
+BUCKET, PREFIX = "company", "runs"
 URL = f"s3://{BUCKET}/{PREFIX}"
 
 
@@ -81,20 +81,20 @@ def blind(home: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def by_exchange(
-    _good_night: Estate,
+    _finished_run: Estate,
     tmp_path_factory: pytest.TempPathFactory,
     objects: Any,
     instance: dg.DagsterInstance,
 ) -> Path:
-    """The company after a night by object storage, on two workers; for reading only."""
+    """The company after a run by object storage, on two workers; for reading only."""
     home = tmp_path_factory.mktemp("exchange") / "home"
-    shutil.copytree(_good_night.home, home, symlinks=True)
+    shutil.copytree(_finished_run.home, home, symlinks=True)
     # Every row is made anew, and every month is counted, chosen and attacked by the workers, too:
     # nothing was published before, and so no history is missed.
     for gone in ("classified", "pseudonymized", "publication_history"):
         shutil.rmtree(home / "store" / gone)
     shutil.rmtree(home / "releases")
-    # Left by a night that was killed.
+    # Left by a run that was killed.
     left = f"{PREFIX}/exchange-classified/left.parquet"
     objects.put_object(Bucket=BUCKET, Key=left, Body=b"PARE")
     with (
@@ -113,10 +113,10 @@ def by_exchange(
 
 
 def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_opens(
-    by_exchange: Path, good_night: Estate, objects: Any, tmp_path: Path
+    by_exchange: Path, finished_run: Estate, objects: Any, tmp_path: Path
 ) -> None:
-    assert stored(by_exchange) == stored(good_night.home)
-    assert tables(by_exchange) == tables(good_night.home)
+    assert stored(by_exchange) == stored(finished_run.home)
+    assert tables(by_exchange) == tables(finished_run.home)
     assert objects.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
     kept = [
         one
@@ -161,10 +161,10 @@ def test_an_erasure_sees_that_months_made_by_workers_are_as_they_were(by_exchang
     assert [path.stat().st_ino for path in files] == before
 
 
-def test_drops_are_read_and_removed_by_url(
-    good_night: Estate, objects: Any, tmp_path: Path
+def test_deliveries_are_read_and_removed_by_url(
+    finished_run: Estate, objects: Any, tmp_path: Path
 ) -> None:
-    company = context(good_night.home)
+    company = context(finished_run.home)
     delivery = landing.deliveries(company.layout)[0]
     for path in Path(company.layout.landing, str(delivery)).rglob("*"):
         if path.is_file():
@@ -216,7 +216,7 @@ def test_types_come_back_as_they_went(tmp_path: Path) -> None:
         assert connection.sql(f"FROM {came} EXCEPT FROM one").fetchall() == []
 
 
-def test_every_step_has_a_key_of_its_own_that_is_told_to_nobody(tmp_path: Path) -> None:
+def test_every_step_has_a_key_of_its_own_that_is_published_to_nobody(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "home")
     with engine(layout.work) as connection:
         connection.execute("CREATE TABLE person AS SELECT 'emp:1' AS id")

@@ -39,13 +39,13 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL, spill_folder
 from tests import plain, pooled
 from tests.command import COMMAND, environment
-from tests.company import EMAIL, NAME, NUMBER, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import EMAIL, NAME, NUMBER, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import context
 from tests.kill_points import tables
 from tests.opened import everything, months
 
-LATER = NIGHT + dt.timedelta(days=1)
+LATER = RUN_DATE + dt.timedelta(days=1)
 CANARIES = (NAME, EMAIL, NUMBER)
 
 
@@ -69,7 +69,9 @@ def small_disk(published: Estate, tmp_path: Path) -> Iterator[Estate]:
     try:
         shutil.copytree(published.home, place / "home", symlinks=True)
         estate = Estate(place / "home", published.instance)
-        write_drop(estate.drop(LATER), [record(p, Course_Code="SQL-220") for p in range(12)])
+        write_delivery(
+            estate.delivery(LATER), [record(p, Course_Code="SQL-220") for p in range(12)]
+        )
         yield estate
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
@@ -141,7 +143,7 @@ def test_two_runs_at_once(published: Estate) -> None:
     home = published.home
     days = [LATER, LATER + dt.timedelta(days=1)]
     for n, day in enumerate(days):
-        write_drop(published.drop(day), [record(n, Course_Code="SQL-220")])
+        write_delivery(published.delivery(day), [record(n, Course_Code="SQL-220")])
     both = [
         subprocess.Popen(
             [*COMMAND, "run", "--home", str(home), "--date", str(day)],
@@ -153,8 +155,8 @@ def test_two_runs_at_once(published: Estate) -> None:
         for day in days
     ]
     for process in both:
-        told, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, told.decode()
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output.decode()
     one_by_one = values(home)
     again = published.run(days[-1])
     assert again.success, errors(again)
@@ -233,9 +235,9 @@ def test_a_corrupt_published_file_is_not_handed_on(published: Estate) -> None:
     path.unlink()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
     stand = context(published.home)
-    published.layout.staged(str(NIGHT)).mkdir(parents=True)
+    published.layout.staged(str(RUN_DATE)).mkdir(parents=True)
     with pytest.raises(PolicyError, match="is not the file that was released"):
-        gate.carry_over(published.layout, stand.data_map, str(NIGHT))
+        gate.carry_over(published.layout, stand.data_map, str(RUN_DATE))
 
 
 def test_a_missing_month_of_the_detail_is_seen(published: Estate) -> None:
@@ -250,9 +252,9 @@ def test_a_missing_month_of_the_detail_is_seen(published: Estate) -> None:
         opened(stand, layout.current, "hr_legal_detail"),
     ):
         pass
-    layout.staged(str(NIGHT)).mkdir(parents=True)
+    layout.staged(str(RUN_DATE)).mkdir(parents=True)
     with pytest.raises(PolicyError, match="is not the file that was released"):
-        gate.carry_over(layout, stand.data_map, str(NIGHT))
+        gate.carry_over(layout, stand.data_map, str(RUN_DATE))
 
 
 @pytest.fixture
@@ -310,11 +312,11 @@ def test_a_clock_that_jumps_erases_nothing(
     clock.require_sane(layout, then)
 
 
-def test_a_drop_that_is_replaced_while_it_is_read(published: Estate, tmp_path: Path) -> None:
+def test_a_delivery_that_is_replaced_while_it_is_read(published: Estate, tmp_path: Path) -> None:
     """By a real writer, again and again: it is read whole or not at all."""
     home, company = published.home, published.context
-    write_drop(published.drop(LATER), [record(p, Course_Code="SQL-220") for p in range(12)])
-    path = published.drop(LATER) / "learning_history.csv"
+    write_delivery(published.delivery(LATER), [record(p, Course_Code="SQL-220") for p in range(12)])
+    path = published.delivery(LATER) / "learning_history.csv"
     whole, before = path.read_bytes(), values(home)
     writer = subprocess.Popen(
         ["/bin/sh", "-c", 'while :; do cp "$1" "$1.new"; mv "$1.new" "$1"; done', "-", str(path)],

@@ -43,14 +43,14 @@ def received(estate: Estate) -> list[Path]:
 
 
 def test_the_oldest_client_reads_every_file_with_its_descriptions(
-    good_night: Estate, oldest: Path
+    finished_run: Estate, oldest: Path
 ) -> None:
     """The kind: what this version of DuckDB writes by default, only this version reads."""
-    files = received(good_night)
+    files = received(finished_run)
     command = [str(oldest), "-c", READ, *map(str, files)]
     version, found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     assert version.startswith("1.1.")
-    data_map = good_night.context.data_map
+    data_map = finished_run.context.data_map
     assert {name.split(" ")[0] for name in found} == set(map(str, files))
     assert {name.split(" ")[1] for name in found} >= set(data_map.tables_of(Audience.COACHING))
     for name, (rows, columns, about) in found.items():
@@ -62,10 +62,10 @@ def test_the_oldest_client_reads_every_file_with_its_descriptions(
         assert columns == {c: data_map.columns[c].description for c in columns}
 
 
-def test_parquet_beside_has_the_same_rows(good_night: Estate) -> None:
-    layout = good_night.layout
+def test_parquet_beside_has_the_same_rows(finished_run: Estate) -> None:
+    layout = finished_run.layout
     folders = layout.current.resolve() / exports.FOLDER
-    tables = good_night.context.data_map.published
+    tables = finished_run.context.data_map.published
     found = sorted(folders.rglob("*.parquet"))
     assert {path.stem for path in found} == {
         name

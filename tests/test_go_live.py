@@ -27,8 +27,8 @@ from pipeline.retained.remembered import missing as forgotten
 from pipeline.storage.layout import Layout
 from tests import plain
 from tests.command import milestones
-from tests.company import company, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, STAFF, decide_courses, policy_with, sign_policy
 from tests.opened import released
 
@@ -181,12 +181,12 @@ def refusals(context: Context, folder: Path) -> list[str]:
 def test_before_go_live_nothing_is_read_published_or_remembered(
     estate: Estate, tmp_path: Path
 ) -> None:
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     sign_policy(estate.home, live=False)
     store = Store(home=str(estate.home))
     decide_courses(store.context)
     layout = estate.layout
-    assert (ran := plain.run(store, NIGHT)).success, errors(ran)
+    assert (ran := plain.run(store, RUN_DATE)).success, errors(ran)
     assert all("not live" in why for why in refusals(store.context, tmp_path / "files"))
     assert publication_history.periods(layout) == {}
     assert not (layout.current / exports.FOLDER).exists()
@@ -194,7 +194,7 @@ def test_before_go_live_nothing_is_read_published_or_remembered(
     with released(estate.home) as connection:
         for table in estate.context.data_map.tables_of(Audience.COACHING):
             assert connection.sql(f"SELECT count(*) FROM coaching_db.{table}").fetchall() == [(0,)]
-    (counts,) = json.loads((layout.reconciliation / f"{NIGHT}.json").read_text())[:1]
+    (counts,) = json.loads((layout.reconciliation / f"{RUN_DATE}.json").read_text())[:1]
     assert counts["balanced"]
     assert counts["suppressed"][WAITING] > 0
     # Everything can change so far: another k, other categories, and the figures are the new ones.

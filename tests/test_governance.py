@@ -1,4 +1,4 @@
-"""Policy as law: unsigned, expired, groundless or without a way abroad, and the night stops."""
+"""Policy as law: unsigned, expired, groundless or without a way abroad, and the run stops."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from pipeline.requests import fulfil
 from pipeline.storage.layout import PROJECT
 from pipeline.subjects import restrictions
 from tests import plain
-from tests.company import company, number, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, number, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, context, sign_policy
 
 TODAY = dt.datetime.now(dt.UTC).date()
@@ -38,7 +38,7 @@ RULES = load_access(PROJECT / "access_rules.yaml")
 DATES = {"review_by", "valid_until", "assessed_on", "signed_on", "decided_on"}
 
 
-def told(name: str = "governance.yaml") -> dict[str, Any]:
+def output(name: str = "governance.yaml") -> dict[str, Any]:
     found: dict[str, Any] = yaml.load((PROJECT / name).read_text(), yaml.CSafeLoader)
     # Shared parts of the file become separate, so that one of them can be changed alone.
     return copy.deepcopy(json.loads(json.dumps(found, default=str)))
@@ -68,11 +68,11 @@ def policy(folder: Path, changed: dict[str, Any], name: str = "governance.yaml")
     return folder
 
 
-@pytest.mark.parametrize("path", list(dates(told())), ids=lambda path: ".".join(map(str, path)))
-def test_every_date_in_the_file_stops_the_night(path: tuple[Any, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", list(dates(output())), ids=lambda path: ".".join(map(str, path)))
+def test_every_date_in_the_file_stops_the_run(path: tuple[Any, ...], tmp_path: Path) -> None:
     """Whatever ends, ended yesterday; whatever begins, begins tomorrow. A date that the code does
-    not ask for would let the night through, and fail here."""
-    changed = told()
+    not ask for would let the run through, and fail here."""
+    changed = output()
     *parents, leaf = path
     at = changed
     for key in parents:
@@ -91,8 +91,8 @@ def test_every_date_in_the_file_stops_the_night(path: tuple[Any, ...], tmp_path:
     store.require_lawful_use(TODAY)
 
 
-def test_an_expired_contract_stops_a_real_night(published: Estate, tmp_path: Path) -> None:
-    changed = told()
+def test_an_expired_contract_stops_a_real_run(published: Estate, tmp_path: Path) -> None:
+    changed = output()
     changed["recipients"][1]["processor"]["valid_until"] = "2026-11-01"
     stand = Estate(published.home, published.instance, policy(tmp_path / "policy", changed))
     before = stand.layout.current.resolve()
@@ -102,8 +102,8 @@ def test_an_expired_contract_stops_a_real_night(published: Estate, tmp_path: Pat
     assert stand.layout.current.resolve() == before
 
 
-def test_an_unsigned_policy_stops_the_night_before_anything_is_written(estate: Estate) -> None:
-    write_drop(estate.drop(), *company())
+def test_an_unsigned_policy_stops_the_run_before_anything_is_written(estate: Estate) -> None:
+    write_delivery(estate.delivery(), *company())
     store = Store(home=str(estate.home))
     with pytest.raises(PolicyError, match="not signed by legal and hr"):
         store.require_lawful_use(TODAY)
@@ -113,7 +113,7 @@ def test_an_unsigned_policy_stops_the_night_before_anything_is_written(estate: E
 
 @pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_needs_both_signatures_again(name: str, tmp_path: Path) -> None:
-    folder = policy(tmp_path / "policy", told())
+    folder = policy(tmp_path / "policy", output())
     sign_policy(tmp_path / "home", folder)
     Store(home=str(tmp_path / "home"), policy_folder=str(folder)).require_valid_policy(TODAY)
     (folder / name).write_bytes((folder / name).read_bytes() + b"#")
@@ -189,8 +189,8 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
     rows, people, statements = company()
     rows += [record(p, Country="JP", Course_Code="SEC-102") for p in range(6)]
     people[0]["Country"] = "JP"
-    write_drop(estate.drop(), rows, people, statements)
-    changed = told()
+    write_delivery(estate.delivery(), rows, people, statements)
+    changed = output()
     changed["transfers"]["scc"] = []
     stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))
     result = stand.run()
@@ -198,7 +198,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
     assert "nothing lets data of APAC go to Example AG" in errors(result)
     assert not (stand.layout.pseudonymized_for(Audience.COACHING)).exists()
     assert not stand.layout.current.exists()
-    assert estate.run(NIGHT, plain.STORES).success
+    assert estate.run(RUN_DATE, plain.STORES).success
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataM
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
-    changed = told()
+    changed = output()
     at = changed
     *parents, leaf = path.split(".")
     for key in parents:
@@ -248,7 +248,7 @@ CONSENT = {"basis": "6(1)(a)", "freely_given": "a study outside work, with no ef
         (change("purposes.legal_claim.freely_given", "yes"), "6\\(1\\)\\(a\\) only"),
         (change("purposes.misconduct_case.special", None), "Art. 9\\(2\\)"),
         (
-            change("purposes.legal_claim", told()["purposes"]["legal_claim"] | CONSENT),
+            change("purposes.legal_claim", output()["purposes"]["legal_claim"] | CONSENT),
             "give both the same basis",
         ),
         (change("purposes.one_to_one", None), "manager has no purpose"),
@@ -269,7 +269,7 @@ def test_a_groundless_policy_is_refused(
 
 
 def rules(path: str, value: Any) -> dict[str, Any]:
-    changed = told("access_rules.yaml")
+    changed = output("access_rules.yaml")
     at = changed
     *parents, leaf = path.split(".")
     for key in parents:
@@ -312,11 +312,11 @@ def analysed(estate: Estate) -> int:
 def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     estate: Estate, tmp_path: Path
 ) -> None:
-    changed = told()
+    changed = output()
     del changed["purposes"]["training_quality"]["balancing"]
     changed["purposes"]["training_quality"] |= CONSENT
     stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))
-    write_drop(stand.drop(), *company())
+    write_delivery(stand.delivery(), *company())
     assert stand.run().success
     assert analysed(stand) == 0
     now = dt.datetime.now(dt.UTC)
@@ -325,7 +325,7 @@ def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     fulfil.consent(stand.context, f"emp:{number(5)}", "training_quality", now, given=True)
     # Rows of a period are published once, all together, by a run.
     assert analysed(stand) == 0
-    assert stand.run(NIGHT).success
+    assert stand.run(RUN_DATE).success
     assert analysed(stand) == 6
     # With whoever ends the consent the whole class leaves: five would show whose row was the sixth.
     fulfil.consent(stand.context, f"emp:{number(5)}", "training_quality", now, given=False)

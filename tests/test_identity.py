@@ -27,8 +27,8 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import temp_table
 from pipeline.storage.sql import Sql, literal, literals
 from tests import soak
-from tests.company import person, record, statement, write_drop
-from tests.test_drops import FIRST, classified
+from tests.company import person, record, statement, write_delivery
+from tests.test_order_of_deliveries import FIRST, classified
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 START = dt.date(2026, 1, 1)
@@ -303,7 +303,7 @@ def test_records_follow_the_person_through_a_change_of_address(tmp_path: Path) -
     old, new = record(3)["Email"], "Changed.Name@corp.example"
     folder = Path(layout.landing) / str(FIRST)
     begun = statement(3, verb={"id": "http://adlnet.gov/expapi/verbs/initialized"}, result={})
-    write_drop(folder, [record(3, Employee_ID=f" {old.upper()} ")], [person(3)], [begun])
+    write_delivery(folder, [record(3, Employee_ID=f" {old.upper()} ")], [person(3)], [begun])
     done = statement(4, actor={"mbox": f"mailto:{new}"}, timestamp="2026-10-20T10:00:00Z")
     same = statement(
         5,
@@ -312,7 +312,7 @@ def test_records_follow_the_person_through_a_change_of_address(tmp_path: Path) -
         verb=begun["verb"],
         result={},
     )
-    write_drop(Path(layout.landing) / str(later), [], [person(3, Email=new)], [done, same])
+    write_delivery(Path(layout.landing) / str(later), [], [person(3, Email=new)], [done, same])
     found = []
     for order in ((FIRST, later), (later, FIRST)):
         for date in order:
@@ -330,7 +330,7 @@ def test_who_cannot_be_resolved_is_said_to_be_so(tmp_path: Path) -> None:
     rows = [record(0), record(1, Employee_ID="7,700,0"), record(2, Employee_ID="8800001")]
     actors = [statement(3, actor={"mbox": "mailto:shared@corp.example"})]
     people = [person(p, Email="shared@corp.example") for p in (0, 1)]
-    write_drop(Path(layout.landing) / str(FIRST), rows, people, actors)
+    write_delivery(Path(layout.landing) / str(FIRST), rows, people, actors)
     ingest(layout, MAP, FIRST)
     assert {(row["person"], row["unresolved"], row["set_aside"]) for row in classified(layout)} == {
         ("emp:7700001", None, None),
@@ -346,8 +346,8 @@ def test_who_cannot_be_resolved_is_said_to_be_so(tmp_path: Path) -> None:
 def test_the_case_of_a_header_makes_nobody_a_second_person(tmp_path: Path, spelled: Any) -> None:
     """Between two deliveries of a roster, or of the history."""
     layout, later = Layout(tmp_path), FIRST + dt.timedelta(days=1)
-    write_drop(Path(layout.landing) / str(FIRST), [record(0)], [person(0)])
-    folder = write_drop(Path(layout.landing) / str(later), [record(0)], [person(0)])
+    write_delivery(Path(layout.landing) / str(FIRST), [record(0)], [person(0)])
+    folder = write_delivery(Path(layout.landing) / str(later), [record(0)], [person(0)])
     for file in folder.iterdir():
         header, _, rest = file.read_text().partition("\n")
         names = ",".join(spelled(name) for name in header.strip().split(","))
@@ -359,7 +359,7 @@ def test_the_case_of_a_header_makes_nobody_a_second_person(tmp_path: Path, spell
 
 def test_two_columns_that_differ_in_case_only_are_not_guessed(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
-    folder = write_drop(Path(layout.landing) / str(FIRST), [record(0)], [person(0)])
+    folder = write_delivery(Path(layout.landing) / str(FIRST), [record(0)], [person(0)])
     file = folder / "hr_roster.csv"
     file.write_text(file.read_text().replace("Employee ID,Full Name", "employee id,EMPLOYEE ID"))
     with pytest.raises(MalformedFile, match="missing column"):

@@ -17,7 +17,7 @@ from pipeline.published import equivalence_classes, row_history, shuffled_detail
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import Sql
 from tests import analysts, soak
-from tests.company import record, write_drop
+from tests.company import record, write_delivery
 from tests.conftest import Estate, failed_checks
 from tests.test_classes import CATEGORY, COLUMNS, RULE, Row, company_of, people, rows
 
@@ -205,8 +205,8 @@ def test_a_row_with_its_own_details_stops_the_run(
 ) -> None:
     """Lots that claim more people than they have: the run counts them anew."""
     days = {"Completed_Date": "2026-09-30"}
-    write_drop(
-        estate.drop(),
+    write_delivery(
+        estate.delivery(),
         [record(p, Status="Failed" if p == 3 else "Completed", **days) for p in range(12)],
     )
     strict = shuffled_details.shuffle

@@ -1,4 +1,4 @@
-"""A night makes only the months that changed, and has what it would have made from nothing."""
+"""A run makes only the months that changed, and has what it would have made from nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pipeline.policy.fields import Audience
 from pipeline.storage.layout import Layout
 from pipeline.subjects import restrictions
 from tests import plain
-from tests.company import number, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import number, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past
 from tests.spread import stored
 
@@ -28,11 +28,11 @@ def files(home: Path) -> dict[Month, int]:
     }
 
 
-def made(past: Estate, night: dt.date = NIGHT, moment: dt.datetime = BEFORE) -> set[Month]:
-    """Run a night up to the stores; which months it made."""
+def made(past: Estate, run_date: dt.date = RUN_DATE, moment: dt.datetime = BEFORE) -> set[Month]:
+    """Run the job up to the stores; which months it made."""
     before = files(past.home)
     with as_of(moment):
-        result = past.run(night, plain.STORES)
+        result = past.run(run_date, plain.STORES)
     assert result.success, errors(result)
     after = files(past.home)
     assert before.keys() <= after.keys()
@@ -43,15 +43,15 @@ def of(month: str, *purposes: Audience) -> set[Month]:
     return {(one.value, month) for one in purposes or Audience}
 
 
-def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
+def test_a_run_makes_the_months_that_changed(past: Estate) -> None:
     assert {month for _, month in files(past.home)} == {OLD, SEPTEMBER, OCTOBER}
     assert made(past) == set()
     # The same export once more: other deliveries hold the records, and nothing else is new.
-    days = [NIGHT + dt.timedelta(days=n) for n in (1, 2)]
-    write_drop(past.drop(days[0]), *company_with_a_past())
+    days = [RUN_DATE + dt.timedelta(days=n) for n in (1, 2)]
+    write_delivery(past.delivery(days[0]), *company_with_a_past())
     assert made(past, days[0]) == set()
     # A corrected score is in no manager's extract.
-    write_drop(past.drop(days[1]), [record(1, Score="10")])
+    write_delivery(past.delivery(days[1]), [record(1, Score="10")])
     others = (Audience.COACHING, Audience.ANALYTICS, Audience.HR_LEGAL)
     assert made(past, days[1]) == of(OCTOBER, *others)
     # Somebody objects to one purpose.
@@ -71,7 +71,7 @@ def test_a_night_makes_the_months_that_changed(past: Estate) -> None:
     shutil.copy(one, other)
     assert made(past, days[1], NOW) == of(OCTOBER, Audience.MANAGER)
     assert other.read_bytes() == good
-    # All that is what a night makes from nothing.
+    # All that is what a run makes from nothing.
     found = stored(past.home)
     shutil.rmtree(layout.pseudonymized)
     assert made(past, days[1], NOW) == of(OLD) | of(SEPTEMBER) | of(OCTOBER)

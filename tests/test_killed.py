@@ -1,4 +1,4 @@
-"""A deletion or a night that dies at any point is made good by one more run."""
+"""A deletion or a run that dies at any point is made good by one more run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.retained import backup
-from tests.company import company, record, write_drop
-from tests.conftest import NIGHT, Estate
+from tests.company import company, record, write_delivery
+from tests.conftest import RUN_DATE, Estate
 from tests.estate import NOW
 from tests.killed import POINTS, killed
 
@@ -23,9 +23,9 @@ def test_a_killed_deletion_reaches_the_same_end(
 ) -> None:
     """SIGKILL before every change of a name: the release is whole all the time, one re-run by
     itself reaches the end state of a run that was never killed, with nothing lost."""
-    told = killed(deed, with_a_past.home, tmp_path, points, moments)
-    assert len(told.points) >= least
-    for point in told.points:
+    output = killed(deed, with_a_past.home, tmp_path, points, moments)
+    assert len(output.points) >= least
+    for point in output.points:
         whole, middle, end = point["whole"], point["middle"], point["end"]
         assert "unreadable" not in middle, ("readers saw half a release", point["site"])
         assert point["again"] == 0, point["site"]
@@ -50,32 +50,35 @@ def test_a_killed_deletion_reaches_the_same_end(
 @pytest.mark.parametrize(
     ("deed", "moments", "least"),
     [
-        ("night", 60, 30),
-        pytest.param("night in two renames", 0, 12, marks=pytest.mark.soak),
+        ("run", 60, 30),
+        pytest.param("run in two renames", 0, 12, marks=pytest.mark.soak),
     ],
 )
-def test_a_killed_night_is_made_good_by_one_more(
+def test_a_killed_run_is_made_good_by_one_more(
     published: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:
     """Readers see a release whole, the old one or the new, and a re-run reaches the new one; also
     where a folder is replaced by two renames, and killed between them."""
     rows, people, statements = company()
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(published.drop(later), rows[:5], people, statements)
-    told = killed(deed, published.home, tmp_path, points, moments)
-    assert len(told.points) >= least
-    for point in told.points:
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(published.delivery(later), rows[:5], people, statements)
+    output = killed(deed, published.home, tmp_path, points, moments)
+    assert len(output.points) >= least
+    for point in output.points:
         whole, middle, end = point["whole"], point["middle"], point["end"]
         assert "unreadable" not in middle, point["site"]
-        assert middle["partition"] in (str(NIGHT), str(later))
+        assert middle["partition"] in (str(RUN_DATE), str(later))
         assert middle["whole"]
         assert middle["readable"]
         assert point["again"] == 0, point["site"]
         assert end == whole, point["site"]
         assert (end["partition"], end["whole"], end["releases"]) == (str(later), True, 1)
         assert end["work"] == []
-    if deed == "night":
-        assert {point["middle"]["partition"] for point in told.points} == {str(NIGHT), str(later)}
+    if deed == "run":
+        assert {point["middle"]["partition"] for point in output.points} == {
+            str(RUN_DATE),
+            str(later),
+        }
 
 
 @POINTS
@@ -87,15 +90,15 @@ def test_a_killed_restore_leaves_the_old_store_or_the_new_one(
 ) -> None:
     """Whoever comes next, be it a run and no second restore, finds all rows of one of the two."""
     backup.make(published.context, NOW)
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(published.drop(later), [record(n, Course_Code="SQL-220") for n in range(3)])
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(published.delivery(later), [record(n, Course_Code="SQL-220") for n in range(3)])
     assert published.run(later).success
-    told = killed(deed, published.home, tmp_path, points)
-    assert len(told.points) >= 3
-    stores = [told.before["records"], told.whole["records"]]
+    output = killed(deed, published.home, tmp_path, points)
+    assert len(output.points) >= 3
+    stores = [output.before["records"], output.whole["records"]]
     assert len(stores[0]) == len(stores[1]) + 3
-    for point in told.points:
+    for point in output.points:
         assert point["middle"]["records"] in stores, point["site"]
-        assert point["middle"]["periods"] == told.before["periods"] != {}, point["site"]
+        assert point["middle"]["periods"] == output.before["periods"] != {}, point["site"]
         assert point["again"] == 0, point["site"]
         assert point["end"]["records"] == stores[1], point["site"]

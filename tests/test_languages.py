@@ -107,8 +107,8 @@ def test_shares_read_as_people_read_them(share: float | None, text: str) -> None
 
 
 @pytest.mark.parametrize("tags", [["xx"], ["it"], ["de_DE"], [""], [], ["de", "de"], ["../de"]])
-def test_policy_names_languages_that_there_are(good_night: Estate, tags: list[str]) -> None:
-    policy = good_night.context.governance.model_dump(by_alias=True)
+def test_policy_names_languages_that_there_are(finished_run: Estate, tags: list[str]) -> None:
+    policy = finished_run.context.governance.model_dump(by_alias=True)
     with pytest.raises(ValidationError, match=r"languages"):
         Governance.model_validate(policy | {"languages": tags})
     without = {key: value for key, value in policy.items() if key != "languages"}

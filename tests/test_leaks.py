@@ -25,7 +25,7 @@ from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
 from tests import plain
 from tests.company import EMAIL, NAME, NUMBER, TEXT
-from tests.conftest import NIGHT, Estate, failed_checks
+from tests.conftest import RUN_DATE, Estate, failed_checks
 from tests.estate import context
 from tests.opened import altered, put_back
 
@@ -63,7 +63,7 @@ def text_columns(table: str) -> list[str]:
 
 def staged(estate: Estate) -> Path:
     """Put the published files back on the stage, as if they were not out yet."""
-    folder = estate.layout.staged(str(NIGHT))
+    folder = estate.layout.staged(str(RUN_DATE))
     shutil.copytree(estate.layout.current.resolve(), folder)
     (folder / gate.MANIFEST).unlink()
     return folder
@@ -80,20 +80,20 @@ def seed(connection: duckdb.DuckDBPyConnection, table: str, values: dict[str, st
 
 def _file(estate: Estate, table: str) -> Path:
     """The staged file that a table lies in."""
-    return estate.layout.staged(str(NIGHT)) / MAP.published[table].file
+    return estate.layout.staged(str(RUN_DATE)) / MAP.published[table].file
 
 
 def _verdicts(estate: Estate, tables: Iterable[str]) -> dict[str, SuiteResult]:
     """What the suites say of staged tables of one audience."""
     audience = MAP.published[next(iter(tables))].audience
-    return published_suite.validate(context(estate.home), str(NIGHT), audience, tables)
+    return published_suite.validate(context(estate.home), str(RUN_DATE), audience, tables)
 
 
 @pytest.fixture(scope="module")
-def stage(_good_night: Estate, tmp_path_factory: pytest.TempPathFactory) -> Estate:
+def stage(_finished_run: Estate, tmp_path_factory: pytest.TempPathFactory) -> Estate:
     home = tmp_path_factory.mktemp("leaks") / "home"
-    shutil.copytree(_good_night.home, home, symlinks=True)
-    estate = Estate(home, _good_night.instance)
+    shutil.copytree(_finished_run.home, home, symlinks=True)
+    estate = Estate(home, _finished_run.instance)
     staged(estate)
     return estate
 
@@ -285,19 +285,19 @@ def test_a_leak_into_pseudonymized_rows_is_found(published: Estate, audience: Au
 def test_a_table_without_its_check_cannot_leave(published: Estate) -> None:
     folder = staged(published)
     with pytest.raises(PolicyError, match="not checked"):
-        gate.require_seals(published.layout, MAP, str(NIGHT))
+        gate.require_seals(published.layout, MAP, str(RUN_DATE))
     for table in MAP.published:
-        gate.seal(published.layout, MAP, str(NIGHT), table)
-    gate.require_seals(published.layout, MAP, str(NIGHT))
+        gate.seal(published.layout, MAP, str(RUN_DATE), table)
+    gate.require_seals(published.layout, MAP, str(RUN_DATE))
     file = folder / "manager_extract.duckdb"
     with altered(published.home, file, "manager_extract") as connection:
         seed(connection, "manager_extract", {"course_code": NAME})
     with pytest.raises(PolicyError, match="manager_extract"):
-        gate.require_seals(published.layout, MAP, str(NIGHT))
+        gate.require_seals(published.layout, MAP, str(RUN_DATE))
 
 
 def test_a_stranger_on_the_stage_stops_the_release(published: Estate) -> None:
     folder = staged(published)
     duckdb.connect(str(folder / "extra.duckdb")).close()
     with pytest.raises(PolicyError, match=r"extra\.duckdb"):
-        gate.require_seals(published.layout, MAP, str(NIGHT))
+        gate.require_seals(published.layout, MAP, str(RUN_DATE))

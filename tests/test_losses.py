@@ -20,8 +20,17 @@ from pipeline.raw.readers.tabular import MAX_LINE
 from pipeline.raw.register import State
 from pipeline.storage.layout import Layout
 from pipeline.subjects import tombstones
-from tests.company import EMAIL, HISTORY, number, person, record, statement, write_csv, write_drop
-from tests.conftest import NIGHT
+from tests.company import (
+    EMAIL,
+    HISTORY,
+    number,
+    person,
+    record,
+    statement,
+    write_csv,
+    write_delivery,
+)
+from tests.conftest import RUN_DATE
 from tests.estate import context
 
 DAY = dt.timedelta(days=1)
@@ -32,17 +41,17 @@ def layout(tmp_path: Path) -> Layout:
     return Layout(tmp_path)
 
 
-def checked(layout: Layout, data_map: DataMap, night: object = NIGHT) -> SuiteResult:
-    ingest(layout, data_map, night)  # type: ignore[arg-type]
-    return canonical.validate(layout, data_map, night)  # type: ignore[arg-type]
+def checked(layout: Layout, data_map: DataMap, run_date: object = RUN_DATE) -> SuiteResult:
+    ingest(layout, data_map, run_date)  # type: ignore[arg-type]
+    return canonical.validate(layout, data_map, run_date)  # type: ignore[arg-type]
 
 
 def folder(layout: Layout, at: int = 0) -> Path:
-    return Path(layout.landing) / str(NIGHT + at * DAY)
+    return Path(layout.landing) / str(RUN_DATE + at * DAY)
 
 
 def accept(layout: Layout, at: int = 0) -> None:
-    day = NIGHT + at * DAY
+    day = RUN_DATE + at * DAY
     version = register.version_of(layout.canonical / str(day))
     register.note(layout, day, State.ACCEPTED, version=version)
 
@@ -75,7 +84,7 @@ def test_a_file_that_loses_most_fails_however_many_others_are_right(
 ) -> None:
     name, spoil = LOST[kind]
     rows = [record(p, Location="HQ") for p in range(60)]
-    write_drop(folder(layout), rows, [person(p) for p in range(60)], [statement(1)])
+    write_delivery(folder(layout), rows, [person(p) for p in range(60)], [statement(1)])
     write_csv(
         folder(layout) / "two_learning_history.csv",
         [record(p, Location="HQ", Department="Köln") for p in range(8)],
@@ -96,7 +105,7 @@ def test_a_file_that_loses_most_fails_however_many_others_are_right(
 
 
 def test_a_few_bad_lines_are_set_aside(layout: Layout, data_map: DataMap) -> None:
-    path = write_drop(folder(layout), [record(p) for p in range(60)]) / "learning_history.csv"
+    path = write_delivery(folder(layout), [record(p) for p in range(60)]) / "learning_history.csv"
     lines = path.read_bytes().splitlines(keepends=True)
     lines[7] = lines[7].replace(b"Person", b"P\xff")
     path.write_bytes(b"".join(lines))
@@ -110,7 +119,7 @@ def _with_faults(path: Path) -> dict[int, str]:
     faults = {1: ("Score", "many"), 3: ("Status", "lost"), 39: ("Status", "gone")}
     for at, (column, value) in faults.items():
         rows[at][column] = value
-    write_drop(path, rows)
+    write_delivery(path, rows)
     rules = {"Score": "score:not_a_number", "Status": "status:unknown"}
     # The header is line 1, and the third row has two.
     return {at + 2 + (at > 2): rules[column] for at, (column, _) in faults.items()}
@@ -135,14 +144,14 @@ def test_rows_that_are_set_aside_are_found_on_their_lines(
     at = _with_faults(folder(layout))
     path = folder(layout) / "learning_history.csv"
     written(path)
-    ingest(layout, data_map, NIGHT)
-    shown = {rule: lines for rule, _, _, lines in quarantine.counts(layout, data_map, NIGHT)}
+    ingest(layout, data_map, RUN_DATE)
+    shown = {rule: lines for rule, _, _, lines in quarantine.counts(layout, data_map, RUN_DATE)}
     for rule in set(at.values()):
         assert shown[rule] == ", ".join(str(line) for line in at if at[line] == rule)
     path.write_bytes(path.read_bytes() + path.read_bytes()[-1:])
-    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
-    landing.remove(layout, NIGHT)
-    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, NIGHT))
+    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, RUN_DATE))
+    landing.remove(layout, RUN_DATE)
+    assert not any(lines for *_, lines in quarantine.counts(layout, data_map, RUN_DATE))
 
 
 def test_a_quote_that_nothing_closes_hides_lines_and_stops_nothing(tmp_path: Path) -> None:
@@ -159,15 +168,15 @@ def test_statements_that_are_set_aside_are_found_on_their_lines(
     layout: Layout, data_map: DataMap
 ) -> None:
     far = statement(2, result={"score": {"scaled": 7}})
-    write_drop(folder(layout), [record(1)], statements=[statement(1), far, statement(3)])
-    ingest(layout, data_map, NIGHT)
-    (found,) = quarantine.counts(layout, data_map, NIGHT)
+    write_delivery(folder(layout), [record(1)], statements=[statement(1), far, statement(3)])
+    ingest(layout, data_map, RUN_DATE)
+    (found,) = quarantine.counts(layout, data_map, RUN_DATE)
     assert found == ("score:out_of_scale", "xapi.ndjson", 1, "2")
 
 
 def test_a_failure_says_the_rule_the_file_and_the_lines(layout: Layout, data_map: DataMap) -> None:
     rows = [record(p, **({"Status": "lost"} if p > 4 else {})) for p in range(60)]
-    write_drop(folder(layout), rows)
+    write_delivery(folder(layout), rows)
     said = "; ".join(checked(layout, data_map).details)
     assert "status:unknown: 55 of learning_history.csv (lines " in said
     numbers = said.split("(lines ")[1].split(")")[0].split(", ")
@@ -181,17 +190,17 @@ def test_a_full_export_is_compared_with_the_accepted_ones(
 ) -> None:
     """An incremental one is not: a day without news is no fault."""
     for at in range(2):
-        write_drop(
+        write_delivery(
             folder(layout, at), [record(p) for p in range(30)], [person(p) for p in range(20)]
         )
-        assert checked(layout, data_map, NIGHT + at * DAY).passed
+        assert checked(layout, data_map, RUN_DATE + at * DAY).passed
         accept(layout, at)
-    write_drop(folder(layout, 2), [])
+    write_delivery(folder(layout, 2), [])
     write_csv(folder(layout, 2) / "hr_roster.csv", map(person, range(people)), list(person(0)))
-    found = checked(layout, data_map, NIGHT + 2 * DAY)
+    found = checked(layout, data_map, RUN_DATE + 2 * DAY)
     assert found.passed is passes, found.details
     if not passes:
-        day = NIGHT + 2 * DAY
+        day = RUN_DATE + 2 * DAY
         last = register.latest(register.steps(layout, day))
         assert last is not None
         register.note(layout, day, State.ALLOWED, "we sold a part", sha256=last.sha256)
@@ -201,27 +210,27 @@ def test_a_full_export_is_compared_with_the_accepted_ones(
 def test_a_correction_does_not_take_back_most_of_what_was_accepted(
     layout: Layout, data_map: DataMap
 ) -> None:
-    write_drop(folder(layout), [record(p) for p in range(30)], (), [statement(1)])
+    write_delivery(folder(layout), [record(p) for p in range(30)], (), [statement(1)])
     assert checked(layout, data_map).passed
     accept(layout)
-    write_drop(folder(layout), [record(p) for p in range(10)], (), [statement(1)])
+    write_delivery(folder(layout), [record(p) for p in range(10)], (), [statement(1)])
     assert set(checked(layout, data_map).broken) == {"volume.not_less"}
-    register.refuse(layout, [NIGHT], "volume")
+    register.refuse(layout, [RUN_DATE], "volume")
     (folder(layout) / "xapi.ndjson").unlink()
-    write_drop(folder(layout), [record(p) for p in range(30)])
+    write_delivery(folder(layout), [record(p) for p in range(30)])
     assert "xapi" in "; ".join(checked(layout, data_map).details), "a file that is gone"
 
 
 def test_rows_of_erased_people_are_no_loss(layout: Layout, data_map: DataMap) -> None:
     """They are refused after reading, in a correction as in a full export of a small company."""
     statements = [statement(p) for p in range(2)]
-    write_drop(folder(layout), map(record, range(4)), map(person, range(4)), statements)
+    write_delivery(folder(layout), map(record, range(4)), map(person, range(4)), statements)
     assert checked(layout, data_map).passed
     accept(layout)
     gone = [*(f"emp:{number(p)}" for p in range(3)), f"mbox:mailto:{EMAIL}"]
-    tombstones.add(context(layout.root), gone, NIGHT)
+    tombstones.add(context(layout.root), gone, RUN_DATE)
     rows = [record(p, Score="40") for p in range(4)]
-    write_drop(folder(layout), rows, map(person, range(4)), statements[:1])
+    write_delivery(folder(layout), rows, map(person, range(4)), statements[:1])
     assert checked(layout, data_map).passed
 
 
@@ -231,18 +240,18 @@ def test_a_source_that_does_not_come_is_said_and_stops_nothing(
     """If the last deliveries all had it; a source that comes now and then has no such day."""
     rules = data_map.deliveries
     for at in range(3):
-        write_drop(folder(layout, at), [record()], [person(0)] if at else [], [statement(at)])
-        assert checked(layout, data_map, NIGHT + at * DAY).passed
-        assert losses.absent(layout, rules, NIGHT + at * DAY) == []
+        write_delivery(folder(layout, at), [record()], [person(0)] if at else [], [statement(at)])
+        assert checked(layout, data_map, RUN_DATE + at * DAY).passed
+        assert losses.absent(layout, rules, RUN_DATE + at * DAY) == []
         accept(layout, at)
     write_csv(folder(layout, 3) / "hr_roster.csv", [person(0)], list(person(0)))
-    assert checked(layout, data_map, NIGHT + 3 * DAY).passed
-    assert losses.absent(layout, rules, NIGHT + 3 * DAY) == [
+    assert checked(layout, data_map, RUN_DATE + 3 * DAY).passed
+    assert losses.absent(layout, rules, RUN_DATE + 3 * DAY) == [
         "no file of corporate, of which the last 3 deliveries had 1 rows",
         "no file of xapi, of which the last 3 deliveries had 1 rows",
     ]
-    register.admit(layout, NIGHT + 3 * DAY, "no file of corporate")
+    register.admit(layout, RUN_DATE + 3 * DAY, "no file of corporate")
     accept(layout, 3)
     assert list(attention._sources(layout)) == [
-        f"the delivery of {NIGHT + 3 * DAY}: no file of corporate"
+        f"the delivery of {RUN_DATE + 3 * DAY}: no file of corporate"
     ]

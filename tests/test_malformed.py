@@ -15,14 +15,14 @@ from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import Layout
-from tests.company import HISTORY, NAME, record, statement, write_drop
+from tests.company import HISTORY, NAME, record, statement, write_delivery
 from tests.conftest import Estate, errors
 
-NIGHT = dt.date(2026, 11, 1)
+RUN_DATE = dt.date(2026, 11, 1)
 
 
 def history(folder: Path, rows: int = 1) -> Path:
-    write_drop(folder, [record(p) for p in range(rows)])
+    write_delivery(folder, [record(p) for p in range(rows)])
     return folder / "learning_history.csv"
 
 
@@ -69,19 +69,19 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_file_is_refused_by_name_and_rule(estate: Estate, kind: str) -> None:
     make, rule = REFUSED[kind]
-    make(estate.drop())
+    make(estate.delivery())
     result = estate.run_in_dagster()
     assert not result.success
-    told = errors(result)
-    assert next(iter(estate.drop().iterdir())).name in told
-    assert re.search(rule, told), told
-    assert not [value for value in (NAME, "7700001", "Sales") if value in told]
+    output = errors(result)
+    assert next(iter(estate.delivery().iterdir())).name in output
+    assert re.search(rule, output), output
+    assert not [value for value in (NAME, "7700001", "Sales") if value in output]
     assert not estate.layout.canonical.exists()
     assert not [e for e in estate.instance.all_logs(result.run_id) if NAME in e.to_json()]
 
 
 def stored(layout: Layout, data_map: DataMap) -> tuple[pl.DataFrame, pl.DataFrame]:
-    ingest(layout, data_map, NIGHT)
+    ingest(layout, data_map, RUN_DATE)
     (records,) = layout.canonical.glob("*/*/records-*[0-9].parquet")
     (rejects,) = layout.canonical.glob("*/*/records-*.rejects.parquet")
     return pl.read_parquet(records), pl.read_parquet(rejects)
@@ -89,7 +89,7 @@ def stored(layout: Layout, data_map: DataMap) -> tuple[pl.DataFrame, pl.DataFram
 
 def test_bad_lines_are_set_aside_with_their_number(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    path = history(Path(layout.landing) / str(NIGHT), 5)
+    path = history(Path(layout.landing) / str(RUN_DATE), 5)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[2] = lines[2].replace(b"Person", b"Per\xff\xfeson")  # line 3: not UTF-8
     lines[4] = lines[4].replace(b",HQ,", b",")  # line 5: a field short
@@ -103,7 +103,9 @@ def test_bad_lines_are_set_aside_with_their_number(tmp_path: Path, data_map: Dat
 
 def test_ten_megabytes_in_a_field(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    write_drop(Path(layout.landing) / str(NIGHT), [record(0, Comments="x" * 10_000_000), record(1)])
+    write_delivery(
+        Path(layout.landing) / str(RUN_DATE), [record(0, Comments="x" * 10_000_000), record(1)]
+    )
     records, rejects = stored(layout, data_map)
     assert records["learner_id"].to_list() == ["emp:7700002"]
     assert rejects.height == 1
@@ -111,7 +113,7 @@ def test_ten_megabytes_in_a_field(tmp_path: Path, data_map: DataMap) -> None:
 
 def test_truncated_ndjson_loses_its_last_line_only(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    folder = Path(layout.landing) / str(NIGHT)
+    folder = Path(layout.landing) / str(RUN_DATE)
     folder.mkdir(parents=True)
     text = "".join(json.dumps(statement(p)) + "\n" for p in range(3))
     (folder / "xapi.ndjson").write_text(text[:-30])
@@ -123,8 +125,8 @@ def test_truncated_ndjson_loses_its_last_line_only(tmp_path: Path, data_map: Dat
 def test_mixed_zones_and_an_old_date(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
     times = ["2026-10-11T09:00:00Z", "2026-10-11T09:00:00+05:30", "2026-10-11", "1899-12-30"]
-    write_drop(
-        Path(layout.landing) / str(NIGHT),
+    write_delivery(
+        Path(layout.landing) / str(RUN_DATE),
         [record(p, Completed_Date=time) for p, time in enumerate(times)],
     )
     records, _ = stored(layout, data_map)
@@ -140,17 +142,17 @@ def test_mixed_zones_and_an_old_date(tmp_path: Path, data_map: DataMap) -> None:
 
 
 def test_a_file_with_nothing_but_its_header(estate: Estate) -> None:
-    write_drop(estate.drop(), [])
-    assert (estate.drop() / "learning_history.csv").read_text().strip() == ",".join(HISTORY)
+    write_delivery(estate.delivery(), [])
+    assert (estate.delivery() / "learning_history.csv").read_text().strip() == ",".join(HISTORY)
     result = estate.run()
     assert result.success, errors(result)
 
 
 def test_a_missing_column_names_itself(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    path = history(Path(layout.landing) / str(NIGHT))
+    path = history(Path(layout.landing) / str(RUN_DATE))
     frame = pl.read_csv(path, infer_schema=False).drop("Status")
     frame.write_csv(path)
     with pytest.raises(MalformedFile, match='missing column "Status"'):
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
     assert not layout.canonical.exists()

@@ -195,7 +195,7 @@ def test_what_falls_short_is_null_and_the_figure_stays(rules: DisclosureRules) -
     tables = published(rows, rules)
     teams = tables["coaching_team"].sort("team_ref")
     assert teams["learners"].to_list() == [10, 10, 10]
-    # Four of one team and six of another, whose result would be told by what is left, go together.
+    # Four of one team and six of another, whose result would follow from what is left, go together.
     assert teams["on_time_rate"].to_list() == [1.0, None, None]
     assert teams["median_days"].to_list() == [7, 7, 7]
     assert tables["coaching_course"]["share_high"].to_list() == [None]

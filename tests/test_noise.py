@@ -16,8 +16,8 @@ from pipeline.policy.fields import Audience
 from pipeline.published import noise
 from pipeline.storage.layout import PROJECT
 from tests import plain
-from tests.company import company, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import policy_with
 
 FINEST = "coaching_team_course"
@@ -49,12 +49,12 @@ def figures(folder: Path, table: str) -> list[tuple[object, ...]]:
         return c.execute(f"FROM {table} ORDER BY ALL").fetchall()
 
 
-def stage(estate: Estate, night: dt.date = NIGHT) -> Path:
+def stage(estate: Estate, run_date: dt.date = RUN_DATE) -> Path:
     """Make the coaching tables that a run would release; their folder, with the ledger as it will
     be."""
-    result = estate.run(night, plain.staged_for(Audience.COACHING))
+    result = estate.run(run_date, plain.staged_for(Audience.COACHING))
     assert result.success, errors(result)
-    return estate.layout.staged(str(night))
+    return estate.layout.staged(str(run_date))
 
 
 def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
@@ -66,16 +66,16 @@ def test_opendp_proves_the_epsilon_that_policy_asks_for() -> None:
     assert np.abs(drawn - 1000).mean() == pytest.approx(36, rel=0.2)
 
 
-def test_noise_is_off_by_default(good_night: Estate) -> None:
-    assert noise.read_ledger(good_night.layout.publication_history) == []
+def test_noise_is_off_by_default(finished_run: Estate) -> None:
+    assert noise.read_ledger(finished_run.layout.publication_history) == []
     assert not load_disclosure(PROJECT / "disclosure_rules.yaml").coaching.noise
 
 
 def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
-    estate: Estate, good_night: Estate, tmp_path: Path
+    estate: Estate, finished_run: Estate, tmp_path: Path
 ) -> None:
     estate = private(estate, tmp_path, 4.0)
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     result = estate.run()
     assert result.success, errors(result)
     (spent,) = noise.read_ledger(estate.layout.publication_history)
@@ -83,30 +83,31 @@ def test_only_the_asked_table_is_noisy_and_its_period_is_paid_for_once(
     assert spent.epsilon == pytest.approx(1.0, rel=1e-6)
     exact = ("coaching_period", "coaching_course", "coaching_category")
     assert [figures(estate.layout.current, t) for t in exact] == [
-        figures(good_night.layout.current, t) for t in exact
+        figures(finished_run.layout.current, t) for t in exact
     ]
-    told = figures(estate.layout.current, FINEST)
-    # Which cells are told is as without noise; 16 numbers with noise of scale 12 are not the same.
-    assert len(told) == len(figures(good_night.layout.current, FINEST)) == 2
-    assert [row[4:7] for row in told] != [
-        row[4:7] for row in figures(good_night.layout.current, FINEST)
+    output = figures(estate.layout.current, FINEST)
+    # Which cells are published is as without noise; 16 numbers with noise of scale 12 are not the
+    # same.
+    assert len(output) == len(figures(finished_run.layout.current, FINEST)) == 2
+    assert [row[4:7] for row in output] != [
+        row[4:7] for row in figures(finished_run.layout.current, FINEST)
     ]
-    assert all(row[4] >= 5 and row[8] is None for row in told)  # type: ignore[operator]
-    for row in json.loads((estate.layout.reconciliation / f"{NIGHT}.json").read_text()):
+    assert all(row[4] >= 5 and row[8] is None for row in output)  # type: ignore[operator]
+    for row in json.loads((estate.layout.reconciliation / f"{RUN_DATE}.json").read_text()):
         assert row["balanced"]
-    # A later night tells the same numbers and pays nothing.
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(estate.drop(later), [record(20)])
+    # A later run publishes the same numbers and pays nothing.
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(estate.delivery(later), [record(20)])
     staged = stage(estate, later)
-    assert figures(staged, FINEST) == told
+    assert figures(staged, FINEST) == output
     assert noise.read_ledger(staged) == [spent]
 
 
-def test_a_period_that_the_budget_does_not_cover_is_not_told(
+def test_a_period_that_the_budget_does_not_cover_is_not_published(
     estate: Estate, tmp_path: Path
 ) -> None:
     estate = private(estate, tmp_path, 0.5)
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     staged = stage(estate)
     assert figures(staged, FINEST) == []
     assert figures(staged, "coaching_course")
@@ -122,7 +123,7 @@ def test_the_budget_counts_the_periods_around() -> None:
     assert noise.affordable(ledger, rules(3.0), FINEST, dt.date(2026, 10, 1))
     assert not noise.affordable(ledger, rules(2.9), FINEST, dt.date(2026, 10, 1))
     assert not noise.affordable(ledger, rules(3.0), FINEST, dt.date(2026, 8, 1))
-    # One that was told before its predecessor counts as well.
+    # One that was published before its predecessor counts as well.
     assert not noise.affordable([spent("2026-12-01")], rules(1.5), FINEST, dt.date(2026, 10, 1))
 
 

@@ -15,7 +15,7 @@ from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import PROJECT, Layout
-from tests.conftest import NIGHT, Estate, errors
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import as_of
 
 JUNE = dt.date(2015, 6, 30)
@@ -43,18 +43,18 @@ def write_small(folder: Path) -> None:
 
 def test_days_results_and_missing_marks(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    write_small(Path(layout.landing) / str(NIGHT))
-    ingest(layout, data_map, NIGHT)
+    write_small(Path(layout.landing) / str(RUN_DATE))
+    ingest(layout, data_map, RUN_DATE)
     (file,) = layout.canonical.glob("*/*/records-oulad-[0-9].parquet")
     rows = pl.read_parquet(file).sort("record_type", "learner_id", "score").to_dicts()
-    told = [
+    output = [
         (r["learner_id"], r["course_code"], r["status"], r["score"], r["event_on"])
         for r in rows
         if not r["problem"]
     ]
     start = dt.date(2013, 10, 1)
     day = dt.timedelta(days=1)
-    assert told == [
+    assert output == [
         ("ou:1001", "AAA-2013J/1752", "passed", 78, start + 18 * day),
         ("ou:1002", "AAA-2013J/1752", "completed", None, start + 10 * day),
         ("ou:1001", "AAA-2013J", "passed", None, start + 268 * day),
@@ -67,29 +67,29 @@ def test_days_results_and_missing_marks(tmp_path: Path, data_map: DataMap) -> No
 
 def test_all_five_files_are_needed(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    folder = Path(layout.landing) / str(NIGHT)
+    folder = Path(layout.landing) / str(RUN_DATE)
     write_small(folder)
     (folder / "courses.csv").unlink()
     with pytest.raises(MalformedFile, match=r"courses\.csv"):
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the Open University files are not at hand")
 def test_the_real_data_reconciles_and_counts_right(estate: Estate) -> None:
-    estate.drop().mkdir(parents=True)
+    estate.delivery().mkdir(parents=True)
     for file in REAL.glob("*.csv"):
-        shutil.copy(file, estate.drop())
+        shutil.copy(file, estate.delivery())
     # By today it is all past its window.
     with as_of(dt.datetime(2015, 1, 1, tzinfo=dt.UTC)):
         result = estate.run()
     assert result.success, errors(result)
     read = {f.stem: pl.read_csv(f, null_values=["?", ""]) for f in REAL.glob("*.csv")}
     records = read["studentInfo"].height + read["studentAssessment"].height
-    for row in json.loads((estate.layout.reconciliation / f"{NIGHT}.json").read_text()):
+    for row in json.loads((estate.layout.reconciliation / f"{RUN_DATE}.json").read_text()):
         assert row["balanced"]
         assert row["received"] == records
     # One module's figures, worked out from the source files by another library: who stayed, or left
-    # in the very month in which the module ended, is told of in that month.
+    # in the very month in which the module ended, is published for that month.
     of = {"code_module": "BBB", "code_presentation": "2014J"}
     left = pl.lit(dt.date(2014, 10, 1)) + pl.duration(days="date_unregistration")
     last = (
@@ -122,10 +122,10 @@ def _analysts_keep_their_use(estate: Estate, read: dict[str, pl.DataFrame]) -> N
     # Of the records one is suppressed; and hardly anybody is alone with a result.
     assert rows["tries"].null_count() / rows.height <= 0.001
     passed = pl.col("status").is_in(["passed", "completed", "waived"])
-    told = (
+    output = (
         rows.filter(record_type="milestone_flag")
         .group_by("course_code")
-        .agg(passed.mean().alias("told"))
+        .agg(passed.mean().alias("published"))
     )
     raw = (
         read["studentInfo"]
@@ -136,6 +136,6 @@ def _analysts_keep_their_use(estate: Estate, read: dict[str, pl.DataFrame]) -> N
         )
         .filter(pl.col("people") >= 50)
     )
-    both = raw.join(told, on="course_code")
+    both = raw.join(output, on="course_code")
     assert both.height == raw.height > 10
-    assert (both["told"] - both["raw"]).abs().max() <= 0.05
+    assert (both["published"] - both["raw"]).abs().max() <= 0.05

@@ -28,7 +28,7 @@ from tests.conftest import Estate
 from tests.estate import context
 from tests.test_access_log import segments
 from tests.test_door import DETAIL, detail_ask, leave, subject
-from tests.test_governance import policy, told
+from tests.test_governance import output, policy
 
 NOW = dt.datetime.now(dt.UTC)
 REPORTS = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
@@ -73,7 +73,7 @@ def test_the_record_of_processing_says_everything_of_article_30(stand: Context) 
 
 
 def test_documents_follow_the_policy(published: Estate, tmp_path: Path) -> None:
-    changed = told()
+    changed = output()
     changed["purposes"]["one_to_one"]["description"] = "<b>talk | about</b> trainings"
     changed["transfers"]["scc"] = []
     other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).context
@@ -147,9 +147,9 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Contex
     path.write_bytes(path.read_bytes() + b"\0")
     assert noes(ask_share(stand)) == ["the file is not the one that passed the checks"]
     numbers = stand.layout.current / "risk.json"
-    told = json.loads(numbers.read_text())
-    told["classes"][0]["k"] = 4
-    numbers.write_text(json.dumps(told))
+    output = json.loads(numbers.read_text())
+    output["classes"][0]["k"] = 4
+    numbers.write_text(json.dumps(output))
     assert "part of it covers 4 people only, fewer than 5" in noes(ask_share(stand))
     service.read(stand, REPORTS)
     (segment,) = segments(AccessLog(stand.layout))
@@ -161,7 +161,7 @@ def test_the_checklist_looks_at_the_release_and_the_log_themselves(stand: Contex
 
 
 def entry(at: str, actor: str, people: int, **changes: Any) -> dict[str, object]:
-    told: dict[str, object] = {
+    output: dict[str, object] = {
         "at": at,
         "actor": actor,
         "role": "hr",
@@ -176,7 +176,7 @@ def entry(at: str, actor: str, people: int, **changes: Any) -> dict[str, object]
         "decision": "granted",
         "policy": "0",
     }
-    return told | changes
+    return output | changes
 
 
 def test_the_review_shows_what_is_out_of_the_ordinary(tmp_path: Path) -> None:
@@ -292,15 +292,15 @@ def test_the_clock_and_the_drafts(stand: Context, tmp_path: Path) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1)
     found = incident.scope(stand, NOW - dt.timedelta(hours=1), later)
     known = dt.datetime(2026, 11, 25, 17, 0, tzinfo=dt.UTC)
-    told = incident.notices(stand, found, known, "a laptop was lost", "frozen")
-    assert "2026-11-28 17:00 UTC (72 hours)" in told["authority"]
-    assert "| Special categories (Art. 9) | yes |" in told["authority"]
-    assert "about 1:" in told["authority"]
-    incident.write_notices(told, tmp_path / "drafts")
+    output = incident.notices(stand, found, known, "a laptop was lost", "frozen")
+    assert "2026-11-28 17:00 UTC (72 hours)" in output["authority"]
+    assert "| Special categories (Art. 9) | yes |" in output["authority"]
+    assert "about 1:" in output["authority"]
+    incident.write_notices(output, tmp_path / "drafts")
     written = "".join(path.read_text() for path in (tmp_path / "drafts").iterdir())
     assert not [one for one in (NAME, EMAIL, number(1)) if one in written]
     with pytest.raises(FileExistsError):
-        incident.write_notices(told, tmp_path / "drafts")
+        incident.write_notices(output, tmp_path / "drafts")
 
 
 def test_frozen_means_nothing_is_read_received_or_published(published: Estate) -> None:
@@ -327,7 +327,7 @@ def test_frozen_means_nothing_is_read_received_or_published(published: Estate) -
     assert receive(stand, REPORTS, own, published.home.parent / "files")
 
 
-def test_the_plan_tells_its_state(stand: Context) -> None:
+def test_the_plan_says_its_state(stand: Context) -> None:
     plan = stand.governance.plan
     states = {plan.state(step, plan.started_on + dt.timedelta(days=400)) for step in plan.steps}
     assert states == {"done", "overdue"}

@@ -35,9 +35,9 @@ from tests.company import (
     person,
     record,
     statement,
-    write_drop,
+    write_delivery,
 )
-from tests.conftest import NIGHT, Estate, errors
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, accept, context, hold, sign_policy
 from tests.opened import text_of
 from tests.test_requests import PERSON, asked
@@ -71,8 +71,8 @@ def people(stand: Context, text: str) -> list[str]:
         return [one.person for one in lookup.search(connection, stand.layout, text)]
 
 
-def test_whoever_is_meant_is_found_in_any_spelling(good_night: Estate) -> None:
-    stand = context(good_night.home)
+def test_whoever_is_meant_is_found_in_any_spelling(finished_run: Estate) -> None:
+    stand = context(finished_run.home)
     assert {text: people(stand, text) for text in SPELLED} == {text: [PERSON] for text in SPELLED}
     assert {text: people(stand, text) for text in NOBODY} == {text: [] for text in NOBODY}
 
@@ -130,10 +130,10 @@ def test_a_hold_holds_whoever_is_meant(stored: Estate, monkeypatch: pytest.Monke
 def test_whoever_is_in_a_refused_file_only_is_found_and_erased(stored: Estate) -> None:
     """Nothing of the delivery was read, so that only its files name them; and one that cannot be
     opened names nobody for certain."""
-    stand, later = context(stored.home), NIGHT + dt.timedelta(days=1)
-    write_drop(stored.drop(later), [record(77)])
-    (stored.drop(later) / "salaries.txt").write_text("x")
-    (stored.drop(NIGHT) / "closed.zip").write_bytes(b"PK\x03\x04 no archive")
+    stand, later = context(stored.home), RUN_DATE + dt.timedelta(days=1)
+    write_delivery(stored.delivery(later), [record(77)])
+    (stored.delivery(later) / "salaries.txt").write_text("x")
+    (stored.delivery(RUN_DATE) / "closed.zip").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(PolicyError, match="no source"):
         ingest(stand.layout, stand.data_map, later)
     for text in (number(77), f"{number(77)}.0", "PERSON77@corp.example", f"emp:{number(77)}"):
@@ -142,7 +142,7 @@ def test_whoever_is_in_a_refused_file_only_is_found_and_erased(stored: Estate) -
     for text in (number(78), "emp:999999", "Nobody Else"):
         with pytest.raises(BadInput, match="nobody was found"):
             confirmed(stand, text, yes=True)
-    (stored.drop(NIGHT) / "closed.zip").unlink()
+    (stored.delivery(RUN_DATE) / "closed.zip").unlink()
     # Whatever they ask for, there is an answer.
     for kind in (Kind.ACCESS, Kind.RESTRICTION):
         request = request_register.receive(stand.layout, kind, f"emp:{number(77)}", NOW.date(), {})
@@ -154,7 +154,7 @@ def test_whoever_is_in_a_refused_file_only_is_found_and_erased(stored: Estate) -
     assert held["Delivered files"] == [{"delivery": str(later)}]
     assert "Learning records" not in held
     job.erase_person(stand, f"emp:{number(77)}", None, NOW)
-    assert not stored.drop(later).exists()
+    assert not stored.delivery(later).exists()
     with pytest.raises(BadInput, match="nobody was found"):
         job.erase_person(stand, f"emp:{number(77)}", None, NOW)
 
@@ -169,10 +169,10 @@ def test_an_erased_person_does_not_come_back_under_a_new_address(tmp_path: Path)
         for at, address in enumerate((new, shared, "person2@corp.example"))
     ]
     roster = [person(0, Email=new), person(0, Email=shared), person(1, Email=shared), person(2)]
-    write_drop(Path(stand.layout.landing) / str(NIGHT), [record(0), record(2)], roster, said)
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(Path(stand.layout.landing) / str(later), [record(2)], (), said)
-    for day in (NIGHT, later):
+    write_delivery(Path(stand.layout.landing) / str(RUN_DATE), [record(0), record(2)], roster, said)
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(Path(stand.layout.landing) / str(later), [record(2)], (), said)
+    for day in (RUN_DATE, later):
         ingest(stand.layout, stand.data_map, day)
         with duckdb.connect() as c:
             found = c.execute(
@@ -281,19 +281,21 @@ def test_a_manager_gets_no_data_of_the_people_who_report_to_them(estate: Estate)
     rows, roster, _ = company()
     mine = record(900, Manager_ID=number(901), Score="n/a")  # quarantined, and theirs
     theirs = record(1, Score="n/a", Course_Code="HLT-404", Course_Title="Living with burnout")
-    write_drop(estate.drop(), [*rows, mine, theirs, record(900, Manager_ID=number(901))], roster)
+    write_delivery(
+        estate.delivery(), [*rows, mine, theirs, record(900, Manager_ID=number(901))], roster
+    )
     result = estate.run()
     assert result.success, errors(result)
     stand = context(estate.home)
     fulfil.fulfil(stand, asked(stand, Kind.ACCESS, f"emp:{number(900)}").name, NOW)
     (folder,) = (estate.home / "vault" / "packages").iterdir()
     text = text_of(estate.home, folder / "package.json.enc")
-    told = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
-    assert len(told["Learning records"]) == 1
-    assert [row["problem"] for row in told["Records that could not be read"]] == [
+    output = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
+    assert len(output["Learning records"]) == 1
+    assert [row["problem"] for row in output["Records that could not be read"]] == [
         "score:not_a_number"
     ]
-    counted = {row["how"]: row["rows"] for row in told["Where others' records name you"]}
+    counted = {row["how"]: row["rows"] for row in output["Where others' records name you"]}
     assert counted["as the manager"] == len([r for r in rows if r["Manager ID"] == number(900)]) - 1
     assert counted["in rows that could not be read"] == 2
     for other in (*range(19), 901, 902):
@@ -308,17 +310,17 @@ def test_a_changed_address_stays_with_the_person_until_an_erasure_takes_all_of_i
 ) -> None:
     """The address goes to somebody else afterwards, who loses nothing and gains nothing."""
     rows, roster, _ = company()
-    later = NIGHT + dt.timedelta(days=2)
+    later = RUN_DATE + dt.timedelta(days=2)
     old = roster[3]["Email"]
-    write_drop(estate.drop(), rows, roster, [statement(3)])
+    write_delivery(estate.delivery(), rows, roster, [statement(3)])
     moved = [
         one | {"Email": "new3@corp.example"} if n == 3 else one for n, one in enumerate(roster)
     ]
     moved[4] = moved[4] | {"Email": old}
     late = statement(90, actor={"mbox": f"mailto:{old}"}, timestamp=f"{later}T08:00:00Z")
-    write_drop(estate.drop(later), rows, moved, [statement(3), late])
+    write_delivery(estate.delivery(later), rows, moved, [statement(3), late])
     stand = context(estate.home)
-    accept(stand, NIGHT)
+    accept(stand, RUN_DATE)
     accept(stand, later)
     xapi = "SELECT person, count(*) FROM '{}' WHERE source = 'xapi'"
     classified = xapi.format(f"{estate.home}/store/classified/period=*/*.parquet")
@@ -329,7 +331,7 @@ def test_a_changed_address_stays_with_the_person_until_an_erasure_takes_all_of_i
     assert fulfil.fulfil(stand, request.name, NOW).state is State.DONE
     # The next export has all of it again.
     again = later + dt.timedelta(days=1)
-    write_drop(estate.drop(again), rows, moved, [statement(3), late])
+    write_delivery(estate.delivery(again), rows, moved, [statement(3), late])
     accept(stand, again)
     with duckdb.connect() as c:
         found = dict(c.execute(f"{classified} GROUP BY 1").fetchall())
@@ -339,10 +341,10 @@ def test_a_changed_address_stays_with_the_person_until_an_erasure_takes_all_of_i
 def test_a_second_employment_is_shown_and_erased_with_the_first(estate: Estate) -> None:
     rows, roster, _ = company()
     again = roster[5] | {"Employee ID": "8800005"}
-    write_drop(estate.drop(), [*rows, record(5, Employee_ID="8800005")], [*roster, again])
+    write_delivery(estate.delivery(), [*rows, record(5, Employee_ID="8800005")], [*roster, again])
     sign_policy(estate.home)
     stand, both = context(estate.home), [f"emp:{number(5)}", "emp:8800005"]
-    accept(stand, NIGHT)
+    accept(stand, RUN_DATE)
     assert people(stand, number(5)) == both
     arguments = ("request", "receive", "erasure", number(5))
     assert "2 people may be meant" in milestones(estate.home, *arguments).stderr
@@ -357,12 +359,12 @@ def test_unresolved_people_are_counted_and_listed_for_roles_that_may_see_them(
     estate: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, roster, _ = company()
-    write_drop(estate.drop(), [*rows, record(5, Employee_ID="7,700,0")], roster)
+    write_delivery(estate.delivery(), [*rows, record(5, Employee_ID="7,700,0")], roster)
     result = estate.run()
     assert result.success, errors(result)
-    told = json.loads((estate.layout.reconciliation / f"{NIGHT}.json").read_text())
-    assert {row["unresolved_people"] for row in told} == {1}
-    assert all(row["suppressed"]["identifier damaged"] == 1 for row in told)
+    output = json.loads((estate.layout.reconciliation / f"{RUN_DATE}.json").read_text())
+    assert {row["unresolved_people"] for row in output} == {1}
+    assert all(row["suppressed"]["identifier damaged"] == 1 for row in output)
     assert "1 people cannot be resolved" in milestones(estate.home, "status").stdout
     monkeypatch.setenv("MILESTONES_ACTOR", "dora")
     assert "emp:7,700,0" in milestones(estate.home, "people", "unresolved").stdout
@@ -376,10 +378,10 @@ def test_unresolved_people_are_counted_and_listed_for_roles_that_may_see_them(
 def test_a_rectification_holds_until_the_source_sends_another_value(estate: Estate) -> None:
     """However often it repeats the wrong one; then the DPO sees the conflict."""
     rows, roster, _ = company()
-    write_drop(estate.drop(), rows, roster)
+    write_delivery(estate.delivery(), rows, roster)
     sign_policy(estate.home)
     stand = context(estate.home)
-    accept(stand, NIGHT)
+    accept(stand, RUN_DATE)
     request = asked(
         stand, Kind.RECTIFICATION, course_code="SEC-101", occurrence="2026-10-01", score="61.5"
     )
@@ -387,9 +389,9 @@ def test_a_rectification_holds_until_the_source_sends_another_value(estate: Esta
     seen = []
     # Repeated by the same delivery, by another, then corrected there, and once more.
     for late, score in ((0, "45"), (1, "45"), (2, "40"), (3, "40")):
-        night = NIGHT + dt.timedelta(days=late)
-        write_drop(estate.drop(night), [rows[0] | {"Score": score}, *rows[1:]], roster)
-        accept(stand, night)
+        run_date = RUN_DATE + dt.timedelta(days=late)
+        write_delivery(estate.delivery(run_date), [rows[0] | {"Score": score}, *rows[1:]], roster)
+        accept(stand, run_date)
         with duckdb.connect() as c:
             ((found,),) = c.execute(
                 f"SELECT score FROM '{estate.home}/store/classified/period=*/*.parquet' WHERE "

@@ -1,4 +1,4 @@
-"""A night as plain functions is the night of Dagster's job."""
+"""A run as plain functions is the run of Dagster's job."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from expectations.suite import judge
 from pipeline.published import gate
 from pipeline.storage.layout import Layout
 from tests import plain
-from tests.company import company, write_drop
+from tests.company import company, write_delivery
 from tests.conftest import Estate, delivered, errors, failed_checks
 from tests.kill_points import named, tables
 from tests.spread import stored
 
-# Of the manifest what no two nights share: name, time, and hashes of encrypted and DuckDB files.
+# Of the manifest what no two runs share: name, time, and hashes of encrypted and DuckDB files.
 OWN = {"run_id", "released_at", "ran_at", "sha256", "made_from", "deliveries", "log"}
 
 
@@ -66,10 +66,10 @@ def contents(home: Path) -> dict[str, Any]:
     }
 
 
-def _is_as_plain(home: Path, result: dg.ExecuteInProcessResult, good_night: Estate) -> None:
+def _is_as_plain(home: Path, result: dg.ExecuteInProcessResult, finished_run: Estate) -> None:
     found = contents(home)
-    for part, told in contents(good_night.home).items():
-        assert found[part] == told, part
+    for part, output in contents(finished_run.home).items():
+        assert found[part] == output, part
     done = {event.step_key for event in result.all_events if event.is_step_success}
     assert done == {step.name for step in plain.steps()}
     checks = {
@@ -80,32 +80,32 @@ def _is_as_plain(home: Path, result: dg.ExecuteInProcessResult, good_night: Esta
     assert checks == {name for step in plain.steps() for name in step.checks.values()}
 
 
-def test_a_plain_night_makes_what_dagster_makes(
-    good_night: Estate, dagster_night: tuple[Estate, dg.ExecuteInProcessResult]
+def test_a_plain_run_makes_what_dagster_makes(
+    finished_run: Estate, dagster_company: tuple[Estate, dg.ExecuteInProcessResult]
 ) -> None:
     """On an instance in files: the same store, file by file and row by row."""
-    night, result = dagster_night
-    _is_as_plain(night.home, result, good_night)
+    run_date, result = dagster_company
+    _is_as_plain(run_date.home, result, finished_run)
 
 
 @pytest.mark.soak
 def test_and_so_does_an_instance_in_memory(
-    good_night: Estate, tmp_path: Path, instance: dg.DagsterInstance
+    finished_run: Estate, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    estate = delivered(good_night, Estate(tmp_path / "home", instance))
+    estate = delivered(finished_run, Estate(tmp_path / "home", instance))
     result = estate.run_in_dagster()
     assert result.success, errors(result)
-    _is_as_plain(estate.home, result, good_night)
+    _is_as_plain(estate.home, result, finished_run)
 
 
-def test_a_plain_night_stops_where_dagster_stops(
+def test_a_plain_run_stops_where_dagster_stops(
     tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a check that does not pass, and at a step that fails: what waits for them is left out,
     and nothing else."""
     estates = [Estate(tmp_path / name, instance) for name in ("plain", "dagster")]
     for estate in estates:
-        write_drop(estate.drop(), *company())
+        write_delivery(estate.delivery(), *company())
     ran, result = estates[0].run, estates[1].run_in_dagster
 
     def broken(*_: object, **__: object) -> None:

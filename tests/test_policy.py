@@ -22,12 +22,12 @@ from pipeline.raw.readers.base import MalformedFile
 from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain
-from tests.company import EMAIL, HISTORY, NAME, NUMBER, company, record, statement, write_drop
-from tests.conftest import NIGHT as DELIVERED
+from tests.company import EMAIL, HISTORY, NAME, NUMBER, company, record, statement, write_delivery
+from tests.conftest import RUN_DATE as DELIVERED
 from tests.conftest import Estate, errors
 from tests.estate import decide_courses, sign_policy
 
-NIGHT = dt.date(2026, 11, 1)
+RUN_DATE = dt.date(2026, 11, 1)
 LETTERS = [chr(97 + n) for n in range(20)]
 
 
@@ -37,18 +37,18 @@ def raw_map() -> dict[str, Any]:
 
 
 def test_an_unlisted_column_stops_the_run_before_anything_is_written(estate: Estate) -> None:
-    write_drop(estate.drop(), *company())
-    path = estate.drop() / "learning_history.csv"
+    write_delivery(estate.delivery(), *company())
+    path = estate.delivery() / "learning_history.csv"
     pl.read_csv(path, infer_schema=False).with_columns(Salary=pl.lit("1")).write_csv(path)
     sign_policy(estate.home)
     decide_courses(estate.context)
     before = {p for p in estate.home.rglob("*") if p.is_file()}
     result = estate.run()
     assert not result.success
-    told = errors(result)
-    assert "learning_history.csv" in told
-    assert "'Salary'" in told
-    assert "sources.corporate.fields" in told
+    output = errors(result)
+    assert "learning_history.csv" in output
+    assert "'Salary'" in output
+    assert "sources.corporate.fields" in output
     # What became of the delivery is on record, and nothing of what was in it.
     written = {p for p in estate.home.rglob("*") if p.is_file()} - before
     assert written == {estate.layout.register / f"{DELIVERED}.jsonl"}
@@ -64,26 +64,26 @@ def test_an_unlisted_json_path_stops_the_run(tmp_path: Path, data_map: DataMap, 
         at = at.setdefault(parent, {})
     at[leaf] = 1
     layout = Layout(tmp_path)
-    write_drop(Path(layout.landing) / str(NIGHT), [record()], (), [statement(1), one])
+    write_delivery(Path(layout.landing) / str(RUN_DATE), [record()], (), [statement(1), one])
     with pytest.raises(PolicyError, match=path.replace(".", r"\.")):
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
     assert not layout.canonical.exists()
 
 
 def test_a_file_no_source_claims_stops_the_run(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    folder = write_drop(Path(layout.landing) / str(NIGHT), [record()])
+    folder = write_delivery(Path(layout.landing) / str(RUN_DATE), [record()])
     (folder / "salaries.xlsx").write_bytes(b"x")
     with pytest.raises(PolicyError, match=r"salaries\.xlsx"):
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
     assert not layout.canonical.exists()
 
 
 def test_a_folder_that_is_no_region_stops_the_run(tmp_path: Path, data_map: DataMap) -> None:
     layout = Layout(tmp_path)
-    write_drop(Path(layout.landing) / str(NIGHT) / "Atlantis", [record()])
+    write_delivery(Path(layout.landing) / str(RUN_DATE) / "Atlantis", [record()])
     with pytest.raises(PolicyError, match="no region"):
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
 
 
 LONG = "Abschlussdatum der Pflichtunterweisung (letzte Wiederholung, gemäß § 12 ArbSchG)"
@@ -100,11 +100,11 @@ NAMES = [
 def refused(folder: Path, data_map: DataMap, name: str, text: str) -> str:
     """Why a delivery of one file is not admitted."""
     layout = Layout(folder)
-    file = Path(layout.landing) / str(NIGHT) / name
+    file = Path(layout.landing) / str(RUN_DATE) / name
     file.parent.mkdir(parents=True)
     file.write_text(text, "utf-8")
     with pytest.raises((PolicyError, MalformedFile)) as refusal:
-        ingest(layout, data_map, NIGHT)
+        ingest(layout, data_map, RUN_DATE)
     return str(refusal.value)
 
 
@@ -166,11 +166,11 @@ def test_names_of_files_are_shown_in_full_on_one_line(tmp_path: Path, data_map: 
 
 
 def test_every_file_that_is_not_admitted_is_named(tmp_path: Path, data_map: DataMap) -> None:
-    write_drop(Path(Layout(tmp_path).landing) / str(NIGHT), [record()])
-    (Path(Layout(tmp_path).landing) / str(NIGHT) / "first.dat").write_text("x")
-    (Path(Layout(tmp_path).landing) / str(NIGHT) / "hr_roster.csv").write_text("Salary\n1\n")
+    write_delivery(Path(Layout(tmp_path).landing) / str(RUN_DATE), [record()])
+    (Path(Layout(tmp_path).landing) / str(RUN_DATE) / "first.dat").write_text("x")
+    (Path(Layout(tmp_path).landing) / str(RUN_DATE) / "hr_roster.csv").write_text("Salary\n1\n")
     with pytest.raises(PolicyError) as refusal:
-        ingest(Layout(tmp_path), data_map, NIGHT)
+        ingest(Layout(tmp_path), data_map, RUN_DATE)
     assert "first.dat" in str(refusal.value)
     assert "'Salary'" in str(refusal.value)
 
@@ -283,7 +283,7 @@ def test_sensitive_courses_are_known_by_code_and_by_pattern(estate: Estate) -> N
     ]
     rows += [record(p, Course_Code="WB-100", Course_Title="Ethics") for p in range(6)]
     rows += [record(p, Course_Code="OK-1", Course_Title="Spreadsheets") for p in range(6)]
-    write_drop(estate.drop(), rows)
+    write_delivery(estate.delivery(), rows)
     assert estate.run(DELIVERED, plain.STORES).success
     found = pl.read_parquet(
         estate.layout.classified / "period=*" / "*.parquet", hive_partitioning=False
@@ -298,7 +298,7 @@ def test_a_title_or_department_that_names_somebody_is_withheld(estate: Estate) -
         row["Course Title"] = f"Coaching with {NAME}"
     for someone in people[:12]:
         someone["Department"] = f"Office of {NAME}"
-    write_drop(estate.drop(), rows, people, statements)
+    write_delivery(estate.delivery(), rows, people, statements)
     result = estate.run(DELIVERED, plain.STORES)
     assert result.success, errors(result)
     found = pl.read_parquet(

@@ -12,8 +12,8 @@ from assets.resources import CHANGED, Store
 from pipeline.definitions import definitions
 from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT
-from tests.company import company, write_drop
-from tests.conftest import NIGHT, QUIET, Estate
+from tests.company import company, write_delivery
+from tests.conftest import QUIET, RUN_DATE, Estate
 from tests.estate import sign_policy
 
 FIRST_STEP = {"nightly": "raw__milestones", "retention": "retained__deletion_plan"}
@@ -39,13 +39,13 @@ def change(policy: Path) -> None:
 def test_a_policy_changed_after_loading_stops_the_first_step(
     estate: Estate, policy: Path, name: str
 ) -> None:
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     job = definitions(Store(home=str(estate.home), policy_folder=str(policy))).resolve_job_def(name)
     change(policy)
     sign_policy(estate.home, policy)
     before = sorted(estate.home.rglob("*"))
     result = job.execute_in_process(
-        partition_key=str(NIGHT) if name == "nightly" else None,
+        partition_key=str(RUN_DATE) if name == "nightly" else None,
         instance=estate.instance,
         raise_on_error=False,
         run_config=QUIET,

@@ -27,7 +27,7 @@ from tests.company import number
 from tests.conftest import Estate, errors
 from tests.estate import STAFF, policy_with, sign_policy
 from tests.opened import released
-from tests.test_governance import policy, told
+from tests.test_governance import output, policy
 
 pytestmark = pytest.mark.usefixtures("plainly")
 NOW = dt.datetime.now(dt.UTC)
@@ -35,7 +35,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 def fewer_columns(folder: Path) -> Path:
     """Managers do not see the outcome any more; k of analysts is more than a class has."""
-    data_map = told("data_map.yaml")
+    data_map = output("data_map.yaml")
     data_map["published"]["manager_extract"]["columns"].remove("outcome")
     changed = policy(folder, data_map, "data_map.yaml")
     rules = yaml.safe_load((PROJECT / "disclosure_rules.yaml").read_text())
@@ -98,8 +98,8 @@ def test_the_same_policy_changes_nothing(published: Estate) -> None:
     assert {one.rows_gone + one.rows_new for one in found.changes} == {0}
 
 
-def test_a_policy_whose_night_would_stop_says_so(published: Estate, tmp_path: Path) -> None:
-    changed = told()
+def test_a_policy_whose_run_would_stop_says_so(published: Estate, tmp_path: Path) -> None:
+    changed = output()
     changed["transfers"]["unknown_region"] = "APAC"
     changed["transfers"]["scc"] = []
     changed["transfers"]["home"]["EU"] = "US"
@@ -151,7 +151,7 @@ def test_a_pilot_group_gets_it_first_and_nobody_else(published: Estate, tmp_path
         receive(published.context, ask, ref, tmp_path / actor)
     assert "outcome" not in rows(tmp_path / "max")["manager_extract"][0]
     assert "outcome" in rows(tmp_path / "mia")["manager_extract"][0]
-    # What the pilot got is what the night then publishes, and the pilot ends with it.
+    # What the pilot got is what the run then publishes, and the pilot ends with it.
     piloted = rows(target / "ana" / "analyst")["analytics_milestones"]
     assert candidate.run().success
     assert rows(layout.current)["analytics_milestones"] == piloted

@@ -1,4 +1,4 @@
-"""In production: settings, alerts, metrics, lineage elsewhere, retries, many nights, deployment."""
+"""In production: settings, alerts, metrics, lineage elsewhere, retries, many runs, deployment."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from pipeline.settings import PREFIX, Settings, variable
 from pipeline.storage.layout import PROJECT
 from tests import plain
 from tests.command import milestones
-from tests.company import EMAIL, NAME, NUMBER, company, record, write_drop
-from tests.conftest import NIGHT, Estate, errors, free_port
+from tests.company import EMAIL, NAME, NUMBER, company, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors, free_port
 from tests.kill_points import tables
 from tests.webhook import Hook
 
@@ -46,9 +46,9 @@ def test_the_database_is_named_and_its_password_is_not_written(
     instance.write(tmp_path)
     text = (tmp_path / "dagster.yaml").read_text()
     assert "secret" not in text
-    told = yaml.safe_load(text)
-    assert told["storage"] == {"postgres": {"postgres_url": {"env": "MILESTONES_DATABASE"}}}
-    assert told["telemetry"] == {"enabled": False}
+    report = yaml.safe_load(text)
+    assert report["storage"] == {"postgres": {"postgres_url": {"env": "MILESTONES_DATABASE"}}}
+    assert report["telemetry"] == {"enabled": False}
     monkeypatch.delenv("MILESTONES_DATABASE")
     instance.write(tmp_path)
     assert "storage" not in yaml.safe_load((tmp_path / "dagster.yaml").read_text())
@@ -94,12 +94,12 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Letters]:
 
 @pytest.fixture
 def failed_run(estate: Estate, monkeypatch: pytest.MonkeyPatch) -> dg.DagsterRun:
-    """A night whose step fails with a person's data in its exception."""
+    """A run whose step fails with a person's data in its exception."""
 
     def careless(*_: object, **__: object) -> None:
         raise RuntimeError(f"{NAME} <{EMAIL}> has no number {NUMBER}")
 
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     monkeypatch.setattr("assets.raw.ingest", careless)
     result = estate.run_in_dagster()
     assert not result.success
@@ -139,15 +139,15 @@ def test_an_alert_says_what_failed_and_no_value(
 ) -> None:
     monkeypatch.setenv(alerts.UI, "https://dagster.example/")
     assert sensed(estate, failed_run, "alert_on_failure") is None
-    (told,) = hook.got
-    assert told["job"] == "nightly"
-    assert told["partition"] == str(NIGHT)
-    assert told["failed"] == ["raw__milestones (RuntimeError)"]
-    assert told["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
-    assert "last successful run" in told["text"]
+    (report,) = hook.got
+    assert report["job"] == "nightly"
+    assert report["partition"] == str(RUN_DATE)
+    assert report["failed"] == ["raw__milestones (RuntimeError)"]
+    assert report["link"] == f"https://dagster.example/runs/{failed_run.run_id}"
+    assert "last successful run" in report["text"]
     (letter,) = letters.got
     assert letter.rcpt_tos == ["data-platform@example.com", "dpo@example.com", "legal@example.com"]
-    text = json.dumps(told) + str(letter.content)
+    text = json.dumps(report) + str(letter.content)
     assert not [one for one in CANARIES if one in text]
 
 
@@ -165,8 +165,8 @@ def test_without_a_receiver_the_sensor_says_so(estate: Estate, failed_run: dg.Da
     assert "neither an alert webhook" in str(sensed(estate, failed_run, "alert_on_failure"))
 
 
-def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: type[Hook]) -> None:
-    write_drop(estate.drop(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
+def test_an_alert_names_the_checks_that_stopped_the_run(estate: Estate, hook: type[Hook]) -> None:
+    write_delivery(estate.delivery(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
     result = estate.run_in_dagster()
     run = estate.instance.get_run_by_id(result.run_id)
     assert run is not None
@@ -174,7 +174,7 @@ def test_an_alert_names_the_checks_that_stopped_the_night(estate: Estate, hook: 
     assert hook.got[0]["checks"] == ["raw/milestones canonical_schema"]
 
 
-def test_a_killed_run_is_told_of_too() -> None:
+def test_a_killed_run_is_published_of_too() -> None:
     text = Alert("retention", None, "r1", (), (), None).text
     assert "retention failed: the run was ended." in text
 
@@ -190,14 +190,14 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
             raise ConnectionResetError(NAME)
         return honest(*arguments, **named)
 
-    write_drop(estate.drop(), *company())
+    write_delivery(estate.delivery(), *company())
     monkeypatch.setattr(common, "FIRST_WAIT", 0)
     monkeypatch.setattr("assets.raw.ingest", flaky)
     result = estate.run_in_dagster(assets=[lineage.CANONICAL])
     assert result.success, errors(result)
     assert len(calls) == 3
-    told = "".join(entry.to_json() for entry in estate.instance.all_logs(result.run_id))
-    assert NAME not in told
+    report = "".join(entry.to_json() for entry in estate.instance.all_logs(result.run_id))
+    assert NAME not in report
 
     def bug(*_: object, **__: object) -> None:
         calls.append(1)
@@ -221,10 +221,10 @@ def test_what_is_gone_for_a_moment_is_tried_again_and_nothing_else(
 
 
 def test_metrics_tell_ages_and_counts_and_nobody(
-    dagster_night: tuple[Estate, dg.ExecuteInProcessResult],
+    dagster_company: tuple[Estate, dg.ExecuteInProcessResult],
 ) -> None:
-    night, result = dagster_night
-    done = milestones(night.home, "metrics")
+    run_date, result = dagster_company
+    done = milestones(run_date.home, "metrics")
     assert done.returncode == 0, done.stderr
     found = {
         (sample.name, *sorted(sample.labels.values())): sample.value
@@ -232,12 +232,12 @@ def test_metrics_tell_ages_and_counts_and_nobody(
         for sample in family.samples
     }
     released = found["milestones_release_timestamp_seconds",]
-    record = night.instance.get_run_record_by_id(result.run_id)
+    record = run_date.instance.get_run_record_by_id(result.run_id)
     assert record is not None
     assert int(record.start_time or 0) <= released <= (record.end_time or 0)
     (story,) = (
         one
-        for one in json.loads((night.layout.reconciliation / f"{NIGHT}.json").read_text())
+        for one in json.loads((run_date.layout.reconciliation / f"{RUN_DATE}.json").read_text())
         if one["table"] == "manager_extract"
     )
     for way in ("received", "quarantined", "superseded", "published"):
@@ -257,26 +257,26 @@ def test_metrics_of_an_empty_folder(tmp_path: Path) -> None:
 
 
 def test_openlineage_leads_from_every_published_column_to_delivered_ones(
-    dagster_night: tuple[Estate, dg.ExecuteInProcessResult],
+    dagster_company: tuple[Estate, dg.ExecuteInProcessResult],
     data_map: DataMap,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    night, result = dagster_night
-    run = night.instance.get_run_by_id(result.run_id)
+    run_date, result = dagster_company
+    run = run_date.instance.get_run_by_id(result.run_id)
     assert run is not None
     monkeypatch.delenv("OPENLINEAGE_URL", raising=False)
-    assert "no OpenLineage backend" in str(sensed(night, run, "lineage_on_success"))
+    assert "no OpenLineage backend" in str(sensed(run_date, run, "lineage_on_success"))
     path, config = tmp_path / "events.jsonl", tmp_path / "openlineage.yml"
     config.write_text(f"transport: {{type: file, log_file_path: '{path}', append: true}}")
     monkeypatch.setenv("OPENLINEAGE_CONFIG", str(config))
-    assert sensed(night, run, "lineage_on_success") is None
+    assert sensed(run_date, run, "lineage_on_success") is None
     events = [json.loads(line) for line in path.read_text().splitlines()]
     outputs = {one["name"]: one for event in events for one in event["outputs"]}
     links = {
-        (name, column): [(i["name"], i["field"]) for i in told["inputFields"]]
+        (name, column): [(i["name"], i["field"]) for i in report["inputFields"]]
         for name, one in outputs.items()
-        for column, told in one["facets"].get("columnLineage", {}).get("fields", {}).items()
+        for column, report in one["facets"].get("columnLineage", {}).get("fields", {}).items()
     }
 
     def ends(name: str, column: str) -> set[tuple[str, str]]:
@@ -298,12 +298,10 @@ def test_openlineage_leads_from_every_published_column_to_delivered_ones(
     assert openlineage.wanted()
 
 
-def test_a_backfill_publishes_what_night_after_night_would(
-    published: Estate, tmp_path: Path
-) -> None:
-    days = [NIGHT + dt.timedelta(days=n) for n in (1, 2)]
+def test_a_backfill_publishes_what_run_after_run_would(published: Estate, tmp_path: Path) -> None:
+    days = [RUN_DATE + dt.timedelta(days=n) for n in (1, 2)]
     for n, day in enumerate(days):
-        write_drop(published.drop(day), [record(n, Course_Code="SQL-220")])
+        write_delivery(published.delivery(day), [record(n, Course_Code="SQL-220")])
     homes = {"at once": published.home, "one by one": tmp_path / "one by one"}
     shutil.copytree(published.home, homes["one by one"], symlinks=True)
     done = milestones(homes["at once"], "backfill", "--from", "2026-11-01", "--to", "2026-12-01")
@@ -313,7 +311,7 @@ def test_a_backfill_publishes_what_night_after_night_would(
         ran = plain.run(Store(home=str(homes["one by one"])), day)
         assert ran.success, ran.errors
     at_once, one_by_one = (
-        # A month of coaching is told once, with what is known by then.
+        # A month of coaching is published once, with what is known by then.
         {name: rows for name, rows in tables(home).items() if "coaching" not in name}
         for home in homes.values()
     )

@@ -12,9 +12,9 @@ import pytest
 from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import Layout
-from tests.company import HISTORY, record, write_csv, write_drop
+from tests.company import HISTORY, record, write_csv, write_delivery
 
-NIGHT = dt.date(2026, 11, 1)
+RUN_DATE = dt.date(2026, 11, 1)
 
 
 def canonical(layout: Layout) -> pl.DataFrame:
@@ -28,18 +28,18 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def read(layout: Layout, data_map: DataMap) -> pl.DataFrame:
-    ingest(layout, data_map, NIGHT)
+    ingest(layout, data_map, RUN_DATE)
     return canonical(layout)
 
 
 def folder(layout: Layout) -> Path:
-    path = Path(layout.landing) / str(NIGHT)
+    path = Path(layout.landing) / str(RUN_DATE)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def test_corporate_row(layout: Layout, data_map: DataMap) -> None:
-    write_drop(folder(layout), [record(0, Completed_Date="2026-10-11T09:30:00+05:30")])
+    write_delivery(folder(layout), [record(0, Completed_Date="2026-10-11T09:30:00+05:30")])
     (row,) = read(layout, data_map).to_dicts()
     assert row["learner_id"] == "emp:7700001"
     assert row["manager_id"] == "emp:7700901"
@@ -64,22 +64,22 @@ def test_corporate_row(layout: Layout, data_map: DataMap) -> None:
         ("2026-10-11", None),
     ],
 )
-def test_zone_is_told_as_written(
+def test_zone_is_published_as_written(
     layout: Layout, data_map: DataMap, written: str, zone: str | None
 ) -> None:
-    write_drop(folder(layout), [record(0, Completed_Date=written)])
+    write_delivery(folder(layout), [record(0, Completed_Date=written)])
     (row,) = read(layout, data_map).to_dicts()
     assert (row["event_zone"], row["problem"]) == (zone, None)
 
 
 def test_quarantined_row_keeps_every_delivered_value(layout: Layout, data_map: DataMap) -> None:
     given = record(3, Score="n/a", Status="Completed", Department=" Sales ")
-    write_drop(folder(layout), [given])
+    write_delivery(folder(layout), [given])
     (row,) = read(layout, data_map).to_dicts()
     assert row["problem"] == "score:not_a_number"
     assert row["file"] == "learning_history.csv"
-    told = json.loads(row["raw"])
-    assert {name: told[name] or "" for name in HISTORY} == given
+    output = json.loads(row["raw"])
+    assert {name: output[name] or "" for name in HISTORY} == given
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_quarantined_row_keeps_every_delivered_value(layout: Layout, data_map: D
 def test_every_rule_has_its_quarantine(
     layout: Layout, data_map: DataMap, change: dict[str, str], problem: str
 ) -> None:
-    write_drop(folder(layout), [record(0, **change)])
+    write_delivery(folder(layout), [record(0, **change)])
     assert read(layout, data_map)["problem"].to_list() == [problem]
 
 
@@ -204,17 +204,20 @@ def test_canonical_parquet(layout: Layout, data_map: DataMap) -> None:
 
 def test_region_folders(layout: Layout, data_map: DataMap) -> None:
     for region in ("EU", "US"):
-        write_drop(folder(layout) / region, [record(0)])
+        write_delivery(folder(layout) / region, [record(0)])
     assert sorted(read(layout, data_map)["region"].to_list()) == ["EU", "US"]
-    assert {p.name for p in (layout.canonical / str(NIGHT)).iterdir() if p.is_dir()} == {"EU", "US"}
+    assert {p.name for p in (layout.canonical / str(RUN_DATE)).iterdir() if p.is_dir()} == {
+        "EU",
+        "US",
+    }
 
 
 def test_an_url_is_as_good_as_a_folder(tmp_path: Path, data_map: DataMap) -> None:
     import fsspec
 
-    local = write_drop(tmp_path / "local", [record(0)])
+    local = write_delivery(tmp_path / "local", [record(0)])
     memory = fsspec.filesystem("memory")
-    memory.put(str(local / "learning_history.csv"), f"/deliveries/{NIGHT}/learning_history.csv")
+    memory.put(str(local / "learning_history.csv"), f"/deliveries/{RUN_DATE}/learning_history.csv")
     layout = Layout(tmp_path / "home", "memory://deliveries")
     assert read(layout, data_map)["learner_id"].to_list() == ["emp:7700001"]
     assert not [path for path in layout.work.rglob("*") if path.is_file()]

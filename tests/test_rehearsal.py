@@ -17,7 +17,7 @@ from pipeline.storage import encryption
 from pipeline.storage.layout import Layout
 from pipeline.storage.throw_away import throw_away
 from tests.command import milestones
-from tests.company import EMAIL, NAME, company, number, record, write_drop
+from tests.company import EMAIL, NAME, company, number, record, write_delivery
 from tests.estate import context, decide_courses, sign_policy
 
 NAMES = [f"reason {n}" for n in range(6)]
@@ -107,7 +107,7 @@ def test_it_says_what_a_run_would_do_and_leaves_nothing(tmp_path: Path) -> None:
     rows += [record(p, Status=NAME, Course_Code="SQL-220") for p in range(6)]
     rows += [record(7, Status="zurückgezogen", Course_Code="SQL-220")]
     rows += [record(p, Score="n/a") for p in range(4, 9)]
-    write_drop(home / "landing" / "2026-11-08", rows, people, statements)
+    write_delivery(home / "landing" / "2026-11-08", rows, people, statements)
     (home / "landing" / "2026-11-07").mkdir()
     (home / "landing" / "2026-11-07" / "notes.txt").write_text("x")
     before = {path for path in home.rglob("*") if path.is_file()}
@@ -131,7 +131,7 @@ def test_it_says_what_a_run_would_do_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_two_files_of_one_name_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     for folder in ("a", "b"):
-        write_drop(tmp_path / folder, [record()])
+        write_delivery(tmp_path / folder, [record()])
     files = [str(tmp_path / folder / "learning_history.csv") for folder in ("a", "b")]
     done = milestones(tmp_path / "home", "rehearse", *files)
     assert done.returncode == 2

@@ -30,15 +30,15 @@ from pipeline.subjects import legal_holds, request_register, restrictions, tombs
 from pipeline.subjects.request_register import Kind, State
 from tests import soak
 from tests.command import milestones
-from tests.company import NUMBER, company, number, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import NUMBER, company, number, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, accept, context, decide, hold
 from tests.kill_points import die_at, in_child, records, tables
 
 pytestmark = pytest.mark.usefixtures("plainly")
 
 PERSON, OTHER = f"emp:{NUMBER}", f"emp:{number(3)}"
-TODAY, LATER = NOW.date(), NIGHT + dt.timedelta(days=1)
+TODAY, LATER = NOW.date(), RUN_DATE + dt.timedelta(days=1)
 # Every kind of case, twice: what was written first can be put back afterwards as an older copy.
 CASES: dict[str, Callable[[Context, int], object]] = {
     "holds": lambda at, n: legal_holds.place(
@@ -239,7 +239,7 @@ def test_after_a_recovery_the_figures_are_those_that_were_published(published: E
     damage(published.layout, "removed")
     assert recover.recover(published.context) == []
     rows, people, statements = company()
-    write_drop(published.drop(LATER), rows[: len(rows) // 2], people, statements)
+    write_delivery(published.delivery(LATER), rows[: len(rows) // 2], people, statements)
     ran = published.run(LATER)
     assert ran.success, errors(ran)
     coaching = {name: rows for name, rows in tables(published.home).items() if "coaching" in name}
@@ -303,7 +303,7 @@ def test_a_backup_in_a_new_folder_forgets_nobody(past: Estate) -> None:
     assert request_register.every(layout)[0].name == request.name
     assert publication_history.periods(layout) == publication_history.periods(past.layout)
     assert len(list(layout.receipts.glob("*.json"))) == 1
-    write_drop(estate.drop(LATER), *company())
+    write_delivery(estate.delivery(LATER), *company())
     ran = estate.run(LATER)
     assert ran.success, errors(ran)
     assert PERSON not in {row[0] for row in records(estate.home)}
@@ -325,14 +325,14 @@ def test_an_older_backup_takes_nothing_away_that_came_later(published: Estate) -
     CASES["holds"](published.context, 2)
     restrictions.release(layout, f"emp:{number(1)}")
     CASES["tombstones"](published.context, 1)
-    write_drop(published.drop(LATER), [record(1, Course_Code="SQL-220")])
+    write_delivery(published.delivery(LATER), [record(1, Course_Code="SQL-220")])
     accept(published.context, LATER)
     history = publication_history.statement(layout)
     done = milestones(published.home, "restore", str(made))
-    told = " ".join((done.stdout + done.stderr).split())
+    output = " ".join((done.stdout + done.stderr).split())
     assert done.returncode == 4
-    assert f"not in this backup: the deliveries of {LATER}" in told
-    assert f"backfill --from {LATER} --to {LATER}" in told
+    assert f"not in this backup: the deliveries of {LATER}" in output
+    assert f"backfill --from {LATER} --to {LATER}" in output
     assert [one.name for one in legal_holds.live(layout)] == ["case-2"]
     assert restrictions.entries(layout) == []
     assert len(tombstones.entries(layout)) == 1

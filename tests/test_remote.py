@@ -20,7 +20,7 @@ from pipeline.policy.data_map import DataMap
 from pipeline.raw import landing, remote
 from pipeline.raw.deliveries import admitted, ingest
 from pipeline.storage.layout import Layout
-from tests.company import record, write_drop
+from tests.company import record, write_delivery
 
 DAY = dt.date(2026, 11, 1)
 PASSWORD = "of-the-test-server"
@@ -52,7 +52,7 @@ def flaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """A delivery on a file system that breaks off."""
     fsspec.register_implementation("flaky", Flaky, clobber=True)
     monkeypatch.setattr(remote, "WAIT", 0)
-    local = write_drop(tmp_path / "sent", [record(0), record(1)])
+    local = write_delivery(tmp_path / "sent", [record(0), record(1)])
     fsspec.filesystem("flaky").put(
         str(local / "learning_history.csv"), f"/in/{DAY}/learning_history.csv"
     )
@@ -191,7 +191,7 @@ def sftp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 def test_a_delivery_over_sftp(tmp_path: Path, sftp: int, data_map: DataMap) -> None:
     """As any delivery; the time of a file's last change is known, so that it can be waited for."""
-    write_drop(tmp_path / "sent" / "in" / str(DAY), [record(0), record(1)])
+    write_delivery(tmp_path / "sent" / "in" / str(DAY), [record(0), record(1)])
     url = f"sftp://lms:{PASSWORD}@127.0.0.1:{sftp}/in"
     layout = Layout(tmp_path / "home", url)
     assert landing.deliveries(layout) == [DAY]

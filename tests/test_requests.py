@@ -115,22 +115,22 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
     assert done.state is State.DONE
     (folder,) = (past.home / "vault" / "packages").iterdir()
     text = text_of(past.home, folder / "package.json.enc")
-    told = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
-    assert len(told["Learning records"]) == 5
-    assert {"OLD-1", "SEC-101"} <= {row["course_code"] for row in told["Learning records"]}
+    output = {section["title"]: section["rows"] for section in json.loads(text)["sections"]}
+    assert len(output["Learning records"]) == 5
+    assert {"OLD-1", "SEC-101"} <= {row["course_code"] for row in output["Learning records"]}
     old = next(
         r
-        for r in told["Learning records"]
+        for r in output["Learning records"]
         if r["course_code"] == "OLD-1" and r["status"] == "completed"
     )
     assert old["kept until"] == "2026-11-10 (records.milestone_flag)"
-    assert told["Staff directory"][0]["email"] == EMAIL
-    assert all(row["learner_ref"] == mine for row in told["Under a pseudonym, for manager"])
-    assert len(told["Under a pseudonym, for hr legal"]) == 4
-    assert told["Who read your records, and why"][0]["table"] == "manager_extract"
+    assert output["Staff directory"][0]["email"] == EMAIL
+    assert all(row["learner_ref"] == mine for row in output["Under a pseudonym, for manager"])
+    assert len(output["Under a pseudonym, for hr legal"]) == 4
+    assert output["Who read your records, and why"][0]["table"] == "manager_extract"
     page = text_of(past.home, folder / "package.html.enc")
     assert NAME in page
-    assert page.count("<h2>") == len(told)
+    assert page.count("<h2>") == len(output)
     for other in range(1, 12):
         assert number(other) not in text + page
         assert f"person{other}@" not in text + page
@@ -147,9 +147,9 @@ def test_access_gives_everything_and_nobody_elses(past: Estate) -> None:
             access_package.take_out(stand.layout, name, out)
 
 
-def test_access_of_somebody_whose_address_another_had_before(good_night: Estate) -> None:
+def test_access_of_somebody_whose_address_another_had_before(finished_run: Estate) -> None:
     """An identifier that is theirs on some days names nobody in the roster, which has no event."""
-    stand = context(good_night.home)
+    stand = context(finished_run.home)
     with engine(stand.layout.work) as connection:
         subject = find(connection, stand.layout, PERSON)
         shared = Window(f"mbox:mailto:{EMAIL}", "2026-10-01", "infinity")
@@ -211,9 +211,11 @@ def test_an_erasure_that_was_cut_off_is_carried_on(
             fulfil.fulfil(stand, request.name, NOW)
     assert request_register.read(stand.layout, request.name).state is State.WAITING
     done = fulfil.fulfil(stand, request.name, NOW)
-    told = json.loads((stored.home / "receipts" / f"{done.receipt}.json").read_text())
-    assert told["request"] == request.name
-    assert told["rows"]["canonical records"]["before"] > told["rows"]["canonical records"]["after"]
+    output = json.loads((stored.home / "receipts" / f"{done.receipt}.json").read_text())
+    assert output["request"] == request.name
+    assert (
+        output["rows"]["canonical records"]["before"] > output["rows"]["canonical records"]["after"]
+    )
 
 
 def test_restriction_keeps_the_records_and_uses_none(past: Estate) -> None:
@@ -270,9 +272,9 @@ def test_a_rectification_supersedes_and_the_wrong_value_is_erased(past: Estate) 
     assert result.success, errors(result)
     mine = ref(past.home, "hr_legal")
     score = stand.data_map.published["hr_legal_detail"].columns.index("score")
-    told = [row for row in tables(past.home)["hr_legal_detail"] if row[0] == mine]
-    assert 61.5 in {row[score] for row in told}
-    assert 90.0 in {row[score] for row in told}, "the statement's score is another record"
+    output = [row for row in tables(past.home)["hr_legal_detail"] if row[0] == mine]
+    assert 61.5 in {row[score] for row in output}
+    assert 90.0 in {row[score] for row in output}, "the statement's score is another record"
 
 
 @pytest.mark.parametrize(

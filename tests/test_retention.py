@@ -30,8 +30,8 @@ from pipeline.storage.engine import engine
 from pipeline.storage.file_edit import FileEdit, rewrite
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
-from tests.company import NAME, number, record, write_drop
-from tests.conftest import NIGHT, QUIET, Deleted, Estate, errors
+from tests.company import NAME, number, record, write_delivery
+from tests.conftest import QUIET, RUN_DATE, Deleted, Estate, errors
 from tests.estate import BEFORE, NOW, accept, as_of, company_with_a_past, context, hold
 from tests.kill_points import before_changes, courses, records, tables
 from tests.opened import references, texts
@@ -45,7 +45,7 @@ def test_the_plan_says_what_where_and_by_which_rule(past: Estate) -> None:
     first = next(line for line in lines if "milestone_flag" in line.what)
     assert (first.due, first.held, first.rule) == (12, 0, "records.milestone_flag")
     assert "2023-11" in first.where
-    assert str(NIGHT) in first.where
+    assert str(RUN_DATE) in first.where
     assert NAME not in str(lines)
     after = {p: p.stat().st_mtime_ns for p in past.home.rglob("*") if p.is_file()}
     assert {p for p in after if after[p] != before.get(p)} <= {past.home / "lock"}
@@ -56,17 +56,17 @@ def test_what_is_due_goes_from_everywhere_and_the_month_stays_as_an_aggregate(
 ) -> None:
     published = tables(deleted.before.home)
     assert "OLD-1" in str(published["hr_legal_detail"])
-    told = {name: rows for name, rows in published.items() if name.startswith("coaching_")}
-    assert "OLD-1" in str(told["coaching_course"])
+    output = {name: rows for name, rows in published.items() if name.startswith("coaching_")}
+    assert "OLD-1" in str(output["coaching_course"])
     rows = records(deleted.before.home)
     home, receipt = deleted.estate.home, deleted.receipt
     left = records(home)
     # Both revisions of each record went; the quarantined row is within its own window.
     assert sorted(map(str, left)) == sorted(str(row) for row in rows if row[2] != "OLD-1")
     after = tables(home)
-    assert "OLD-1" not in str({name: after[name] for name in after if name not in told})
-    # The figures of their month were told and stay.
-    assert {name: after[name] for name in told} == told
+    assert "OLD-1" not in str({name: after[name] for name in after if name not in output})
+    # The figures of their month were published and stay.
+    assert {name: after[name] for name in output} == output
     assert receipt["rows"]["classified"] == {"before": 12, "after": 0}
     assert (
         receipt["rows"]["canonical records"]["before"]
@@ -142,10 +142,10 @@ def test_records_under_a_hold_of_any_scope_are_not_listed_for_deletion(stored: E
 def test_held_records_are_kept(stored: Estate, scope: dict[str, Any]) -> None:
     stand = context(stored.home)
     legal_holds.place(stand.layout, hold(**scope))
-    (told,) = job.retain(stand, NOW)
+    (output,) = job.retain(stand, NOW)
     kept = sum(row[2] == "OLD-1" for row in records(stored.home))
     assert kept == (2 if "people" in scope else 24)
-    assert sum(line["held"] for line in told["plan"]) == kept // 2
+    assert sum(line["held"] for line in output["plan"]) == kept // 2
     legal_holds.lift(stand.layout, "case-7", NOW.date())
     job.retain(stand, NOW)
     assert "OLD-1" not in courses(stored.home)
@@ -163,13 +163,13 @@ def test_a_hold_that_is_placed_after_the_plan_is_obeyed(
         honest(*arguments)
 
     monkeypatch.setattr(job, "_erase_stores", meanwhile)
-    (told,) = job.retain(stand, NOW)
-    assert sum(line["due"] for line in told["plan"]) > 0
+    (output,) = job.retain(stand, NOW)
+    assert sum(line["due"] for line in output["plan"]) > 0
     assert sum(row[2] == "OLD-1" for row in records(stored.home)) == 24
-    assert "canonical records" not in told["rows"]
+    assert "canonical records" not in output["rows"]
 
 
-def test_a_stale_hold_stops_nights_and_deletions(past: Estate) -> None:
+def test_a_stale_hold_stops_runs_and_deletions(past: Estate) -> None:
     stand = context(past.home)
     legal_holds.place(stand.layout, hold(courses=("OLD-1",)))
     late = dt.datetime(2027, 1, 2, tzinfo=dt.UTC)
@@ -194,7 +194,7 @@ def test_a_department_that_falls_below_k_is_withheld_everywhere(estate: Estate) 
     rows = [record(p) for p in range(8)]
     rows += [record(p, Department="Rare") for p in range(20, 24)]
     rows += [record(p, Department="Rare", Course_Code="OLD-1", **old) for p in (24, 25)]
-    write_drop(estate.drop(), rows)
+    write_delivery(estate.delivery(), rows)
     with as_of(BEFORE):
         result = estate.run()
     assert result.success, errors(result)
@@ -206,27 +206,27 @@ def test_a_department_that_falls_below_k_is_withheld_everywhere(estate: Estate) 
         assert "Rare" not in str(c.execute(f"SELECT department FROM '{path}'").fetchall())
 
 
-def test_old_drops_quarantine_and_rosters_go_by_their_own_rules(stored: Estate) -> None:
-    later = NIGHT + dt.timedelta(days=12)
+def test_old_deliveries_quarantine_and_rosters_go_by_their_own_rules(stored: Estate) -> None:
+    later = RUN_DATE + dt.timedelta(days=12)
     rows, people, _ = company_with_a_past()
-    write_drop(stored.drop(later), rows[:3], people)
+    write_delivery(stored.delivery(later), rows[:3], people)
     stand = context(stored.home)
     accept(stand, later)
-    never = stored.drop(NIGHT + dt.timedelta(days=1))
-    write_drop(never, rows[:1])
+    never = stored.delivery(RUN_DATE + dt.timedelta(days=1))
+    write_delivery(never, rows[:1])
     now = dt.datetime(2026, 12, 12, 12, tzinfo=dt.UTC)
     plan = {line.what: line for line in dry_run(stand, now)}
-    assert plan["ingested deliveries"].where == str(NIGHT)
+    assert plan["ingested deliveries"].where == str(RUN_DATE)
     what = "never ingested, or links, so not erased: run the pipeline for these dates"
     assert plan[what].held == 1
     assert plan["superseded and old rows"].due == 22
     job.retain(stand, now)
-    assert not stored.drop(NIGHT).exists()
-    assert stored.drop(later).exists()
+    assert not stored.delivery(RUN_DATE).exists()
+    assert stored.delivery(later).exists()
     assert never.exists()
     assert not [row for row in records(stored.home) if row[6]], "quarantined rows are left"
-    # The night of a removed delivery can be run again: the store holds it.
-    assert ingest(stand.layout, stand.data_map, NIGHT)
+    # The run of a removed delivery can be run again: the store holds it.
+    assert ingest(stand.layout, stand.data_map, RUN_DATE)
 
 
 def test_the_job_shows_plan_and_receipt_in_dagster(
@@ -240,22 +240,22 @@ def test_the_job_shows_plan_and_receipt_in_dagster(
         instance=real_instance, raise_on_error=False, run_config=QUIET
     )
     assert result.success, errors(result)
-    plan, told = (
+    plan, output = (
         result.asset_materializations_for_node(f"retained__{name}")[0].metadata
         for name in ("deletion_plan", "erasure")
     )
     assert plan["records_due"].value == 12
     (receipt,) = receipts.newest_first(Layout(past.home))
-    assert told["receipt"].value == receipt.stem
+    assert output["receipt"].value == receipt.stem
     assert all(check.passed for check in result.get_asset_check_evaluations())
     events = [event.to_json() for event in real_instance.all_logs(result.run_id)]
     assert not [e for e in events if NAME in e or number(0) in e]
 
 
 def test_what_no_run_has_published_holds_up_no_deletion_and_is_not_touched(stored: Estate) -> None:
-    later = NIGHT + dt.timedelta(days=1)
+    later = RUN_DATE + dt.timedelta(days=1)
     stand = context(stored.home)
-    write_drop(stored.drop(later), [record(1)])
+    write_delivery(stored.delivery(later), [record(1)])
     ingest(stand.layout, stand.data_map, later)
     job.retain(stand, NOW)
     assert "OLD-1" not in courses(stored.home)
@@ -291,9 +291,9 @@ def test_voided_records_go_with_what_voided_them(estate: Estate) -> None:
         object={"objectType": "StatementRef", "id": statements[0]["id"]},
     )
     void.pop("result")
-    write_drop(estate.drop(), rows, people, [*statements, void])
+    write_delivery(estate.delivery(), rows, people, [*statements, void])
     late = dt.datetime(2026, 12, 20, tzinfo=dt.UTC)
-    accept(context(estate.home), NIGHT, now=late)
+    accept(context(estate.home), RUN_DATE, now=late)
     with duckdb.connect() as c:
         path = f"{estate.home}/store/canonical/*/*/records-xapi-*.parquet"
         query = f"SELECT count(*) FROM '{path}'"
@@ -330,8 +330,8 @@ def test_retired_key_epochs_are_destroyed_with_a_receipt(past: Estate) -> None:
     after = references(past.home)
     assert not before & after
     inode = stand.layout.key_ring.stat().st_ino
-    (told,) = job.retain(stand, NOW)
-    assert told["removed_whole"]["storage.key_epochs"] == 1
+    (output,) = job.retain(stand, NOW)
+    assert output["removed_whole"]["storage.key_epochs"] == 1
     text = stand.layout.key_ring.read_text()
     assert not [p for p in Audience if old[p].secret.hex() in text]
     assert stand.layout.key_ring.stat().st_ino != inode

@@ -27,13 +27,13 @@ from pipeline.storage.layout import Layout
 from pipeline.storage.relations import pseudonymized
 from pipeline.subjects import restrictions
 from tests import soak
-from tests.company import company, number, person, record, write_drop
-from tests.conftest import NIGHT, Estate, errors
+from tests.company import company, number, person, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, as_of, decide
 from tests.opened import everything, relation
 
 pytestmark = pytest.mark.usefixtures("plainly")
-LATER = NIGHT + dt.timedelta(days=1)
+LATER = RUN_DATE + dt.timedelta(days=1)
 Rows = Counter[tuple[object, ...]]
 
 
@@ -44,8 +44,8 @@ def shown(home: Path) -> Rows:
         return Counter(c.execute("FROM analytics_milestones").fetchall())
 
 
-def counted(estate: Estate, night: dt.date) -> dict[str, int]:
-    path = estate.layout.reconciliation / f"{night}.json"
+def counted(estate: Estate, run_date: dt.date) -> dict[str, int]:
+    path = estate.layout.reconciliation / f"{run_date}.json"
     (found,) = (
         one for one in json.loads(path.read_text()) if one["table"] == "analytics_milestones"
     )
@@ -68,7 +68,9 @@ def test_what_comes_later_changes_no_published_row(published: Estate) -> None:
     rows += [record(p, **begun, Status="In Progress", Score="") for p in range(30, 36)]
     for one in rows[19:25]:  # in September, as it turns out
         one |= {"Completed Date": "2026-09-20", "Status": "Completed", "Score": "50"}
-    write_drop(published.drop(LATER), rows, [*people, *map(person, range(30, 36))], statements)
+    write_delivery(
+        published.delivery(LATER), rows, [*people, *map(person, range(30, 36))], statements
+    )
     result = published.run(LATER)
     assert result.success, errors(result)
     assert shown(published.home) == before
@@ -206,7 +208,7 @@ def _delivery(folder: Path, chance: random.Random, until: dt.date, everybody: li
                 "Score": "",
             }
             rows.append(record(p, Course_Code=course, Status=status, **times, **own))
-    write_drop(folder, rows)
+    write_delivery(folder, rows)
 
 
 def _whole(before: Rows, after: Rows) -> bool:
@@ -224,23 +226,23 @@ def test_no_two_releases_differ_by_fewer_than_k(estate: Estate) -> None:
     """People join and leave, records come late, are corrected and withdrawn, somebody objects, and
     somebody is erased: the last is the one step that takes single rows."""
     chance = random.Random(int(soak.rng(25).integers(2**31)))
-    nights = [dt.date(2026, 4, 9), dt.date(2026, 5, 20), dt.date(2026, 7, 9)][soak.times(1, 0) :]
-    nights += [dt.date(2026, 7, 10) + dt.timedelta(days=4 * n) for n in range(soak.times(0, 27))]
+    run_dates = [dt.date(2026, 4, 9), dt.date(2026, 5, 20), dt.date(2026, 7, 9)][soak.times(1, 0) :]
+    run_dates += [dt.date(2026, 7, 10) + dt.timedelta(days=4 * n) for n in range(soak.times(0, 27))]
     everybody, before, steps, erased = list(range(72)), Rows(), 0, set[int]()
-    for night in nights:
-        moment = dt.datetime.combine(night, dt.time(12), dt.UTC)
+    for run_date in run_dates:
+        moment = dt.datetime.combine(run_date, dt.time(12), dt.UTC)
         everybody = sorted({*chance.sample(everybody, len(everybody) - 4), *range(72 + steps)})
-        _delivery(estate.drop(night), chance, night, everybody)
+        _delivery(estate.delivery(run_date), chance, run_date, everybody)
         with as_of(moment):
-            result = estate.run(night)
+            result = estate.run(run_date)
             assert result.success, errors(result)
             after = shown(estate.home)
-            assert _whole(before, after), night
+            assert _whole(before, after), run_date
             before, steps = after, steps + 1
             if steps % 5 == 4:
                 with estate.layout.locked():
                     register.settle(estate.layout)
-                    register.withdraw(estate.layout, nights[steps - 2], "wrong tenant", "eddy")
+                    register.withdraw(estate.layout, run_dates[steps - 2], "wrong tenant", "eddy")
             one = chance.choice([person for person in everybody if person not in erased])
             stand, somebody = estate.context, f"emp:{number(one)}"
             if steps % 2:

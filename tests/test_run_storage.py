@@ -88,8 +88,8 @@ def test_old_runs_are_pruned_and_young_ones_kept(kept: dg.DagsterInstance) -> No
 def test_a_deletion_prunes_by_the_rule(kept: dg.DagsterInstance, stored: Estate) -> None:
     clean_run(kept)
     late = dt.datetime.now(dt.UTC) + dt.timedelta(days=92)
-    (told,) = job.retain(stored.context, late, DagsterStorage(kept))
-    assert told["removed_whole"]["Dagster runs"] == 1
+    (output,) = job.retain(stored.context, late, DagsterStorage(kept))
+    assert output["removed_whole"]["Dagster runs"] == 1
     assert not kept.get_runs()
 
 

@@ -358,9 +358,9 @@ def test_the_command_says_where_it_is_and_why_not(
     ],
 )
 def test_policy_allows_a_sheet_of_own_reports_only(
-    good_night: Estate, rule: dict[str, str], says: str
+    finished_run: Estate, rule: dict[str, str], says: str
 ) -> None:
-    given = good_night.context
+    given = finished_run.context
     sheet = SheetRule.model_validate({"note": 20, **rule})
     access = given.access.model_copy(update={"sheet": sheet})
     with pytest.raises(PolicyError, match=says):

@@ -51,8 +51,8 @@ def test_help_loads_nothing_heavy(tmp_path: Path, arguments: tuple[str, ...]) ->
     assert not HEAVY & loaded(tmp_path, *arguments)
 
 
-def test_status_loads_nothing_heavy(good_night: Estate, tmp_path: Path) -> None:
-    assert not HEAVY & loaded(tmp_path, "status", "--home", str(good_night.home))
+def test_status_loads_nothing_heavy(finished_run: Estate, tmp_path: Path) -> None:
+    assert not HEAVY & loaded(tmp_path, "status", "--home", str(finished_run.home))
 
 
 @pytest.mark.parametrize(

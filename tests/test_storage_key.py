@@ -189,9 +189,9 @@ def test_what_is_written_meanwhile_is_noticed(
 def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path, points: str) -> None:
     """SIGKILL before every change of a name: each file opens under one of the two keys and the
     release is whole; one more run reaches the end, with every row as it was."""
-    told = killed("rekey", estate.home, tmp_path, points)
-    assert points == SITES or len(told.points) > len(encrypted(estate.home))
-    for point in told.points:
+    output = killed("rekey", estate.home, tmp_path, points)
+    assert points == SITES or len(output.points) > len(encrypted(estate.home))
+    for point in output.points:
         middle, end = point["middle"], point["end"]
         assert middle["whole"], point["site"]
         assert middle["old"] + middle["new"] == middle["files"], point["site"]
@@ -199,9 +199,9 @@ def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path, points: str) ->
         assert (end["old"], end["new"]) == (0, end["files"])
         assert (end["whole"], end["releases"], end["work"]) == (True, 1, [])
         for part in ("tables", "named"):
-            assert end[part] == told.whole[part] == told.before[part], point["site"]
+            assert end[part] == output.whole[part] == output.before[part], point["site"]
     # It was killed when some of it was done, and not only before and after.
-    some = [0 < point["middle"]["new"] < point["middle"]["files"] for point in told.points]
+    some = [0 < point["middle"]["new"] < point["middle"]["files"] for point in output.points]
     assert sum(some) > (5 if points == EVERY else 1)
 
 
@@ -209,13 +209,13 @@ def test_command(estate: Estate, tmp_path: Path) -> None:
     new = tmp_path / "new.key"
     new.write_text(NEW)
     new.chmod(0o644)
-    told = milestones(estate.home, "keys", "storage", str(new))
-    assert told.returncode == 2
-    assert "other users may read the file" in told.stdout + told.stderr
+    output = milestones(estate.home, "keys", "storage", str(new))
+    assert output.returncode == 2
+    assert "other users may read the file" in output.stdout + output.stderr
     new.chmod(0o600)
-    told = milestones(estate.home, "keys", "storage", str(new))
-    assert told.returncode == 0, told.stderr
-    assert "files are encrypted under the new key" in told.stdout
-    assert NEW not in told.stdout + told.stderr
+    output = milestones(estate.home, "keys", "storage", str(new))
+    assert output.returncode == 0, output.stderr
+    assert "files are encrypted under the new key" in output.stdout
+    assert NEW not in output.stdout + output.stderr
     assert old_key(estate) == NEW
     assert all(opens(path, NEW) for path in encrypted(estate.home))

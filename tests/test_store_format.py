@@ -16,7 +16,7 @@ from pipeline.retained import backup
 from pipeline.retained.data_inventory import undeclared_files
 from pipeline.storage import store_format
 from pipeline.storage.layout import Layout
-from tests.company import company, write_drop
+from tests.company import company, write_delivery
 
 FILE, FORMAT = store_format.FILE, store_format.FORMAT
 DELIVERY = dt.date(2026, 11, 24)
@@ -25,7 +25,7 @@ NOW = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
 
 def filled(home: Path) -> Context:
     """A data folder with one delivery in its store."""
-    write_drop(home / "landing" / str(DELIVERY), *company())
+    write_delivery(home / "landing" / str(DELIVERY), *company())
     context = Store(home=str(home)).context
     ingest(context.layout, context.data_map, DELIVERY)
     return context

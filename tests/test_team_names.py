@@ -27,8 +27,8 @@ from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import files, roster
 from pipeline.storage.sql import Sql
-from tests.company import ROSTER, number, person, record, write_csv, write_drop
-from tests.conftest import NIGHT, Estate
+from tests.company import ROSTER, number, person, record, write_csv, write_delivery
+from tests.conftest import RUN_DATE, Estate
 from tests.estate import policy_with
 from tests.plain import quick
 
@@ -208,12 +208,12 @@ def test_it_is_compared_with_the_tables_beside_it(
 @pytest.mark.parametrize("delivered", [True, False])
 def test_the_store_has_the_unit_if_the_roster_has(tmp_path: Path, delivered: bool) -> None:
     layout = Layout(tmp_path)
-    folder = write_drop(Path(layout.landing) / str(NIGHT), [record(0)])
+    folder = write_delivery(Path(layout.landing) / str(RUN_DATE), [record(0)])
     rows, columns = [person(0) | {"Team": "Sales North"}], [*ROSTER, "Team"]
     if not delivered:
         rows, columns = [person(0)], ROSTER
     write_csv(folder / "hr_roster.csv", rows, columns)
-    ingest(layout, policy(), NIGHT)
+    ingest(layout, policy(), RUN_DATE)
     with engine(layout.work) as connection:
         found = connection.sql(f"SELECT unit FROM {roster(layout)}").fetchall()
     assert found == [("Sales North" if delivered else None,)]
@@ -246,14 +246,14 @@ def test_figures_are_the_same_whatever_their_teams_are_called(
     layout, table = named.layout, "coaching_team"
     with engine(layout.work) as connection:
         rebuild_reference_values(connection, named)
-        stage_database(connection, named, Audience.COACHING, str(NIGHT), publish_new=False)
-        unnamed = team_names.unnamed(connection, named, str(NIGHT), TABLE)
+        stage_database(connection, named, Audience.COACHING, str(RUN_DATE), publish_new=False)
+        unnamed = team_names.unnamed(connection, named, str(RUN_DATE), TABLE)
     monkeypatch.setattr(suite, "judge", quick)
-    verdicts = published_suite.validate(named, str(NIGHT), Audience.COACHING)
+    verdicts = published_suite.validate(named, str(RUN_DATE), Audience.COACHING)
     assert TABLE in verdicts
     assert all(one.passed for one in verdicts.values()), verdicts
     with duckdb.connect() as connection:
-        for name, folder in (("new", layout.staged(str(NIGHT))), ("old", layout.current)):
+        for name, folder in (("new", layout.staged(str(RUN_DATE))), ("old", layout.current)):
             connection.execute(f"ATTACH '{folder / 'coaching.duckdb'}' AS {name} (READ_ONLY)")
         before, after = (
             connection.sql(f"FROM {name}.{table} ORDER BY ALL").fetchall()

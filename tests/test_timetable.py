@@ -21,8 +21,8 @@ from pipeline.operations import freshness, timetable
 from pipeline.retained import job
 from pipeline.storage.layout import Layout
 from tests.command import milestones
-from tests.company import write_drop
-from tests.conftest import NIGHT, Estate
+from tests.company import write_delivery
+from tests.conftest import RUN_DATE, Estate
 from tests.estate import NOW, sign_policy
 from tests.webhook import Hook
 
@@ -95,24 +95,28 @@ def test_the_schedule_takes_earlier_deliveries_first(
     estate: Estate, empty: dg.DagsterInstance
 ) -> None:
     """Those that are in no store yet, and none from before the first run date or of tomorrow."""
-    for day in (NIGHT - DAY, NIGHT - 2 * DAY, NIGHT + DAY, dt.date(2020, 1, 1)):
-        write_drop(estate.drop(day), [])
-    assert tick(estate, empty, NIGHT) == [str(NIGHT - 2 * DAY), str(NIGHT - DAY), str(NIGHT)]
+    for day in (RUN_DATE - DAY, RUN_DATE - 2 * DAY, RUN_DATE + DAY, dt.date(2020, 1, 1)):
+        write_delivery(estate.delivery(day), [])
+    assert tick(estate, empty, RUN_DATE) == [
+        str(RUN_DATE - 2 * DAY),
+        str(RUN_DATE - DAY),
+        str(RUN_DATE),
+    ]
 
 
 def test_after_an_outage_retention_comes_first_and_each_day_once(
-    good_night: Estate, tmp_path: Path
+    finished_run: Estate, tmp_path: Path
 ) -> None:
     """Three days down: both schedules and the sensor are evaluated at once, in whatever order."""
-    later = [NIGHT + n * DAY for n in (1, 2, 3)]
-    estate = Estate(tmp_path / "home", good_night.instance)
+    later = [RUN_DATE + n * DAY for n in (1, 2, 3)]
+    estate = Estate(tmp_path / "home", finished_run.instance)
     landing = estate.home / "landing"
     for day in later:
-        write_drop(landing / str(day), [])
+        write_delivery(landing / str(day), [])
     (estate.home / "store").mkdir()
-    (estate.home / "format.json").write_bytes((good_night.home / "format.json").read_bytes())
+    (estate.home / "format.json").write_bytes((finished_run.home / "format.json").read_bytes())
     for name in ("classified", "canonical"):
-        (estate.home / "store" / name).symlink_to(good_night.home / "store" / name)
+        (estate.home / "store" / name).symlink_to(finished_run.home / "store" / name)
     today = dt.datetime.now(timetable.ZONE).date()  # requests are dated by the real clock
     now = at(today, 10)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -138,11 +142,13 @@ def test_the_sensor_leaves_to_the_schedules_what_is_theirs(
 ) -> None:
     """Before the first run there is nothing to erase either; half an hour after it was due, a
     delivery is missed; one that comes in the course of the day is too."""
-    write_drop(estate.drop(NIGHT), [])
-    assert caught_up(estate, empty, at(NIGHT, 2, 15) + 29 * MINUTE) == []
-    assert caught_up(estate, empty, at(NIGHT, 2, 15) + 30 * MINUTE) == [("nightly", str(NIGHT))]
-    assert caught_up(estate, empty, at(NIGHT, 18)) == [("nightly", str(NIGHT))]
-    assert caught_up(estate, empty, at(NIGHT - DAY, 18)) == []
+    write_delivery(estate.delivery(RUN_DATE), [])
+    assert caught_up(estate, empty, at(RUN_DATE, 2, 15) + 29 * MINUTE) == []
+    assert caught_up(estate, empty, at(RUN_DATE, 2, 15) + 30 * MINUTE) == [
+        ("nightly", str(RUN_DATE))
+    ]
+    assert caught_up(estate, empty, at(RUN_DATE, 18)) == [("nightly", str(RUN_DATE))]
+    assert caught_up(estate, empty, at(RUN_DATE - DAY, 18)) == []
 
 
 @pytest.fixture
@@ -173,15 +179,15 @@ def alert(estate: Estate, cursor: str | None) -> str | None:
 
 
 def test_a_run_that_did_not_happen_alerts_once_a_day(
-    good_night: Estate, hook: type[Hook], clock: Callable[[dt.datetime], None]
+    finished_run: Estate, hook: type[Hook], clock: Callable[[dt.datetime], None]
 ) -> None:
     """Each job by itself: a release says nothing of a deletion."""
-    released = freshness.last_successes(good_night.layout)[0].at
+    released = freshness.last_successes(finished_run.layout)[0].at
     assert released is not None
 
     def alerted(cursor: str | None) -> tuple[str | None, set[str]]:
         hook.got.clear()
-        cursor = alert(good_night, cursor)
+        cursor = alert(finished_run, cursor)
         assert all("has not succeeded" in one["text"] for one in hook.got)
         return cursor, {one["job"] for one in hook.got}
 
@@ -201,13 +207,13 @@ def test_a_run_that_did_not_happen_alerts_once_a_day(
 
 
 def test_an_alert_of_a_missed_run_is_sent_again_where_it_failed(
-    good_night: Estate, hook: type[Hook], clock: Callable[[dt.datetime], None]
+    finished_run: Estate, hook: type[Hook], clock: Callable[[dt.datetime], None]
 ) -> None:
     clock(dt.datetime.now(dt.UTC) + 2 * DAY)
     hook.failures = 1
     with pytest.raises(OSError, match="500"):
-        alert(good_night, None)
-    alert(good_night, None)
+        alert(finished_run, None)
+    alert(finished_run, None)
     assert hook.got
 
 
@@ -226,14 +232,14 @@ def test_an_empty_folder_is_not_overdue_and_an_ignored_delivery_is(tmp_path: Pat
     assert [one.job for one in freshness.overdue(layout, now)] == ["nightly"]
 
 
-def test_status_says_how_long_ago_and_ends_with_a_code_for_cron(good_night: Estate) -> None:
-    done = milestones(good_night.home, "status", "--max-age", "26")
+def test_status_says_how_long_ago_and_ends_with_a_code_for_cron(finished_run: Estate) -> None:
+    done = milestones(finished_run.home, "status", "--max-age", "26")
     assert done.returncode == 0
     assert "nightly: 0 hours since its last success" in done.stdout
     long_ago = (dt.datetime.now(dt.UTC) - 3 * DAY).timestamp()
-    for run in good_night.layout.reconciliation.glob("*.json"):
+    for run in finished_run.layout.reconciliation.glob("*.json"):
         os.utime(run, (long_ago, long_ago))
-    late = milestones(good_night.home, "status", "--max-age", "26")
+    late = milestones(finished_run.home, "status", "--max-age", "26")
     assert late.returncode == 4
     assert "retention: never succeeded" in late.stdout + late.stderr
 
@@ -243,9 +249,9 @@ def test_a_date_that_is_no_run_date_gets_a_sentence(tmp_path: Path, day: str) ->
     sign_policy(tmp_path / "home")
     done = milestones(tmp_path / "home", "run", "--date", day)
     assert done.returncode == 2
-    told = done.stdout + done.stderr
-    assert f"{day} is no run date: run dates are from 2026-01-01" in " ".join(told.split())
-    assert "Traceback" not in told
+    output = done.stdout + done.stderr
+    assert f"{day} is no run date: run dates are from 2026-01-01" in " ".join(output.split())
+    assert "Traceback" not in output
 
 
 def test_a_release_after_an_erasure_does_not_count_as_a_run(past: Estate) -> None:

@@ -14,7 +14,7 @@ from pipeline.raw import landing
 from pipeline.retained import job
 from pipeline.retained.plan import dry_run
 from pipeline.storage.layout import Layout
-from tests.conftest import NIGHT, Deleted, Estate
+from tests.conftest import RUN_DATE, Deleted, Estate
 from tests.estate import BEFORE, as_of, context
 from tests.kill_points import courses, tables
 from tests.opened import months
@@ -29,33 +29,33 @@ DUE_TOMORROW = dt.datetime(2026, 11, 10, 1, 15, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
-def night_before(tmp_path_factory: pytest.TempPathFactory, with_a_past: Estate) -> Estate:
-    """After the run of the night before the rows are due, which is 11 November; to be copied."""
+def run_before(tmp_path_factory: pytest.TempPathFactory, with_a_past: Estate) -> Estate:
+    """After the run of the run before the rows are due, which is 11 November; to be copied."""
     estate = with_a_past.copy(tmp_path_factory.mktemp("before") / "home")
     with as_of(DUE_TOMORROW):
         assert estate.run().success
     return estate
 
 
-def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(
-    night_before: Estate, tmp_path: Path
+def test_the_run_before_lets_go_of_it_and_the_deletion_touches_no_release(
+    run_before: Estate, tmp_path: Path
 ) -> None:
-    """They are still in the store that night, in no table."""
-    past, night = night_before.copy(tmp_path / "home"), DUE_TOMORROW
+    """They are still in the store that run, in no table."""
+    past, run_date = run_before.copy(tmp_path / "home"), DUE_TOMORROW
     assert "OLD-1" in courses(past.home)
     shown = tables(past.home)
     assert "OLD-1" not in str({n: rows for n, rows in shown.items() if n[:8] != "coaching"})
     layout = Layout(past.home)
     release = {path: path.stat().st_ino for path in layout.current.rglob("*")}
-    assert dry_run(context(past.home), night) == []
-    (told,) = job.retain(context(past.home), night + dt.timedelta(days=1))
-    assert told["rows"]["classified"] == {"before": 12, "after": 0}
+    assert dry_run(context(past.home), run_date) == []
+    (output,) = job.retain(context(past.home), run_date + dt.timedelta(days=1))
+    assert output["rows"]["classified"] == {"before": 12, "after": 0}
     assert "OLD-1" not in courses(past.home)
     assert {path: path.stat().st_ino for path in layout.current.rglob("*")} == release
-    assert not [one for one in told["files"] if "/pseudonymized/" in one["file"]]
-    # The next night has nothing to take back.
-    landing.remove(layout, NIGHT)
-    with as_of(night + dt.timedelta(days=1)):
+    assert not [one for one in output["files"] if "/pseudonymized/" in one["file"]]
+    # The next run has nothing to take back.
+    landing.remove(layout, RUN_DATE)
+    with as_of(run_date + dt.timedelta(days=1)):
         assert past.run().success
     # But for the title, which nothing says any more.
     untitled = [
@@ -66,25 +66,25 @@ def test_the_night_before_lets_go_of_it_and_the_deletion_touches_no_release(
 
 def unreadable(path: Path) -> None:
     """Leave nothing of a Parquet file but its statistics and its schema."""
-    told = path.read_bytes()
-    footer = 8 + int.from_bytes(told[-8:-4], "little")
+    output = path.read_bytes()
+    footer = 8 + int.from_bytes(output[-8:-4], "little")
     path.chmod(0o600)
-    path.write_bytes(told[:4] + bytes(len(told) - footer - 4) + told[-footer:])
+    path.write_bytes(output[:4] + bytes(len(output) - footer - 4) + output[-footer:])
 
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
-    night_before: Estate, tmp_path: Path, counted: bool
+    run_before: Estate, tmp_path: Path, counted: bool
 ) -> None:
-    past = night_before.copy(tmp_path / "home")
+    past = run_before.copy(tmp_path / "home")
     layout, now = Layout(past.home), DUE_TOMORROW + dt.timedelta(days=1)
     others = [path for path in layout.classified.glob("*/*.parquet") if "2023-11" not in str(path)]
     assert len(others) > 1
     for path in others:
         unreadable(path)
     if counted:
-        (told,) = job.retain(context(past.home), now)
-        assert told["rows"]["classified"] == {"before": 12, "after": 0}
+        (output,) = job.retain(context(past.home), now)
+        assert output["rows"]["classified"] == {"before": 12, "after": 0}
         return
     # Without the census they have to be read.
     population.forget(layout)
@@ -127,7 +127,7 @@ def test_only_touched_months_of_the_detail_are_written_anew(deleted: Deleted) ->
     assert touched < set(after), "there is a month with nothing due"
 
 
-def test_a_night_keeps_months_of_the_detail_that_did_not_change(past: Estate) -> None:
+def test_a_run_keeps_months_of_the_detail_that_did_not_change(past: Estate) -> None:
     """And makes the one anew that is not what was released."""
     before = detail(past.home)
     folder = Layout(past.home).current / "hr_legal_detail.parquet"

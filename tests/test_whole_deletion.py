@@ -137,7 +137,7 @@ def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[lis
 
 
 def newest(rows: list[dict[str, str]], row: dict[str, str]) -> dict[str, str]:
-    """The revision that holds: of a key, the one that the latest delivery told."""
+    """The revision that holds: of a key, the one that the latest delivery has."""
     same = [
         one
         for one in rows

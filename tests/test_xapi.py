@@ -27,11 +27,11 @@ from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import apply_edit
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import left_out, left_out_of, subquery
-from tests.company import company, write_drop
-from tests.conftest import NIGHT as NIGHT_OF_RUNS
+from tests.company import company, write_delivery
+from tests.conftest import RUN_DATE as NIGHT_OF_RUNS
 from tests.conftest import Estate, errors
 
-NIGHT = dt.date(2026, 11, 1)
+RUN_DATE = dt.date(2026, 11, 1)
 ADL, VIDEO = "http://adlnet.gov/expapi/verbs/", "https://w3id.org/xapi/video/verbs/"
 CASES = PROJECT.parent / "shared" / "cases"
 
@@ -60,7 +60,7 @@ class Xapi:
         data_map, out = self.data_map, self.folder / "records-xapi-0"
         context = DeliveryContext(
             self.connection,
-            NIGHT,
+            RUN_DATE,
             data_map.earliest_date,
             data_map.default_zone,
             "xapi",
@@ -387,10 +387,10 @@ def test_no_depth_is_too_much(reader: Xapi) -> None:
 def delivered(tmp_path: Path, data_map: DataMap, text: str) -> Layout:
     """A store with one delivery of statements in it."""
     layout = Layout(tmp_path)
-    folder = Path(layout.landing) / str(NIGHT)
+    folder = Path(layout.landing) / str(RUN_DATE)
     folder.mkdir(parents=True)
     (folder / "xapi.ndjson").write_text(text, "utf-8")
-    ingest(layout, data_map, NIGHT)
+    ingest(layout, data_map, RUN_DATE)
     return layout
 
 
@@ -405,7 +405,7 @@ def case(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize("case", ["playing-verbs"], indirect=True)
 def test_the_case_of_playing_verbs(tmp_path: Path, data_map: DataMap, case: str) -> None:
     layout = delivered(tmp_path, data_map, case)
-    assert canonical.validate(layout, data_map, NIGHT).passed
+    assert canonical.validate(layout, data_map, RUN_DATE).passed
     assert counted(layout) == {("not a milestone", None): 40}
     assert kept(layout) == 4
 
@@ -413,7 +413,7 @@ def test_the_case_of_playing_verbs(tmp_path: Path, data_map: DataMap, case: str)
 @pytest.mark.parametrize("case", ["stored-statement"], indirect=True)
 def test_the_case_of_a_stored_statement(tmp_path: Path, data_map: DataMap, case: str) -> None:
     layout = delivered(tmp_path, data_map, case)
-    assert canonical.validate(layout, data_map, NIGHT).passed
+    assert canonical.validate(layout, data_map, RUN_DATE).passed
     assert kept(layout) == 1
 
 
@@ -435,10 +435,10 @@ def test_what_is_counted_is_in_no_share_and_in_the_size(tmp_path: Path, data_map
     bad = [said(timestamp="never", object={"id": f"c{n}"}) for n in range(3)]
     text = "\n".join(map(json.dumps, played + good))
     layout = delivered(tmp_path / "good", data_map, text)
-    assert canonical.validate(layout, data_map, NIGHT).passed
-    assert register.rows_of(layout.canonical / str(NIGHT)) == {"xapi": 52}
+    assert canonical.validate(layout, data_map, RUN_DATE).passed
+    assert register.rows_of(layout.canonical / str(RUN_DATE)) == {"xapi": 52}
     layout = delivered(tmp_path / "bad", data_map, "\n".join(map(json.dumps, played + good + bad)))
-    assert set(canonical.validate(layout, data_map, NIGHT).broken) == {"quarantine.not_most"}
+    assert set(canonical.validate(layout, data_map, RUN_DATE).broken) == {"quarantine.not_most"}
 
 
 def test_a_run_counts_what_it_leaves_out(
@@ -448,7 +448,7 @@ def test_a_run_counts_what_it_leaves_out(
     counts are shown, declared, and past their retention once."""
     rows, people, statements = company()
     more = [said(f"{VIDEO}played"), said(f"{VIDEO}paused"), said("https://v.example/verbs/done")]
-    write_drop(estate.drop(), rows, people, [*statements, *more])
+    write_delivery(estate.delivery(), rows, people, [*statements, *more])
     result = estate.run()
     assert result.success, errors(result)
     counts = json.loads((estate.layout.reconciliation / f"{NIGHT_OF_RUNS}.json").read_text())

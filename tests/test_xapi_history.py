@@ -13,10 +13,10 @@ import pytest
 from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.storage.layout import Layout
-from tests.test_drops import classified
+from tests.test_order_of_deliveries import classified
 from tests.test_xapi import ADL, said
 
-NIGHT = dt.date(2026, 11, 1)
+RUN_DATE = dt.date(2026, 11, 1)
 CMI5 = "https://w3id.org/xapi/cmi5/context/"
 CATEGORY = {"category": [{"id": f"{CMI5}categories/cmi5"}]}
 MOVE_ON = {"category": [*CATEGORY["category"], {"id": f"{CMI5}categories/moveon"}]}
@@ -52,11 +52,11 @@ SESSIONS = {
 
 
 def delivered(layout: Layout, data_map: DataMap, said: list[dict[str, Any]], day: int = 0) -> None:
-    night = NIGHT + dt.timedelta(days=day)
-    folder = Path(layout.landing) / str(night)
+    run_date = RUN_DATE + dt.timedelta(days=day)
+    folder = Path(layout.landing) / str(run_date)
     folder.mkdir(parents=True)
     (folder / "xapi.ndjson").write_text("\n".join(map(json.dumps, said)), "utf-8")
-    ingest(layout, data_map, night)
+    ingest(layout, data_map, run_date)
 
 
 def session(registration: str, verbs: str) -> list[dict[str, Any]]:

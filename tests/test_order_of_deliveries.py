@@ -21,7 +21,7 @@ from pipeline.raw.deliveries import admitted, ingest
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT, Layout
 from tests import soak
-from tests.company import record, statement, write_drop
+from tests.company import record, statement, write_delivery
 from tests.estate import context
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
@@ -46,7 +46,7 @@ def classified(layout: Layout) -> list[dict[str, Any]]:
 
 def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
     date = FIRST + dt.timedelta(days=day)
-    write_drop(
+    write_delivery(
         Path(layout.landing) / str(date),
         [record(p, Course_Code=f"C-{c}", Status=status) for p, c, status in rows],
     )
@@ -55,12 +55,12 @@ def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
 
 @settings(max_examples=soak.times(8, 400))
 @given(deliveries=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
-def test_order_and_repetition_of_drops_do_not_matter(
+def test_order_and_repetition_of_deliveries_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory,
     deliveries: list[list[tuple[int, int, str]]],
     data: st.DataObject,
 ) -> None:
-    """The last drop's word holds, whatever order the deliveries were read in and however often."""
+    """The last delivery's word holds, in whatever order and however often they were read."""
     layout = Layout(tmp_path_factory.mktemp("deliveries"))
     dates = [land(layout, day, rows) for day, rows in enumerate(deliveries)]
     order = data.draw(st.lists(st.sampled_from(dates), max_size=6)) + data.draw(
@@ -73,11 +73,11 @@ def test_order_and_repetition_of_drops_do_not_matter(
     }
     expected: dict[tuple[str, str], set[str]] = {}
     for rows in deliveries:
-        tonight: dict[tuple[str, str], set[str]] = {}
+        this_run: dict[tuple[str, str], set[str]] = {}
         for person, course, status in rows:
             key = (f"emp:{7_700_001 + person}", f"C-{course}")
-            tonight.setdefault(key, set()).add(status.lower().replace(" ", "_"))
-        expected |= tonight
+            this_run.setdefault(key, set()).add(status.lower().replace(" ", "_"))
+        expected |= this_run
     assert set(found) == set(expected)
     assert all(found[key] in expected[key] for key in found)
     assert len(classified(layout)) == len(expected)
@@ -102,7 +102,7 @@ def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     found = []
     for shuffled in ([rows[n] for n in order], rows):
         layout = Layout(tmp_path_factory.mktemp("ties"))
-        write_drop(Path(layout.landing) / str(FIRST), shuffled)
+        write_delivery(Path(layout.landing) / str(FIRST), shuffled)
         ingest(layout, MAP, FIRST)
         found += classified(layout)
     one, other = found
@@ -110,7 +110,7 @@ def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     assert (one["attempts"], one["has_comment"]) == (2, True)
 
 
-def test_a_late_drop_does_not_undo_a_newer_one(tmp_path: Path) -> None:
+def test_a_late_delivery_does_not_undo_a_newer_one(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     newer = land(layout, 1, [(0, 0, "Completed")])
     ingest(layout, MAP, newer)
@@ -128,7 +128,7 @@ def test_a_voided_statement_is_taken_out(tmp_path: Path) -> None:
         result={},
     )
     folder = Path(layout.landing) / str(FIRST)
-    write_drop(folder, [], (), [statement(0), statement(2), void])
+    write_delivery(folder, [], (), [statement(0), statement(2), void])
     ingest(layout, MAP, FIRST)
     assert [row["person"] for row in classified(layout)] == [f"mbox:mailto:{record(2)['Email']}"]
 
@@ -151,7 +151,7 @@ def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
     people = [person(p) for p in range(3)] + [
         person(p, Email="shared@corp.example") for p in (4, 5)
     ]
-    write_drop(Path(layout.landing) / str(FIRST), [], people, actors)
+    write_delivery(Path(layout.landing) / str(FIRST), [], people, actors)
     ingest(layout, MAP, FIRST)
     assert sorted(str(row["person"]) for row in classified(layout)) == [
         "emp:7700001",
@@ -161,7 +161,7 @@ def test_aliases_resolve_through_the_roster(tmp_path: Path) -> None:
     ]
 
 
-def test_a_drop_replaced_while_it_is_read_does_not_count(tmp_path: Path) -> None:
+def test_a_delivery_replaced_while_it_is_read_does_not_count(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     date = land(layout, 0, [(0, 0, "Completed")])
     file = Path(layout.landing) / str(date) / "learning_history.csv"

@@ -1,4 +1,4 @@
-"""The whole night on a company whose figures are worked out by hand."""
+"""The whole run on a company whose figures are worked out by hand."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from pipeline.keys.ring import PSEUDONYM
 from pipeline.policy.data_map import DataMap
 from pipeline.storage.sql import Sql
-from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_drop
-from tests.conftest import NIGHT, Estate, errors, failed_checks
+from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_delivery
+from tests.conftest import RUN_DATE, Estate, errors, failed_checks
 from tests.opened import released
 
 Ask = Callable[[str], list[tuple[object, ...]]]
@@ -37,31 +37,31 @@ def test_coaching_figures_are_those_of_the_company(tables: Ask) -> None:
     (row,) = tables("FROM coaching_db.coaching_period")
     assert row[:3] == (OCTOBER, 19, 19 + 6)
     assert row[6:] == pytest.approx((0, 0, 1, 0))
-    told = tables(
+    output = tables(
         "SELECT category, course_code, learners FROM coaching_db.coaching_course ORDER BY 2"
     )
-    assert told == [("security", "SEC-101", 19), ("security", "https://lms.example/phishing", 6)]
+    assert output == [("security", "SEC-101", 19), ("security", "https://lms.example/phishing", 6)]
     assert tables("SELECT category, learners FROM coaching_db.coaching_category") == [
         ("security", 19)
     ]
-    told = tables(
+    output = tables(
         "SELECT department, course_code, learners FROM coaching_db.coaching_team_course ORDER BY 2"
     )
-    assert told == [("Sales", "SEC-101", 12), ("Sales", "https://lms.example/phishing", 6)]
+    assert output == [("Sales", "SEC-101", 12), ("Sales", "https://lms.example/phishing", 6)]
 
 
-def test_a_month_in_which_nobody_finished_is_not_told(tables: Ask) -> None:
+def test_a_month_in_which_nobody_finished_is_not_published(tables: Ask) -> None:
     # In September everybody began a course and nobody completed it.
     assert tables("SELECT DISTINCT period FROM coaching_db.coaching_period") == [(OCTOBER,)]
 
 
-def test_a_team_under_k_is_not_told(tables: Ask) -> None:
+def test_a_team_under_k_is_not_published(tables: Ask) -> None:
     assert tables("SELECT learners FROM coaching_db.coaching_team") == [(12,)]
 
 
 def test_k_counts_people_and_not_rows(estate: Estate) -> None:
     rows = [record(p % 4, Assigned_Date=f"2026-0{1 + p % 9}-01") for p in range(36)]
-    write_drop(estate.drop(), rows)
+    write_delivery(estate.delivery(), rows)
     assert estate.run().success
     import duckdb
 
@@ -98,29 +98,29 @@ def test_rows_leave_in_the_order_of_their_pseudonyms(tables: Ask) -> None:
     # Analysts' rows, which have none, are in the order of what they show.
     rows = [tuple(map(str, row)) for row in tables("FROM analytics_db.analytics_milestones")]
     assert rows == sorted(rows)
-    # The detail tells its dates anyway and lies by month.
-    told = tables(
+    # The detail has its dates anyway and lies by month.
+    output = tables(
         "SELECT strftime(coalesce(event_on, started_on, assigned_on), '%Y-%m'), learner_ref "
         "FROM hr_legal_detail_db.hr_legal_detail"
     )
-    assert told == sorted(told)  # type: ignore[type-var]
+    assert output == sorted(output)  # type: ignore[type-var]
 
 
 def test_sensitive_course_reaches_hr_only(tables: Ask) -> None:
-    told = tables(
+    output = tables(
         "SELECT course_code, sensitivity FROM hr_legal_detail_db.hr_legal_detail "
         "WHERE sensitivity IS NOT NULL"
     )
-    assert told == [("HLT-404", "health")]
+    assert output == [("HLT-404", "health")]
     for table in ("analytics_db.analytics_milestones", "manager_extract_db.manager_extract"):
         assert tables(f"SELECT count(*) FROM {table} WHERE course_code = 'HLT-404'") == [(0,)]
 
 
-def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
-    told = json.loads((good_night.layout.reconciliation / f"{NIGHT}.json").read_text())
+def test_every_count_reconciles(finished_run: Estate, data_map: DataMap) -> None:
+    output = json.loads((finished_run.layout.reconciliation / f"{RUN_DATE}.json").read_text())
     of_records = [name for name, spec in data_map.published.items() if not spec.dimension]
-    assert [row["table"] for row in told] == of_records
-    for row in told:
+    assert [row["table"] for row in output] == of_records
+    for row in output:
         assert row["balanced"]
         assert row["received"] == len(company()[0]) + len(company()[2]) == 47
         assert row["quarantined"] == 1
@@ -132,35 +132,35 @@ def test_every_count_reconciles(good_night: Estate, data_map: DataMap) -> None:
         )
 
 
-def test_no_planted_value_is_published_or_told(
-    dagster_night: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
+def test_no_planted_value_is_published_or_published(
+    dagster_company: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
 ) -> None:
-    night, result = dagster_night
+    run_date, result = dagster_company
     # By itself: its digits can stand in a hash or in the fraction of a second.
     number = re.compile(rf"(?<![0-9a-f.]){NUMBER}(?![0-9a-f])")
     planted = (NAME, EMAIL, TEXT, "Zzyzx", "burnout about")
-    with released(night.home) as c:
+    with released(run_date.home) as c:
         for table, spec in data_map.published.items():
             text = str(c.execute(f"FROM {spec.database}_db.{table}").fetchall())
             assert not [p for p in planted if p in text], table
             assert not number.search(text), table
-    events = night.instance.all_logs(result.run_id)
-    told = "\n".join(event.to_json() for event in events)
-    assert not [p for p in planted if p in told]
-    assert not number.search(told)
+    events = run_date.instance.all_logs(result.run_id)
+    output = "\n".join(event.to_json() for event in events)
+    assert not [p for p in planted if p in output]
+    assert not number.search(output)
     # Nor is it in anything else that Dagster stores of a run, such as what its steps print.
-    stored = [p for p in Path(night.instance.root_directory).rglob("*") if p.is_file()]
+    stored = [p for p in Path(run_date.instance.root_directory).rglob("*") if p.is_file()]
     assert stored
     for path in stored:
         assert not [p for p in planted if p.encode() in path.read_bytes()]
-    texts = [p for p in night.layout.releases.rglob("*.*") if p.suffix in (".json", ".html")]
+    texts = [p for p in run_date.layout.releases.rglob("*.*") if p.suffix in (".json", ".html")]
     assert {path.name for path in texts} >= {"release.json", "risk.html", "risk.json"}
     for path in texts:
         assert not [p for p in planted if p in path.read_text()]
         assert not number.search(path.read_text())
 
 
-def test_the_same_drop_twice_changes_nothing(published: Estate, tables: Ask) -> None:
+def test_the_same_delivery_twice_changes_nothing(published: Estate, tables: Ask) -> None:
     before = tables("FROM hr_legal_detail_db.hr_legal_detail ORDER BY ALL")
     assert published.run().success
     with released(published.home) as c:
@@ -170,8 +170,8 @@ def test_the_same_drop_twice_changes_nothing(published: Estate, tables: Ask) -> 
 
 
 def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
-    later = NIGHT + dt.timedelta(days=1)
-    write_drop(published.drop(later), [record(0, Status="Failed", Score="10"), record(1)])
+    later = RUN_DATE + dt.timedelta(days=1)
+    write_delivery(published.delivery(later), [record(0, Status="Failed", Score="10"), record(1)])
     assert published.run(later).success
     with released(published.home) as c:
         found = c.execute(
@@ -184,7 +184,7 @@ def test_a_correction_supersedes_and_counts_once(published: Estate) -> None:
 
 def test_a_broken_export_is_not_published(published: Estate) -> None:
     before = (published.layout.current / "release.json").read_text()
-    write_drop(published.drop(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
+    write_delivery(published.delivery(), [record(p, Score="n/a") for p in range(9)] + [record(9)])
     result = published.run()
     assert not result.success
     assert failed_checks(result) == ["raw/milestones canonical_schema"]
