@@ -266,7 +266,7 @@ def run(home: Path) -> None:
     assert ran.success, (ran.errors, ran.failed_checks)
 
 
-def of_night(home: Path) -> dict[str, Any]:
+def of_run(home: Path) -> dict[str, Any]:
     layout = Layout(home)
     with duckdb.connect() as c:
         readable = [bool(everything_in(c, home, path)) for path in released_files(layout.current)]
@@ -324,7 +324,7 @@ def deed(name: str, template: Path) -> Deed:
         usual = deed(name.removesuffix(" in two renames"), template)
         return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, usual.do)
     if name == "run":
-        return Deed(run, of_night, lambda home: of_night(home) | said(home))
+        return Deed(run, of_run, lambda home: of_run(home) | said(home))
     if name == "restore":
         return Deed(restoring, of_restore, of_restore)
     if name == "rekey":

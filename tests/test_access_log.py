@@ -389,7 +389,7 @@ def writer(home: Path, entries: int, name: str) -> subprocess.Popen[str]:
     )
 
 
-def output(home: Path) -> list[tuple[str, int]]:
+def logged(home: Path) -> list[tuple[str, int]]:
     return [
         (one["writer"], one["number"])
         for one in (json.loads(e.body) for e in AccessLog(Layout(home)).entries())
@@ -399,7 +399,7 @@ def output(home: Path) -> list[tuple[str, int]]:
 def test_writers_take_turns(kept: Path) -> None:
     running = [writer(kept, 40, str(n)) for n in range(4)]
     assert [process.wait(120) for process in running] == [0] * 4
-    assert sorted(output(kept)) == [(str(n), at) for n in range(4) for at in range(40)]
+    assert sorted(logged(kept)) == [(str(n), at) for n in range(4) for at in range(40)]
     assert verify(AccessLog(Layout(kept)), LONG_AGO).broken is None
 
 
@@ -416,7 +416,7 @@ def test_a_crash_loses_nothing_that_was_acknowledged(kept: Path) -> None:
         acknowledged = 1 + len(process.stdout.read().splitlines())
         process.wait()
         log = AccessLog(Layout(kept))
-        written = [number for name, number in output(kept) if name == str(crash)]
+        written = [number for name, number in logged(kept) if name == str(crash)]
         assert written == list(range(len(written)))
         assert len(written) >= acknowledged
         assert verify(log, LONG_AGO).broken is None

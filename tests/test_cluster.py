@@ -99,7 +99,7 @@ def test_results_come_in_order_and_an_error_ends_them(monkeypatch: pytest.Monkey
 
 def test_the_processes_of_a_killed_run_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(cluster.SETTING, raising=False)
-    run_date = subprocess.Popen(
+    running = subprocess.Popen(
         [
             sys.executable,
             "-c",
@@ -115,10 +115,10 @@ def test_the_processes_of_a_killed_run_do_not_stay(monkeypatch: pytest.MonkeyPat
     while sum("spawn_main" in " ".join(one.cmdline()) for one in kin) < 2:
         assert time.monotonic() < until, "no processes were started"
         time.sleep(0.5)
-        kin = psutil.Process(run_date.pid).children(recursive=True)
+        kin = psutil.Process(running.pid).children(recursive=True)
     time.sleep(2)  # they are at work
-    run_date.kill()
-    run_date.wait()
+    running.kill()
+    running.wait()
     assert psutil.wait_procs(kin, timeout=30)[1] == []
 
 

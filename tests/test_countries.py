@@ -110,7 +110,7 @@ UNKNOWN = [
 ]
 
 
-def output(texts: list[str], tmp_path: Path) -> dict[str, str]:
+def meant_by(texts: list[str], tmp_path: Path) -> dict[str, str]:
     """What each text means; nothing for what is no country."""
     with engine(tmp_path) as connection:
         make_country_names(connection)
@@ -125,22 +125,22 @@ def output(texts: list[str], tmp_path: Path) -> dict[str, str]:
 
 def test_a_country_is_known_by_its_codes_and_names(tmp_path: Path) -> None:
     meant = {text: code for code, texts in WRITTEN.items() for text in texts}
-    assert output(list(meant), tmp_path) == meant
+    assert meant_by(list(meant), tmp_path) == meant
 
 
 def test_readers_that_write_in_capitals_change_nothing(tmp_path: Path) -> None:
     meant = {text.upper(): code for code, texts in WRITTEN.items() for text in texts}
-    assert output(list(meant), tmp_path) == meant
+    assert meant_by(list(meant), tmp_path) == meant
 
 
 def test_what_is_no_country_means_none(tmp_path: Path) -> None:
-    assert output(UNKNOWN, tmp_path) == {}
+    assert meant_by(UNKNOWN, tmp_path) == {}
 
 
 def test_every_code_means_its_country_and_nothing_else(tmp_path: Path) -> None:
     codes = {name: code for name, code, rank in countries.names() if rank == 0}
     assert len(codes) == 3 * 249
-    assert output(list(codes), tmp_path) == codes
+    assert meant_by(list(codes), tmp_path) == codes
     with engine(tmp_path) as connection:
         make_country_names(connection)
         rows = connection.sql(f"SELECT count(*), count(DISTINCT name) FROM {COUNTRY_NAMES}")

@@ -38,7 +38,7 @@ RULES = load_access(PROJECT / "access_rules.yaml")
 DATES = {"review_by", "valid_until", "assessed_on", "signed_on", "decided_on"}
 
 
-def output(name: str = "governance.yaml") -> dict[str, Any]:
+def shipped(name: str = "governance.yaml") -> dict[str, Any]:
     found: dict[str, Any] = yaml.load((PROJECT / name).read_text(), yaml.CSafeLoader)
     # Shared parts of the file become separate, so that one of them can be changed alone.
     return copy.deepcopy(json.loads(json.dumps(found, default=str)))
@@ -68,11 +68,11 @@ def policy(folder: Path, changed: dict[str, Any], name: str = "governance.yaml")
     return folder
 
 
-@pytest.mark.parametrize("path", list(dates(output())), ids=lambda path: ".".join(map(str, path)))
+@pytest.mark.parametrize("path", list(dates(shipped())), ids=lambda path: ".".join(map(str, path)))
 def test_every_date_in_the_file_stops_the_run(path: tuple[Any, ...], tmp_path: Path) -> None:
     """Whatever ends, ended yesterday; whatever begins, begins tomorrow. A date that the code does
     not ask for would let the run through, and fail here."""
-    changed = output()
+    changed = shipped()
     *parents, leaf = path
     at = changed
     for key in parents:
@@ -92,7 +92,7 @@ def test_every_date_in_the_file_stops_the_run(path: tuple[Any, ...], tmp_path: P
 
 
 def test_an_expired_contract_stops_a_real_run(published: Estate, tmp_path: Path) -> None:
-    changed = output()
+    changed = shipped()
     changed["recipients"][1]["processor"]["valid_until"] = "2026-11-01"
     stand = Estate(published.home, published.instance, policy(tmp_path / "policy", changed))
     before = stand.layout.current.resolve()
@@ -113,7 +113,7 @@ def test_an_unsigned_policy_stops_the_run_before_anything_is_written(estate: Est
 
 @pytest.mark.parametrize("name", FILES)
 def test_one_changed_byte_needs_both_signatures_again(name: str, tmp_path: Path) -> None:
-    folder = policy(tmp_path / "policy", output())
+    folder = policy(tmp_path / "policy", shipped())
     sign_policy(tmp_path / "home", folder)
     Store(home=str(tmp_path / "home"), policy_folder=str(folder)).require_valid_policy(TODAY)
     (folder / name).write_bytes((folder / name).read_bytes() + b"#")
@@ -190,7 +190,7 @@ def test_rows_do_not_go_where_nothing_lets_them(estate: Estate, tmp_path: Path) 
     rows += [record(p, Country="JP", Course_Code="SEC-102") for p in range(6)]
     people[0]["Country"] = "JP"
     write_delivery(estate.delivery(), rows, people, statements)
-    changed = output()
+    changed = shipped()
     changed["transfers"]["scc"] = []
     stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))
     result = stand.run()
@@ -221,7 +221,7 @@ def test_ways_abroad(region: str, country: str, way: str | None, data_map: DataM
 
 
 def change(path: str, value: Any) -> dict[str, Any]:
-    changed = output()
+    changed = shipped()
     at = changed
     *parents, leaf = path.split(".")
     for key in parents:
@@ -248,7 +248,7 @@ CONSENT = {"basis": "6(1)(a)", "freely_given": "a study outside work, with no ef
         (change("purposes.legal_claim.freely_given", "yes"), "6\\(1\\)\\(a\\) only"),
         (change("purposes.misconduct_case.special", None), "Art. 9\\(2\\)"),
         (
-            change("purposes.legal_claim", output()["purposes"]["legal_claim"] | CONSENT),
+            change("purposes.legal_claim", shipped()["purposes"]["legal_claim"] | CONSENT),
             "give both the same basis",
         ),
         (change("purposes.one_to_one", None), "manager has no purpose"),
@@ -269,7 +269,7 @@ def test_a_groundless_policy_is_refused(
 
 
 def rules(path: str, value: Any) -> dict[str, Any]:
-    changed = output("access_rules.yaml")
+    changed = shipped("access_rules.yaml")
     at = changed
     *parents, leaf = path.split(".")
     for key in parents:
@@ -312,7 +312,7 @@ def analysed(estate: Estate) -> int:
 def test_consent_is_needed_one_by_one_and_its_end_is_honoured(
     estate: Estate, tmp_path: Path
 ) -> None:
-    changed = output()
+    changed = shipped()
     del changed["purposes"]["training_quality"]["balancing"]
     changed["purposes"]["training_quality"] |= CONSENT
     stand = Estate(estate.home, estate.instance, policy(tmp_path / "policy", changed))

@@ -28,7 +28,7 @@ from tests.conftest import Estate
 from tests.estate import context
 from tests.test_access_log import segments
 from tests.test_door import DETAIL, detail_ask, leave, subject
-from tests.test_governance import output, policy
+from tests.test_governance import policy, shipped
 
 NOW = dt.datetime.now(dt.UTC)
 REPORTS = AccessRequest("max", Role.MANAGER, "one_to_one", "manager_extract")
@@ -73,7 +73,7 @@ def test_the_record_of_processing_says_everything_of_article_30(stand: Context) 
 
 
 def test_documents_follow_the_policy(published: Estate, tmp_path: Path) -> None:
-    changed = output()
+    changed = shipped()
     changed["purposes"]["one_to_one"]["description"] = "<b>talk | about</b> trainings"
     changed["transfers"]["scc"] = []
     other = Estate(published.home, published.instance, policy(tmp_path / "policy", changed)).context

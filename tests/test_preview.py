@@ -27,7 +27,7 @@ from tests.company import number
 from tests.conftest import Estate, errors
 from tests.estate import STAFF, policy_with, sign_policy
 from tests.opened import released
-from tests.test_governance import output, policy
+from tests.test_governance import policy, shipped
 
 pytestmark = pytest.mark.usefixtures("plainly")
 NOW = dt.datetime.now(dt.UTC)
@@ -35,7 +35,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 def fewer_columns(folder: Path) -> Path:
     """Managers do not see the outcome any more; k of analysts is more than a class has."""
-    data_map = output("data_map.yaml")
+    data_map = shipped("data_map.yaml")
     data_map["published"]["manager_extract"]["columns"].remove("outcome")
     changed = policy(folder, data_map, "data_map.yaml")
     rules = yaml.safe_load((PROJECT / "disclosure_rules.yaml").read_text())
@@ -99,7 +99,7 @@ def test_the_same_policy_changes_nothing(published: Estate) -> None:
 
 
 def test_a_policy_whose_run_would_stop_says_so(published: Estate, tmp_path: Path) -> None:
-    changed = output()
+    changed = shipped()
     changed["transfers"]["unknown_region"] = "APAC"
     changed["transfers"]["scc"] = []
     changed["transfers"]["home"]["EU"] = "US"

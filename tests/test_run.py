@@ -132,7 +132,7 @@ def test_every_count_reconciles(finished_run: Estate, data_map: DataMap) -> None
         )
 
 
-def test_no_planted_value_is_published_or_published(
+def test_no_planted_value_is_published_or_said(
     dagster_company: tuple[Estate, dg.ExecuteInProcessResult], data_map: DataMap
 ) -> None:
     run_date, result = dagster_company
