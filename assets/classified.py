@@ -9,7 +9,7 @@ from assets.common import DATA_MAP, OWNERS, POOL, RUN_DATES
 from assets.resources import Store
 from pipeline.classified import population
 from pipeline.classified.reference_values import attach
-from pipeline.classified.steps import classify, list_reference_values
+from pipeline.classified.steps import classify, list_reference_values, refuse_returned
 from pipeline.policy.data_map import UNKNOWN_REGION
 from pipeline.storage.engine import engine
 from pipeline.storage.relations import classified
@@ -40,6 +40,7 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
     a repeated or late delivery changes nothing else.
     """
     layout = store.layout
+    refused = refuse_returned(store.context)
     classify(store.context, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
         population.load(connection, layout)
@@ -53,6 +54,7 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
         metadata={
             "dagster/row_count": rows,
             "people": people,
+            "records_of_erased_people_refused": refused,
             "records_on_sensitive_courses": sensitive,
             "records_on_unreviewed_courses": unreviewed,
             "courses_to_review": courses,

@@ -14,8 +14,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipeline.classified.steps import refuse_returned
 from pipeline.context import Context
+from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
+from pipeline.raw.register import State
 from pipeline.subjects import tombstones
 from tests.company import EMAIL, person, record, statement, write_delivery
 from tests.conftest import RUN_DATE
@@ -48,6 +51,11 @@ def deliver(stand: Context, day: dt.date, roster: list[dict[str, str]]) -> set[t
     ]
     write_delivery(Path(stand.layout.landing) / str(day), [record(5)], roster, said)
     ingest(stand.layout, stand.data_map, day)
+    return kept(stand, day)
+
+
+def kept(stand: Context, day: dt.date) -> set[tuple[str, str]]:
+    """The statements of a delivery that the store holds: whose, and of which day."""
     with duckdb.connect() as c:
         found = c.execute(
             "SELECT learner_id, event_at::DATE::VARCHAR "
@@ -59,9 +67,9 @@ def deliver(stand: Context, day: dt.date, roster: list[dict[str, str]]) -> set[t
 
 def test_what_comes_after_it_was_given_on_is_kept_and_nothing_before(stand: Context) -> None:
     """In the delivery whose roster says so, and in those that follow."""
-    kept = {(actor, str(RUN_DATE)) for actor in ACTORS}
-    assert deliver(stand, RUN_DATE, [person(9, Email=EMAIL)]) == kept
-    assert deliver(stand, RUN_DATE + DAY, [person(2)]) == kept
+    expected = {(actor, str(RUN_DATE)) for actor in ACTORS}
+    assert deliver(stand, RUN_DATE, [person(9, Email=EMAIL)]) == expected
+    assert deliver(stand, RUN_DATE + DAY, [person(2)]) == expected
 
 
 def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: Path) -> None:
@@ -72,6 +80,22 @@ def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: 
     assert deliver(stand, RUN_DATE, [person(9, Email=EMAIL)]) == {
         (actor, str(RUN_DATE)) for actor in ACTORS
     }
+
+
+def test_it_is_nobodys_again_once_the_roster_that_gave_it_on_is_withdrawn(stand: Context) -> None:
+    """What was let in by then leaves the store before anything is classified."""
+    layout = stand.layout
+    deliver(stand, RUN_DATE, [person(9, Email=EMAIL)])
+    assert deliver(stand, RUN_DATE + DAY, [person(2)])
+    for day in (RUN_DATE, RUN_DATE + DAY):
+        version = register.version_of(layout.canonical / str(day))
+        register.note(layout, day, State.ACCEPTED, version=version)
+    assert refuse_returned(stand) == 0
+    register.withdraw(layout, RUN_DATE, "wrong export", "eddy")
+    register.settle(layout)
+    assert refuse_returned(stand) == len(ACTORS)
+    assert kept(stand, RUN_DATE + DAY) == set()
+    assert refuse_returned(stand) == 0
 
 
 @pytest.mark.parametrize(

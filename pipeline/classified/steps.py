@@ -10,6 +10,7 @@ from pipeline.classified.reference_values import write
 from pipeline.context import Context
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
+from pipeline.subjects import tombstones
 
 
 def classify(context: Context, as_of: dt.datetime) -> None:
@@ -23,6 +24,15 @@ def classify(context: Context, as_of: dt.datetime) -> None:
         write_classified(connection, context, beside)
         population.write(connection, layout, beside)
         run_snapshot.write(context, beside, as_of)
+
+
+def refuse_returned(context: Context) -> int:
+    """Remove erased people's records that only a roster which is in use no longer had made somebody
+    else's; before rows are classified. Returns how many."""
+    layout = context.layout
+    with layout.locked(), engine(layout.work) as connection:
+        pages = context.data_map.identity.company_home_pages
+        return tombstones.refuse_returned(connection, layout, context.ring, pages)
 
 
 def list_reference_values(context: Context) -> None:

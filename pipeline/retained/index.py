@@ -49,9 +49,10 @@ def refresh(context: Context, now: dt.datetime) -> None:
     if is_current(layout) if classified else not register.known(layout):
         return
     # Loaded here: hardly any erasure needs them.
-    from pipeline.classified.steps import classify, list_reference_values
+    from pipeline.classified.steps import classify, list_reference_values, refuse_returned
     from pipeline.pseudonymized.steps import pseudonymize
 
+    refuse_returned(context)
     classify(context, now)
     for audience in Audience:
         if layout.references(audience).exists():

@@ -18,7 +18,14 @@ from pipeline.keys.ring import KeyRing
 from pipeline.storage import cases
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import holds, parquet, roster_history, subquery
+from pipeline.storage.relations import (
+    files,
+    holds,
+    parquet,
+    records,
+    roster_history,
+    subquery,
+)
 from pipeline.storage.schema import ROSTER
 from pipeline.storage.sql import Sql, literal, literals, render
 from pipeline.subjects.identity import Window
@@ -260,6 +267,22 @@ def refuse(
         result = apply_edit(connection, layout, edit)
         removed += result.before - result.after if result else 0
     return removed
+
+
+def refuse_returned(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, ring: KeyRing, pages: tuple[str, ...]
+) -> int:
+    """Remove from the canonical store what an address of an erased person let in while it was
+    somebody else's, and who has it can be said no more: the roster that said so was withdrawn or
+    replaced. Arguments and result as `refuse`."""
+    known = hashes(layout)
+    if not known:
+        return 0
+    rows, rosters = records(layout), roster_history(layout)
+    nobodys = render("pipeline.subjects", "nobodys_addresses.sql", records=rows, rosters=rosters)
+    if not any(ring.tombstone([one]) & known for (one,) in connection.execute(nobodys).fetchall()):
+        return 0
+    return refuse(connection, layout, ring, files(layout, "records"), pages)
 
 
 def _without(path: Path, ids: list[str], days: list[Window]) -> FileEdit:
