@@ -101,10 +101,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = str(soak.seed)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """What is loaded by now stays: the garbage collector need not look through it ever again."""
     gc.collect()
     gc.freeze()
+    grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+    if hasattr(session.config, "workerinput") and not all("@" in one.nodeid for one in grouped):
+        # Each process would set up what is dear, and the tests take half as long again.
+        raise pytest.UsageError("pytest-xdist does not keep groups together with this pytest")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -30,7 +30,7 @@ LOADERS = {
 RENAMED = (
     ("retention_rules.yaml", (), "ahead", "publication_lead"),
     ("retention_rules.yaml", (), "keeping", "storage"),
-    ("retention_rules.yaml", ("storage",), "raw_deliveries", "raw_deliveries"),
+    ("retention_rules.yaml", ("storage",), "raw_drops", "raw_deliveries"),
     (
         "disclosure_rules.yaml",
         ("coaching", "tables", "coaching_team"),
