@@ -436,6 +436,7 @@ def _workbook() -> bytes:
             {},
         ),
     ],
+    ids=["csv", "tsv.gz", "xlsx", "json"],
 )
 def test_files_are_read_in_the_form_they_come(
     tmp_path: Path, name: str, content: bytes, form: dict[str, object]
@@ -465,9 +466,14 @@ def test_files_are_read_in_the_form_they_come(
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b'{"actor": {"mbox": "mailto:ann@corp.example"}}', "xapi"), (b"PAR1", "canonical"),
-     (b"", "empty"), (b"4711;Zzyzx\n4712;Bee\n", "no header")],
-)  # fmt: off
+    [
+        (b'{"actor": {"mbox": "mailto:ann@corp.example"}}', "xapi"),
+        (b"PAR1", "canonical"),
+        (b"", "empty"),
+        (b"4711;Zzyzx\n4712;Bee\n", "no header"),
+    ],
+    ids=["statements", "parquet", "empty", "no header"],
+)
 def test_what_is_no_table_is_refused_without_a_value(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
