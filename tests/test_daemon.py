@@ -110,7 +110,7 @@ def plant(server: pgserver.PostgresServer, tmp_path: Path, hook: type[Hook]) -> 
         yield found
 
 
-def test_the_daemon_runs_runs_one_at_a_time_and_alerts_of_failures(
+def test_the_daemon_does_one_run_at_a_time_and_alerts_of_failures(
     plant: Plant, hook: type[Hook]
 ) -> None:
     bad = RUN_DATE + dt.timedelta(days=1)
