@@ -322,3 +322,7 @@ CREATE OR REPLACE TEMP MACRO record_key_of(
 -- The first day that a record is known by; NULL if it has none.
 CREATE OR REPLACE TEMP MACRO known_start(event_on, started_on, assigned_on) AS
     coalesce(event_on, started_on, assigned_on);
+
+-- The identifiers by which records name whoever has an address: itself, and its hash.
+CREATE OR REPLACE TEMP MACRO identifiers_of_address(address) AS
+    ['mbox:mailto:' || address, 'sha1:' || sha1('mailto:' || address)];

@@ -2,7 +2,7 @@
 -- roster says so. Columns: identifier, until.
 WITH listed AS (
     SELECT
-        unnest(['mbox:mailto:' || r.email, 'sha1:' || sha1('mailto:' || r.email)]) AS identifier,
+        unnest(identifiers_of_address(r.email)) AS identifier,
         coalesce(r.learner_id IN ({{ erased | literals }}), FALSE) AS is_erased,
         r.delivery_date
     FROM {{ rosters }} AS r

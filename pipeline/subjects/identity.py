@@ -200,7 +200,7 @@ def _without_zeros(
 def _held(people: tuple[str, ...]) -> str:
     """SQL: the identifiers made of addresses that these people had at some time."""
     return (
-        "SELECT unnest(['mbox:mailto:' || address, 'sha1:' || sha1('mailto:' || address)]) "
+        "SELECT unnest(identifiers_of_address(address)) "
         f"FROM holdings WHERE address IS NOT NULL AND person IN ({literals(people)})"
     )
 

@@ -9,7 +9,7 @@ FROM (
 WHERE
     (starts_with(i.identifier, 'mbox:') OR starts_with(i.identifier, 'sha1:'))
     AND i.identifier NOT IN (
-        SELECT unnest(['mbox:mailto:' || r.email, 'sha1:' || sha1('mailto:' || r.email)])
+        SELECT unnest(identifiers_of_address(r.email))
         FROM {{ rosters }} AS r
         WHERE r.email IS NOT NULL
     )

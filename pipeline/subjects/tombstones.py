@@ -156,7 +156,7 @@ def _follow(
         return
     rows, others = parquet(rosters, ROSTER), f"learner_id NOT IN ({literals(sorted(ids))})"
     found = connection.execute(
-        "SELECT unnest(['mbox:mailto:' || email, 'sha1:' || sha1('mailto:' || email)]), had_on "
+        "SELECT unnest(identifiers_of_address(email)), had_on "
         f"FROM (SELECT email, max(delivery_date)::VARCHAR AS had_on FROM {rows} "
         f"WHERE email IS NOT NULL AND NOT {others} "
         f"AND email NOT IN (SELECT email FROM {rows} WHERE email IS NOT NULL AND {others} UNION "
