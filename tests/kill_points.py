@@ -5,8 +5,9 @@ program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF): it lo
 and forks a real process per point, SIGKILL at every one of them. Moments are kills spread over the
 whole run, so that they also fall into DuckDB's own writing. `sites` needs no process: one point for
 each place in the code that makes such calls, in the middle of its calls, with a copy of what a kill
-there would leave. Copies that differ in unfinished work alone are run once more together. Both give
-one line per point.
+there would leave. Copies that differ in unfinished work alone are run once more together; and what
+goes on where it was cut off is cut off again and again, at one place after the other. All give one
+line per point.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -123,7 +124,8 @@ def before_changes(work: Callable[[], None], what: Callable[[int, str], None]) -
     try:
         work()
     finally:
-        _watching.remove(change)
+        if change in _watching:
+            _watching.remove(change)
 
 
 def die_at(work: Callable[[], None], point: int) -> None:
@@ -151,14 +153,52 @@ def copy_at(work: Callable[[], None], home: Path, points: list[int], copies: Pat
     before_changes(work, copy)
 
 
-def one_a_site(made: list[Site], elsewhere: list[Site]) -> list[int]:
-    """Of the changes that one place in the code makes, the one in the middle."""
+class Cut(BaseException):
+    """Ends work at a point, of which a copy was made before anything was tidied up."""
+
+
+def cut_at(work: Callable[[], None], home: Path, left: dict[Site, int], copies: Path) -> list[Site]:
+    """Do the work up to the next place where it is to be cut off, and on as long as nothing but
+    unfinished work is changed. The data folder is copied at each place: copies/0, copies/1 ...
+
+    Args:
+        left: how many changes a place makes before it is cut off; counted down, and without the
+            place once it was.
+
+    Returns:
+        The places; none if the work came to its end.
+    """
+    found: list[Site] = []
+    states: set[str] = set()
+
+    def count(_: int, event: str) -> None:
+        where = site(event)
+        if where not in left:
+            return
+        left[where] -= 1
+        if left[where] >= 0:
+            return
+        states.add(finished(home))
+        if len(states) > 1:
+            left[where] = 0  # next time it comes here
+            raise Cut
+        del left[where]
+        shutil.copytree(home, copies / str(len(found)), symlinks=True)
+        found.append(where)
+
+    with suppress(Cut):
+        before_changes(work, count)
+    return found
+
+
+def by_site(made: list[Site], elsewhere: list[Site]) -> dict[Site, list[int]]:
+    """The numbers of the changes that each place in the code makes."""
     of: dict[Site, list[int]] = {}
     for number, where in enumerate(made):
         of.setdefault(tuple(where), []).append(number)
     for where in elsewhere:
         of.pop(tuple(where), None)
-    return sorted(numbers[len(numbers) // 2] for numbers in of.values())
+    return of
 
 
 def alike(copies: Path, points: list[int]) -> list[list[int]]:
@@ -251,6 +291,21 @@ def of_deletion(home: Path) -> dict[str, Any]:
     }
 
 
+def of_cut_deletion(home: Path) -> dict[str, Any]:
+    """Is the release whole, and what is the state by then, if that is what a receipt says?"""
+    layout = Layout(home)
+    if receipts.newest_first(layout):
+        return {"whole": whole(layout), **of_deletion(home)}
+    return {"whole": whole(layout), "readable": readable(home), "receipts": []}
+
+
+def readable(home: Path) -> bool:
+    """Do all files of the release open?"""
+    with duckdb.connect() as c:
+        files = released_files(Layout(home).current)
+        return all([bool(everything_in(c, home, path)) for path in files])
+
+
 def of_rekey(old: str, home: Path) -> dict[str, Any]:
     return {**keys_of(home, old), "whole": whole(Layout(home)), **left(Layout(home))}
 
@@ -268,12 +323,10 @@ def run(home: Path) -> None:
 
 def of_run(home: Path) -> dict[str, Any]:
     layout = Layout(home)
-    with duckdb.connect() as c:
-        readable = [bool(everything_in(c, home, path)) for path in released_files(layout.current)]
     return {
         "partition": gate.manifest(layout)["partition"],
         "whole": whole(layout),
-        "readable": all(readable),
+        "readable": readable(home),
         "periods": publication_history.periods(layout),
         "row periods": row_history.periods(layout),
         **left(layout),
@@ -287,12 +340,14 @@ class Deed:
     Attributes:
         like: a deed that does much of the same; places in the code that both come to are killed
             there.
+        goes_on: does it go on where it was cut off, and not from its beginning?
     """
 
     do: Callable[[Path], None]
     middle: Callable[[Path], dict[str, Any]]
     end: Callable[[Path], dict[str, Any]]
     like: Callable[[Path], None] | None = None
+    goes_on: bool = False
 
 
 def restoring(home: Path) -> None:
@@ -332,9 +387,9 @@ def deed(name: str, template: Path) -> Deed:
         return Deed(change_key, look, lambda home: look(home) | said(home))
     retention, person = partial(deletion, None), partial(deletion, f"emp:{NUMBER}")
     if name == "person":
-        return Deed(person, of_deletion, of_deletion, retention)
+        return Deed(person, of_cut_deletion, of_deletion, retention, goes_on=True)
     assert name == "retention"
-    return Deed(retention, of_deletion, of_deletion)
+    return Deed(retention, of_cut_deletion, of_deletion, goes_on=True)
 
 
 def change_key(home: Path) -> None:
@@ -393,7 +448,6 @@ def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
     """One point a site: first what is before and at the end, then each point."""
     home, copies = work / "home", work / "copies"
     cut = deed(name, template)
-    do = partial(cut.do, home)
 
     def sites(of: Callable[[Path], None]) -> list[Site]:
         made: list[Site] = []
@@ -405,25 +459,60 @@ def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
     before = seen(cut.end, home)
     elsewhere = sites(cut.like) if cut.like else []
     made = sites(cut.do)
-    some = one_a_site(made, elsewhere)
-    yield {"before": before, "end": seen(cut.end, home), "points": len(some), "moments": 0}
+    of = by_site(made, elsewhere)
+    yield {"before": before, "end": seen(cut.end, home), "points": len(of), "moments": 0}
     anew(template, home)
-    copy_at(do, home, some, copies)
-    for numbers in alike(copies, some):
+    if cut.goes_on:
+        yield from _one_by_one(cut, home, copies, of)
+    else:
+        yield from _each_by_itself(cut, home, copies, of)
+
+
+def _one_by_one(
+    cut: Deed, home: Path, copies: Path, of: dict[Site, list[int]]
+) -> Iterator[dict[str, Any]]:
+    """Go on with what every cut left, up to the next one; the last comes to the end."""
+    left = {where: len(numbers) // 2 for where, numbers in of.items()}
+    points: list[dict[str, Any]] = []
+    places: list[Site] = []
+
+    def go_on() -> None:
+        places[:] = cut_at(partial(cut.do, home), home, left, copies)
+
+    while not (again := tried(go_on)) and places:
+        for number, place in enumerate(places):
+            middle = seen(cut.middle, copies / str(number))
+            points.append({"point": len(points), "site": place, "code": 0, "middle": middle})
+        gone_on_from([copies / str(number) for number in range(len(places))], home)
+    end = seen(cut.end, home)
+    for point in points:
+        yield {**point, "again": again, "end": end}
+
+
+def gone_on_from(copies: list[Path], home: Path) -> None:
+    """Make copies that differ in unfinished work alone the data folder: one, with all of that."""
+    shutil.rmtree(home)
+    copies[0].rename(home)
+    for other in copies[1:]:
+        work = Layout(other).work
+        shutil.copytree(work, Layout(home).work, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(other)
+
+
+def _each_by_itself(
+    cut: Deed, home: Path, copies: Path, of: dict[Site, list[int]]
+) -> Iterator[dict[str, Any]]:
+    """Do it once more from each copy."""
+    do = partial(cut.do, home)
+    some = {numbers[len(numbers) // 2]: where for where, numbers in of.items()}
+    copy_at(do, home, sorted(some), copies)
+    for numbers in alike(copies, sorted(some)):
         middles = [seen(cut.middle, copies / str(number)) for number in numbers]
-        shutil.rmtree(home)
-        (copies / str(numbers[0])).rename(home)
-        for other in numbers[1:]:
-            shutil.copytree(
-                Layout(copies / str(other)).work,
-                Layout(home).work,
-                symlinks=True,
-                dirs_exist_ok=True,
-            )
+        gone_on_from([copies / str(number) for number in numbers], home)
         again, end = tried(do), seen(cut.end, home)
         for number, middle in zip(numbers, middles, strict=True):
             yield {
-                **{"point": number, "site": made[number], "code": 0, "middle": middle},
+                **{"point": number, "site": some[number], "code": 0, "middle": middle},
                 **{"again": again, "end": end},
             }
 

@@ -26,7 +26,7 @@ from pipeline.storage.layout import PROJECT, Layout
 from tests.command import milestones
 from tests.company import EMAIL, NAME, company, record, write_delivery
 from tests.conftest import RUN_DATE
-from tests.estate import sign_policy
+from tests.estate import context, decide_courses, sign_policy
 from tests.kill_points import tables
 from tests.webhook import Hook
 
@@ -145,6 +145,7 @@ def test_a_database_that_goes_in_the_middle_of_a_run(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     with pgserver.get_server(folder, cleanup_mode="delete") as server:
         with planted(server, tmp_path) as plant:
+            decide_courses(context(plant.home))
             write_delivery(plant.home / "landing" / str(RUN_DATE), *company())
             plant.launch(RUN_DATE)
             classified = Layout(plant.home).classified
