@@ -7,7 +7,6 @@ import datetime as dt
 import json
 
 import dagster as dg
-from openlineage.client import OpenLineageClient
 
 from assets.jobs import Job
 from assets.resources import Store
@@ -107,12 +106,17 @@ def missing(
 def lineage_on_success(context: dg.RunStatusSensorContext) -> Reaction:
     if not openlineage.wanted():
         return dg.SkipReason("no OpenLineage backend is configured")
+    # Every process of Dagster loads this module, and few installations have a backend.
+    from openlineage.client import OpenLineageClient
+
+    from pipeline.operations import openlineage_events
+
     run = context.dagster_run
     entries = context.instance.all_logs(
         run.run_id, of_type={dg.DagsterEventType.ASSET_MATERIALIZATION}
     )
     assert context.repository_def is not None
     client = OpenLineageClient()
-    for event in openlineage.events(run, entries, context.repository_def.asset_graph):
+    for event in openlineage_events.events(run, entries, context.repository_def.asset_graph):
         client.emit(event)
     return None

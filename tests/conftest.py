@@ -49,6 +49,11 @@ from tests.estate import (
 from tests.opened import released
 from tests.webhook import Hook, receiving
 
+# Tests are read by several processes and start many more. Where nothing is to be written beside
+# the modules, each of them would compile all of the product and of the tests anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 RUN_DATE = dt.date(2026, 11, 8)  # a week after October's end: its figures are published
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

@@ -163,9 +163,21 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
     again.
 
     Returns:
-        As `carry_forward`.
+        As `carry_forward`; no table where no course of the history waits.
     """
-    return _carried_and_waiting(connection, context)[1]
+    return _carried_and_waiting(connection, context)[1] if _waits(connection, context) else {}
+
+
+def _waits(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
+    """Does a course of the history wait for a decision?"""
+    known = " UNION ALL ".join(
+        f"SELECT course_code FROM {literal(path)}" for path in _files_by_course(context.layout)
+    )
+    if not known:
+        return False
+    courses = _courses(connection, context)
+    unreviewed = f"FROM {courses} WHERE NOT reviewed AND course_code IN ({known})"
+    return count(connection, f"SELECT count(*) {unreviewed}") > 0
 
 
 def _carried_and_waiting(
@@ -227,13 +239,19 @@ def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
     """A temporary table of all courses of the store and the history, as decided by now:
     course_code, sensitivity, reviewed."""
     stored = population.load(connection, context.layout).titles
-    files = [context.layout.publication_history / f"{table}.parquet" for table in BY_COURSE]
     titles = [f"SELECT course_code, course_title FROM {stored}"] + [
-        f"SELECT DISTINCT course_code, NULL FROM {literal(path)}" for path in files if path.exists()
+        f"SELECT DISTINCT course_code, NULL FROM {literal(path)}"
+        for path in _files_by_course(context.layout)
     ]
     make_decisions(connection, context)
     model = sensitivity_model(subquery(" UNION ALL ".join(titles)), context.data_map)
     return temp_table(connection, "courses_by_now", model)
+
+
+def _files_by_course(layout: Layout) -> list[Path]:
+    """The files of the history whose rows name courses."""
+    files = [layout.publication_history / f"{table}.parquet" for table in BY_COURSE]
+    return [path for path in files if path.exists()]
 
 
 def _history_sql(

@@ -1,13 +1,11 @@
 """The assets of a run as OpenLineage events with schema, column lineage and row counts.
 
-Any OpenLineage backend accepts them (Marquez, DataHub, OpenMetadata, ...). The client has its own
-variables: OPENLINEAGE_URL and OPENLINEAGE_API_KEY, or OPENLINEAGE_CONFIG.
+Any OpenLineage backend accepts them (Marquez, DataHub, OpenMetadata, ...).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Iterable, Iterator
 
 import dagster as dg
@@ -25,12 +23,6 @@ from openlineage.client.facet_v2 import (
 OutputStatistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet
 NAMESPACE = "milestones"
 PRODUCER = "https://pypi.org/project/lms-milestones"
-SETTINGS = ("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG")
-
-
-def wanted() -> bool:
-    """Is a receiver configured?"""
-    return any(os.environ.get(name) for name in SETTINGS)
 
 
 def _name(key: dg.AssetKey) -> str:
