@@ -17,21 +17,21 @@ from pathlib import Path
 import numpy as np
 
 from assets.resources import Store
-from benchmarks.data import NIGHT
+from benchmarks.data import RUN_DATE
 from pipeline.demo import people
 from pipeline.demo.generate import Size, history, roster, with_defects
 
 
 def deliver(landing: Path, deliveries: int, records: int) -> None:
-    """Write the deliveries of the days up to NIGHT."""
+    """Write the deliveries of the days up to RUN_DATE."""
     rng = np.random.default_rng(11)
     staff = roster(rng, Size(2_000, records))
     for back in range(deliveries):
-        night = NIGHT - dt.timedelta(days=back)
-        folder = landing / str(night)
+        day = RUN_DATE - dt.timedelta(days=back)
+        folder = landing / str(day)
         folder.mkdir(parents=True)
         staff.write_csv(folder / "hr_roster.csv")
-        with_defects(rng, history(rng, staff, records, night)).write_csv(
+        with_defects(rng, history(rng, staff, records, day)).write_csv(
             folder / "learning_history.csv"
         )
 
@@ -42,7 +42,7 @@ def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
     store = Store(home=str(home))
     people.create_staff(store.context, dt.datetime.now(dt.UTC))
     people.go_live(store.context, dt.datetime.now(dt.UTC))
-    first = NIGHT - dt.timedelta(days=deliveries - 1)
+    first = RUN_DATE - dt.timedelta(days=deliveries - 1)
     started = time.monotonic()
     subprocess.run(
         [
@@ -51,7 +51,7 @@ def main(work: Path, deliveries: int = 90, records: int = 10_000) -> None:
             "--from",
             str(first),
             "--to",
-            str(NIGHT),
+            str(RUN_DATE),
         ],
         env=dict(os.environ) | {"MILESTONES_HOME": str(home)},
         check=True,

@@ -1,9 +1,9 @@
 """How long a deletion takes, and what it grows with.
 
-    python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT [NIGHT]
+    python -m benchmarks.erasure build HOME MONTHS_DUE MONTHS_KEPT [DATE]
     python -m benchmarks.erasure run HOME                            # one JSON line
 
-Each month is a million records, one delivery and one month of the stores. NIGHT is the day of the
+Each month is a million records, one delivery and one month of the stores. DATE is the day of the
 last run. The day before the deletion, as it is on schedule, it published nothing that is due now.
 In June it did, so the deletion has to take that out of the released tables as well: the case of a
 pipeline that stood still for months.
@@ -72,8 +72,8 @@ def month(first: dt.date) -> pl.DataFrame:
     )
 
 
-def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
-    """Ingest one delivery a month, and do the run that publishes them all as of `night`."""
+def build(home: Path, due: int, kept: int, clock: dt.datetime) -> None:
+    """Ingest one delivery a month, and do the run that publishes them all as of `clock`."""
     import dagster as dg
 
     from assets.resources import Store
@@ -95,7 +95,7 @@ def build(home: Path, due: int, kept: int, night: dt.datetime) -> None:
     _deliver(home, last, months[-1])
     honest = run_snapshot.write
     with (
-        mock.patch.object(run_snapshot, "write", lambda a, b, _: honest(a, b, night)),
+        mock.patch.object(run_snapshot, "write", lambda a, b, _: honest(a, b, clock)),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         result = (
@@ -133,8 +133,8 @@ def run(home: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     what, home, *more = sys.argv[1:]
     if what == "build":
-        months, night = map(int, more[:2]), more[2:]
-        at = dt.datetime.fromisoformat(night[0]).replace(tzinfo=dt.UTC) if night else ON_SCHEDULE
+        months, given = map(int, more[:2]), more[2:]
+        at = dt.datetime.fromisoformat(given[0]).replace(tzinfo=dt.UTC) if given else ON_SCHEDULE
         build(Path(home), *months, at)
     else:
         print(json.dumps(run(Path(home))))

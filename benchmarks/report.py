@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib import pyplot as plt
 from matplotlib.ticker import NullFormatter
 
-from benchmarks.run import CONTENDERS, NIGHTS, RESULTS
+from benchmarks.run import CONTENDERS, RESULTS, RUNS
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE, PLOT = DOCS / "benchmark.md", DOCS / "images" / "benchmark.svg"
@@ -36,7 +36,7 @@ memory is that of all processes that a contender starts. Produced by
 ![Seconds and memory by records](images/benchmark.svg)
 
 """
-TITLES = {"night": "first run", "another": "next run"}  # of contenders, where not their names
+TITLES = {"first_run": "first run", "next_run": "next run"}  # of contenders, where not their names
 STAGES = {
     "raw": ("raw__",),
     "classified": ("classified__",),
@@ -107,14 +107,14 @@ def page(runs: Runs) -> str:
         "| ---: | --- |" + " ---: |" * len(names),
     ]
     for records, contenders in sorted(runs.items(), key=lambda item: int(item[0])):
-        for night in NIGHTS:
-            stages = contenders.get(night, {}).get("stages", {})
+        for run in RUNS:
+            stages = contenders.get(run, {}).get("stages", {})
             sums = dict.fromkeys(names, 0.0)
             for step, seconds in stages.items():
                 sums[_stage(step)] += seconds
             if stages:
                 cells = " | ".join(f"{sums[name]:.1f}" for name in names)
-                lines.append(f"| {int(records):,} | {TITLES[night]} | {cells} |")
+                lines.append(f"| {int(records):,} | {TITLES[run]} | {cells} |")
     return "\n".join(lines) + "\n"
 
 

@@ -22,14 +22,14 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.data import ANOTHER, NIGHT, write_drop
+from benchmarks.data import NEXT_DATE, RUN_DATE, write_delivery
 
 RESULTS = Path(__file__).with_name("results.json")
 # Their packages lie apart (`pip install --target`): Great Expectations imports a PySpark that it
 # finds, and that would cost the others their time.
 FOREIGN = ("structured", "spark")
-NIGHTS = {"night": NIGHT, "another": ANOTHER}
-CONTENDERS = ("floor", *NIGHTS, "script", *FOREIGN)
+RUNS = {"first_run": RUN_DATE, "next_run": NEXT_DATE}
+CONTENDERS = ("floor", *RUNS, "script", *FOREIGN)
 # A contender that wants more fails by itself, before the machine does.
 MOST_MEMORY = 18 << 30
 
@@ -42,14 +42,14 @@ def measure(
     contender: str, folder: Path, work: Path, limit_seconds: int, also: Path | None
 ) -> dict[str, object]:
     """One contender on one delivery: seconds, peak MiB, whether it finished, its own stages.
-    `another` goes on with what `night` left."""
-    if contender != "another":
+    `next_run` goes on with what `first_run` left."""
+    if contender != "next_run":
         shutil.rmtree(work, ignore_errors=True)
     elif not work.exists():
-        raise SystemExit("another night comes after a night")
+        raise SystemExit("the next run comes after a first one")
     program, given = contender, [str(folder), str(work)]
-    if contender in NIGHTS:
-        program, given = "night", [str(folder.parent), str(work), str(NIGHTS[contender])]
+    if contender in RUNS:
+        program, given = "nightly", [str(folder.parent), str(work), str(RUNS[contender])]
     environment = {"MILESTONES_MEMORY": "2GB", "MILESTONES_THREADS": "2"} | dict(os.environ)
     environment.pop("DAGSTER_HOME", None)
     if also and contender in FOREIGN:
@@ -77,7 +77,7 @@ def measure(
         "ended": ended,
         "peak_mib": peak.mib,
     }
-    if contender in NIGHTS and ended == "finished":
+    if contender in RUNS and ended == "finished":
         found["stages"] = json.loads(output.strip().splitlines()[-1])
     return found
 
@@ -112,7 +112,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
     results["machine"] = f"{platform.machine()}, {os.cpu_count()} cores"
     for records in arguments.records:
-        folder = write_drop(arguments.work.absolute() / f"drop-{records}", records)
+        folder = write_delivery(arguments.work.absolute() / f"delivery-{records}", records)
         for contender in arguments.only or CONTENDERS:
             found = measure(
                 contender,

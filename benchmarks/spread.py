@@ -1,8 +1,8 @@
-"""A night on two worker processes over data that is larger than a worker's memory, beside the same
-night on this machine alone: `python -m benchmarks.spread LANDING WORK`.
+"""A run on two worker processes over data that is larger than a worker's memory, beside the same
+run on this machine alone: `python -m benchmarks.spread LANDING WORK`.
 
 A worker may have as many bytes of data as WORKER_MEMORY says (the operating system's limit, so that
-it dies of one more); DuckDB in it gets a third. Every table of both nights is compared by its rows
+it dies of one more); DuckDB in it gets a third. Every table of both runs is compared by its rows
 and the sum of their hashes. Prints one JSON object.
 """
 
@@ -21,6 +21,7 @@ import duckdb
 from distributed import Client
 
 from assets.resources import Store
+from benchmarks.data import RUN_DATE
 from pipeline.context import Context
 from pipeline.policy.fields import Audience
 from pipeline.published.tables import opened
@@ -35,11 +36,11 @@ DERIVED = ("store/classified", "store/pseudonymized", "store/publication_history
 HASHED = "SELECT count(*), sum(hash(t)::HUGEINT)::VARCHAR FROM {rows} AS t"
 
 
-def night(landing: Path, home: Path, **environment: str) -> float:
-    """One night in a process of its own; its seconds."""
+def nightly(landing: Path, home: Path, **environment: str) -> float:
+    """One run of the nightly job in a process of its own; its seconds."""
     started = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.night", str(landing), str(home)],
+        [sys.executable, "-m", "benchmarks.nightly", str(landing), str(home), str(RUN_DATE)],
         env=dict(os.environ) | environment,
         stdout=subprocess.DEVNULL,
         check=True,
@@ -53,8 +54,8 @@ def fingerprints(home: Path) -> dict[str, tuple[int, str]]:
     found = {}
 
     def see(name: str, connection: duckdb.DuckDBPyConnection, rows: str) -> None:
-        ((number, told),) = connection.sql(HASHED.format(rows=rows)).fetchall()
-        found[name] = (number, told)
+        ((number, hashes),) = connection.sql(HASHED.format(rows=rows)).fetchall()
+        found[name] = (number, hashes)
 
     with engine(home / "work") as connection:
         for store in ("classified", *(f"pseudonymized/{one.value}" for one in Audience)):
@@ -71,7 +72,7 @@ def _limited() -> None:
 
 
 def spread(landing: Path, home: Path) -> dict[str, object]:
-    """The same night with classified and pseudonymized rows made by workers."""
+    """The same run with classified and pseudonymized rows made by workers."""
     environment = dict(os.environ) | {
         "MILESTONES_MEMORY": DUCKDB_MEMORY,
         "MILESTONES_THREADS": "1",
@@ -118,7 +119,7 @@ def spread(landing: Path, home: Path) -> dict[str, object]:
     try:
         with Client(ADDRESS, timeout=60, set_as_default=False) as client:
             client.wait_for_workers(WORKERS, timeout=60)
-        seconds = night(landing, home, MILESTONES_CLUSTER=ADDRESS)
+        seconds = nightly(landing, home, MILESTONES_CLUSTER=ADDRESS)
         peaks = [
             int(line.split()[1]) // 1024
             for one in workers
@@ -136,11 +137,11 @@ def main(landing: Path, work: Path) -> None:
     alone, apart = work / "alone", work / "apart"
     for home in (alone, apart):
         shutil.rmtree(home, ignore_errors=True)
-    seconds = night(landing, alone)
+    seconds = nightly(landing, alone)
     shutil.copytree(alone, apart, symlinks=True)
     for derived in DERIVED:
         shutil.rmtree(apart / derived)
-    told = spread(landing, apart)
+    by_workers = spread(landing, apart)
     with engine(work) as connection:
         rows = f"read_parquet('{apart}/store/classified/*/*.parquet')"
         connection.execute(f"CREATE TABLE whole AS FROM {rows}")
@@ -152,7 +153,7 @@ def main(landing: Path, work: Path) -> None:
         json.dumps(
             {
                 "seconds_alone": seconds,
-                **told,
+                **by_workers,
                 "classified_rows_in_memory_mib": int(size) >> 20,
                 "limit_of_a_worker_mib": WORKER_MEMORY >> 20,
                 "tables_compared": len(one),

@@ -1,6 +1,6 @@
 """The pipeline as a user runs it: the Dagster job `nightly` with all its checks.
 
-    python -m benchmarks.night LANDING HOME DAY
+    python -m benchmarks.nightly LANDING HOME DAY
 
 Prints one JSON object: seconds per stage, from Dagster's own step events.
 """
