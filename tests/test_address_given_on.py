@@ -21,10 +21,11 @@ from pipeline.context import Context
 from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.register import State
+from pipeline.retained import index
 from pipeline.subjects import tombstones
 from tests.company import EMAIL, person, record, statement, write_delivery
 from tests.conftest import RUN_DATE, Estate, errors
-from tests.estate import context
+from tests.estate import NOW, context
 from tests.test_requests import PERSON
 
 DAY = dt.timedelta(days=1)
@@ -84,22 +85,30 @@ def test_so_it_is_of_an_address_that_the_person_got_after_the_erasure(tmp_path: 
     }
 
 
+@pytest.mark.parametrize("next_is", ["a run", "a deletion"])
 def test_it_is_nobodys_again_once_the_roster_that_gave_it_on_is_withdrawn(
-    stand: Context, instance: dg.DagsterInstance
+    stand: Context, instance: dg.DagsterInstance, next_is: str
 ) -> None:
-    """What was let in by then leaves the store before anything is classified."""
-    layout = stand.layout
+    """What was let in by then leaves the store before anything is classified, whoever is next."""
+    layout, later = stand.layout, RUN_DATE + DAY
+    estate = Estate(layout.root, instance)
     deliver(stand, RUN_DATE, [person(9, Email=EMAIL)])
-    assert deliver(stand, RUN_DATE + DAY, [person(2)])
-    for day in (RUN_DATE, RUN_DATE + DAY):
+    assert deliver(stand, later, [person(2)])
+    for day in (RUN_DATE, later):
         version = register.version_of(layout.canonical / str(day))
         register.note(layout, day, State.ACCEPTED, version=version)
     assert refuse_returned(stand) == 0
+    if next_is == "a deletion":
+        classified = estate.run(later, [lineage.CLASSIFIED])
+        assert classified.success, errors(classified)
     register.withdraw(layout, RUN_DATE, "wrong export", "eddy")
-    register.settle(layout)
-    classified = Estate(stand.layout.root, instance).run(RUN_DATE + DAY, [lineage.CLASSIFIED])
-    assert classified.success, errors(classified)
-    assert kept(stand, RUN_DATE + DAY) == set()
+    if next_is == "a deletion":
+        index.refresh(stand, NOW)
+    else:
+        register.settle(layout)
+        classified = estate.run(later, [lineage.CLASSIFIED])
+        assert classified.success, errors(classified)
+    assert kept(stand, later) == set()
     assert refuse_returned(stand) == 0
 
 
