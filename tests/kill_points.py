@@ -5,9 +5,8 @@ program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF): it lo
 and forks a real process per point, SIGKILL at every one of them. Moments are kills spread over the
 whole run, so that they also fall into DuckDB's own writing. `sites` needs no process: one point for
 each place in the code that makes such calls, in the middle of its calls, with a copy of what a kill
-there would leave. Copies that differ in unfinished work alone are run once more together; and what
-goes on where it was cut off is cut off again and again, at one place after the other. All give one
-line per point.
+there would leave. What runs on the copy is cut off as well, at the next place, and so on, and only
+the last comes to its end. Both give one line per point.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -142,17 +142,6 @@ def tell_sites(work: Callable[[], None], tell: Path) -> None:
     tell.write_text(json.dumps(made))
 
 
-def copy_at(work: Callable[[], None], home: Path, points: list[int], copies: Path) -> None:
-    """Copy the data folder before some changes: a kill there would leave the same on the disk, and
-    the work goes on to the next point."""
-
-    def copy(number: int, _: str) -> None:
-        if number in points:
-            shutil.copytree(home, copies / str(number), symlinks=True)
-
-    before_changes(work, copy)
-
-
 class Cut(BaseException):
     """Ends work at a point, of which a copy was made before anything was tidied up."""
 
@@ -189,25 +178,6 @@ def cut_at(work: Callable[[], None], home: Path, left: dict[Site, int], copies: 
     with suppress(Cut):
         before_changes(work, count)
     return found
-
-
-def by_site(made: list[Site], elsewhere: list[Site]) -> dict[Site, list[int]]:
-    """The numbers of the changes that each place in the code makes."""
-    of: dict[Site, list[int]] = {}
-    for number, where in enumerate(made):
-        of.setdefault(tuple(where), []).append(number)
-    for where in elsewhere:
-        of.pop(tuple(where), None)
-    return of
-
-
-def alike(copies: Path, points: list[int]) -> list[list[int]]:
-    """The points, those together whose copies differ in nothing but the folder of unfinished work.
-    One more run of such does for all: it starts with what all of them left unfinished."""
-    of: dict[str, list[int]] = {}
-    for number in points:
-        of.setdefault(finished(copies / str(number)), []).append(number)
-    return list(of.values())
 
 
 def finished(home: Path) -> str:
@@ -340,14 +310,12 @@ class Deed:
     Attributes:
         like: a deed that does much of the same; places in the code that both come to are killed
             there.
-        goes_on: does it go on where it was cut off, and not from its beginning?
     """
 
     do: Callable[[Path], None]
     middle: Callable[[Path], dict[str, Any]]
     end: Callable[[Path], dict[str, Any]]
     like: Callable[[Path], None] | None = None
-    goes_on: bool = False
 
 
 def restoring(home: Path) -> None:
@@ -387,9 +355,9 @@ def deed(name: str, template: Path) -> Deed:
         return Deed(change_key, look, lambda home: look(home) | said(home))
     retention, person = partial(deletion, None), partial(deletion, f"emp:{NUMBER}")
     if name == "person":
-        return Deed(person, of_cut_deletion, of_deletion, retention, goes_on=True)
+        return Deed(person, of_cut_deletion, of_deletion, retention)
     assert name == "retention"
-    return Deed(retention, of_cut_deletion, of_deletion, goes_on=True)
+    return Deed(retention, of_cut_deletion, of_deletion)
 
 
 def change_key(home: Path) -> None:
@@ -445,7 +413,8 @@ def quicker() -> Iterator[None]:
 
 
 def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
-    """One point a site: first what is before and at the end, then each point."""
+    """One point a site: first what is before and at the end, then each point, in the order of time.
+    Every run goes on with what the one before left."""
     home, copies = work / "home", work / "copies"
     cut = deed(name, template)
 
@@ -457,22 +426,11 @@ def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
 
     anew(template, home)
     before = seen(cut.end, home)
-    elsewhere = sites(cut.like) if cut.like else []
-    made = sites(cut.do)
-    of = by_site(made, elsewhere)
-    yield {"before": before, "end": seen(cut.end, home), "points": len(of), "moments": 0}
+    elsewhere = set(sites(cut.like)) if cut.like else set()
+    made = Counter(where for where in sites(cut.do) if where not in elsewhere)
+    left = {where: times // 2 for where, times in made.items()}
+    yield {"before": before, "end": seen(cut.end, home), "points": len(left), "moments": 0}
     anew(template, home)
-    if cut.goes_on:
-        yield from _one_by_one(cut, home, copies, of)
-    else:
-        yield from _each_by_itself(cut, home, copies, of)
-
-
-def _one_by_one(
-    cut: Deed, home: Path, copies: Path, of: dict[Site, list[int]]
-) -> Iterator[dict[str, Any]]:
-    """Go on with what every cut left, up to the next one; the last comes to the end."""
-    left = {where: len(numbers) // 2 for where, numbers in of.items()}
     points: list[dict[str, Any]] = []
     places: list[Site] = []
 
@@ -497,24 +455,6 @@ def gone_on_from(copies: list[Path], home: Path) -> None:
         work = Layout(other).work
         shutil.copytree(work, Layout(home).work, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(other)
-
-
-def _each_by_itself(
-    cut: Deed, home: Path, copies: Path, of: dict[Site, list[int]]
-) -> Iterator[dict[str, Any]]:
-    """Do it once more from each copy."""
-    do = partial(cut.do, home)
-    some = {numbers[len(numbers) // 2]: where for where, numbers in of.items()}
-    copy_at(do, home, sorted(some), copies)
-    for numbers in alike(copies, sorted(some)):
-        middles = [seen(cut.middle, copies / str(number)) for number in numbers]
-        gone_on_from([copies / str(number) for number in numbers], home)
-        again, end = tried(do), seen(cut.end, home)
-        for number, middle in zip(numbers, middles, strict=True):
-            yield {
-                **{"point": number, "site": some[number], "code": 0, "middle": middle},
-                **{"again": again, "end": end},
-            }
 
 
 def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
