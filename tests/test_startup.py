@@ -76,3 +76,13 @@ def test_looking_loads_no_orchestration(
     # A plan opens the encrypted history of rows, and the library that does so loads pandas.
     for_nothing = {"polars", "matplotlib"} | ({"pandas"} if command != ("plan",) else set())
     assert not (ORCHESTRATION | for_nothing) & found
+
+
+def test_the_definitions_load_nothing_that_few_or_later_steps_need() -> None:
+    """Every process of Dagster loads them: daemon, webserver's code server, each run."""
+    code = (
+        "import sys, pipeline.definitions;"
+        "found = {'openlineage.client', 'great_expectations', 'matplotlib'} & set(sys.modules);"
+        "assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT, timeout=300)
