@@ -72,7 +72,7 @@ def released(home: Path, folder: Path | None = None) -> Iterator[duckdb.DuckDBPy
 
 
 def everything(home: Path, path: Path) -> str:
-    """All rows of a Parquet or DuckDB file, as one text."""
+    """All rows of a Parquet or DuckDB file, as one text, in an order of their own."""
     with duckdb.connect() as c:
         return everything_in(c, home, path)
 
@@ -80,13 +80,15 @@ def everything(home: Path, path: Path) -> str:
 def everything_in(connection: duckdb.DuckDBPyConnection, home: Path, path: Path) -> str:
     """As `everything`, by a connection that is there."""
     if path.suffix == ".parquet":
-        return str(connection.execute(f"FROM {relation(connection, home, path)}").fetchall())
+        rows = relation(connection, home, path)
+        return str(connection.execute(f"FROM {rows} ORDER BY ALL").fetchall())
     connection.execute(f"ATTACH '{path}' AS d (READ_ONLY)")
     try:
         names = connection.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'd'"
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'd' ORDER BY ALL"
         ).fetchall()
-        return str([connection.execute(f"FROM d.{name}").fetchall() for (name,) in names])
+        tables = [f"FROM d.{name} ORDER BY ALL" for (name,) in names]
+        return str([connection.execute(rows).fetchall() for rows in tables])
     finally:
         connection.execute("DETACH d")
 

@@ -196,12 +196,10 @@ def damage(path: Path, kind: str) -> None:
     )
 
 
-def contents(estate: Estate) -> dict[str, list[str]]:
-    """What is in each of the places, in no order."""
-    return {
-        place: sorted(everything(estate.home, path).split("), ("))
-        for place, path in files_of(estate.layout).items()
-    }
+def contents(estate: Estate) -> dict[str, str]:
+    """What is in each of the places."""
+    found = files_of(estate.layout)
+    return {place: everything(estate.home, path) for place, path in found.items()}
 
 
 def _corrupt() -> Iterator[Any]:
