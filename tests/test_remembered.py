@@ -409,7 +409,8 @@ class Line:
     def change(self) -> None:
         """One case or period more, or a hold or restriction less; killed on the way, or not."""
         self.n += 1
-        kind, name, layout = self.rng.choice(KINDS), f"{self.n}", self.at.layout
+        kind, layout = self.rng.choice(KINDS), self.at.layout
+        name = str(dt.date(2000, 1, 1) + self.n * dt.timedelta(days=1))
         old = sorted(self.held[kind])
         lifts = bool(old) and kind in ("holds", "restrictions") and self.rng.random() < 0.4
 
