@@ -19,7 +19,7 @@ from typing import Any
 
 import requests
 
-from tests.conftest import free_port
+from tests.fixtures import free_port
 
 USER, PASSWORD = "pipeline", "correct horse battery staple"
 HASHED = "$2b$04$UkoC5cuW8aF1wAC3ELuP5uW99ZoCZoso26k6U9/WX3EKtoim2ND/e"

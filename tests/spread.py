@@ -16,7 +16,7 @@ from distributed import Client
 
 from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
-from tests.conftest import free_port
+from tests.fixtures import free_port
 
 WORKERS = 2
 

@@ -32,8 +32,8 @@ from pipeline.subjects import legal_holds, request_register
 from pipeline.subjects.request_register import Kind, State
 from tests import plain
 from tests.company import HISTORY, write_csv
-from tests.conftest import Estate
 from tests.estate import as_of
+from tests.fixtures import Estate
 from tests.kill_points import die_at
 from tests.opened import relation
 from tests.world import (

@@ -34,8 +34,8 @@ from pipeline.storage.layout import PROJECT, Layout
 from tests import soak
 from tests.command import milestones
 from tests.company import NAME
-from tests.conftest import Estate
 from tests.estate import context, sign_policy
+from tests.fixtures import Estate
 
 LONG_AGO = dt.date(2020, 1, 1)
 DAYS = [dt.date(2026, 11, day) for day in (20, 21, 23)]

@@ -24,8 +24,8 @@ from pipeline.raw.register import State
 from pipeline.retained import index
 from pipeline.subjects import tombstones
 from tests.company import EMAIL, person, record, statement, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, context
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.test_requests import PERSON
 
 DAY = dt.timedelta(days=1)

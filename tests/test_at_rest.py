@@ -26,8 +26,8 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.subjects import request_register
 from tests import soak
 from tests.company import EMAIL, NAME, NUMBER
-from tests.conftest import Estate
 from tests.estate import NOW
+from tests.fixtures import Estate
 from tests.opened import everything, months
 
 KEY = "ab" * 32

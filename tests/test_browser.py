@@ -19,7 +19,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
 from pipeline.published.reports import coaching_page
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 PATIENCE = 60  # seconds
 BROWSERS, DRIVER = ("chromium", "chromium-browser", "google-chrome"), "chromedriver"

@@ -30,7 +30,7 @@ from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
 from tests import analysts, soak
 from tests.company import record, write_delivery
-from tests.conftest import Estate, failed_checks
+from tests.fixtures import Estate, failed_checks
 
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")
 RULE = RULES.classes["analytics_milestones"]

@@ -21,7 +21,7 @@ from pipeline.compute import cluster
 from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
 from tests import plain
-from tests.conftest import RUN_DATE, Estate, delivered, errors, free_port
+from tests.fixtures import RUN_DATE, Estate, delivered, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 

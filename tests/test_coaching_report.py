@@ -20,7 +20,7 @@ from pipeline.published.reports import coaching_page, plots
 from pipeline.read.receive import receive
 from pipeline.storage.layout import PROJECT
 from tests.company import EMAIL, NAME, NUMBER, TEXT
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 K = 5
 MONTH = dt.date(2026, 10, 1)

@@ -28,8 +28,8 @@ from pipeline.storage.layout import PROJECT, Layout
 from tests import plain
 from tests.command import COMMAND, environment, milestones
 from tests.company import EMAIL, NAME, company, write_delivery
-from tests.conftest import RUN_DATE, Estate
 from tests.estate import sign_policy
+from tests.fixtures import RUN_DATE, Estate
 from tests.opened import everything
 
 Show = Callable[..., tuple[bool, str]]

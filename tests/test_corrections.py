@@ -32,8 +32,8 @@ from pipeline.storage.sql import Sql
 from tests import soak
 from tests.command import milestones
 from tests.company import company, number, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, NOW
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import released
 from tests.tables import RULE, random_period
 

@@ -25,8 +25,8 @@ from pipeline.storage.relations import classified
 from pipeline.storage.sql import Sql, tuples
 from tests import plain
 from tests.company import company, person, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import policy_with
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import released
 
 WRITTEN = {

@@ -32,8 +32,8 @@ from pipeline.storage.sql import Sql, tuples
 from tests import plain
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, NOW, context, decide, decide_courses, review_courses, sign_policy
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import released
 from tests.titles import ORDINARY, SENSITIVE
 

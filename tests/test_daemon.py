@@ -25,8 +25,8 @@ from pipeline.operations import instance as settings
 from pipeline.storage.layout import PROJECT, Layout
 from tests.command import milestones
 from tests.company import EMAIL, NAME, company, record, write_delivery
-from tests.conftest import RUN_DATE
 from tests.estate import context, decide_courses, sign_policy
+from tests.fixtures import RUN_DATE
 from tests.kill_points import tables
 from tests.webhook import Hook
 

@@ -20,8 +20,8 @@ from pipeline.policy.data_map import DataMap
 from pipeline.retained import receipts
 from pipeline.storage.hashing import file_sha256
 from pipeline.storage.layout import Layout
-from tests.conftest import QUIET, Estate
 from tests.estate import sign_policy
+from tests.fixtures import QUIET, Estate
 
 GRAPH = defs.resolve_asset_graph()
 # Sorted: every process of a test run has to name the tests in the same order.

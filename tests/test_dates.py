@@ -34,8 +34,8 @@ from pipeline.storage.relations import files
 from pipeline.storage.sql import Sql, literal, tuples
 from tests import soak
 from tests.company import HISTORY, ROSTER, person, record, statement, write_csv, write_delivery
-from tests.conftest import Estate, errors
 from tests.estate import as_of, context, policy_with
+from tests.fixtures import Estate, errors
 from tests.opened import released
 
 DELIVERY = dt.date(2026, 11, 10)

@@ -37,8 +37,8 @@ from pipeline.storage.layout import Layout
 from pipeline.storage.relations import records
 from tests import soak, workbooks
 from tests.company import company, number, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors, failed_checks
 from tests.estate import NOW, context
+from tests.fixtures import RUN_DATE, Estate, errors, failed_checks
 from tests.kill_points import courses, tables
 
 DAY = dt.timedelta(days=1)

@@ -15,7 +15,7 @@ from pipeline.raw import register
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.register import State
 from tests.company import EMAIL, NAME, number
-from tests.conftest import RUN_DATE, Estate
+from tests.fixtures import RUN_DATE, Estate
 from tests.kill_points import tables
 
 Call = Callable[..., tuple[int, str]]

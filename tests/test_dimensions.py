@@ -17,7 +17,7 @@ from pipeline.policy.fields import Audience
 from pipeline.published import models
 from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 MAP = load_data_map(PROJECT / "data_map.yaml")
 RULES = load_disclosure(PROJECT / "disclosure_rules.yaml")

@@ -39,8 +39,8 @@ from pipeline.storage.layout import PROJECT
 from tests import plain as night_plain
 from tests import soak
 from tests.company import record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import context
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.tables import RULE, about, period_of, plain, random_period, solved, totals, worked_out
 
 TABLES = soak.times(60, 10_000)

@@ -30,8 +30,8 @@ from pipeline.read.receive import receive
 from pipeline.storage.hashing import file_sha256
 from tests import soak
 from tests.company import EMAIL, NAME, number
-from tests.conftest import Estate
 from tests.estate import KEYS, STAFF, context, policy_with, sign_policy
+from tests.fixtures import Estate
 
 DETAIL, CASE = "hr_legal_detail", "case 2026-17, works council told"
 RAW = {

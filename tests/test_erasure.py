@@ -44,8 +44,8 @@ from pipeline.subjects import legal_holds
 from pipeline.subjects.identity import alone, find
 from tests import soak
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors, quickly
 from tests.estate import NOW, context, hold
+from tests.fixtures import RUN_DATE, Estate, errors, quickly
 from tests.opened import references, texts
 from tests.test_run_storage import careless_run, clean_run
 

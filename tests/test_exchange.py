@@ -24,8 +24,8 @@ from pipeline.retained.journal import Journal
 from pipeline.storage import encrypted_parquet, encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
-from tests.conftest import Estate, errors, free_port
 from tests.estate import context
+from tests.fixtures import Estate, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 

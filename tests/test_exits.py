@@ -17,8 +17,8 @@ from pipeline.cli.exits import MEANING, Exit
 from pipeline.errors import ErasureError, PolicyError
 from pipeline.storage.layout import PROJECT
 from tests.command import milestones
-from tests.conftest import Estate
 from tests.estate import sign_policy
+from tests.fixtures import Estate
 
 
 def test_done(published: Estate) -> None:

@@ -40,8 +40,8 @@ from pipeline.storage.spill import SPILL, spill_folder
 from tests import plain, pooled
 from tests.command import COMMAND, environment
 from tests.company import EMAIL, NAME, NUMBER, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import context
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.kill_points import tables
 from tests.opened import everything, months
 

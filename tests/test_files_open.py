@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.policy.fields import Audience
 from pipeline.published import exports
-from tests.conftest import Estate
 from tests.environments import environment
+from tests.fixtures import Estate
 
 OLDEST = "duckdb-1.1"
 READ = """

@@ -28,8 +28,8 @@ from pipeline.storage.layout import Layout
 from tests import plain
 from tests.command import milestones
 from tests.company import company, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, STAFF, decide_courses, policy_with, sign_policy
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import released
 
 NOW = dt.datetime(2026, 11, 8, 12, tzinfo=dt.UTC)

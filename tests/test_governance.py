@@ -29,8 +29,8 @@ from pipeline.storage.layout import PROJECT
 from pipeline.subjects import restrictions
 from tests import plain
 from tests.company import company, number, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import KEYS, context, sign_policy
+from tests.fixtures import RUN_DATE, Estate, errors
 
 TODAY = dt.datetime.now(dt.UTC).date()
 RULES = load_access(PROJECT / "access_rules.yaml")

@@ -18,7 +18,7 @@ from pipeline.storage.engine import engine
 from pipeline.storage.sql import Sql
 from tests import analysts, soak
 from tests.company import record, write_delivery
-from tests.conftest import Estate, failed_checks
+from tests.fixtures import Estate, failed_checks
 from tests.test_classes import CATEGORY, COLUMNS, RULE, Row, company_of, people, rows
 
 RESULT = ["period", "record_type", "result"]

@@ -11,8 +11,8 @@ from pipeline.storage.layout import Layout
 from pipeline.subjects import restrictions
 from tests import plain
 from tests.company import number, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import BEFORE, NOW, as_of, company_with_a_past
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.spread import stored
 
 OLD, SEPTEMBER, OCTOBER = "2023-11-01", "2026-09-01", "2026-10-01"

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.retained import backup
 from tests.company import company, record, write_delivery
-from tests.conftest import RUN_DATE, Estate
 from tests.estate import NOW
+from tests.fixtures import RUN_DATE, Estate
 from tests.killed import POINTS, killed
 
 pytestmark = pytest.mark.long

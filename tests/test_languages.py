@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pipeline.language.languages import MISSING, SOURCE, catalogs, language
 from pipeline.policy.governance import Governance
 from pipeline.storage.layout import PROJECT
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 OTHERS = [name for name in catalogs() if name != SOURCE]
 # What must not get lost in a translation: placeholders, tags.

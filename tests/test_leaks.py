@@ -25,8 +25,8 @@ from pipeline.storage.layout import PROJECT
 from pipeline.storage.sql import Sql
 from tests import plain
 from tests.company import EMAIL, NAME, NUMBER, TEXT
-from tests.conftest import RUN_DATE, Estate, failed_checks
 from tests.estate import context
+from tests.fixtures import RUN_DATE, Estate, failed_checks
 from tests.opened import altered, put_back
 
 MAP = load_data_map(PROJECT / "data_map.yaml")

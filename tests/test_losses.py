@@ -30,8 +30,8 @@ from tests.company import (
     write_csv,
     write_delivery,
 )
-from tests.conftest import RUN_DATE
 from tests.estate import context
+from tests.fixtures import RUN_DATE
 
 DAY = dt.timedelta(days=1)
 

@@ -16,7 +16,7 @@ from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import Layout
 from tests.company import HISTORY, NAME, record, statement, write_delivery
-from tests.conftest import Estate, errors
+from tests.fixtures import Estate, errors
 
 RUN_DATE = dt.date(2026, 11, 1)
 

@@ -25,8 +25,8 @@ from pipeline.read.service import read
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import PROJECT
 from tests.company import ROSTER, number, person, write_csv
-from tests.conftest import Estate
 from tests.estate import KEYS, sign_policy
+from tests.fixtures import Estate
 
 FIRST, SECOND = dt.date(2026, 11, 7), dt.date(2026, 11, 8)
 People = list[dict[str, str]]

@@ -17,8 +17,8 @@ from pipeline.published import noise
 from pipeline.storage.layout import PROJECT
 from tests import plain
 from tests.company import company, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import policy_with
+from tests.fixtures import RUN_DATE, Estate, errors
 
 FINEST = "coaching_team_course"
 ASKED = {FINEST: {"epsilon": 1.0, "max_records_per_person": 2}}

@@ -13,7 +13,7 @@ from pipeline.access.authorize import AccessDenied, AccessRequest
 from pipeline.policy.access import Role
 from pipeline.read.service import ReadResult, read
 from pipeline.storage.layout import PROJECT
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 
 def test_the_example_runs(published: Estate, monkeypatch: pytest.MonkeyPatch) -> None:

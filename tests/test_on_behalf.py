@@ -26,8 +26,8 @@ from pipeline.policy.access import Role
 from pipeline.policy.open_actions import BY_OPTION, FOR
 from pipeline.read import service
 from pipeline.storage.layout import Layout
-from tests.conftest import Estate
 from tests.estate import NOW, context, sign_policy
+from tests.fixtures import Estate
 from tests.test_actions import COLUMNS, EXPECTED, RULES, flags, who
 from tests.test_attacks import act, decisions
 from tests.test_door import RAW, detail_ask, leave, subject

@@ -15,8 +15,8 @@ from pipeline.policy.data_map import DataMap
 from pipeline.raw.deliveries import ingest
 from pipeline.raw.readers.base import MalformedFile
 from pipeline.storage.layout import PROJECT, Layout
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import as_of
+from tests.fixtures import RUN_DATE, Estate, errors
 
 JUNE = dt.date(2015, 6, 30)
 REAL = PROJECT.parent / "shared" / "data" / "oulad"

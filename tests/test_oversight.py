@@ -24,8 +24,8 @@ from pipeline.read import service
 from pipeline.read.receive import receive
 from tests.command import milestones
 from tests.company import EMAIL, NAME, number
-from tests.conftest import Estate
 from tests.estate import context
+from tests.fixtures import Estate
 from tests.test_access_log import segments
 from tests.test_door import DETAIL, detail_ask, leave, subject
 from tests.test_governance import policy, shipped

@@ -37,8 +37,8 @@ from tests.company import (
     statement,
     write_delivery,
 )
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, accept, context, hold, sign_policy
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import text_of
 from tests.test_requests import PERSON, asked
 

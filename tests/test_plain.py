@@ -17,7 +17,7 @@ from pipeline.published import gate
 from pipeline.storage.layout import Layout
 from tests import plain
 from tests.company import company, write_delivery
-from tests.conftest import Estate, delivered, errors, failed_checks
+from tests.fixtures import Estate, delivered, errors, failed_checks
 from tests.kill_points import named, tables
 from tests.spread import stored
 

@@ -25,8 +25,8 @@ from pipeline.read import notes
 from pipeline.retained.journal import fresh_name
 from pipeline.storage.layout import Layout
 from tests.company import EMAIL, NAME, NUMBER
-from tests.conftest import Estate
 from tests.estate import KEYS, context, sign_policy
+from tests.fixtures import Estate
 from tests.test_actions import RULES, who
 from tests.test_attacks import act, decisions
 

@@ -23,9 +23,9 @@ from pipeline.raw.readers.registry import READERS
 from pipeline.storage.layout import PROJECT, Layout
 from tests import plain
 from tests.company import EMAIL, HISTORY, NAME, NUMBER, company, record, statement, write_delivery
-from tests.conftest import RUN_DATE as DELIVERED
-from tests.conftest import Estate, errors
 from tests.estate import decide_courses, sign_policy
+from tests.fixtures import RUN_DATE as DELIVERED
+from tests.fixtures import Estate, errors
 
 RUN_DATE = dt.date(2026, 11, 1)
 LETTERS = [chr(97 + n) for n in range(20)]

@@ -13,8 +13,8 @@ from pipeline.definitions import definitions
 from pipeline.policy.version import FILES
 from pipeline.storage.layout import PROJECT
 from tests.company import company, write_delivery
-from tests.conftest import QUIET, RUN_DATE, Estate
 from tests.estate import sign_policy
+from tests.fixtures import QUIET, RUN_DATE, Estate
 
 FIRST_STEP = {"nightly": "raw__milestones", "retention": "retained__deletion_plan"}
 

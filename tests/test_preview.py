@@ -24,8 +24,8 @@ from pipeline.read import service
 from pipeline.read.receive import receive
 from pipeline.storage.layout import PROJECT
 from tests.company import number
-from tests.conftest import Estate, errors
 from tests.estate import STAFF, policy_with, sign_policy
+from tests.fixtures import Estate, errors
 from tests.opened import released
 from tests.test_governance import policy, shipped
 

@@ -32,7 +32,7 @@ from pipeline.storage.layout import PROJECT
 from tests import plain
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, company, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors, free_port
+from tests.fixtures import RUN_DATE, Estate, errors, free_port
 from tests.kill_points import tables
 from tests.webhook import Hook
 

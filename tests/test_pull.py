@@ -33,9 +33,9 @@ from pipeline.raw.register import State
 from pipeline.storage.layout import PROJECT, Layout
 from tests import lrs
 from tests.command import milestones
-from tests.conftest import QUIET
 from tests.environments import environment
 from tests.estate import policy_with, sign_policy
+from tests.fixtures import QUIET
 from tests.lrs import PASSWORD, USER, RecordStore
 
 TODAY = dt.date(2026, 11, 8)

@@ -31,8 +31,8 @@ from pipeline.subjects.request_register import Kind, State
 from tests import soak
 from tests.command import milestones
 from tests.company import NUMBER, company, number, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, accept, context, decide, hold
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.kill_points import die_at, in_child, records, tables
 
 pytestmark = pytest.mark.usefixtures("plainly")

@@ -26,8 +26,8 @@ from pipeline.subjects.identity import Window, find
 from pipeline.subjects.request_register import Kind, Request, State
 from tests.command import milestones
 from tests.company import EMAIL, NAME, NUMBER, number
-from tests.conftest import Estate, errors
 from tests.estate import NOW, as_of, context
+from tests.fixtures import Estate, errors
 from tests.kill_points import tables
 from tests.opened import relation, text_of
 

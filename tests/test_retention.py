@@ -31,8 +31,8 @@ from pipeline.storage.file_edit import FileEdit, rewrite
 from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds
 from tests.company import NAME, number, record, write_delivery
-from tests.conftest import QUIET, RUN_DATE, Deleted, Estate, errors
 from tests.estate import BEFORE, NOW, accept, as_of, company_with_a_past, context, hold
+from tests.fixtures import QUIET, RUN_DATE, Deleted, Estate, errors
 from tests.kill_points import before_changes, courses, records, tables
 from tests.opened import references, texts
 

@@ -10,8 +10,8 @@ import polars as pl
 from pipeline.published import equivalence_classes, risk_report
 from pipeline.published.risk import BAND_NAMES, CLASS_COLUMNS, Risk
 from tests.command import milestones
-from tests.conftest import Estate
 from tests.estate import context
+from tests.fixtures import Estate
 from tests.test_classes import RULE
 
 

@@ -28,8 +28,8 @@ from pipeline.storage.relations import pseudonymized
 from pipeline.subjects import restrictions
 from tests import soak
 from tests.company import company, number, person, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors
 from tests.estate import NOW, as_of, decide
+from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import everything, relation
 
 pytestmark = pytest.mark.usefixtures("plainly")

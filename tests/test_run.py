@@ -15,7 +15,7 @@ from pipeline.keys.ring import PSEUDONYM
 from pipeline.policy.data_map import DataMap
 from pipeline.storage.sql import Sql
 from tests.company import EMAIL, NAME, NUMBER, TEXT, company, record, write_delivery
-from tests.conftest import RUN_DATE, Estate, errors, failed_checks
+from tests.fixtures import RUN_DATE, Estate, errors, failed_checks
 from tests.opened import released
 
 Ask = Callable[[str], list[tuple[object, ...]]]

@@ -16,7 +16,7 @@ from pipeline.errors import ErasureError
 from pipeline.retained import dagster_storage, job
 from pipeline.retained.dagster_storage import DagsterStorage
 from tests.company import EMAIL, NAME
-from tests.conftest import QUIET, Estate
+from tests.fixtures import QUIET, Estate
 
 PATTERN = r"(?i)(?:^|[^0-9a-zA-Z])(?:quentin\.zzyzx@corp\.example|quentin\ zzyzx)(?:$|[^0-9a-zA-Z])"
 

@@ -39,8 +39,8 @@ from pipeline.storage.sql import literal
 from pipeline.subjects import restrictions
 from tests.command import milestones
 from tests.company import NAME, number, record
-from tests.conftest import Estate
 from tests.estate import NOW, context
+from tests.fixtures import Estate
 
 FIELDS = ["name", "course_title", "course_code", "state", "outcome"]
 WHY = "monthly 1:1, open trainings"

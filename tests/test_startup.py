@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.storage.layout import PROJECT
 from tests.command import ACCOUNT
-from tests.conftest import Estate
+from tests.fixtures import Estate
 
 ORCHESTRATION = {"dagster", "great_expectations"}
 HEAVY = ORCHESTRATION | {"scipy", "pandas", "polars", "matplotlib", "duckdb", "numpy", "pyarrow"}

@@ -21,8 +21,8 @@ from pipeline.storage.layout import Layout
 from pipeline.subjects import legal_holds, request_register
 from tests.command import milestones
 from tests.company import NUMBER
-from tests.conftest import Estate
 from tests.estate import NOW, hold
+from tests.fixtures import Estate
 from tests.kill_points import EVERY, SITES, named, tables
 from tests.killed import POINTS, killed
 from tests.killed_rekey import NEW, encrypted, opens

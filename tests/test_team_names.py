@@ -28,8 +28,8 @@ from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import files, roster
 from pipeline.storage.sql import Sql
 from tests.company import ROSTER, number, person, record, write_csv, write_delivery
-from tests.conftest import RUN_DATE, Estate
 from tests.estate import policy_with
+from tests.fixtures import RUN_DATE, Estate
 from tests.plain import quick
 
 TODAY = dt.date(2026, 11, 8)

@@ -22,8 +22,8 @@ from pipeline.retained import job
 from pipeline.storage.layout import Layout
 from tests.command import milestones
 from tests.company import write_delivery
-from tests.conftest import RUN_DATE, Estate
 from tests.estate import NOW, sign_policy
+from tests.fixtures import RUN_DATE, Estate
 from tests.webhook import Hook
 
 DAY, MINUTE = dt.timedelta(days=1), dt.timedelta(minutes=1)

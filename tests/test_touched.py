@@ -14,8 +14,8 @@ from pipeline.raw import landing
 from pipeline.retained import job
 from pipeline.retained.plan import dry_run
 from pipeline.storage.layout import Layout
-from tests.conftest import RUN_DATE, Deleted, Estate
 from tests.estate import BEFORE, as_of, context
+from tests.fixtures import RUN_DATE, Deleted, Estate
 from tests.kill_points import courses, tables
 from tests.opened import months
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import soak
-from tests.conftest import Estate
+from tests.fixtures import Estate
 from tests.story import OPERATIONS, Story
 from tests.world import World
 

@@ -28,8 +28,8 @@ from pipeline.storage.file_edit import apply_edit
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.relations import left_out, left_out_of, subquery
 from tests.company import company, write_delivery
-from tests.conftest import RUN_DATE as NIGHT_OF_RUNS
-from tests.conftest import Estate, errors
+from tests.fixtures import RUN_DATE as NIGHT_OF_RUNS
+from tests.fixtures import Estate, errors
 
 RUN_DATE = dt.date(2026, 11, 1)
 ADL, VIDEO = "http://adlnet.gov/expapi/verbs/", "https://w3id.org/xapi/video/verbs/"
