@@ -36,7 +36,7 @@ from pipeline.read.notes import require_plain_note
 from pipeline.storage import encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.sql import identifier
-from pipeline.subjects.identity import find, references
+from pipeline.subjects import identity
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,8 +73,7 @@ def reference(context: Context, person: str | None, audience: Audience | None) -
     if person is None or audience is None:
         return None
     with engine(context.layout.work) as connection:
-        subject = find(connection, context.layout, person)
-        return next(iter(references(connection, context.layout, subject).get(audience, ())), None)
+        return identity.reference(connection, context.layout, person, audience)
 
 
 def pseudonyms_of(context: Context, people: list[str], audience: Audience) -> list[str]:

@@ -141,7 +141,7 @@ def find(
         also: further identifiers of the same person, such as the number of a second employment.
     """
     identifiers = make_identifiers(connection, layout)
-    given = [str(_one(connection, "SELECT same_form($1)", one)) for one in (identifier, *also)]
+    given = [_same_form(connection, one) for one in (identifier, *also)]
     people = tuple(dict.fromkeys(_person(connection, identifiers, one) for one in given))
     rows = connection.execute(
         f"SELECT identifier, valid_from::VARCHAR, valid_until::VARCHAR, person, "
@@ -168,10 +168,13 @@ def find(
     )
 
 
+def _same_form(connection: duckdb.DuckDBPyConnection, identifier: str) -> str:
+    return str(_one(connection, "SELECT same_form($1)", identifier))
+
+
 def _one(connection: duckdb.DuckDBPyConnection, query: str, *values: str) -> object:
-    found = connection.execute(query, values).fetchone()
-    assert found is not None
-    return found[0]
+    ((found,),) = connection.execute(query, values).fetchall()
+    return found
 
 
 def _person(connection: duckdb.DuckDBPyConnection, identifiers: Sql, identifier: str) -> str:
@@ -226,14 +229,32 @@ def references(
     connection: duckdb.DuckDBPyConnection, layout: Layout, subject: Subject
 ) -> dict[Audience, tuple[str, ...]]:
     """The person's pseudonyms of the current epoch, by audience."""
-    found: dict[Audience, tuple[str, ...]] = {}
-    for audience in Audience:
-        path = layout.references(audience)
-        if path.exists():
-            rows = connection.execute(
-                f"SELECT ref FROM {encryption.rows(connection, layout, path)} "
-                f"WHERE {subject.is_person()} ORDER BY ref"
-            ).fetchall()
-            if rows:
-                found[audience] = tuple(str(ref) for (ref,) in rows)
-    return found
+    found = {
+        audience: _references(connection, layout, subject.people, audience) for audience in Audience
+    }
+    return {audience: refs for audience, refs in found.items() if refs}
+
+
+def reference(
+    connection: duckdb.DuckDBPyConnection, layout: Layout, identifier: str, audience: Audience
+) -> str | None:
+    """The pseudonym in one audience of whom a raw identifier means; None if there is none."""
+    identifiers = make_identifiers(connection, layout)
+    person = _person(connection, identifiers, _same_form(connection, identifier))
+    return next(iter(_references(connection, layout, (person,), audience)), None)
+
+
+def _references(
+    connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
+    people: tuple[str, ...],
+    audience: Audience,
+) -> tuple[str, ...]:
+    path = layout.references(audience)
+    if not path.exists():
+        return ()
+    rows = connection.execute(
+        f"SELECT ref FROM {encryption.rows(connection, layout, path)} "
+        f"WHERE person IN ({literals(people)}) ORDER BY ref"
+    ).fetchall()
+    return tuple(str(ref) for (ref,) in rows)
