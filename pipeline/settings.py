@@ -143,7 +143,7 @@ def settings() -> Settings:
     Raises:
         SettingsError: a variable has a wrong value; names the variable, never the value.
     """
-    return _read(frozenset((name, text) for name, text in os.environ.items() if _is_ours(name)))
+    return _read(frozenset((name, os.environ[name]) for name in os.environ if _is_ours(name)))
 
 
 def _is_ours(name: str) -> bool:
