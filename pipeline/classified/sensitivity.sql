@@ -6,16 +6,18 @@
 -- A decision about the course itself comes first. That it is ordinary holds as long as its words
 -- suggest nothing that they did not suggest then. A pattern of codes makes courses sensitive, or
 -- ordinary if nothing is suggested of them.
-WITH worded AS (
+WITH texts AS (
+    SELECT t.course_code, unnest([t.course_code, t.course_title]) AS text FROM {{ titles }} AS t
+),
+
+worded AS (
     SELECT
         t.course_code,
         regexp_replace(
-            concat_ws(
-                '|', course_words(t.course_code), string_agg(course_words(t.course_title), '|')
-            ),
-            {{ harmless | literal }}, ' ', 'g'
+            string_agg(course_words(t.text), '|'), {{ harmless | literal }}, ' ', 'g'
         ) AS words
-    FROM {{ titles }} AS t
+    FROM (SELECT DISTINCT x.course_code, x.text FROM texts AS x) AS t
+    WHERE t.text IS NOT NULL
     GROUP BY t.course_code
 ),
 

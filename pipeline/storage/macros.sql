@@ -146,20 +146,22 @@ CREATE OR REPLACE TEMP MACRO mail_address(value) AS
     ), '');
 
 -- The one form of a home page (IRL): scheme and host in lower case, without the scheme's own port,
--- the slash at the end and what stands behind a #. A system that moved from http to https is the
--- same one.
+-- the slash at the end and what stands behind a #; NULL if nothing is left. A system that moved
+-- from http to https is the same one. The lambda names the page, which would otherwise be written
+-- out, and planned, wherever it is used.
 CREATE OR REPLACE TEMP MACRO home_page(value) AS
-    CASE
-        WHEN regexp_matches(stripped(value), '^(?:(?i:https?)://)?[^/:?#@\s]+(?::\d+)?(?:[/?#]|$)')
-            THEN 'https://'
-            || regexp_replace(lower(regexp_extract(
-                stripped(value), '^(?:(?i:https?)://)?([^/?#]+)', 1
-            )), ':(?:80|443)$', '')
-            || rtrim(regexp_extract(
-                stripped(value), '^(?:(?i:https?)://)?[^/?#]+([^#]*)', 1
-            ), '/')
-        ELSE rtrim(regexp_extract(stripped(value), '^[^#]*'), '/')
-    END;
+    list_transform([stripped(value)], LAMBDA page:
+        CASE
+            WHEN regexp_matches(page, '^(?:(?i:https?)://)?[^/:?#@\s]+(?::\d+)?(?:[/?#]|$)')
+                THEN 'https://'
+                || regexp_replace(lower(regexp_extract(
+                    page, '^(?:(?i:https?)://)?([^/?#]+)', 1
+                )), ':(?:80|443)$', '')
+                || rtrim(regexp_extract(
+                    page, '^(?:(?i:https?)://)?[^/?#]+([^#]*)', 1
+                ), '/')
+            ELSE nullif(rtrim(regexp_extract(page, '^[^#]*'), '/'), '')
+        END)[1];
 
 -- What a column of employee numbers holds, as an identifier with its kind: some exports have the
 -- address there.
@@ -171,7 +173,7 @@ CREATE OR REPLACE TEMP MACRO employee_identifier(value) AS
 
 -- The one form of an account: home page and name, both.
 CREATE OR REPLACE TEMP MACRO account_identifier(page, account) AS
-    ('acct:' || nullif(home_page(page), '') || '#' || stripped(account));
+    ('acct:' || home_page(page) || '#' || stripped(account));
 
 -- Home page and name of an account's identifier; a home page has no # any more.
 CREATE OR REPLACE TEMP MACRO account_page(identifier) AS
@@ -185,7 +187,7 @@ CREATE OR REPLACE TEMP MACRO same_form(identifier) AS
         WHEN 'emp' THEN employee_identifier(substr(identifier, 5))
         WHEN 'mbox' THEN 'mbox:mailto:' || mail_address(substr(identifier, 6))
         WHEN 'sha1' THEN lower(stripped(identifier))
-        WHEN 'openid' THEN 'openid:' || nullif(home_page(substr(identifier, 8)), '')
+        WHEN 'openid' THEN 'openid:' || home_page(substr(identifier, 8))
         WHEN 'acct'
             THEN account_identifier(
                 regexp_extract(identifier, '^acct:([^#]*)', 1),

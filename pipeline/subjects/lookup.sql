@@ -1,5 +1,5 @@
 -- Who may be meant by a text. Columns: person, because (what fits best, best first).
-WITH given AS (
+WITH given AS MATERIALIZED (
     SELECT
         {{ text | literal }} AS text,
         CASE

@@ -48,7 +48,7 @@ typed AS (
             WHEN NOT is_voiding THEN coalesce(
                 'mbox:mailto:' || mail_address(mbox),
                 'sha1:' || lower(sha1),
-                'openid:' || nullif(home_page(openid), ''),
+                'openid:' || home_page(openid),
                 account_identifier(home_page, account)
             )
         END AS learner_id,
