@@ -8,9 +8,8 @@ import duckdb
 
 from expectations.domains import CheckedColumn, Scope, domain, inside
 from pipeline.storage import encryption
-from pipeline.storage.engine import count
 from pipeline.storage.layout import Layout
-from pipeline.storage.sql import identifier
+from pipeline.storage.sql import identifier, literal
 from pipeline.subjects.denylist import grams_sql
 
 Evidence = dict[str, int]
@@ -26,9 +25,27 @@ def count_broken(
     Args:
         rules: name of the rule to SQL test over a row.
     """
-    counts = ", ".join(f"count(*) FILTER (NOT coalesce({test}, false))" for test in rules.values())
-    (row,) = connection.execute(f"SELECT {counts} FROM {relation}").fetchall()
-    return dict(zip(rules, row, strict=True))
+    return _count_each(connection, {relation: rules})
+
+
+def _count_each(
+    connection: duckdb.DuckDBPyConnection, rules: dict[str, dict[str, str]]
+) -> Evidence:
+    """As `count_broken`, of several relations in one statement; each is read once."""
+    counts = ", ".join(
+        f"(SELECT [{', '.join(map(_broken, of.values()))}] FROM {relation})"
+        for relation, of in rules.items()
+    )
+    (found,) = connection.execute(f"SELECT {counts}").fetchall()
+    return {
+        rule: n
+        for of, each in zip(rules.values(), found, strict=True)
+        for rule, n in zip(of, each, strict=True)
+    }
+
+
+def _broken(test: str) -> str:
+    return f"count(*) FILTER (NOT coalesce({test}, false))"
 
 
 def allowed(column: CheckedColumn, scope: Scope) -> str:
@@ -45,33 +62,35 @@ def column_evidence(
 ) -> Evidence:
     """Values per column that lie outside its domain, or are empty where they may not be: rows, or
     distinct values where the domain is judged so. Pseudonyms have `pseudonym_evidence`."""
-    found: Evidence = {}
-    by_row: dict[str, str] = {}
+    rules: dict[str, dict[str, str]] = {}
     for column in columns:
-        rule = f"{column.name}.{column.rule}"
-        if domain(column.rule).once_per_value:
+        if column.rule != "pseudonym":
             values = f"(SELECT DISTINCT {identifier(column.name)} FROM {relation})"
-            found |= count_broken(connection, values, {rule: allowed(column, scope)})
-        elif column.rule != "pseudonym":
-            by_row[rule] = allowed(column, scope)
-    return found | count_broken(connection, relation, by_row) if by_row else found
+            rows = values if domain(column.rule).once_per_value else relation
+            rules.setdefault(rows, {})[f"{column.name}.{column.rule}"] = allowed(column, scope)
+    return _count_each(connection, rules) if rules else {}
 
 
 def identifier_evidence(
     connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[CheckedColumn]
 ) -> Evidence:
     """Names, addresses and identifiers of the denylist that stand in each text column."""
-    found: Evidence = {}
-    for column in columns:
-        if domain(column.rule).source_text:
-            texts = f"(SELECT DISTINCT {identifier(column.name)} AS text FROM {relation})"
-            # Texts are few and the denylist is long: it streams past the hashed texts.
-            found[f"{column.name}.known_identifier"] = count(
-                connection,
-                "SELECT count(*) FROM reference.denylist "
-                f"WHERE entry IN (SELECT gram FROM ({grams_sql(texts)}))",
-            )
-    return found
+    names = [column.name for column in columns if domain(column.rule).source_text]
+    if not names:
+        return {}
+    texts = " UNION ALL ".join(
+        f"SELECT DISTINCT {literal(name)} AS name, {identifier(name)} AS text FROM {relation}"
+        for name in names
+    )
+    # The denylist is long: it is gone through once for all columns.
+    rows = connection.execute(
+        f"WITH texts AS MATERIALIZED ({texts}), grams AS ({grams_sql('texts')}) "
+        "SELECT name, count(*) FROM reference.denylist JOIN "
+        "(SELECT DISTINCT name, gram FROM texts JOIN grams USING (text)) ON entry = gram "
+        "GROUP BY name"
+    ).fetchall()
+    found = dict(rows)
+    return {f"{name}.known_identifier": int(found.get(name, 0)) for name in names}
 
 
 def pseudonym_evidence(
@@ -89,16 +108,14 @@ def pseudonym_evidence(
         if column.rule != "pseudonym":
             continue
         name = identifier(column.name)
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE referenced AS SELECT DISTINCT {name} FROM {relation}"
-        )
-        found |= count_broken(
-            connection, "referenced", {f"{column.name}.{column.rule}": allowed(column, scope)}
-        )
-        found[f"{column.name}.in_vault"] = count(
-            connection,
-            f"SELECT count(*) FROM referenced ANTI JOIN {refs} r ON {name} = r.ref "
-            f"WHERE {name} IS NOT NULL",
+        (row,) = connection.execute(
+            f"WITH referenced AS MATERIALIZED (SELECT DISTINCT {name} FROM {relation}) "
+            f"SELECT (SELECT {_broken(allowed(column, scope))} FROM referenced), "
+            f"(SELECT count(*) FROM referenced ANTI JOIN {refs} r ON {name} = r.ref "
+            f"WHERE {name} IS NOT NULL)"
+        ).fetchall()
+        found |= dict(
+            zip((f"{column.name}.{column.rule}", f"{column.name}.in_vault"), row, strict=True)
         )
     return found
 
