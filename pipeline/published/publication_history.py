@@ -337,8 +337,8 @@ def _write_tables(
     Args:
         kept: rows of a table that the history keeps beside those of the release.
     """
-    for table in CELL:
-        with attached(connection, context, folder, table, "staged"):
+    with attached(connection, context, folder, next(iter(CELL)), "staged"):
+        for table in CELL:
             connection.execute(
                 f"COPY (FROM staged.{identifier(table)} {_and_kept(kept, table)} ORDER BY ALL) "
                 f"TO {literal(out / f'{table}.parquet')} ({PARQUET})"

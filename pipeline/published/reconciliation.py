@@ -69,11 +69,14 @@ def reconcile(
     store = _store_counts(connection, context.layout)
     counted = _left_out(connection, context.layout)
     suppressed = _suppressed_by_audience(connection, context, partition)
+    counts: dict[str, tuple[int, dict[str, int]]] = {}
+    for audience in filter(context.data_map.tables_of, Audience):
+        counts |= _counts_of(connection, context, partition, audience, analysts)
     rows = []
     for table, spec in context.data_map.published.items():
         if spec.dimension:
             continue  # no record is in it; expectations/published.py compares it with the others
-        published, identifying = _table_counts(connection, context, partition, table, analysts)
+        published, identifying = counts[table]
         reasons = counted | suppressed[spec.audience] | identifying
         listed = [{"reason": reason, "records": n} for reason, n in reasons.items()]
         rows.append({"table": table, **store, "suppressed": listed, "published": published})
@@ -196,25 +199,33 @@ def _unpublished_periods(
     return dict(zip((NO_DATE, LATE, EXPIRED, STILL_OPEN, WAITING), counts, strict=True))
 
 
-def _table_counts(
+def _counts_of(
     connection: duckdb.DuckDBPyConnection,
     context: Context,
     partition: str,
-    table: str,
+    audience: Audience,
     analysts: row_history.StagedRows,
-) -> tuple[int, dict[str, int]]:
-    """Records published in one staged table, and those suppressed because they could identify
-    people."""
-    layout, spec = context.layout, context.data_map.published[table]
-    if spec.audience is Audience.ANALYTICS:
-        return _analysts_counts(connection, context, partition, table, analysts)
-    rows = Sql(pseudonymized(layout, spec.audience))
-    with attached(connection, context, layout.staged(partition), table, "staged"):
-        relation = Sql(f"staged.{identifier(table)}")
-        if spec.audience is Audience.COACHING:
-            new = _days(publication_history.new_periods(layout, partition))
-            return _coaching_counts(connection, context.disclosure, table, rows, relation, new)
-        return count(connection, f"SELECT count(*) FROM {relation}"), {}
+) -> dict[str, tuple[int, dict[str, int]]]:
+    """Of each of an audience's staged tables: its records, and those suppressed because they could
+    identify people."""
+    layout, tables = context.layout, context.data_map.tables_of(audience)
+    if audience is Audience.ANALYTICS:
+        return {
+            table: _analysts_counts(connection, context, partition, table, analysts)
+            for table in tables
+        }
+    rows = Sql(pseudonymized(layout, audience))
+    new = _days(publication_history.new_periods(layout, partition))
+    found: dict[str, tuple[int, dict[str, int]]] = {}
+    with attached(connection, context, layout.staged(partition), next(iter(tables)), "staged"):
+        for table in tables:
+            relation = Sql(f"staged.{identifier(table)}")
+            found[table] = (
+                _coaching_counts(connection, context.disclosure, table, rows, relation, new)
+                if audience is Audience.COACHING
+                else (count(connection, f"SELECT count(*) FROM {relation}"), {})
+            )
+    return found
 
 
 def _analysts_counts(

@@ -252,25 +252,23 @@ def measure(
         counts: their reconciliation, as `reconciliation.reconcile` returns it.
         analysts: as `row_history.with_staged` returns it.
     """
-    aggregates: list[pl.DataFrame] = []
-    classes: list[_Classes] = []
+    layout, data_map = context.layout, context.data_map
     identifying = suppressed_by_reason(counts).filter(pl.col("reason") == IDENTIFYING)
     suppressed = dict(identifying.select("table", "records").iter_rows())
-    for table, spec in context.data_map.published.items():
-        if spec.dimension or spec.audience not in (Audience.COACHING, Audience.ANALYTICS):
-            continue
-        relation = Sql(f"staged.{identifier(table)}")
-        with attached(connection, context, context.layout.staged(partition), table, "staged"):
-            if spec.audience is Audience.COACHING:
-                aggregates.append(_aggregate(connection, table, relation))
-            else:
-                rule = context.disclosure.classes[table]
-                shown = row_history.rows_sql(*analysts, spec.columns, inner=INNER)
-                everyone = Sql(pseudonymized(context.layout, spec.audience))
-                found = _classes(connection, rule, table, spec.columns, subquery(shown), everyone)
-                attacked = _attacks(connection, context, table, subquery(shown))
-                found = replace(found, risk=found.risk.hstack(attacked))
-                classes.append(_with_losses(found, rule, suppressed.get(table, 0)))
+    coaching = list(data_map.tables_of(Audience.COACHING))
+    with attached(connection, context, layout.staged(partition), coaching[0], "staged"):
+        aggregates = [
+            _aggregate(connection, table, Sql(f"staged.{identifier(table)}")) for table in coaching
+        ]
+    classes: list[_Classes] = []
+    for table, spec in data_map.tables_of(Audience.ANALYTICS).items():
+        rule = context.disclosure.classes[table]
+        shown = row_history.rows_sql(*analysts, spec.columns, inner=INNER)
+        everyone = Sql(pseudonymized(layout, spec.audience))
+        found = _classes(connection, rule, table, spec.columns, subquery(shown), everyone)
+        attacked = _attacks(connection, context, table, subquery(shown))
+        found = replace(found, risk=found.risk.hstack(attacked))
+        classes.append(_with_losses(found, rule, suppressed.get(table, 0)))
     return Risk(
         aggregates=_coverage(pl.concat(aggregates), counts, suppressed),
         classes=pl.concat(one.risk for one in classes),
