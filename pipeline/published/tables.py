@@ -38,7 +38,9 @@ def describe(
         f"COLUMN {name}.{identifier(column)} IS {literal(data_map.columns[column].description)}"
         for column in spec.columns
     ]
-    connection.execute("; ".join(f"COMMENT ON {one}" for one in comments))
+    # Each would otherwise be a transaction of its own, and be written to the disk.
+    statements = ["BEGIN", *(f"COMMENT ON {one}" for one in comments), "COMMIT"]
+    connection.execute("; ".join(statements))
 
 
 def _require_whole(folder: Path) -> None:
