@@ -176,7 +176,10 @@ def changed_keys(old: Path, new: Path) -> tuple[str, ...]:
     changed = []
     versions = [contents(one) for one in (old, new)]
     for name in dict.fromkeys([*versions[0], *versions[1]]):
-        sides = [dict(_leaves(yaml.safe_load(one.get(name, b"{}")), name)) for one in versions]
+        sides = [
+            dict(_leaves(yaml.load(one.get(name, b"{}"), yaml.CSafeLoader), name))
+            for one in versions
+        ]
         for key in sorted(set(sides[0]) | set(sides[1])):
             before, after = (side.get(key, "(none)") for side in sides)
             if before != after:

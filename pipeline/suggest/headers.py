@@ -85,7 +85,7 @@ def _humps(name: str) -> str:
 def dictionary() -> Dictionary:
     """headers.yaml."""
     text = (files("pipeline.suggest") / "headers.yaml").read_text("utf-8")
-    return Dictionary.model_validate(yaml.safe_load(text))
+    return Dictionary.model_validate(yaml.load(text, yaml.CSafeLoader))
 
 
 @cache

@@ -40,7 +40,9 @@ class Words:
 @cache
 def _lists() -> dict[str, tuple[str, ...]]:
     text = (files("pipeline.suggest") / "statuses.yaml").read_text("utf-8")
-    return {name: tuple(map(str, words)) for name, words in yaml.safe_load(text).items()}
+    return {
+        name: tuple(map(str, words)) for name, words in yaml.load(text, yaml.CSafeLoader).items()
+    }
 
 
 @cache
