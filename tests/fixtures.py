@@ -43,6 +43,7 @@ from tests.estate import (
     as_of,
     company_with_a_past,
     decide_courses,
+    have_signed,
     sign_policy,
 )
 from tests.opened import released
@@ -81,7 +82,7 @@ class Estate:
     @property
     def _store(self) -> Store:
         """Under a policy that is signed."""
-        sign_policy(self.home, self.policy)
+        have_signed(self.home, self.policy)
         store = Store(home=str(self.home), policy_folder=str(self.policy))
         decide_courses(store.context)
         return store
