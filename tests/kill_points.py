@@ -53,6 +53,7 @@ ROOT = f"{PROJECT}/"
 PRODUCT = tuple(f"{ROOT}{folder}/" for folder in ("pipeline", "assets", "expectations"))
 HELPERS = "pipeline/storage/files.py:"
 Site = tuple[str, ...]
+TWO_RENAMES = " in two renames"  # behind the name of a deed
 
 
 def in_child(work: Callable[[], None], kill_after: float | None = None) -> int:
@@ -343,8 +344,8 @@ def in_two_renames(do: Callable[[Path], None], home: Path) -> None:
 
 
 def deed(name: str, template: Path) -> Deed:
-    if name.endswith(" in two renames"):
-        usual = deed(name.removesuffix(" in two renames"), template)
+    if name.endswith(TWO_RENAMES):
+        usual = deed(name.removesuffix(TWO_RENAMES), template)
         return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, usual.do)
     if name == "run":
         return Deed(run, of_run, lambda home: of_run(home) | said(home))
@@ -458,19 +459,27 @@ def gone_on_from(copies: list[Path], home: Path) -> None:
 
 
 def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
-    """Kill at every point, and at some moments; prints one JSON line per point."""
+    """Kill at every point, and at some moments; prints one JSON line per point. Where folders are
+    replaced by two renames, the points are those that come only with that."""
     work.mkdir(parents=True)
     tell, home = work / "tell", work / "home"
     killed = deed(name, template)
-    suites.judge = plain.quick
+    suites.judge, plots._drawing = plain.quick, plain.undrawn
     do, fresh = partial(killed.do, home), partial(anew, template, home)
+
+    def sites(deed: Callable[[Path], None]) -> list[Site]:
+        fresh()
+        assert in_child(partial(tell_sites, partial(deed, home), tell)) == 0
+        return [tuple(where) for where in json.loads(tell.read_text())]
+
     fresh()
     before = looked(killed.end, home, tell)
-    assert in_child(partial(tell_sites, do, tell)) == 0
-    made: list[Site] = json.loads(tell.read_text())
+    usual = set(sites(killed.like)) if killed.like and name.endswith(TWO_RENAMES) else set()
+    made = sites(killed.do)
+    points = [number for number, where in enumerate(made) if where not in usual]
     end = looked(killed.end, home, tell)
     print(
-        json.dumps({"before": before, "end": end, "points": len(made), "moments": moments}),
+        json.dumps({"before": before, "end": end, "points": len(points), "moments": moments}),
         flush=True,
     )
 
@@ -491,7 +500,7 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
             flush=True,
         )
 
-    for number in range(len(made))[share::of]:
+    for number in points[share::of]:
         fresh()
         went_on(number, in_child(partial(die_at, do, number)), made[number])
     if not moments:
