@@ -82,3 +82,42 @@ def test_a_database_that_was_left_with_tables_is_not_used_again(tmp_path: Path) 
         others = list(pooled.idle())
         connection.execute("CREATE TABLE left_over AS SELECT 1")
     assert pooled.idle() == others
+
+
+# A table with a column of each type that a macro may take.
+GIVEN = "CREATE TEMP TABLE given (t VARCHAR, d DATE, m TIMESTAMP, z TIMESTAMPTZ, n INTEGER)"
+PARAMETERS = """
+SELECT function_name, len(parameters) FROM duckdb_functions()
+WHERE function_type = 'macro' AND NOT internal ORDER BY ALL
+"""
+OF_ZONES = {"wall_time", "instant_of"}  # theirs are of two types
+MOST = 60
+
+
+def _patterns(connection: duckdb.DuckDBPyConnection, name: str, parameters: int) -> int:
+    """How many regular expressions a call of a macro comes to; the first type that it takes."""
+    for column in "tdmzn":
+        query = f"SELECT {name}({', '.join([column] * parameters)}) FROM given"
+        plan = "SELECT json_serialize_plan($1, optimize := false)"
+        ((found,),) = connection.execute(plan, [query]).fetchall()
+        if not json.loads(found)["error"]:
+            return int(str(found).count('"regexp_'))
+    raise AssertionError(f"{name} takes none of these types")
+
+
+def test_no_macro_is_written_out_without_measure(tmp_path: Path) -> None:
+    """A macro is put in wherever it is named, with its argument wherever that is named, and so are
+    the macros in it, and nullif, which is one. That multiplies: same_form came to 111 regular
+    expressions, which every statement compiled anew in 20 ms. What is long and used more than once
+    gets a name by a lambda."""
+    with engine(tmp_path) as connection:
+        connection.execute(GIVEN)
+        macros = dict(connection.execute(PARAMETERS).fetchall())
+        found = {
+            name: _patterns(connection, name, parameters)
+            for name, parameters in macros.items()
+            if name not in OF_ZONES
+        }
+    assert macros.keys() > OF_ZONES
+    assert found["same_form"] > 10, "nothing is seen of what macros come to"
+    assert {name: n for name, n in found.items() if n > MOST} == {}
