@@ -21,6 +21,7 @@ from tests.test_measures import rules as rules  # the fixture
 
 Tables = dict[str, pl.DataFrame]
 CELLS = "coaching_team_course"
+COURSES = ("coaching_category", "coaching_course", CELLS)
 NESTED = (
     ("coaching_period", "coaching_department", "coaching_team", CELLS),
     ("coaching_period", "coaching_category", "coaching_course", CELLS),
@@ -86,12 +87,12 @@ def _left(
     key: tuple[str, ...],
 ) -> int | None:
     """Records of a target's total that are in none of its published parts; a part that lies in
-    another one counts once."""
+    another one counts once. None where the target lies in a part itself, or its total went."""
     names = [name for name in LEVELS[total] if name in key]
     if len(names) < len(LEVELS[total]):
         return None
     whole = after[total].filter(*(pl.col(n).eq_missing(pl.lit(target[n])) for n in names))
-    if not whole.height:
+    if not whole.height or any(_lies_in(after[part], LEVELS[part], target, key) for part in parts):
         return None
     left = int(whole["records"].sum())
     done: list[tuple[tuple[str, ...], pl.DataFrame]] = []
@@ -102,6 +103,14 @@ def _left(
         left -= int(inside["records"].sum())
         done.append((LEVELS[part], inside))
     return left
+
+
+def _lies_in(
+    part: pl.DataFrame, level: tuple[str, ...], target: dict[str, object], key: tuple[str, ...]
+) -> bool:
+    """Is the target in a figure of this level that stays? What is left without it is others'."""
+    same = [pl.col(name).eq_missing(pl.lit(target[name])) for name in level if name in key]
+    return len(same) == len(level) and part.filter(*same).height > 0
 
 
 def months(rules: object) -> list[Tables]:
@@ -148,6 +157,25 @@ def test_what_was_withdrawn_once_changes_nothing_more(rules: object) -> None:
     assert all(once[name].sort(pl.all()).equals(again[name].sort(pl.all())) for name in once)
     same = carried(tables, 5)
     assert all(same[name].equals(tables[name]) for name in tables)
+
+
+def test_as_many_records_of_others_give_nothing_back() -> None:
+    """A soak took the four records of a team that is not published for those of a course in one
+    that is."""
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "coaching_period": [(10, 10)],
+        "coaching_department": [("x", 10, 10)],
+        "coaching_team": [("x", "a", 6, 6)],
+        "coaching_category": [("skills", 10, 10)],
+        "coaching_course": [("skills", "c", 5, 5)],
+        CELLS: [("x", "a", "c", 4, 4)],
+    }
+    before = {name: table(name, of) for name, of in rows.items()}
+    after = before | {name: before[name].clear() for name in COURSES}
+    bad = pl.col("course_code") == "c"
+    assert given_back(before, after, bad) == 0
+    others = after | {"coaching_team": table("coaching_team", [("x", "b", 6, 6)])}
+    assert given_back(before, others, bad) > 0, "now they can be theirs"
 
 
 def table(name: str, rows: list[tuple[object, ...]], complete: float = 0.9) -> pl.DataFrame:
