@@ -361,7 +361,7 @@ def with_a_past(tmp_path_factory: pytest.TempPathFactory, instance: dg.DagsterIn
 
 @pytest.fixture
 def past(with_a_past: Estate, tmp_path: Path) -> Estate:
-    """A copy of the company with a past, with a Dagster instance's folder beside it."""
+    """A copy of the company with a past, to be changed at will."""
     return with_a_past.copy(tmp_path / "home")
 
 
