@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from expectations import suite
 from expectations.evidence import SCHEMA_RULES, count_broken, schema_evidence
-from pipeline.access.courses import make_decisions
-from pipeline.classified.models import sensitivity_model
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.storage import relations
 from pipeline.storage.engine import engine
@@ -28,10 +27,9 @@ def validate(context: Context) -> suite.SuiteResult:
     rows = relations.classified(layout)
     titles = Sql(f"(SELECT DISTINCT course_code, course_title FROM {rows})")
     with engine(layout.work) as connection:
-        make_decisions(connection, context)
         connection.execute(
             "CREATE TEMP TABLE course AS SELECT course_code, sensitivity IS NULL AS ordinary "
-            f"FROM ({sensitivity_model(titles, context.data_map)})"
+            f"FROM {course_sensitivity(connection, context, titles)}"
         )
         found = schema_evidence(connection, rows, CLASSIFIED)
         found |= count_broken(connection, f"{rows} LEFT JOIN course USING (course_code)", RULES)

@@ -10,6 +10,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from dateutil.relativedelta import relativedelta
+
 from pipeline.errors import PolicyError
 from pipeline.keys.ring import AUDIENCE_LETTER, SCHEME
 from pipeline.policy.data_map import UNKNOWN_REGION, DataMap
@@ -22,6 +24,7 @@ from pipeline.storage.schema import RECORD_TYPES, STATUSES
 from pipeline.storage.sql import literal
 
 MAX_DAYS = 3660  # ten years between assignment and completion; more is a broken clock
+TEN_YEARS = relativedelta(years=10)  # how far ahead a date may be
 SENSITIVE_BY_CODE = "listed"  # the sensitivity of a course that is listed by its code
 UNREVIEWED = (
     "unreviewed"  # of one about which nobody has decided, and of which nothing is suggested
@@ -126,30 +129,30 @@ def _label(column: str, _: Scope) -> str:
     )
 
 
-def _earliest(scope: Scope) -> str:
-    return f"DATE '{scope.data_map.earliest_date}'"
-
-
-def _latest() -> str:
+def _latest() -> dt.date:
     """The day after tomorrow: by then it is tomorrow everywhere on Earth."""
-    return f"DATE '{dt.datetime.now(dt.UTC).date() + dt.timedelta(days=2)}'"
+    return dt.datetime.now(dt.UTC).date() + dt.timedelta(days=2)
+
+
+def _earliest(scope: Scope) -> str:
+    return literal(scope.data_map.earliest_date)
 
 
 def _month(column: str, scope: Scope) -> str:
     return (
         f"date_trunc('month', {column}) = {column} "
-        f"AND {column} BETWEEN date_trunc('month', {_earliest(scope)}) AND {_latest()}"
+        f"AND {column} BETWEEN date_trunc('month', {_earliest(scope)}) AND {literal(_latest())}"
     )
 
 
 def _date(column: str, scope: Scope) -> str:
-    return f"{column} BETWEEN {_earliest(scope)} AND {_latest()} + INTERVAL 10 YEAR"
+    return f"{column} BETWEEN {_earliest(scope)} AND {literal(_latest() + TEN_YEARS)}"
 
 
 def _instant(column: str, scope: Scope) -> str:
     # The first of January begins on the day before in half of the world.
     earliest = f"{_earliest(scope)} - INTERVAL 1 DAY"
-    return f"{column} BETWEEN {earliest} AND {_latest()} + INTERVAL 10 YEAR"
+    return f"{column} BETWEEN {earliest} AND {literal(_latest() + TEN_YEARS)}"
 
 
 def _group_of(total: str) -> Callable[[str, Scope], str]:

@@ -45,13 +45,13 @@ def _count_each(
 
 
 def _broken(test: str) -> str:
-    return f"count(*) FILTER (NOT coalesce({test}, false))"
+    return f"count(*) - count_if({test})"
 
 
 def allowed(column: CheckedColumn, scope: Scope) -> str:
-    """SQL: may the value stand in this column? Never NULL."""
-    right = f"coalesce({inside(column, scope)}, false)"
-    return f"({identifier(column.name)} IS NULL OR {right})" if column.nullable else right
+    """SQL: may the value stand in this column? A test that is NULL is not passed."""
+    right = inside(column, scope)
+    return f"{identifier(column.name)} IS NULL OR {right}" if column.nullable else right
 
 
 def column_evidence(

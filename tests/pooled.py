@@ -19,10 +19,19 @@ from pipeline.settings import settings
 from pipeline.storage import engine
 
 Key = tuple[int, int]
-OWN = "('memory', 'system', 'temp')"
 # What the product sets while it works; DuckDB knows them for an instance, not for a connection.
-SET_BACK = {"preserve_insertion_order": "false"}
-RESET = ("disabled_optimizers", "arrow_lossless_conversion")
+SETTINGS = {
+    "disabled_optimizers": "",
+    "arrow_lossless_conversion": "false",
+    "preserve_insertion_order": "false",
+}
+# What makes an instance another than a new one: in one query, as there are many.
+SET = ", ".join(f"current_setting('{name}')::VARCHAR" for name in SETTINGS)
+STATE = (
+    "SELECT (SELECT list(database_name) FROM duckdb_databases() WHERE NOT internal "
+    "AND database_name <> 'memory'), (SELECT count(*) FROM duckdb_tables() "
+    f"WHERE database_name = 'memory'), [{SET}]"
+)
 _idle: dict[Key, list[duckdb.DuckDBPyConnection]] = defaultdict(list)
 opened_anew = engine.opened
 _MEMORY = settings().memory
@@ -43,13 +52,13 @@ def _new(threads: int) -> duckdb.DuckDBPyConnection:
 
 def _as_new(instance: duckdb.DuckDBPyConnection) -> bool:
     """Set an instance back; False if it has become another."""
-    names = "SELECT database_name FROM duckdb_databases() WHERE database_name NOT IN "
-    for (name,) in instance.execute(names + OWN).fetchall():
+    ((attached, tables, now),) = instance.execute(STATE).fetchall()
+    for name in attached or ():
         instance.execute(f'DETACH "{name}"')
-    back = [f"SET {name} = {value}" for name, value in SET_BACK.items()]
-    instance.execute("; ".join([*back, *(f"RESET {name}" for name in RESET)]))
-    made = "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'memory'"
-    return instance.execute(made).fetchall() == [(0,)]
+    for (name, usual), found in zip(SETTINGS.items(), now, strict=True):
+        if found != usual:
+            instance.execute(f"SET {name} = '{usual}'")
+    return bool(tables == 0)
 
 
 @contextmanager

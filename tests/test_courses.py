@@ -18,8 +18,7 @@ from pydantic import ValidationError
 from assets import lineage
 from expectations import classified as classified_suite
 from pipeline.access import courses, staff
-from pipeline.access.courses import make_decisions
-from pipeline.classified.models import sensitivity_model
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.errors import BadInput, PolicyError
 from pipeline.governance import courses as register
@@ -51,10 +50,9 @@ def judged(stand: Context, titles: Titles) -> dict[str, tuple[str | None, bool, 
     """Course to sensitivity, reviewed and suggestions."""
     relation = Sql(f"(FROM (VALUES {tuples(titles)}) t (course_code, course_title))")
     with engine(stand.layout.work) as connection:
-        make_decisions(connection, stand)
         rows = connection.sql(
             "SELECT course_code, sensitivity, reviewed, suggested FROM "
-            f"({sensitivity_model(relation, stand.data_map)})"
+            f"{course_sensitivity(connection, stand, relation)}"
         ).fetchall()
     return {code: (sensitivity, reviewed, some) for code, sensitivity, reviewed, some in rows}
 

@@ -18,6 +18,8 @@ from pipeline.classified.models import (
     KEY,
     PERIOD,
     RESOLUTION,
+    SUGGESTIONS,
+    TITLES,
     Resolution,
     classified_model,
     country_names_model,
@@ -26,6 +28,7 @@ from pipeline.classified.models import (
     resolution,
     resolution_models,
 )
+from pipeline.classified.sensitivity import make_suggestions
 from pipeline.compute import cluster
 from pipeline.compute.exchange import Exchange, exchange
 from pipeline.context import Context
@@ -79,7 +82,10 @@ def make_resolution(
     # Rows in quarantine name people, too, who can ask for them.
     models |= identity.models(records(layout), history, data_map.identity)
     for name, query in models.items():
-        temp_table(connection, name, query)
+        if name == SUGGESTIONS:
+            make_suggestions(connection, identifier(TITLES), data_map)
+        else:
+            temp_table(connection, name, query)
     return resolution()
 
 

@@ -29,6 +29,7 @@ SOURCES: dict[str, Iterable[str]] = {
 }
 # Of these a column says nothing but what is looked up in them.
 COUNTRY_NAMES = Sql("country_names")
+TITLES, SUGGESTIONS = "titles", "suggestions"
 LOOKUPS: dict[str, Iterable[str]] = {
     COUNTRY_NAMES: ("name", "country"),
     DECISIONS: ("scope", "is_pattern", "category", "suggested"),
@@ -82,7 +83,7 @@ def resolution_models(
         history: the roster rows of all deliveries.
         zones: region to the zone of its calendar (RetentionRules.calendars).
     """
-    people, titles, learners = map(identifier, ("people", "titles", "learners"))
+    people, titles, learners = map(identifier, ("people", TITLES, "learners"))
     resolved = subquery(identity.resolved(rows, identifier(IDENTIFIERS)))
     texts = subquery(
         render(PACKAGE, "naming_texts.sql", titles=titles, people=people, learners=learners)
@@ -90,16 +91,17 @@ def resolution_models(
     return {
         "people": Sql(f"FROM {roster}"),
         **identity.models(rows, history, data_map.identity),
-        "titles": titles_model(rows),
+        TITLES: titles_model(rows),
         "learners": render(PACKAGE, "learners.sql", rows=resolved),
         "denylist": entries_sql(people, learners),
         "naming": render(
             PACKAGE, "naming.sql", grams=grams_sql(texts), denylist=identifier("denylist")
         ),
+        SUGGESTIONS: suggestions_model(titles, data_map),
         "course": render(
             PACKAGE,
             "course.sql",
-            sensitivity=sensitivity_model(titles, data_map),
+            sensitivity=sensitivity_model(identifier(SUGGESTIONS), data_map),
             titles=titles,
             naming=identifier("naming"),
         ),
@@ -158,16 +160,30 @@ def course_titles_model(rows: Sql, *, titled: bool = True) -> Sql:
     return render(PACKAGE, "course_titles.sql", classified=rows, titled=titled)
 
 
-def sensitivity_model(titles: Sql, data_map: DataMap) -> Sql:
-    """course_code, sensitivity (NULL = ordinary), reviewed and suggested, of a relation of
-    course_code and course_title; the connection has DECISIONS."""
+def suggestions_model(titles: Sql, data_map: DataMap) -> Sql:
+    """course_code and categories, that its words suggest, of a relation of course_code and
+    course_title."""
+    return render(
+        PACKAGE,
+        "suggestions.sql",
+        titles=titles,
+        suggestions=data_map.course_sensitivity.suggestions,
+        harmless=harmless(),
+    )
+
+
+def sensitivity_model(suggestions: Sql, data_map: DataMap) -> Sql:
+    """course_code, sensitivity (NULL = ordinary), reviewed and suggested; the connection has
+    DECISIONS.
+
+    Args:
+        suggestions: as `suggestions_model`.
+    """
     return render(
         PACKAGE,
         "sensitivity.sql",
-        titles=titles,
+        suggestions=suggestions,
         codes=sorted(map(str.lower, data_map.course_sensitivity.codes)),
-        suggestions=data_map.course_sensitivity.suggestions,
-        harmless=harmless(),
         decisions=DECISIONS,
     )
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.access.courses import make_decisions
-from pipeline.classified.models import PACKAGE, sensitivity_model
+from pipeline.classified.models import PACKAGE
 from pipeline.classified.population import load
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.policy.disclosure import OTHER
 from pipeline.storage import encryption
@@ -45,11 +45,10 @@ def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) ->
     """Write the file of reference values from the records and the roster in the store."""
     layout, data_map = context.layout, context.data_map
     population = load(connection, layout)
-    make_decisions(connection, context)
     query = render(
         PACKAGE,
         "reference_values.sql",
-        sensitivity=sensitivity_model(population.titles, data_map),
+        sensitivity=course_sensitivity(connection, context, population.titles),
         titles=population.titles,
         people=population.people,
         roster=roster(layout),

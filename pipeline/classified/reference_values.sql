@@ -12,7 +12,7 @@ FROM (
         'course' AS kind,
         course_code AS entry,
         sensitivity
-    FROM ({{ sensitivity }})
+    FROM {{ sensitivity }}
     UNION ALL BY NAME
     SELECT DISTINCT
         'title' AS kind,

@@ -6,41 +6,12 @@
 -- A decision about the course itself comes first. That it is ordinary holds as long as its words
 -- suggest nothing that they did not suggest then. A pattern of codes makes courses sensitive, or
 -- ordinary if nothing is suggested of them.
-WITH texts AS (
-    SELECT t.course_code, unnest([t.course_code, t.course_title]) AS text FROM {{ titles }} AS t
-),
-
-worded AS (
-    SELECT
-        t.course_code,
-        regexp_replace(
-            string_agg(course_words(t.text), '|'), {{ harmless | literal }}, ' ', 'g'
-        ) AS words
-    FROM (SELECT DISTINCT x.course_code, x.text FROM texts AS x) AS t
-    WHERE t.text IS NOT NULL
-    GROUP BY t.course_code
-),
-
-suggested AS MATERIALIZED (
-    SELECT
-        w.course_code,
-        list_filter([
-            {% for name, pattern in suggestions %}
-                CASE
-                    WHEN regexp_matches(w.words, {{ pattern | literal }}) THEN {{ name | literal }}
-                END{% if not loop.last %},{% endif %}
-
-            {% endfor %}
-        ], LAMBDA name: name IS NOT NULL) AS categories
-    FROM worded AS w
-),
-
-by_pattern AS (
+WITH by_pattern AS (
     SELECT
         s.course_code,
         max(d.category) AS category,
         bool_or(d.category IS NULL) AS ordinary
-    FROM suggested AS s
+    FROM {{ suggestions }} AS s
     INNER JOIN {{ decisions }} AS d ON s.course_code LIKE d.scope ESCAPE '\'
     WHERE d.is_pattern
     GROUP BY s.course_code
@@ -57,7 +28,7 @@ judged AS (
         d.category,
         p.category AS pattern_category,
         coalesce(p.ordinary AND len(s.categories) = 0, FALSE) AS ordinary
-    FROM suggested AS s
+    FROM {{ suggestions }} AS s
     LEFT JOIN {{ decisions }} AS d ON s.course_code = d.scope AND NOT d.is_pattern
     LEFT JOIN by_pattern AS p ON s.course_code = p.course_code
 )

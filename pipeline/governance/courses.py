@@ -12,10 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline.access.courses import ANY, Decision, like, make_decisions
+from pipeline.access.courses import ANY, Decision, like
 from pipeline.classified import population
-from pipeline.classified.models import sensitivity_model
 from pipeline.classified.reference_values import attach
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.errors import BadInput, ErasureError
 from pipeline.retained import rebuild
@@ -74,9 +74,9 @@ def courses(context: Context) -> list[Course]:
 
 
 def _by_now(connection: duckdb.DuckDBPyConnection, context: Context, titles: Sql) -> Sql:
-    """A temporary table of `sensitivity_model`, by the decisions of now."""
-    make_decisions(connection, context)
-    return temp_table(connection, "courses_by_now", sensitivity_model(titles, context.data_map))
+    """A temporary table of `course_sensitivity`."""
+    found = course_sensitivity(connection, context, titles)
+    return temp_table(connection, "courses_by_now", f"FROM {found}")
 
 
 def _withhold_names(connection: duckdb.DuckDBPyConnection, layout: Layout, titles: Sql) -> None:

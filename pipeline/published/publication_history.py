@@ -29,9 +29,8 @@ from typing import Any
 import duckdb
 
 from pipeline.access.corrections import SignedCorrection
-from pipeline.access.courses import make_decisions
 from pipeline.classified import population, run_snapshot
-from pipeline.classified.models import sensitivity_model
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.keys.ring import KeyRing
 from pipeline.policy.data_map import DataMap
@@ -243,9 +242,8 @@ def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
         f"SELECT DISTINCT course_code, NULL FROM {literal(path)}"
         for path in _files_by_course(context.layout)
     ]
-    make_decisions(connection, context)
-    model = sensitivity_model(subquery(" UNION ALL ".join(titles)), context.data_map)
-    return temp_table(connection, "courses_by_now", model)
+    found = course_sensitivity(connection, context, subquery(" UNION ALL ".join(titles)))
+    return temp_table(connection, "courses_by_now", f"FROM {found}")
 
 
 def _files_by_course(layout: Layout) -> list[Path]:

@@ -30,9 +30,8 @@ from typing import Any, NamedTuple
 import duckdb
 from dateutil.relativedelta import relativedelta
 
-from pipeline.access.courses import make_decisions
 from pipeline.classified import population, run_snapshot
-from pipeline.classified.models import sensitivity_model
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.policy.disclosure import MONTHS, ClassRule
 from pipeline.policy.fields import Audience
@@ -232,12 +231,11 @@ def _with_windows(
 def _ordinary_courses(connection: duckdb.DuckDBPyConnection, context: Context, history: Sql) -> Sql:
     """The courses of the history (course_code) that are ordinary, as decided by now."""
     titles = population.load(connection, context.layout).titles
-    make_decisions(connection, context)
     known = (
         f"SELECT course_code, course_title FROM {titles} UNION ALL "
         f"SELECT DISTINCT course_code, NULL FROM {history}"
     )
-    decided = subquery(sensitivity_model(subquery(known), context.data_map))
+    decided = course_sensitivity(connection, context, subquery(known))
     return subquery(f"SELECT course_code FROM {decided} WHERE sensitivity IS NULL")
 
 

@@ -1,0 +1,53 @@
+"""How sensitive courses are by now, on a connection: the models of suggestions.sql and
+sensitivity.sql, made.
+
+What the words of courses suggest takes patterns of thousands of characters, which every statement
+compiles anew, and courses hardly change: it is worked out once in a process for the same texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.access.courses import make_decisions
+from pipeline.classified.models import SUGGESTIONS, sensitivity_model, suggestions_model
+from pipeline.context import Context
+from pipeline.policy.data_map import DataMap
+from pipeline.storage.relations import subquery, temp_table
+from pipeline.storage.sql import Sql
+
+MOST = 32  # sets of courses that a process remembers
+# By a hash of the words that are looked for and of the texts: no title stays in memory.
+_known: dict[str, pa.Table] = {}
+
+
+def course_sensitivity(connection: duckdb.DuckDBPyConnection, context: Context, titles: Sql) -> Sql:
+    """A relation as `sensitivity_model` has it, by the decisions of now.
+
+    Args:
+        titles: a relation of course_code and course_title.
+    """
+    make_decisions(connection, context)
+    suggestions = make_suggestions(connection, titles, context.data_map)
+    return subquery(sensitivity_model(suggestions, context.data_map))
+
+
+def make_suggestions(connection: duckdb.DuckDBPyConnection, titles: Sql, data_map: DataMap) -> Sql:
+    """A temporary table as `suggestions_model` has it; `titles` as `course_sensitivity`."""
+    texts = f"SELECT DISTINCT course_code, course_title FROM {titles} ORDER BY ALL"
+    found = connection.execute(texts).fetchall()
+    words = suggestions_model(Sql("titles"), data_map)
+    key = hashlib.sha256(repr((words, found)).encode()).hexdigest()
+    if (known := _known.get(key)) is not None:
+        connection.register("known_suggestions", known)
+        made = temp_table(connection, SUGGESTIONS, "FROM known_suggestions")
+        connection.unregister("known_suggestions")
+        return made
+    made = temp_table(connection, SUGGESTIONS, suggestions_model(titles, data_map))
+    if len(_known) >= MOST:
+        _known.clear()
+    _known[key] = connection.sql(f"FROM {made}").to_arrow_table()
+    return made
