@@ -60,11 +60,16 @@ def write(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) ->
 
 
 def attach(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Give the connection the tables above, as `reference.<table>`."""
+    """Give the connection the tables above, as `reference.<table>`. All but the denylist are small
+    and looked up again and again, so they are decrypted here."""
     stored = encryption.rows(connection, layout, layout.reference_values)
-    connection.execute("ATTACH ':memory:' AS reference")
-    for table, columns in TABLES.items():
-        connection.execute(
-            f"CREATE VIEW reference.{table} AS SELECT {columns} FROM {stored} "
-            f"WHERE kind = {literal(table)}"
-        )
+    connection.execute(
+        "ATTACH ':memory:' AS reference; CREATE TABLE reference.small AS "
+        f"FROM {stored} WHERE kind <> 'denylist'"
+    )
+    views = (
+        f"CREATE VIEW reference.{table} AS SELECT {columns} "
+        f"FROM {stored if table == 'denylist' else 'reference.small'} WHERE kind = {literal(table)}"
+        for table, columns in TABLES.items()
+    )
+    connection.execute("; ".join(views))
