@@ -1,6 +1,6 @@
 -- How sensitive every course is, as decided by people; deny by default.
 -- Columns: course_code; sensitivity: a category, `listed` for a code that the data map lists, or
--- `unreviewed`, and NULL for a course that is decided to be ordinary; reviewed: did anybody decide?;
+-- `unreviewed`, and NULL for a course that is decided to be ordinary; reviewed: did anybody decide;
 -- suggested: the categories that the words of code and titles suggest.
 --
 -- A decision about the course itself comes first. That it is ordinary holds as long as its words
