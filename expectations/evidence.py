@@ -84,10 +84,8 @@ def identifier_evidence(
     )
     # The denylist is long: it is gone through once for all columns.
     rows = connection.execute(
-        f"WITH texts AS MATERIALIZED ({texts}), grams AS ({grams_sql('texts')}) "
-        "SELECT name, count(*) FROM reference.denylist JOIN "
-        "(SELECT DISTINCT name, gram FROM texts JOIN grams USING (text)) ON entry = gram "
-        "GROUP BY name"
+        "SELECT name, count(DISTINCT gram) FROM reference.denylist "
+        f"JOIN ({grams_sql(f'({texts})', 'name')}) ON entry = gram GROUP BY name"
     ).fetchall()
     found = dict(rows)
     return {f"{name}.known_identifier": int(found.get(name, 0)) for name in names}

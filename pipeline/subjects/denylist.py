@@ -30,10 +30,11 @@ def entries_sql(roster: str, people: str) -> Sql:
     )
 
 
-def grams_sql(texts: str) -> Sql:
+def grams_sql(texts: str, *beside: str) -> Sql:
     """SQL: columns text, gram: every run of one to four words of each text, folded.
 
     Args:
         texts: relation with a column `text`.
+        beside: columns of it that are given as well.
     """
-    return render("pipeline.subjects", "grams.sql", texts=Sql(texts))
+    return render("pipeline.subjects", "grams.sql", texts=Sql(texts), beside=beside)
