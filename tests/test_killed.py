@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 
 @POINTS
-@pytest.mark.parametrize(("deed", "moments", "least"), [("retention", 100, 25), ("person", 12, 2)])
+@pytest.mark.parametrize(("deed", "moments", "least"), [("retention", 30, 25), ("person", 12, 2)])
 def test_a_killed_deletion_reaches_the_same_end(
     with_a_past: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_killed_deletion_reaches_the_same_end(
 @pytest.mark.parametrize(
     ("deed", "moments", "least"),
     [
-        ("run", 60, 30),
+        ("run", 20, 30),
         pytest.param("run in two renames", 0, 9, marks=pytest.mark.soak),
     ],
 )
