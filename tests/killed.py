@@ -15,8 +15,19 @@ from pipeline.storage.layout import PROJECT
 from tests.kill_points import EVERY, SITES, at_sites, quicker
 
 # Each time one point for every place in the code that changes a name, as a copy of what a kill
-# there would leave; in a soak all of them, and real kills.
-POINTS = pytest.mark.parametrize("points", [SITES, pytest.param(EVERY, marks=pytest.mark.soak)])
+# there would leave; in a soak all of them, and real kills. They are as many tests as may be done at
+# once, and none of these takes so long that it looks as if it hung.
+SHARES = 4
+POINTS = pytest.mark.parametrize(
+    "points",
+    [
+        SITES,
+        *(
+            pytest.param(f"{EVERY} {share + 1} of {SHARES}", marks=pytest.mark.soak)
+            for share in range(SHARES)
+        ),
+    ],
+)
 
 
 @dataclass(frozen=True)
@@ -34,11 +45,15 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
     Args:
         moments: how many moments of the run to kill at besides, in a soak.
     """
-    first, output = (
-        _every(deed, template, work, moments) if points == EVERY else _sites(deed, template, work)
-    )
-    assert len(output) == first["points"] + first["moments"]
-    assert all(point["code"] == (-9 if points == EVERY else 0) for point in output)
+    if points == SITES:
+        first, output = _sites(deed, template, work)
+        expected = first["points"]
+    else:
+        share = int(points.split()[1]) - 1
+        first, output = _every(deed, template, work, moments, share)
+        expected = sum(len(range(n)[share::SHARES]) for n in (first["points"], first["moments"]))
+    assert len(output) == expected
+    assert all(point["code"] == (0 if points == SITES else -9) for point in output)
     return Killed(first["before"], first["end"], output)
 
 
@@ -49,33 +64,20 @@ def _sites(deed: str, template: Path, work: Path) -> tuple[dict[str, Any], list[
 
 
 def _every(
-    deed: str, template: Path, work: Path, moments: int
+    deed: str, template: Path, work: Path, moments: int, share: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """By two processes, as nothing else runs beside a soak."""
-    processes = []
-    for share in range(2):
-        numbers = [str(n) for n in (moments, share, 2)]
-        # Into a file: a pipe that nobody reads yet would hold the process up.
-        with (work / f"{share}.jsonl").open("w") as out, (work / f"{share}.log").open("w") as log:
-            processes.append(
-                subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-m",
-                        "tests.kill_points",
-                        deed,
-                        str(template),
-                        str(work / str(share)),
-                        *numbers,
-                    ],
-                    cwd=PROJECT,
-                    stdout=out,
-                    stderr=log,
-                )
-            )
-    output: list[dict[str, Any]] = []
-    for share, process in enumerate(processes):
-        assert process.wait() == 0, (work / f"{share}.log").read_text()
-        first, *rest = map(json.loads, (work / f"{share}.jsonl").read_text().splitlines())
-        output += [{**point, "whole": first["end"]} for point in rest]
-    return first, output
+    """By a process that forks, as none that has threads should."""
+    numbers = [str(n) for n in (moments, share, SHARES)]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.kill_points"),
+            *(deed, str(template), str(work / "every"), *numbers),
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, *rest = map(json.loads, done.stdout.splitlines())
+    return first, [{**point, "whole": first["end"]} for point in rest]
