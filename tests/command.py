@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
+from typer import testing
 from typer.testing import CliRunner
 
 from pipeline.cli.app import app
+
+# Typer makes all commands of the program anew for each that is called.
+testing._get_command = cache(testing._get_command)
 
 # A process of its own acts under an account as well, that of the variable ACCOUNT: the machine has
 # one, and the tests many people.

@@ -105,7 +105,12 @@ _watching: list[Callable[[str, tuple[Any, ...]], None]] = []
 
 @cache
 def _watch() -> None:
-    sys.addaudithook(lambda event, arguments: [see(event, arguments) for see in _watching[-1:]])
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        # Of everything that happens in this process from now on: what is not meant goes first.
+        if event in CHANGES and _watching:
+            _watching[-1](event, arguments)
+
+    sys.addaudithook(heard)
 
 
 def before_changes(work: Callable[[], None], what: Callable[[int, str], None]) -> None:
@@ -459,8 +464,8 @@ def gone_on_from(copies: list[Path], home: Path) -> None:
 
 
 def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
-    """Kill at every point, and at some moments; prints one JSON line per point. Where folders are
-    replaced by two renames, the points are those that come only with that."""
+    """Kill at every point, and at some moments; prints one JSON line per point. Where a deed is
+    like another, the points are those that come only with it."""
     work.mkdir(parents=True)
     tell, home = work / "tell", work / "home"
     killed = deed(name, template)
@@ -474,7 +479,7 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
 
     fresh()
     before = looked(killed.end, home, tell)
-    usual = set(sites(killed.like)) if killed.like and name.endswith(TWO_RENAMES) else set()
+    usual = set(sites(killed.like)) if killed.like else set()
     made = sites(killed.do)
     points = [number for number, where in enumerate(made) if where not in usual]
     end = looked(killed.end, home, tell)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.long
 
 
 @POINTS
-@pytest.mark.parametrize(("deed", "moments", "least"), [("retention", 30, 25), ("person", 12, 2)])
+@pytest.mark.parametrize(("deed", "moments", "least"), [("retention", 30, 25), ("person", 24, 2)])
 def test_a_killed_deletion_reaches_the_same_end(
     with_a_past: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:
