@@ -80,10 +80,14 @@ def period_sql(rows: str, audience: Audience, cutoffs: Cutoffs, pseudonyms: Sql)
     return audience_model(audience, eligible_rows(rows, audience, cutoffs), pseudonyms)
 
 
-def before_sql(rows: str, audience: Audience, cutoffs: Cutoffs) -> str:
+def before_sql(rows: str, audience: Audience, cutoffs: Cutoffs, *beside: str) -> str:
     """SQL: what `period_sql` makes its rows of, in no order: the eligible rows with the classified
-    columns that the audience's columns and their order depend on. Arguments as `eligible`."""
-    read = identifiers(columns_read(audience))
+    columns that the audience's columns and their order depend on. Arguments as `eligible`.
+
+    Args:
+        beside: further columns of `rows`.
+    """
+    read = identifiers([*beside, *columns_read(audience)])
     return f"SELECT {read} FROM {eligible_rows(rows, audience, cutoffs)}"
 
 

@@ -75,7 +75,7 @@ def _write_months(
     periods = {name: relations.classified(layout, name) for name in period_names(layout)}
     for name in periods:
         (out / name).mkdir(parents=True, mode=0o700)
-    marks = unchanged_months.marks(connection, key, cutoffs, periods)
+    marks = unchanged_months.marks(connection, layout, key, cutoffs, list(periods))
     same = unchanged_months.keep(layout.pseudonymized_for(key.audience), marks, out)
     anew = {name: rows for name, rows in periods.items() if name not in same}
     if anew and cluster.address():

@@ -15,12 +15,14 @@ from pathlib import Path
 import duckdb
 
 from pipeline.keys.ring import AudienceKey
+from pipeline.policy.fields import Audience
 from pipeline.policy.windows import Cutoffs
 from pipeline.pseudonymized.models import audience_model
 from pipeline.pseudonymized.pseudonymize import before_sql
-from pipeline.storage.engine import fingerprint
+from pipeline.storage import relations
+from pipeline.storage.engine import fingerprints
 from pipeline.storage.hashing import file_sha256
-from pipeline.storage.sql import Sql
+from pipeline.storage.layout import Layout
 
 MARKS = "marks.json"
 
@@ -32,22 +34,27 @@ def file(folder: Path, period: str) -> Path:
 
 def marks(
     connection: duckdb.DuckDBPyConnection,
+    layout: Layout,
     key: AudienceKey,
     cutoffs: Cutoffs,
-    periods: dict[str, Sql],
+    periods: list[str],
 ) -> dict[str, str]:
     """What each period would be made of now, as a keyed hash.
 
     Args:
         cutoffs: as `eligible`, and so is the connection.
-        periods: the period's name to the relation of its classified rows.
+        periods: their folders' names.
     """
     how = audience_model(key.audience, "rows")
-    found = {}
-    for name, rows in periods.items():
-        made_of = fingerprint(connection, before_sql(rows, key.audience, cutoffs))
-        found[name] = key.keyed_hash(f"{how} {made_of}")
-    return found
+    made_of: dict[str, tuple[int, int, int]] = {}
+    # Of managers' rows the states of all trainings are looked up, and whichever is less is held in
+    # memory: one month, or these.
+    at_once = [[name] for name in periods] if key.audience is Audience.MANAGER else [periods]
+    for names in at_once:
+        rows = relations.classified_with_folder(layout, names)
+        before = before_sql(rows, key.audience, cutoffs, "folder")
+        made_of |= fingerprints(connection, before, "folder")
+    return {name: key.keyed_hash(f"{how} {made_of.get(name)}") for name in periods}
 
 
 def keep(folder: Path, marks: dict[str, str], out: Path) -> dict[str, list[str]]:

@@ -106,10 +106,23 @@ def count(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(number or 0)
 
 
+# Rows, and two sums over the rows' hashes that no order changes.
+_FINGERPRINT = "count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0)"
+
+
 def fingerprint(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, int, int]:
-    """Rows, and two sums over the rows' hashes that no order changes."""
+    """What all rows of a query come to, in whatever order."""
     ((rows, mixed, total),) = connection.execute(
-        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t)::HUGEINT), 0) "
-        f"FROM ({query}) t"
+        f"SELECT {_FINGERPRINT} FROM ({query}) t"
     ).fetchall()
     return int(rows), int(mixed), int(total)
+
+
+def fingerprints(
+    connection: duckdb.DuckDBPyConnection, query: str, by: str
+) -> dict[str, tuple[int, int, int]]:
+    """As `fingerprint`, of the rows of each value of the column `by`."""
+    found = connection.execute(
+        f"SELECT {by}, {_FINGERPRINT} FROM ({query}) t GROUP BY {by}"
+    ).fetchall()
+    return {name: (int(rows), int(mixed), int(total)) for name, rows, mixed, total in found}

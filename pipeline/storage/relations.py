@@ -7,7 +7,7 @@ it takes that.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import duckdb
@@ -105,6 +105,17 @@ def roster(layout: Layout) -> Sql:
 def classified(layout: Layout, period: str = "period=*") -> Sql:
     """SQL: the classified rows of all periods, or of the one in a folder of this name."""
     return parquet(period_files(layout.classified, period), CLASSIFIED)
+
+
+def classified_with_folder(layout: Layout, periods: Iterable[str]) -> Sql:
+    """SQL: the classified rows in some folders, each with the name of its own, as `folder`."""
+    found = [path for name in periods for path in period_files(layout.classified, name)]
+    if not found:
+        return parquet([], {**CLASSIFIED, "folder": "VARCHAR"})
+    return Sql(
+        "(SELECT * EXCLUDE (filename), parse_path(filename)[-2] AS folder FROM "
+        f"read_parquet([{literals(found)}], hive_partitioning=false, filename=true))"
+    )
 
 
 def pseudonymized(layout: Layout, audience: str) -> Sql:
