@@ -223,6 +223,7 @@ def quickly(patch: pytest.MonkeyPatch) -> None:
     soak nothing."""
     if soak.seed is None:
         patch.setattr(suites, "judge", plain.quick)
+        patch.setattr(suites, "preload", lambda: None)
         patch.setattr(plots, "_drawing", plain.undrawn)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -33,9 +34,10 @@ from unittest import mock
 import duckdb
 
 from assets.resources import Store
-from expectations import suite as suites
+from pipeline.policy.data_map import load_data_map
+from pipeline.policy.fields import Audience
+from pipeline.pseudonymized.models import check_against
 from pipeline.published import gate, publication_history, row_history
-from pipeline.published.reports import plots
 from pipeline.retained import backup, job, receipts, storage_key
 from pipeline.storage import encryption, engine, files
 from pipeline.storage.hashing import file_sha256
@@ -145,7 +147,17 @@ def die_at(work: Callable[[], None], point: int) -> None:
 def tell_sites(work: Callable[[], None], tell: Path) -> None:
     made: list[Site] = []
     before_changes(work, lambda _, event: made.append(site(event)))
-    tell.write_text(json.dumps(made))
+    tell.write_text(json.dumps({"sites": made, "modules": sorted(sys.modules)}))
+
+
+def load(modules: list[str]) -> None:
+    """Load here what every forked process would load for itself, and work out what it would."""
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    data_map = load_data_map(PROJECT / "data_map.yaml")
+    for audience in Audience:
+        check_against(data_map, audience)
 
 
 class Cut(BaseException):
@@ -410,11 +422,7 @@ def anew(template: Path, home: Path) -> None:
 @contextmanager
 def quicker() -> Iterator[None]:
     """What is cut off here is what a verdict leads to, not the judging, nor the drawing."""
-    with (
-        mock.patch.object(suites, "judge", plain.quick),
-        mock.patch.object(engine, "opened", pooled.opened),
-        mock.patch.object(plots, "_drawing", plain.undrawn),
-    ):
+    with plain.quickly(), mock.patch.object(engine, "opened", pooled.opened):
         yield
 
 
@@ -469,13 +477,14 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
     work.mkdir(parents=True)
     tell, home = work / "tell", work / "home"
     killed = deed(name, template)
-    suites.judge, plots._drawing = plain.quick, plain.undrawn
     do, fresh = partial(killed.do, home), partial(anew, template, home)
 
     def sites(deed: Callable[[Path], None]) -> list[Site]:
         fresh()
         assert in_child(partial(tell_sites, partial(deed, home), tell)) == 0
-        return [tuple(where) for where in json.loads(tell.read_text())]
+        found = json.loads(tell.read_text())
+        load(found["modules"])
+        return [tuple(where) for where in found["sites"]]
 
     fresh()
     before = looked(killed.end, home, tell)
@@ -528,4 +537,5 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
 
 if __name__ == "__main__":
     which, template, work, *numbers = sys.argv[1:]
-    main(which, Path(template), Path(work), *map(int, numbers))
+    with plain.quickly():
+        main(which, Path(template), Path(work), *map(int, numbers))

@@ -50,6 +50,21 @@ class Axes:
 
 
 @contextmanager
+def quickly(*, drawn: bool = False) -> Iterator[None]:
+    """Judge as `quick` does, without loading Great Expectations, and draw no charts.
+
+    Args:
+        drawn: charts all the same.
+    """
+    with ExitStack() as changed:
+        changed.enter_context(mock.patch.object(suites, "judge", quick))
+        changed.enter_context(mock.patch.object(suites, "preload"))
+        if not drawn:
+            changed.enter_context(mock.patch.object(plots, "_drawing", undrawn))
+        yield
+
+
+@contextmanager
 def undrawn(*_: object, **__: object) -> Iterator[tuple[Axes, list[str]]]:
     """In place of reports/plots.py: a chart that nobody looks at. Drawing is a tenth of a run."""
     yield Axes(), ["<svg></svg>"]
@@ -188,10 +203,7 @@ def run(
     Args:
         drawn: with the charts of the pages.
     """
-    with ExitStack() as changed:
-        changed.enter_context(mock.patch.object(suites, "judge", quick))
-        if not drawn:
-            changed.enter_context(mock.patch.object(plots, "_drawing", undrawn))
+    with quickly(drawn=drawn):
         return _run(store, run_date, assets, tags)
 
 
