@@ -43,7 +43,7 @@ def milestones(store: Store) -> dg.MaterializeResult[None]:
     refused = refuse_returned(store.context)
     classify(store.context, dt.datetime.now(dt.UTC))
     with engine(layout.work) as connection:
-        population.load(connection, layout)
+        population.load_people(connection, layout)
         ((people, rows),) = connection.execute(population.TOTAL).fetchall()
         ((sensitive, unreviewed, courses, unknown),) = connection.execute(
             "SELECT count(sensitivity) FILTER (reviewed), count(*) FILTER (NOT reviewed), "

@@ -63,11 +63,24 @@ def _counted(table: Sql, rows: Sql) -> Sql:
 
 def load(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Population:
     """Make the tables of counts, from their files if those are there."""
-    for table, rows in ((PEOPLE, classified(layout)), (TITLES, records(layout))):
-        path = layout.classified / FILES[table]
-        query = f"FROM {literal(path)}" if path.exists() else _counted(table, rows)
-        temp_table(connection, table, query)
-    return Population(PEOPLE, TITLES)
+    return Population(load_people(connection, layout), load_titles(connection, layout))
+
+
+def load_people(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Sql:
+    """Make PEOPLE alone."""
+    return _load(connection, layout, PEOPLE, classified(layout))
+
+
+def load_titles(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Sql:
+    """Make TITLES alone."""
+    return _load(connection, layout, TITLES, records(layout))
+
+
+def _load(connection: duckdb.DuckDBPyConnection, layout: Layout, table: Sql, rows: Sql) -> Sql:
+    path = layout.classified / FILES[table]
+    query = f"FROM {literal(path)}" if path.exists() else _counted(table, rows)
+    temp_table(connection, table, query)
+    return table
 
 
 def people(layout: Layout) -> Sql:

@@ -58,7 +58,7 @@ def courses(context: Context) -> list[Course]:
     """All courses of the store, those first that most people have."""
     layout = context.layout
     with engine(layout.work) as connection:
-        titles = population.load(connection, layout).titles
+        titles = population.load_titles(connection, layout)
         _withhold_names(connection, layout, titles)
         now = _by_now(connection, context, titles)
         found = connection.execute(
@@ -150,7 +150,7 @@ def take_effect(context: Context, decision: Decision, now: dt.datetime) -> None:
     if not layout.classified.exists():
         return
     with layout.locked(), engine(layout.work) as connection:
-        by_now = _by_now(connection, context, population.load(connection, layout).titles)
+        by_now = _by_now(connection, context, population.load_titles(connection, layout))
         patterns = [
             f"course_code LIKE {literal(like(one))} ESCAPE '\\'" for one in decision.patterns
         ]

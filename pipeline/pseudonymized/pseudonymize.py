@@ -34,7 +34,7 @@ def write_references(
     Returns:
         The relation PSEUDONYMS: person, ref, and the place of each pseudonym among them.
     """
-    population.load(connection, layout)
+    population.load_people(connection, layout)
     hashed = f"SELECT person, {key.hmac_sql('person')} AS ref FROM ({population.LIVING})"
     made = _placed(connection, hashed, key.parameters())
     encryption.write_table(

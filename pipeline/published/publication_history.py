@@ -237,7 +237,7 @@ def _shown(
 def _courses(connection: duckdb.DuckDBPyConnection, context: Context) -> Sql:
     """A temporary table of all courses of the store and the history, as decided by now:
     course_code, sensitivity, reviewed."""
-    stored = population.load(connection, context.layout).titles
+    stored = population.load_titles(connection, context.layout)
     titles = [f"SELECT course_code, course_title FROM {stored}"] + [
         f"SELECT DISTINCT course_code, NULL FROM {literal(path)}"
         for path in _files_by_course(context.layout)
@@ -281,7 +281,7 @@ def _team_pseudonyms(connection: duckdb.DuckDBPyConnection, layout: Layout, ring
         PACKAGE,
         "living_references.sql",
         refs=Sql(encryption.rows(connection, layout, layout.references(Audience.COACHING))),
-        people=population.load(connection, layout).people,
+        people=population.load_people(connection, layout),
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {living} AS {query}")
     connection.execute(

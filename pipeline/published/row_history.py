@@ -230,7 +230,7 @@ def _with_windows(
 
 def _ordinary_courses(connection: duckdb.DuckDBPyConnection, context: Context, history: Sql) -> Sql:
     """The courses of the history (course_code) that are ordinary, as decided by now."""
-    titles = population.load(connection, context.layout).titles
+    titles = population.load_titles(connection, context.layout)
     known = (
         f"SELECT course_code, course_title FROM {titles} UNION ALL "
         f"SELECT DISTINCT course_code, NULL FROM {history}"

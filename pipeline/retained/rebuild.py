@@ -198,7 +198,7 @@ def rebuild_pseudonymized(
 
 def forget_identities(connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Remove the vault's entries of people whom no classified row names any more."""
-    people = population.load(connection, layout).people
+    people = population.load_people(connection, layout)
     unnamed = f"ANTI JOIN {people} USING (person)"
     for audience in Audience:
         path = layout.references(audience)
