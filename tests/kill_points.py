@@ -1,12 +1,14 @@
 """Cut something off at many points, run it once more, and look at the end.
 
-Points are just before each call of the operating system that changes a name. `every` is run as a
-program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF): it loads everything once
-and forks a real process per point, SIGKILL at every one of them. Moments are kills spread over the
-whole run, so that they also fall into DuckDB's own writing. `sites` needs no process: one point for
-each place in the code that makes such calls, in the middle of its calls, with a copy of what a kill
-there would leave. What runs on the copy is cut off as well, at the next place, and so on, and only
-the last comes to its end. Both give one line per point.
+Points are just before each call of the operating system that changes a name. `kills` is run as a
+program (python -m tests.kill_points DEED TEMPLATE WORK MOMENTS SHARE OF SEED): it loads everything
+once and forks a real process per point, with SIGKILL there. A run has over three hundred points, of
+which each takes seconds: a soak kills at the first and the last of every place in the code, and at
+a third of the others, which its seed draws. Moments are kills spread over the whole run, so that
+they also fall into DuckDB's own writing. `sites` needs no process: one point for each place in the
+code that makes such calls, in the middle of its calls, with a copy of what a kill there would
+leave. What runs on the copy is cut off as well, at the next place, and so on, and only the last
+comes to its end. Both give one line per point.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 from unittest import mock
 
 import duckdb
+import numpy as np
 
 from assets.resources import Store
 from pipeline.policy.data_map import load_data_map
@@ -49,7 +52,7 @@ from tests.estate import NOW, context
 from tests.killed_rekey import NEW, keys_of
 from tests.opened import everything_in, relation, released, released_files
 
-EVERY, SITES = "every", "sites"
+KILLS, SITES = "kills", "sites"
 CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.link"}
 ROOT = f"{PROJECT}/"
 PRODUCT = tuple(f"{ROOT}{folder}/" for folder in ("pipeline", "assets", "expectations"))
@@ -326,14 +329,14 @@ class Deed:
     """What is killed: how it is done, what is seen after the kill, and what is at the end.
 
     Attributes:
-        like: a deed that does much of the same; places in the code that both come to are killed
-            there.
+        like: the name of a deed that does much of the same; places in the code that both come to
+            are killed there.
     """
 
     do: Callable[[Path], None]
     middle: Callable[[Path], dict[str, Any]]
     end: Callable[[Path], dict[str, Any]]
-    like: Callable[[Path], None] | None = None
+    like: str | None = None
 
 
 def restoring(home: Path) -> None:
@@ -362,8 +365,8 @@ def in_two_renames(do: Callable[[Path], None], home: Path) -> None:
 
 def deed(name: str, template: Path) -> Deed:
     if name.endswith(TWO_RENAMES):
-        usual = deed(name.removesuffix(TWO_RENAMES), template)
-        return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, usual.do)
+        usual = deed(like := name.removesuffix(TWO_RENAMES), template)
+        return Deed(partial(in_two_renames, usual.do), usual.middle, usual.end, like)
     if name == "run":
         return Deed(run, of_run, lambda home: of_run(home) | said(home))
     if name == "restore":
@@ -371,11 +374,11 @@ def deed(name: str, template: Path) -> Deed:
     if name == "rekey":
         look = partial(of_rekey, (template / "vault" / "storage.key").read_text())
         return Deed(change_key, look, lambda home: look(home) | said(home))
-    retention, person = partial(deletion, None), partial(deletion, f"emp:{NUMBER}")
     if name == "person":
-        return Deed(person, of_cut_deletion, of_deletion, retention)
+        person = partial(deletion, f"emp:{NUMBER}")
+        return Deed(person, of_cut_deletion, of_deletion, "retention")
     assert name == "retention"
-    return Deed(retention, of_cut_deletion, of_deletion)
+    return Deed(partial(deletion, None), of_cut_deletion, of_deletion)
 
 
 def change_key(home: Path) -> None:
@@ -426,22 +429,28 @@ def quicker() -> Iterator[None]:
         yield
 
 
+# Where this process has seen a deed make changes: those that are like it need not try again.
+_sites_of: dict[str, list[Site]] = {}
+
+
 def at_sites(name: str, template: Path, work: Path) -> Iterator[dict[str, Any]]:
     """One point a site: first what is before and at the end, then each point, in the order of time.
     Every run goes on with what the one before left."""
     home, copies = work / "home", work / "copies"
     cut = deed(name, template)
 
-    def sites(of: Callable[[Path], None]) -> list[Site]:
+    def sites(of: str) -> list[Site]:
         made: list[Site] = []
         anew(template, home)
-        before_changes(partial(of, home), lambda _, event: made.append(site(event)))
+        do = partial(deed(of, template).do, home)
+        before_changes(do, lambda _, event: made.append(site(event)))
+        _sites_of[of] = made
         return made
 
     anew(template, home)
     before = seen(cut.end, home)
-    elsewhere = set(sites(cut.like)) if cut.like else set()
-    made = Counter(where for where in sites(cut.do) if where not in elsewhere)
+    elsewhere = set(_sites_of.get(cut.like) or sites(cut.like)) if cut.like else set()
+    made = Counter(where for where in sites(name) if where not in elsewhere)
     left = {where: times // 2 for where, times in made.items()}
     yield {"before": before, "end": seen(cut.end, home), "points": len(left), "moments": 0}
     anew(template, home)
@@ -471,17 +480,39 @@ def gone_on_from(copies: list[Path], home: Path) -> None:
         shutil.rmtree(other)
 
 
-def main(name: str, template: Path, work: Path, moments: int, share: int, of: int) -> None:
-    """Kill at every point, and at some moments; prints one JSON line per point. Where a deed is
-    like another, the points are those that come only with it."""
+def drawn(made: list[Site], elsewhere: set[Site], seed: int) -> list[int]:
+    """The numbers of the points to kill at: the first and the last of every place in the code that
+    makes changes, and a third of the others.
+
+    Args:
+        made: the place of each point.
+        elsewhere: places that are killed elsewhere.
+    """
+    first = {where: number for number, where in reversed(list(enumerate(made)))}
+    last = {where: number for number, where in enumerate(made)}
+    always = {*first.values(), *last.values()}
+    others = np.random.default_rng(seed).random(len(made)) < 1 / 3
+    return [
+        number
+        for number, where in enumerate(made)
+        if where not in elsewhere and (number in always or others[number])
+    ]
+
+
+def main(
+    name: str, template: Path, work: Path, moments: int, share: int, of: int, seed: int
+) -> None:
+    """Kill at the points that are drawn, and at some moments; prints one JSON line per point. Where
+    a deed is like another, the points are those that come only with it."""
     work.mkdir(parents=True)
     tell, home = work / "tell", work / "home"
     killed = deed(name, template)
     do, fresh = partial(killed.do, home), partial(anew, template, home)
 
-    def sites(deed: Callable[[Path], None]) -> list[Site]:
+    def sites(of: str) -> list[Site]:
         fresh()
-        assert in_child(partial(tell_sites, partial(deed, home), tell)) == 0
+        work = partial(deed(of, template).do, home)
+        assert in_child(partial(tell_sites, work, tell)) == 0
         found = json.loads(tell.read_text())
         load(found["modules"])
         return [tuple(where) for where in found["sites"]]
@@ -489,8 +520,8 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
     fresh()
     before = looked(killed.end, home, tell)
     usual = set(sites(killed.like)) if killed.like else set()
-    made = sites(killed.do)
-    points = [number for number, where in enumerate(made) if where not in usual]
+    made = sites(name)
+    points = drawn(made, usual, seed)
     end = looked(killed.end, home, tell)
     print(
         json.dumps({"before": before, "end": end, "points": len(points), "moments": moments}),
@@ -537,5 +568,5 @@ def main(name: str, template: Path, work: Path, moments: int, share: int, of: in
 
 if __name__ == "__main__":
     which, template, work, *numbers = sys.argv[1:]
-    with plain.quickly():
+    with quicker():
         main(which, Path(template), Path(work), *map(int, numbers))

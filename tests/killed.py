@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 
 from pipeline.storage.layout import PROJECT
-from tests.kill_points import EVERY, SITES, at_sites, quicker
+from tests import soak
+from tests.kill_points import KILLS, SITES, at_sites, quicker
 
 # Each time one point for every place in the code that changes a name, as a copy of what a kill
-# there would leave; in a soak all of them, and real kills. They are as many tests as may be done at
-# once, and none of these takes so long that it looks as if it hung.
+# there would leave; in a soak many of them, and real kills. These are as many tests as may be done
+# at once, and none takes so long that it looks as if it hung.
 SHARES = 4
 POINTS = pytest.mark.parametrize(
     "points",
     [
-        SITES,
+        pytest.param(SITES, marks=pytest.mark.xdist_group("killed")),
         *(
-            pytest.param(f"{EVERY} {share + 1} of {SHARES}", marks=pytest.mark.soak)
+            pytest.param(f"{KILLS} {share + 1} of {SHARES}", marks=pytest.mark.soak)
             for share in range(SHARES)
         ),
     ],
@@ -50,7 +51,7 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
         expected = first["points"]
     else:
         share = int(points.split()[1]) - 1
-        first, output = _every(deed, template, work, moments, share)
+        first, output = _kills(deed, template, work, moments, share)
         expected = sum(len(range(n)[share::SHARES]) for n in (first["points"], first["moments"]))
     assert len(output) == expected
     assert all(point["code"] == (0 if points == SITES else -9) for point in output)
@@ -63,15 +64,15 @@ def _sites(deed: str, template: Path, work: Path) -> tuple[dict[str, Any], list[
     return first, [{**point, "whole": first["end"]} for point in rest]
 
 
-def _every(
+def _kills(
     deed: str, template: Path, work: Path, moments: int, share: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """By a process that forks, as none that has threads should."""
-    numbers = [str(n) for n in (moments, share, SHARES)]
+    numbers = [str(n) for n in (moments, share, SHARES, soak.seed)]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "tests.kill_points"),
-            *(deed, str(template), str(work / "every"), *numbers),
+            *(deed, str(template), str(work / "kills"), *numbers),
         ],
         cwd=PROJECT,
         capture_output=True,

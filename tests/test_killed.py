@@ -22,7 +22,7 @@ pytestmark = pytest.mark.long
 def test_a_killed_deletion_reaches_the_same_end(
     with_a_past: Estate, tmp_path: Path, deed: str, moments: int, least: int, points: str
 ) -> None:
-    """SIGKILL before every change of a name: the release is whole all the time, and one re-run by
+    """SIGKILL before a change of a name: the release is whole all the time, and one re-run by
     itself reaches the end state of a run that was never killed, with nothing lost. Outside of a
     soak the re-run is cut off as well, at the next place, and so on."""
     output = killed(deed, with_a_past.home, tmp_path, points, moments)
