@@ -7,6 +7,7 @@ here, and people decide; whatever is undecided, undecidable or forged counts as 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,17 @@ def test_what_is_undecided_is_unreviewed(stand: Context) -> None:
         "A-2": ("health", False, ["health"]),
         "WB-100": ("listed", True, []),
     }
+
+
+def test_what_is_remembered_is_of_the_same_words_and_texts(stand: Context) -> None:
+    """The kind: what a process worked out before is taken for nothing else."""
+    for title, suggested in (("Excel", []), ("Stop smoking", ["health"]), ("Excel", [])) * 2:
+        assert judged(stand, [("A-1", title)])["A-1"][2] == suggested
+    courses = stand.data_map.course_sensitivity
+    others = courses.model_copy(update={"patterns": {**courses.patterns, "union": " excel "}})
+    changed = stand.data_map.model_copy(update={"course_sensitivity": others})
+    for now, suggested in ((replace(stand, data_map=changed), ["union"]), (stand, [])):
+        assert judged(now, [("A-1", "Excel")])["A-1"][2] == suggested
 
 
 def test_a_pattern_covers_no_course_that_is_suggested(stand: Context) -> None:

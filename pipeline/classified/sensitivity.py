@@ -37,16 +37,18 @@ def course_sensitivity(connection: duckdb.DuckDBPyConnection, context: Context, 
 
 def make_suggestions(connection: duckdb.DuckDBPyConnection, titles: Sql, data_map: DataMap) -> Sql:
     """A temporary table as `suggestions_model` has it; `titles` as `course_sensitivity`."""
-    texts = f"SELECT DISTINCT course_code, course_title FROM {titles} ORDER BY ALL"
-    found = connection.execute(texts).fetchall()
-    words = suggestions_model(Sql("titles"), data_map)
-    key = hashlib.sha256(repr((words, found)).encode()).hexdigest()
+    # Read once: what is remembered has to be of these very texts.
+    distinct = f"SELECT DISTINCT course_code, course_title FROM {titles}"
+    texts = temp_table(connection, "course_texts", distinct)
+    found = connection.execute(f"FROM {texts} ORDER BY ALL").fetchall()
+    model = suggestions_model(texts, data_map)
+    key = hashlib.sha256(repr((model, found)).encode()).hexdigest()
     if (known := _known.get(key)) is not None:
         connection.register("known_suggestions", known)
         made = temp_table(connection, SUGGESTIONS, "FROM known_suggestions")
         connection.unregister("known_suggestions")
         return made
-    made = temp_table(connection, SUGGESTIONS, suggestions_model(titles, data_map))
+    made = temp_table(connection, SUGGESTIONS, model)
     if len(_known) >= MOST:
         _known.clear()
     _known[key] = connection.sql(f"FROM {made}").to_arrow_table()
