@@ -104,7 +104,7 @@ def by_detail(found: pl.DataFrame) -> dict[str | None, int]:
 
 
 @given(rows)
-@settings(max_examples=soak.times(40, 2_000))
+@settings(max_examples=soak.times(40, 1_200))
 def test_whatever_is_known_leaves_k_people(given: list[Row]) -> None:
     """Classes, classes without any one team, and what is left over of every total."""
     assert analysts.broken(classed(given)) == []

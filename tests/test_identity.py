@@ -132,7 +132,7 @@ def oracle(roster: list[Row], address: str, on: int) -> str | None:
 
 
 @given(rosters)
-@settings(max_examples=soak.times(30, 3_000))
+@settings(max_examples=soak.times(30, 2_000))
 def test_an_address_means_whoever_had_it_on_the_day(
     connection: duckdb.DuckDBPyConnection, roster: list[Row]
 ) -> None:
@@ -147,7 +147,7 @@ def test_an_address_means_whoever_had_it_on_the_day(
 
 
 @given(rosters, st.data())
-@settings(max_examples=soak.times(6, 1_000))
+@settings(max_examples=soak.times(6, 600))
 def test_the_order_of_deliveries_does_not_matter(
     connection: duckdb.DuckDBPyConnection, roster: list[Row], data: st.DataObject
 ) -> None:

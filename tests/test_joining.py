@@ -103,7 +103,7 @@ def test_whoever_finds_a_row_learns_no_more_than_by_chance(events: pl.DataFrame)
 
 
 @given(rows)
-@settings(max_examples=soak.times(10, 1_000))
+@settings(max_examples=soak.times(10, 600))
 def test_details_are_drawn_from_enough_people_with_the_same_result(given: list[Row]) -> None:
     """Counted by the attackers' own rule, with and without any one team. Everybody's details are
     somewhere, once, as far as they are published; and the result stays with the person."""

@@ -149,7 +149,7 @@ def _subsets(names: list[str]) -> Iterator[tuple[str, ...]]:
 def test_no_measure_rests_on_too_few(rules: DisclosureRules) -> None:
     rng = soak.rng(11)
     shown = dict.fromkeys(MEASURES, 0)
-    for _ in range(soak.times(2, 200)):
+    for _ in range(soak.times(2, 120)):
         rows = company(rng)
         tables = published(rows, rules)
         assert list(attacked(rows, tables)) == []

@@ -53,7 +53,7 @@ def land(layout: Layout, day: int, rows: list[tuple[int, int, str]]) -> dt.date:
     return date
 
 
-@settings(max_examples=soak.times(8, 400))
+@settings(max_examples=soak.times(8, 200))
 @given(deliveries=st.lists(ROWS, min_size=1, max_size=4), data=st.data())
 def test_order_and_repetition_of_deliveries_do_not_matter(
     tmp_path_factory: pytest.TempPathFactory,
@@ -83,7 +83,7 @@ def test_order_and_repetition_of_deliveries_do_not_matter(
     assert len(classified(layout)) == len(expected)
 
 
-@settings(max_examples=soak.times(5, 100))
+@settings(max_examples=soak.times(5, 60))
 @given(order=st.permutations(range(6)))
 def test_rows_alike_in_all_that_ranks_them_do_not_depend_on_their_place(
     tmp_path_factory: pytest.TempPathFactory, order: list[int]
