@@ -45,6 +45,7 @@ from pipeline.storage.relations import (
     roster_history,
     subquery,
     temp_table,
+    temp_table_of,
     temp_view,
 )
 from pipeline.storage.schema import CLASSIFIED, PARQUET
@@ -91,9 +92,7 @@ def make_resolution(
 
 def make_country_names(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the temporary table COUNTRY_NAMES."""
-    connection.register("listed_names", _country_names())
-    temp_table(connection, COUNTRY_NAMES, "FROM listed_names")
-    connection.unregister("listed_names")
+    temp_table_of(connection, COUNTRY_NAMES, _country_names())
 
 
 @cache

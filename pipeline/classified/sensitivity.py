@@ -16,7 +16,7 @@ from pipeline.access.courses import make_decisions
 from pipeline.classified.models import SUGGESTIONS, sensitivity_model, suggestions_model
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
-from pipeline.storage.relations import subquery, temp_table
+from pipeline.storage.relations import subquery, temp_table, temp_table_of
 from pipeline.storage.sql import Sql
 
 MOST = 32  # sets of courses that a process remembers
@@ -44,10 +44,7 @@ def make_suggestions(connection: duckdb.DuckDBPyConnection, titles: Sql, data_ma
     model = suggestions_model(texts, data_map)
     key = hashlib.sha256(repr((model, found)).encode()).hexdigest()
     if (known := _known.get(key)) is not None:
-        connection.register("known_suggestions", known)
-        made = temp_table(connection, SUGGESTIONS, "FROM known_suggestions")
-        connection.unregister("known_suggestions")
-        return made
+        return temp_table_of(connection, SUGGESTIONS, known)
     made = temp_table(connection, SUGGESTIONS, model)
     if len(_known) >= MOST:
         _known.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -16,6 +17,9 @@ from pipeline.errors import PolicyError
 from pipeline.storage.layout import Layout
 from pipeline.storage.schema import CANONICAL, CLASSIFIED, LEFT_OUT, REJECTS, ROSTER
 from pipeline.storage.sql import Sql, identifier, literals, render
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def temp_table(
@@ -27,6 +31,14 @@ def temp_table(
     """Make a temporary table of a query's rows; returns it as a relation."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {query}", parameters)
     return identifier(name)
+
+
+def temp_table_of(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> Sql:
+    """Make a temporary table of rows in memory; returns it as a relation."""
+    connection.register("rows_in_memory", rows)
+    made = temp_table(connection, name, "FROM rows_in_memory")
+    connection.unregister("rows_in_memory")
+    return made
 
 
 def temp_view(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> Sql:
