@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.access.courses import make_decisions
+from pipeline.classified import corrections
 from pipeline.classified.models import (
     COUNTRY_NAMES,
     KEY,
@@ -129,16 +130,18 @@ def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, ou
     # A store without a row is a folder all the same.
     out.mkdir(exist_ok=True, mode=0o700)
     identity_store.write(connection, joined.identifiers, out)
+    gone = corrections.gone(connection, layout)
     shards = cluster.shards()
     if shards == 1:
-        query = _by_period(_resolved(rows, joined), rows, joined, data_map)
+        query = _by_period(_resolved(rows, joined), rows, gone, joined, data_map)
         connection.execute(f"COPY ({query}) TO {literal(out)} ({_parts('data')})")
         return
     with exchange(layout, "classified") as shared:
         for name in RESOLUTION:
             shared.put(connection, name)
         shared.put_stored(connection, EVERY_ROW, stored)
-        cluster.each(_write_shard, [(shared, data_map, out, n, shards) for n in range(shards)])
+        work = [(shared, data_map, gone, out, n, shards) for n in range(shards)]
+        cluster.each(_write_shard, work)
         for n in range(shards):
             shared.download(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
 
@@ -147,8 +150,10 @@ def _resolved(rows: Sql, joined: Resolution) -> Sql:
     return subquery(identity.resolved(rows, joined.identifiers))
 
 
-def _by_period(rows: Sql, every_row: Sql, joined: Resolution, data_map: DataMap) -> str:
-    classified = classified_model(current_model(rows, every_row), joined, data_map)
+def _by_period(
+    rows: Sql, every_row: Sql, gone: list[str], joined: Resolution, data_map: DataMap
+) -> str:
+    classified = classified_model(current_model(rows, every_row, gone), joined, data_map)
     return f"SELECT {', '.join(CLASSIFIED)}, {PERIOD} AS period FROM {subquery(classified)}"
 
 
@@ -160,7 +165,9 @@ def _parts(name: str) -> str:
     )
 
 
-def _write_shard(shared: Exchange, data_map: DataMap, out: Path, number: int, of: int) -> None:
+def _write_shard(
+    shared: Exchange, data_map: DataMap, gone: list[str], out: Path, number: int, of: int
+) -> None:
     """Write one shard. All revisions of a record are in the same one, so each is complete."""
     with shared.open(EVERY_ROW, *RESOLUTION) as connection:
         every_row = identifier(EVERY_ROW)
@@ -168,5 +175,5 @@ def _write_shard(shared: Exchange, data_map: DataMap, out: Path, number: int, of
         mine = f"FROM {resolved} WHERE hash({', '.join(KEY)}) % {of} = {number}"
         rows = temp_view(connection, "rows_of_shard", Sql(mine))
         name = f"shard-{number}"
-        query = _by_period(rows, every_row, resolution(), data_map)
+        query = _by_period(rows, every_row, gone, resolution(), data_map)
         shared.upload(connection, name, query, out, _parts(name))

@@ -6,7 +6,7 @@ Every function takes the relations that its query reads. The steps run these ver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.access.courses import DECISIONS
@@ -188,42 +188,62 @@ def sensitivity_model(suggestions: Sql, data_map: DataMap) -> Sql:
     )
 
 
-def current_model(rows: Sql, every_row: Sql) -> Sql:
+def current_model(rows: Sql, every_row: Sql, gone: Sequence[str]) -> Sql:
     """The current row of every key among `rows`: canonical columns, record_key, deliveries,
     first_seen.
 
     Args:
         rows: resolved rows that are not in quarantine; all revisions of a key are among them.
         every_row: those of all keys, among which the statements are that void a record.
+        gone: deliveries that corrections stand on and that are not in use any more
+            (pipeline/classified/corrections.py).
     """
     return render(
         PACKAGE,
         "current.sql",
-        standing=_standing(rows, every_row),
+        standing=_standing(rows, every_row, gone),
         key=KEY,
         record_key=RECORD_KEY,
     )
 
 
-def superseded_model(every_row: Sql) -> Sql:
+def superseded_model(every_row: Sql, gone: Sequence[str]) -> Sql:
     """One number: the rows that were voided or superseded.
 
     Args:
         every_row: the resolved rows that are not in quarantine.
+        gone: as `current_model`.
     """
     return render(
         PACKAGE,
         "superseded.sql",
         every_row=every_row,
-        standing=_standing(every_row, every_row),
+        standing=_standing(every_row, every_row, gone),
         key=KEY,
         reversed_key=KEY[::-1],
     )
 
 
-def _standing(rows: Sql, every_row: Sql) -> Sql:
-    overtaken = overtaken_model(rows)
-    return render(PACKAGE, "standing.sql", rows=rows, every_row=every_row, overtaken=overtaken)
+def _standing(rows: Sql, every_row: Sql, gone: Sequence[str]) -> Sql:
+    return render(
+        PACKAGE,
+        "standing.sql",
+        rows=rows,
+        every_row=every_row,
+        overtaken=overtaken_model(rows),
+        left_behind=_left_behind(rows, gone) if gone else None,
+    )
+
+
+def _left_behind(rows: Sql, gone: Sequence[str]) -> Sql:
+    return render(
+        PACKAGE,
+        "left_behind.sql",
+        rows=rows,
+        corrected=CORRECTED_RANK,
+        same_key=same_values("c", "s", KEY),
+        gone=gone,
+    )
 
 
 def overtaken_model(rows: Sql) -> Sql:
@@ -268,7 +288,7 @@ def chain(data_map: DataMap) -> dict[str, Sql]:
     zones = {"": "UTC"}
     models = resolution_models(rows, Sql("roster"), Sql("roster_history"), data_map, zones)
     resolved = subquery(identity.resolved(rows, identifier(IDENTIFIERS)))
-    current = current_model(resolved, resolved)
+    current = current_model(resolved, resolved, ())
     return {**models, "classified": classified_model(current, resolution(), data_map)}
 
 

@@ -16,5 +16,5 @@ INNER JOIN {{ rows }} AS s
 WHERE
     c.rank = {{ corrected }}
     AND s.rank <> {{ corrected }}
-    AND c.raw <> {{ delivered_values }}
+    AND split_part(c.raw, ' ', 1) <> {{ delivered_values }}
 GROUP BY ALL

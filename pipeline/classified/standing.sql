@@ -1,8 +1,14 @@
 -- The rows that are not voided, neither by their own status nor by a statement about their record;
--- without corrections that the source has overtaken.
+-- without corrections that the source has overtaken, or whose record is in no delivery any more.
 SELECT r.*
 FROM {{ rows }} AS r
-LEFT JOIN ({{ overtaken }}) AS o
+LEFT JOIN (
+    SELECT * EXCLUDE (agrees) FROM ({{ overtaken }})
+    {% if left_behind %}
+        UNION ALL
+        FROM ({{ left_behind }})
+    {% endif %}
+) AS o
     ON
         r.rank = o.rank
         AND r.source = o.source

@@ -12,7 +12,7 @@ import json
 import duckdb
 import polars as pl
 
-from pipeline.classified import run_snapshot
+from pipeline.classified import corrections, run_snapshot
 from pipeline.classified.classify import resolved_rows
 from pipeline.classified.models import superseded_model
 from pipeline.context import Context
@@ -123,10 +123,11 @@ def _store_counts(connection: duckdb.DuckDBPyConnection, layout: Layout) -> dict
     bad = count(connection, f"SELECT count(*) FROM {rows} WHERE problem IS NOT NULL")
     read = count(connection, f"SELECT count(*) FROM {rows}")
     counted = count(connection, f"SELECT coalesce(sum(records), 0) FROM {left_out(layout)}")
+    gone = corrections.gone(connection, layout)
     return {
         "received": read + counted + lines,
         "quarantined": bad + lines,
-        "superseded": count(connection, superseded_model(resolved_rows(layout))),
+        "superseded": count(connection, superseded_model(resolved_rows(layout), gone)),
         "unresolved_people": count(
             connection,
             f"SELECT count(DISTINCT person) FROM {classified(layout)} WHERE unresolved IS NOT NULL",

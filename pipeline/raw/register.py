@@ -169,6 +169,16 @@ def is_withdrawn(found: list[Step], sha256: str) -> bool:
     return bool(about) and about[-1].state is State.WITHDRAWN
 
 
+def has_gone(layout: Layout, delivery: dt.date, version: str) -> bool:
+    """Is a content that was in use withdrawn by now, or replaced by another? What is merely lost
+    (`lost`) is not."""
+    here = version_of(layout.canonical / str(delivery))
+    if here is not None:
+        return here != version
+    found = steps(layout, delivery)
+    return bool(found) and accepted(found) is None
+
+
 def turned_down(found: list[Step]) -> str | None:
     """The content that was read last and is refused or withdrawn; None if that is not so."""
     last = latest(found)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from pipeline.classified import population
+from pipeline.classified import corrections, population
 from pipeline.classified.classify import resolved_rows
 from pipeline.classified.models import (
     CORRECTABLE,
@@ -17,7 +17,6 @@ from pipeline.classified.models import (
     PERIOD,
     current_model,
     overtaken_model,
-    values_of,
 )
 from pipeline.context import Context
 from pipeline.errors import BadInput, EngineError, ErasureError, PolicyError
@@ -35,7 +34,7 @@ from pipeline.storage.engine import count, engine
 from pipeline.storage.file_edit import FileEdit, apply_edit
 from pipeline.storage.files import atomic_build
 from pipeline.storage.schema import CANONICAL, MOMENTS, PARQUET, STATUSES
-from pipeline.storage.sql import Value, literal, same_values
+from pipeline.storage.sql import Sql, Value, literal, same_values
 from pipeline.subjects import request_register, restrictions
 from pipeline.subjects.identity import Subject, find
 from pipeline.subjects.request_register import Kind, Request, State
@@ -269,8 +268,7 @@ def conflicts(context: Context) -> list[str]:
     """Rectifications, by request, after which the source has sent another value: it is current
     again, and somebody has to find out which one is right."""
     layout = context.layout
-    made = sorted(layout.rectified.glob("*/records-rectified-*.parquet"))
-    if not made:
+    if not (made := corrections.made(layout)):
         return []
     rows = resolved_rows(layout)
     with engine(layout.work) as connection:
@@ -307,21 +305,22 @@ def _rectify(
         changes = ", ".join(
             f"CAST({literal(v)} AS {CANONICAL[k]}) AS {k}" for k, v in values.items()
         )
+        current = current_model(rows, rows, corrections.gone(connection, layout))
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE wrong AS SELECT deliveries, record_key, "
             f"{', '.join(CANONICAL)} "
-            f"FROM ({current_model(rows, rows)}) WHERE {subject.is_person()} AND {test}"
+            f"FROM ({current}) WHERE {subject.is_person()} AND {test}"
         )
         found = count(connection, "SELECT count(*) FROM wrong")
         if found != 1:
             raise PolicyError(f"a rectification must match one record; this one matches {found}")
+        held = corrections.stands_on(connection, layout, Sql("wrong"), rows)
+        raw = corrections.raw_of(Sql("wrong"), held)
         path = layout.rectified / "ALL" / f"records-rectified-{request.name}.parquet"
         with atomic_build(path, layout.work, durable=True) as beside:
-            # What the source says wrongly, so that only something else overtakes the correction.
-            wrong = f"CASE WHEN rank = {CORRECTED_RANK} THEN raw ELSE {values_of('wrong')} END"
             connection.execute(
                 f"COPY (SELECT {', '.join(CANONICAL)} FROM (SELECT * REPLACE ({changes}, "
-                f"{CORRECTED_RANK} AS rank, {wrong} AS raw, "
+                f"{CORRECTED_RANK} AS rank, {raw} AS raw, "
                 "list_max(deliveries) AS delivery_date, "
                 f"TIMESTAMP '{now.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}' AS revised_at) "
                 f"FROM wrong)) TO {literal(beside)} ({PARQUET})"

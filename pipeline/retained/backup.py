@@ -203,8 +203,9 @@ def _keep_corrections(layout: Layout, folder: Path) -> None:
 def _clear_quarantine(
     connection: duckdb.DuckDBPyConnection, layout: Layout, folder: Path, files: list[Path]
 ) -> None:
-    """Clear rows as delivered, and remove lines that could not be split."""
-    clear = {"raw": "raw IS NOT NULL", "file": "file IS NOT NULL"}
+    """Clear rows as delivered, and remove lines that could not be split. In the same column a
+    correction has what it stands on, which stays."""
+    clear = {"raw": "problem IS NOT NULL AND raw IS NOT NULL", "file": "file IS NOT NULL"}
     for path in files:
         if path.name.startswith("records"):
             apply_edit(connection, layout, FileEdit(path, set_null_where=clear))
