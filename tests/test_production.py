@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from assets import common, lineage
 from assets.resources import Store
 from pipeline.cli.exits import Exit
+from pipeline.cli.run import run_job
 from pipeline.definitions import defs
 from pipeline.operations import alerts, instance, openlineage
 from pipeline.operations.alerts import Alert
@@ -59,6 +61,37 @@ def test_the_database_is_named_and_its_password_is_not_written(
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     instance.write(tmp_path)
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_what_a_library_prints_is_kept_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whether by Python or below it. It goes where the process writes to; before, Dagster kept a
+    copy, for two helper processes a stream to send on, and waited for these a minute wherever
+    signals to end are blocked."""
+
+    @dg.op
+    def chatty() -> None:
+        print(NAME)
+        os.write(2, EMAIL.encode())
+
+    @dg.job
+    def nightly() -> None:
+        chatty()
+
+    monkeypatch.setattr(
+        "pipeline.definitions.definitions", lambda _: dg.Definitions(jobs=[nightly])
+    )
+    with mock.patch.dict(os.environ):
+        os.environ.pop("DAGSTER_HOME", None)
+        assert run_job(tmp_path, "nightly", None) is Exit.DONE
+    printed = capfd.readouterr()
+    assert NAME in printed.out
+    assert EMAIL in printed.err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(b"chatty" in path.read_bytes() for path in files), "the run has its events"
+    for canary in (NAME, EMAIL):
+        assert not [path for path in files if canary.encode() in path.read_bytes()]
 
 
 def test_whoever_writes_to_the_store_is_in_its_pool() -> None:

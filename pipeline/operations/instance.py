@@ -28,6 +28,12 @@ def settings() -> dict[str, Any]:
     content: dict[str, Any] = {
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},
+        # What a library prints can hold a value. It goes where the process writes to, and into no
+        # file of Dagster's; what people need of a run is in its events.
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
         # A run waits for the one that writes to the store: nothing is written twice at once.
         "concurrency": {"pools": {"granularity": "run", "default_limit": 1}},
         "run_monitoring": {"enabled": True, "max_runtime_seconds": LONGEST_RUN},

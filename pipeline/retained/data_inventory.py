@@ -309,7 +309,7 @@ INVENTORY = (
     InventoryEntry(
         "Dagster",
         ("dagster/*",),
-        "runs, events, schedules, compute logs",
+        "runs, events, schedules; logs that an older version or own settings captured",
         "storage.dagster_runs",
         "old runs, and runs that name the person, are deleted",
     ),
