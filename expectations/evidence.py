@@ -146,6 +146,11 @@ def column_rules(columns: Sequence[CheckedColumn]) -> list[str]:
     return names
 
 
+def no_rows(columns: Sequence[CheckedColumn]) -> Evidence:
+    """The counts of a relation's columns where it has no row."""
+    return {rule: 0 for rule in column_rules(columns) if rule not in SCHEMA_RULES}
+
+
 def table_evidence(
     connection: duckdb.DuckDBPyConnection,
     relation: str,

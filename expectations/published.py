@@ -31,6 +31,7 @@ from expectations.evidence import (
     column_evidence,
     column_rules,
     identifier_evidence,
+    no_rows,
     schema_evidence,
     table_evidence,
 )
@@ -154,11 +155,12 @@ def _evidence(
     spec, checked, found = data_map.published[table], columns(data_map, table), Evidence()
     types = {one.name: one.type for one in checked}
     scope = Scope(data_map, spec.audience, spec.k)
-    if not any(schema_evidence(connection, relation, types).values()):
+    schema = schema_evidence(connection, relation, types)
+    if not any(schema.values()):
         if spec.dimension:
             found = table_evidence(connection, relation, checked, context.layout, scope)
             found |= _dimension_evidence(connection, data_map, table, relation)
-            return found | _code_evidence(connection, checked, scope)
+            return found | _code_evidence(connection, checked, scope, found[NOT_NAMED])
         if spec.audience is Audience.COACHING:
             found = _coaching_evidence(
                 connection, context, partition, table, relation, carried[table]
@@ -168,6 +170,8 @@ def _evidence(
         if found:
             # What was published before was checked then; its courses may be gone by now.
             relation = published_once.NEW_ROWS
+            if not count(connection, f"SELECT count(*) FROM {relation}"):
+                return schema | found | no_rows(checked)
     return found | table_evidence(connection, relation, checked, context.layout, scope)
 
 
@@ -236,13 +240,17 @@ def _own_rule(spec: Published, relation: str) -> dict[str, str]:
 
 
 def _code_evidence(
-    connection: duckdb.DuckDBPyConnection, checked: list[CheckedColumn], scope: Scope
+    connection: duckdb.DuckDBPyConnection, checked: list[CheckedColumn], scope: Scope, rows: int
 ) -> Evidence:
     """Of the codes of a course dimension, those are judged as values that no table beside it names.
-    The others were when they were published; their courses may be gone by now."""
+    The others were when they were published; their courses may be gone by now.
+
+    Args:
+        rows: how many those are.
+    """
     code = [one for one in checked if one.name == "course_code"]
-    if not code:
-        return {}
+    if not code or not rows:
+        return no_rows(code)
     return column_evidence(connection, NOT_NAMED_ROWS, code, scope) | identifier_evidence(
         connection, NOT_NAMED_ROWS, code
     )
