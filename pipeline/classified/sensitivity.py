@@ -19,6 +19,7 @@ from pipeline.policy.data_map import DataMap
 from pipeline.storage.relations import subquery, temp_table, temp_table_of
 from pipeline.storage.sql import Sql
 
+TEXTS = "course_texts"
 MOST = 32  # sets of courses that a process remembers
 # By a hash of the words that are looked for and of the texts: no title stays in memory.
 _known: dict[str, pa.Table] = {}
@@ -38,13 +39,14 @@ def course_sensitivity(connection: duckdb.DuckDBPyConnection, context: Context, 
 def make_suggestions(connection: duckdb.DuckDBPyConnection, titles: Sql, data_map: DataMap) -> Sql:
     """A temporary table as `suggestions_model` has it; `titles` as `course_sensitivity`."""
     # Read once: what is remembered has to be of these very texts.
-    distinct = f"SELECT DISTINCT course_code, course_title FROM {titles}"
-    texts = temp_table(connection, "course_texts", distinct)
-    found = connection.execute(f"FROM {texts} ORDER BY ALL").fetchall()
-    model = suggestions_model(texts, data_map)
-    key = hashlib.sha256(repr((model, found)).encode()).hexdigest()
+    found = connection.sql(
+        f"SELECT DISTINCT course_code, course_title FROM {titles} ORDER BY ALL"
+    ).to_arrow_table()
+    model = suggestions_model(Sql(TEXTS), data_map)
+    key = hashlib.sha256(repr((model, found.to_pylist())).encode()).hexdigest()
     if (known := _known.get(key)) is not None:
         return temp_table_of(connection, SUGGESTIONS, known)
+    temp_table_of(connection, TEXTS, found)
     made = temp_table(connection, SUGGESTIONS, model)
     if len(_known) >= MOST:
         _known.clear()
