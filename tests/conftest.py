@@ -24,7 +24,7 @@ DEAR = {
     "web": "dagster",
     "dagster_company": "dagster",
     "objects": "exchange",
-    "scheduler": "cluster",
+    "scheduler": "exchange",
     "by_exchange": "exchange",
     "once": "erasure",
     "deleted": "deletion",

@@ -1,4 +1,4 @@
-"""A run on two worker processes: the same outputs as on one machine, to the last row."""
+"""Work for every core of one machine; workers of a cluster are in tests/test_exchange.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +14,18 @@ import dask
 import duckdb
 import psutil
 import pytest
-from distributed import Client
 
 from pipeline.compute import cluster
 from pipeline.policy.fields import Audience
 from pipeline.storage.layout import PROJECT
 from tests import plain
 from tests.fixtures import RUN_DATE, Estate, delivered, errors, free_port
-from tests.kill_points import tables
-from tests.spread import WORKERS, running, stored
-
-
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("cluster")) as address:
-        yield address
 
 
 def coaching_tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
     with duckdb.connect(str(folder / "coaching.duckdb"), read_only=True) as c:
         names = c.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
         return {name: c.execute(f"FROM {name} ORDER BY ALL").fetchall() for (name,) in names}
-
-
-# A new data folder with the same keys: every month is published anew, and the workers choose and
-# attack it, too.
-def test_two_workers_make_what_one_machine_makes(
-    finished_run: Estate,
-    tmp_path: Path,
-    instance: dg.DagsterInstance,
-    scheduler: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    estate = delivered(finished_run, Estate(tmp_path / "home", instance))
-    home = estate.home
-    monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
-    monkeypatch.setenv(cluster.SETTING, scheduler)
-    assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
-    with Client(scheduler, set_as_default=False) as watching:
-        watching.get_task_stream()
-        result = estate.run()
-        seen = {task["worker"] for task in watching.get_task_stream()}
-    assert result.success, errors(result)
-    # Several shards had a part in it, on several workers.
-    assert len(list((home / "store" / "classified").glob("*/shard-*.parquet"))) > WORKERS
-    assert len(seen) == WORKERS
-    assert stored(home) == stored(finished_run.home)
-    assert tables(home) == tables(finished_run.home)
-    assert not list((home / "work").glob("exchange*"))
 
 
 def test_every_core_makes_what_one_process_makes(
@@ -120,22 +83,6 @@ def test_the_processes_of_a_killed_run_do_not_stay(monkeypatch: pytest.MonkeyPat
     running.kill()
     running.wait()
     assert psutil.wait_procs(kin, timeout=30)[1] == []
-
-
-def test_a_piece_that_fails_ends_the_step(
-    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(cluster.SETTING, scheduler)
-    there = [tmp_path / str(n) for n in range(4)]
-    for folder in there:
-        folder.mkdir()
-    with pytest.raises(FileNotFoundError):
-        cluster.each(os.rmdir, [(str(one),) for one in (tmp_path / "none", *there)])
-    # A piece is done again where it is asked for again, and not taken from the last time.
-    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
-    (tmp_path / "again").rmdir()
-    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
-    assert (tmp_path / "again").exists()
 
 
 def test_without_a_cluster_there_is_one_shard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,9 @@
-"""A run on workers that see no file of the data folder: all goes through object storage."""
+"""Runs on two worker processes: the same outputs as on one machine, to the last row, be it through
+a folder that all see or through object storage."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +27,7 @@ from pipeline.storage import encrypted_parquet, encryption
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from tests.estate import context
-from tests.fixtures import Estate, errors, free_port
+from tests.fixtures import Estate, delivered, errors, free_port
 from tests.kill_points import tables
 from tests.spread import WORKERS, running, stored
 
@@ -80,15 +82,33 @@ def blind(home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder of which the workers see no file."""
+    home = tmp_path_factory.mktemp("exchange") / "home"
+    home.mkdir()
+    return home
+
+
+@pytest.fixture(scope="module")
+def scheduler(
+    unseen: Path, objects: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Two workers, which reach the object storage."""
+    with running(tmp_path_factory.mktemp("workers"), blind(unseen)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def by_exchange(
     _finished_run: Estate,
-    tmp_path_factory: pytest.TempPathFactory,
+    unseen: Path,
     objects: Any,
+    scheduler: str,
     instance: dg.DagsterInstance,
 ) -> Path:
     """The company after a run by object storage, on two workers; for reading only."""
-    home = tmp_path_factory.mktemp("exchange") / "home"
-    shutil.copytree(_finished_run.home, home, symlinks=True)
+    home = unseen
+    shutil.copytree(_finished_run.home, home, symlinks=True, dirs_exist_ok=True)
     # Every row is made anew, and every month is counted, chosen and attacked by the workers, too:
     # nothing was published before, and so no history is missed.
     for gone in ("classified", "pseudonymized", "publication_history"):
@@ -98,18 +118,60 @@ def by_exchange(
     left = f"{PREFIX}/exchange-classified/left.parquet"
     objects.put_object(Bucket=BUCKET, Key=left, Body=b"PARE")
     with (
-        running(tmp_path_factory.mktemp("workers"), blind(home)) as address,
         pytest.MonkeyPatch.context() as patch,
-        Client(address, set_as_default=False) as watching,
+        Client(scheduler, set_as_default=False) as watching,
     ):
         patch.setattr(cluster, "WORTH_A_PROCESS", 0)
-        patch.setenv(cluster.SETTING, address)
+        patch.setenv(cluster.SETTING, scheduler)
         patch.setenv(exchange.SETTING, URL)
         watching.get_task_stream()
         result = Estate(home, instance).run()
         assert result.success, errors(result)
         assert len({task["worker"] for task in watching.get_task_stream()}) == WORKERS
     return home
+
+
+# A new data folder with the same keys: every month is published anew, and the workers choose and
+# attack it, too.
+def test_two_workers_make_what_one_machine_makes(
+    finished_run: Estate,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
+    scheduler: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    estate = delivered(finished_run, Estate(tmp_path / "home", instance))
+    home = estate.home
+    monkeypatch.setattr(cluster, "WORTH_A_PROCESS", 0)
+    monkeypatch.setenv(cluster.SETTING, scheduler)
+    assert cluster.shards() == WORKERS * cluster.PIECES_A_WORKER
+    with Client(scheduler, set_as_default=False) as watching:
+        watching.get_task_stream()
+        result = estate.run()
+        seen = {task["worker"] for task in watching.get_task_stream()}
+    assert result.success, errors(result)
+    # Several shards had a part in it, on several workers.
+    assert len(list((home / "store" / "classified").glob("*/shard-*.parquet"))) > WORKERS
+    assert len(seen) == WORKERS
+    assert stored(home) == stored(finished_run.home)
+    assert tables(home) == tables(finished_run.home)
+    assert not list((home / "work").glob("exchange*"))
+
+
+def test_a_piece_that_fails_ends_the_step(
+    tmp_path: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cluster.SETTING, scheduler)
+    there = [tmp_path / str(n) for n in range(4)]
+    for folder in there:
+        folder.mkdir()
+    with pytest.raises(FileNotFoundError):
+        cluster.each(os.rmdir, [(str(one),) for one in (tmp_path / "none", *there)])
+    # A piece is done again where it is asked for again, and not taken from the last time.
+    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
+    (tmp_path / "again").rmdir()
+    cluster.each(os.mkdir, [(str(tmp_path / "again"),)])
+    assert (tmp_path / "again").exists()
 
 
 def test_object_storage_makes_what_one_machine_makes_and_keeps_nothing_that_opens(
