@@ -25,13 +25,6 @@ SETTINGS = {
     "arrow_lossless_conversion": "false",
     "preserve_insertion_order": "false",
 }
-# What makes an instance another than a new one: in one query, as there are many.
-SET = ", ".join(f"current_setting('{name}')::VARCHAR" for name in SETTINGS)
-STATE = (
-    "SELECT (SELECT list(database_name) FROM duckdb_databases() WHERE NOT internal "
-    "AND database_name <> 'memory'), (SELECT count(*) FROM duckdb_tables() "
-    f"WHERE database_name = 'memory'), [{SET}]"
-)
 _idle: dict[Key, list[duckdb.DuckDBPyConnection]] = defaultdict(list)
 opened_anew = engine.opened
 _MEMORY = settings().memory
@@ -52,12 +45,13 @@ def _new(threads: int) -> duckdb.DuckDBPyConnection:
 
 def _as_new(instance: duckdb.DuckDBPyConnection) -> bool:
     """Set an instance back; False if it has become another."""
-    ((attached, tables, now),) = instance.execute(STATE).fetchall()
-    for name in attached or ():
-        instance.execute(f'DETACH "{name}"')
-    for (name, usual), found in zip(SETTINGS.items(), now, strict=True):
-        if found != usual:
-            instance.execute(f"SET {name} = '{usual}'")
+    databases = "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
+    for (name,) in instance.execute(databases).fetchall():
+        if name != "memory":
+            instance.execute(f'DETACH "{name}"')
+    for name, usual in SETTINGS.items():
+        instance.execute(f"SET {name} = '{usual}'")
+    ((tables,),) = instance.execute("SELECT count(*) FROM duckdb_tables()").fetchall()
     return bool(tables == 0)
 
 
