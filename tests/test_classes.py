@@ -104,17 +104,23 @@ def by_detail(found: pl.DataFrame) -> dict[str | None, int]:
 
 
 @given(rows)
-@settings(max_examples=soak.times(40, 1_200))
+@settings(max_examples=soak.times(40, 800))
 def test_whatever_is_known_leaves_k_people(given: list[Row]) -> None:
     """Classes, classes without any one team, and what is left over of every total."""
     assert analysts.broken(classed(given)) == []
 
 
-@given(
-    rows,
-    st.permutations(list(Generalization)).filter(lambda p: p.index("category") < p.index("course")),
-)
-@settings(max_examples=soak.times(15, 500))
+_LADDER = (Generalization.CATEGORY, Generalization.COURSE)
+
+
+def _in_order(chain: list[Generalization]) -> list[Generalization]:
+    """The same steps, and a course's category is tried before the course is left out."""
+    ladder = iter(_LADDER)
+    return [next(ladder) if step in _LADDER else step for step in chain]
+
+
+@given(rows, st.permutations(list(Generalization)).map(_in_order))
+@settings(max_examples=soak.times(15, 100))
 def test_and_so_it_does_whatever_the_order_of_the_chain(
     given: list[Row], chain: list[Generalization]
 ) -> None:
@@ -126,7 +132,7 @@ def test_and_so_it_does_whatever_the_order_of_the_chain(
 
 
 @given(rows)
-@settings(max_examples=soak.times(10, 400))
+@settings(max_examples=soak.times(10, 200))
 def test_pycanon_finds_the_same_k(given: list[Row]) -> None:
     """pycanon counts rows: with one row a person and class, rows are people."""
     found = classed(given).filter(pl.col("published_detail").is_not_null())
