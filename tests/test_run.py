@@ -201,9 +201,7 @@ def test_records_that_do_not_reconcile_stop_the_release(
     monkeypatch.setattr(
         classify,
         "current_model",
-        lambda rows, every: Sql(
-            f"SELECT * FROM ({whole(rows, every)}) WHERE learner_id <> 'emp:{NUMBER}'"
-        ),
+        lambda *given: Sql(f"SELECT * FROM ({whole(*given)}) WHERE learner_id <> 'emp:{NUMBER}'"),
     )
     before = (published.layout.current / "release.json").read_text()
     result = published.run()
