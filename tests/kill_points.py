@@ -239,7 +239,7 @@ def tables(home: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def named(home: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Everybody and everything that the vault and the census name."""
+    """Everybody and everything that the vault and the population counts name."""
     layout, found = Layout(home), {}
     with duckdb.connect() as c:
         for path in [*layout.vault.glob("*.parquet"), *layout.classified.glob("*.parquet")]:

@@ -86,7 +86,7 @@ def test_a_deletion_reads_no_row_of_a_month_without_anything_due(
         (output,) = job.retain(context(past.home), now)
         assert output["rows"]["classified"] == {"before": 12, "after": 0}
         return
-    # Without the census they have to be read.
+    # Without the population counts they have to be read.
     population.forget(layout)
     with pytest.raises(EngineError):
         job.retain(context(past.home), now)

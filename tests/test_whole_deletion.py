@@ -88,9 +88,9 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
         )
     job.retain(stand, now)
     with engine(stand.layout.work) as connection:
-        kept_up = census_of(connection, stand.layout)
+        kept_up = counts_of(connection, stand.layout)
         population.forget(stand.layout)
-        assert kept_up == census_of(connection, stand.layout)
+        assert kept_up == counts_of(connection, stand.layout)
 
     def kept(row: dict[str, str]) -> bool:
         done = dt.date.fromisoformat(row["Completed Date"])
@@ -127,8 +127,8 @@ def test_the_whole_job_erases_what_is_due_and_nothing_else(
     }
 
 
-def census_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
-    """What the census says, or what the rows say where there is none."""
+def counts_of(connection: duckdb.DuckDBPyConnection, layout: Layout) -> list[list[Any]]:
+    """The population counts as stored, or as the rows have them where none are stored."""
     population.load(connection, layout)
     return [
         connection.execute(f"FROM {table} ORDER BY ALL").fetchall()
