@@ -35,6 +35,7 @@ from pipeline.raw.readers.base import MalformedFile
 from pipeline.retained import clock
 from pipeline.storage import engine as engines
 from pipeline.storage.engine import count, engine
+from pipeline.storage.files import atomic_build
 from pipeline.storage.layout import PROJECT, Layout
 from pipeline.storage.spill import SPILL, spill_folder
 from tests import plain, pooled
@@ -376,6 +377,42 @@ def test_spill_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(
     with layout.locked():
         layout.clear_unfinished()
     assert {one.name for one in mine.parent.iterdir()} == {mine.name, elsewhere.name}
+
+
+def test_a_database_that_a_killed_process_was_writing_is_gone_with_its_log(tmp_path: Path) -> None:
+    """The kind: what DuckDB puts beside a file has a name that the product did not give."""
+    layout = Layout(tmp_path)
+    code = (
+        "import os, signal, sys; from pathlib import Path; import duckdb\n"
+        "from pipeline.storage.files import atomic_build\n"
+        "from pipeline.storage.layout import Layout\n"
+        "layout = Layout(Path(sys.argv[1]))\n"
+        "with atomic_build(layout.root / 'coaching.duckdb', layout.work) as path:\n"
+        "    connection = duckdb.connect(str(path))\n"
+        "    connection.execute('CREATE TABLE t AS FROM range(9)')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(command, check=False, cwd=PROJECT).returncode == -signal.SIGKILL
+    assert [path.suffix for path in layout.work.iterdir()].count(".wal") == 1
+    with layout.locked():
+        layout.clear_unfinished()
+    assert list(layout.work.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_closed_leaves_nothing(tmp_path: Path) -> None:
+    """Such as on a full disk, where its log stays."""
+    layout = Layout(tmp_path)
+
+    def fail() -> None:
+        with atomic_build(tmp_path / "coaching.duckdb", layout.work) as path:
+            path.write_bytes(b"")
+            path.with_name(f"{path.name}.wal").write_bytes(b"log")
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert list(layout.work.iterdir()) == []
 
 
 def test_parts_are_written_side_by_side_and_the_whole_alone(tmp_path: Path) -> None:

@@ -77,7 +77,8 @@ def test_a_killed_run_is_made_good_by_one_more(
         assert end == whole, point["site"]
         assert (end["partition"], end["whole"], end["releases"]) == (str(later), True, 1)
         assert end["work"] == []
-    if deed == "run":
+    # Of the points that a soak draws, a share need not have one of each.
+    if deed == "run" and points == SITES:
         assert {point["middle"]["partition"] for point in output.points} == {
             str(RUN_DATE),
             str(later),

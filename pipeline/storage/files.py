@@ -11,10 +11,12 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-UNFINISHED = re.compile(r"\.[0-9a-f]{8}$")  # names that `atomic_build` gives
+# Names that `atomic_build` gives, and those of what DuckDB writes beside a file, such as its log.
+UNFINISHED = re.compile(r"\.[0-9a-f]{8}(\..+)?$")
 REPLACED = ".replaced"  # ends the name of a folder that is out of its place for two renames
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 # An older kernel, a file system that cannot, or a sandbox that forbids it.
@@ -106,7 +108,8 @@ def atomic_build(target: Path, work: Path, *, durable: bool = False) -> Iterator
         if durable:
             fsync(target.parent)
     finally:
-        _remove(beside)
+        for path in work.glob(f"{escape(beside.name)}*"):
+            _remove(path)
 
 
 def _put_in_place(fresh: Path, target: Path, work: Path) -> None:
