@@ -423,7 +423,7 @@ def rectify(story: Story) -> None:
 def mistaken(story: Story) -> None:
     """Requests by a mistyped name or for nobody: an answer, and in nobody's way."""
     before = len(request_register.every(story.layout))
-    nobody = ("Persn 9100001", "9999999", "emp:9999999", "nobody@corp.example", "Person 0")
+    nobody = ("Persn Jbaaaab", "9999999", "emp:9999999", "nobody@corp.example", "Person A")
     for text in nobody:
         with pytest.raises(BadInput):
             people.confirmed(story.estate.context, text, None, True)

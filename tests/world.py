@@ -33,6 +33,11 @@ STATUS = {
 }
 
 
+def name_of(number: int) -> str:
+    """A name without the number, which whoever is taken on again keeps under another one."""
+    return f"Person {''.join('abcdefghij'[int(digit)] for digit in str(number)).title()}"
+
+
 @dataclass(frozen=True)
 class Employee:
     number: int
@@ -94,7 +99,7 @@ class World:
             manager = int(self.rng.choice(managers)) if len(managers) >= 2 else None
             department = str(self.rng.choice(["Sales", "Ops"]))
             self.people[who] = Employee(
-                who, f"p{who}@corp.example", manager, department, f"Person {who}"
+                who, f"p{who}@corp.example", manager, department, name_of(who)
             )
 
     def leave(self) -> None:
@@ -166,7 +171,7 @@ class World:
     def _row(self, event: Event) -> dict[str, str]:
         return dict.fromkeys(HISTORY, "") | {
             "Employee ID": str(event.number),
-            "Full Name": f"Person {event.number}",
+            "Full Name": name_of(event.number),
             "Country": "DE",
             "Item Type": event.kind,
             "Course Code": event.course,
