@@ -107,8 +107,9 @@ def pytest_terminal_summary(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """A process for every core, and two more: some tests wait for a daemon or a server."""
-    return min(len(os.sched_getaffinity(0)), 4) + 2
+    """A process for every core, and one more: some tests wait for a daemon or a server. With two
+    more, all take longer."""
+    return min(len(os.sched_getaffinity(0)), 4) + 1
 
 
 @pytest.hookimpl(tryfirst=True)
