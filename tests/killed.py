@@ -16,8 +16,8 @@ from tests import soak
 from tests.kill_points import KILLS, SITES, at_sites, quicker
 
 # Each time one point for every place in the code that changes a name, as a copy of what a kill
-# there would leave; in a soak many of them, and real kills. These are as many tests as may be done
-# at once, and none takes so long that it looks as if it hung.
+# there would leave; in a soak many of them, and real kills. These are several tests, which are
+# done at once, and none of which takes so long that it looks as if it hung.
 SHARES = 4
 POINTS = pytest.mark.parametrize(
     "points",
