@@ -244,7 +244,7 @@ def test_a_run_killed_in_any_stage_is_made_good_by_one_more_run(
     )
     while not started(home, stage):
         assert process.poll() is None, f"the run ended without {stage}"
-        time.sleep(0.1)  # to look costs what a part of a run costs
+        time.sleep(0.1)  # each look opens a database
     time.sleep(later_by)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
