@@ -253,7 +253,7 @@ def publish_survivors(
                 stage_database(connection, context, audience, partition, publish_new=False)
         gate.carry_over(layout, data_map, partition)
         failed = [
-            table
+            f"{table} ({', '.join((*found.broken, *found.missing))})"
             for audience in Audience
             if audience in changed
             for table, found in validate_and_seal(context, partition, audience).items()
