@@ -7,6 +7,7 @@ here, and people decide; whatever is undecided, undecidable or forged counts as 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,31 @@ from assets import lineage
 from expectations import classified as classified_suite
 from pipeline.access import courses, staff
 from pipeline.classified.sensitivity import course_sensitivity
+from pipeline.classified.steps import classify
 from pipeline.context import Context
 from pipeline.errors import BadInput, PolicyError
 from pipeline.governance import courses as register
 from pipeline.keys import signing
 from pipeline.policy.access import Role
 from pipeline.policy.data_map import DataMap
+from pipeline.requests import fulfil
+from pipeline.retained import job, rebuild
 from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
 from pipeline.storage.sql import Sql, tuples
+from pipeline.subjects import request_register
 from tests import plain
 from tests.command import milestones
-from tests.company import EMAIL, NAME, NUMBER, company, record, statement, write_delivery
+from tests.company import (
+    EMAIL,
+    NAME,
+    NUMBER,
+    company,
+    number,
+    record,
+    statement,
+    write_delivery,
+)
 from tests.estate import KEYS, NOW, context, decide, decide_courses, review_courses, sign_policy
 from tests.fixtures import RUN_DATE, Estate, errors
 from tests.opened import released
@@ -353,6 +367,65 @@ def test_a_sensitive_course_leaves_every_table_at_once(published: Estate) -> Non
     assert published.run().success
     assert "SEC-101" not in shown(home)
     assert not list(published.layout.erasures.glob("*"))
+
+
+def _leaves(stand: Context) -> None:
+    staff.remove(stand.layout, "lea")
+
+
+def _leaves_and_a_restriction_is_interrupted(stand: Context) -> None:
+    _leaves(stand)
+    request = request_register.receive(
+        stand.layout, request_register.Kind.RESTRICTION, f"emp:{number(1)}", NOW.date(), {}
+    )
+    request_register.verify_identity(stand.layout, request.name, "HR desk")
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild, "_rebuild_month", dies)
+        with pytest.raises(KeyboardInterrupt):
+            fulfil.fulfil(stand, request.name, NOW)
+
+
+def _is_erased(stand: Context) -> None:
+    assert job.erase_person(stand, f"emp:{number(7)}", None, NOW)["kind"] == "person"
+
+
+def _delete(stand: Context) -> None:
+    assert len(job.retain(stand, NOW)) == 1
+
+
+def _nothing(_: Context) -> None:
+    """It was published along with what ended the decision."""
+
+
+@pytest.mark.usefixtures("plainly")
+@pytest.mark.parametrize(
+    ("ends", "then"),
+    [
+        (_is_erased, _nothing),
+        (_leaves, _delete),
+        (_leaves_and_a_restriction_is_interrupted, _delete),
+    ],
+)
+def test_a_decision_that_ended_counts_for_nobody_who_publishes(
+    past: Estate, ends: Callable[[Context], None], then: Callable[[Context], None]
+) -> None:
+    """The kind of fault: rows that the last run classified by a decision are judged by the
+    decisions of now. So an erasure failed, and the next one as well, until a run had classified
+    them anew."""
+    stand = past.context
+    assert "SEC-101" in shown(past.home)
+    ends(stand)
+    then(stand)
+    assert shown(past.home) == set()
+    tags = _tags(stand.layout)
+    assert (tags["SEC-101"], tags["HLT-404"]) == ("unreviewed", "health")
+    # A run classifies them no other way.
+    classify(stand, NOW)
+    assert _tags(stand.layout) == tags
 
 
 def test_what_was_staged_before_a_decision_is_not_released(published: Estate) -> None:

@@ -8,7 +8,6 @@ import datetime as dt
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 
@@ -17,15 +16,12 @@ from pipeline.classified import population
 from pipeline.classified.reference_values import attach
 from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
-from pipeline.errors import BadInput, ErasureError
-from pipeline.retained import rebuild
+from pipeline.errors import BadInput
+from pipeline.retained import course_tags, rebuild
 from pipeline.retained.journal import Journal, fresh_name
-from pipeline.storage.engine import count, engine
-from pipeline.storage.file_edit import EditResult, fresh_path, swap
-from pipeline.storage.hashing import file_sha256
+from pipeline.storage.engine import engine
 from pipeline.storage.layout import Layout
-from pipeline.storage.relations import classified, parquet, period_files, subquery, temp_table
-from pipeline.storage.schema import PARQUET
+from pipeline.storage.relations import classified, subquery, temp_table
 from pipeline.storage.sql import Sql, literal, literals
 from pipeline.subjects.denylist import grams_sql
 
@@ -150,60 +146,18 @@ def take_effect(context: Context, decision: Decision, now: dt.datetime) -> None:
     if not layout.classified.exists():
         return
     with layout.locked(), engine(layout.work) as connection:
-        by_now = _by_now(connection, context, population.load_titles(connection, layout))
         patterns = [
             f"course_code LIKE {literal(like(one))} ESCAPE '\\'" for one in decision.patterns
         ]
         named = " OR ".join([f"course_code IN ({literals(decision.codes)})", *patterns])
-        hidden = temp_table(
-            connection,
-            "hidden_courses",
-            "SELECT course_code, sensitivity, reviewed "
-            f"FROM {by_now} WHERE sensitivity IS NOT NULL AND ({named})",
-        )
+        hidden = course_tags.hidden(connection, context)
+        about = temp_table(connection, "courses_named", f"FROM {hidden} WHERE {named}")
+        # All of them, also where a process was killed after it had written what they are.
+        files = course_tags.files_about(connection, layout, about)
         journal = Journal(layout, fresh_name(now))
-        months = rebuild.months(
-            connection,
-            "SELECT DISTINCT parse_filename(parse_dirpath(filename))[8:] FROM read_parquet("
-            f"[{literals(period_files(layout.classified))}], filename=true, "
-            f"hive_partitioning=false) WHERE course_code IN (SELECT course_code FROM {hidden})",
-        )
-        for path in period_files(layout.classified):
-            if path.parent.name in months:
-                _tag(connection, layout, path, hidden, journal)
+        months = {path.parent.name for path in files}
         rebuild.rebuild_pseudonymized(connection, context, months, now, journal)
         rebuild.rebuild_reference_values(connection, context)
         rebuild.publish_survivors(connection, context, journal.folder.name)
         if journal.folder.exists():
             journal.close()
-
-
-def _tag(
-    connection: duckdb.DuckDBPyConnection, layout: Layout, path: Path, hidden: Sql, journal: Journal
-) -> None:
-    """Write the sensitivity of the hidden courses into one file of the classified store.
-
-    Raises:
-        ErasureError: the new file has other rows.
-    """
-    rows, fresh = parquet([path], {}), fresh_path(layout, path)
-    columns = connection.sql(f"FROM {rows} LIMIT 0").columns
-    chosen = ", ".join(
-        f"CASE WHEN h.course_code IS NULL THEN r.{name} ELSE h.{name} END AS {name}"
-        if name in ("sensitivity", "reviewed")
-        else f"r.{name}"
-        for name in columns
-    )
-    connection.execute(
-        f"COPY (SELECT {chosen} FROM {rows} r LEFT JOIN {hidden} h USING (course_code)) "
-        f"TO {literal(fresh)} ({PARQUET})"
-    )
-    before, after = (
-        count(connection, f"SELECT count(*) FROM {one}") for one in (rows, parquet([fresh], {}))
-    )
-    if before != after:
-        fresh.unlink()
-        raise ErasureError("a rewritten file does not have the right rows; nothing was replaced")
-    name = path.relative_to(layout.root).as_posix()
-    journal.record_edit(EditResult(name, before, after, 0, file_sha256(path), file_sha256(fresh)))
-    swap(fresh, path)

@@ -502,3 +502,20 @@ def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
                 f"EXCEPT ALL (FROM {carried} {_and_kept(kept, table)}))",
             )
     return found
+
+
+def shows_hidden(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
+    """Does the release name a course that is not ordinary by now? The history may keep its figures,
+    if the course only waits for a decision; the release may not show them."""
+    hidden = subquery(
+        f"SELECT course_code FROM {_courses(connection, context)} WHERE NOT ({ORDINARY})"
+    )
+    with attached(connection, context, context.layout.current, BY_COURSE[0], "released"):
+        return any(
+            count(
+                connection,
+                f"SELECT count(*) FROM released.{identifier(table)} SEMI JOIN {hidden} "
+                "USING (course_code)",
+            )
+            for table in BY_COURSE
+        )

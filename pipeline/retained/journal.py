@@ -86,6 +86,10 @@ class Journal:
         fsync(self.work_list)
         encryption.write_text(self.layout, self._job, json.dumps(asdict(job), indent=1))
 
+    def is_open(self) -> bool:
+        """Will the next run continue this, if it is interrupted?"""
+        return self._job.exists()
+
     def job(self) -> ErasureJob:
         """The job as it was stored."""
         return ErasureJob(**json.loads(encryption.read_text(self.layout, self._job) or ""))

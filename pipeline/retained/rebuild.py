@@ -41,6 +41,7 @@ from pipeline.published.reconciliation import (
     write_reconciliation,
 )
 from pipeline.published.stage import stage_database
+from pipeline.retained import course_tags
 from pipeline.retained.journal import Journal
 from pipeline.retained.past_retention import months_past_retention
 from pipeline.retained.remembered import require_remembered
@@ -162,7 +163,8 @@ def rebuild_pseudonymized(
     *,
     expired_only: bool = False,
 ) -> None:
-    """Rebuild the months affected for every audience, then move the run snapshot to `now`.
+    """Rebuild the months affected for every audience, then move the run snapshot to `now`. Affected
+    are also those with a course that became sensitive since they were classified.
 
     What the last run did not publish, because it was about to pass retention, is in none of them.
 
@@ -173,6 +175,8 @@ def rebuild_pseudonymized(
     make_restrictions(connection, context)
     made = run_snapshot.read(layout)
     until = made.until if now <= made.until else published_until(context.rules, now)
+    tagged = course_tags.write(connection, context, journal)
+    months |= tagged
     for audience in Audience:
         if not layout.references(audience).exists():
             # There has been no run so far: nothing is pseudonymized.
@@ -183,7 +187,7 @@ def rebuild_pseudonymized(
         pseudonyms = load_references(connection, layout, audience)
         affected = months | _expired(connection, context, audience, made.until, until)
         if audience is Audience.MANAGER and affected:
-            if expired_only and until == made.until:
+            if expired_only and not tagged and until == made.until:
                 # It had left the managers' rows with the last run, so these are as they were.
                 continue
             # What is gone may have decided which record of another month shows the state.
@@ -293,7 +297,11 @@ def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -
     assert isinstance(shown, dict)
     # A run or a correction can have been killed before what it had recorded was released.
     behind = shown.get("number", 0) < publication_history.number(layout)
-    if behind or publication_history.outdated(connection, context):
+    if (
+        behind
+        or publication_history.outdated(connection, context)
+        or publication_history.shows_hidden(connection, context)
+    ):
         changed.add(Audience.COACHING)
     return changed
 
