@@ -164,7 +164,9 @@ def waiting(connection: duckdb.DuckDBPyConnection, context: Context) -> dict[str
     Returns:
         As `carry_forward`; no table where no course of the history waits.
     """
-    return _carried_and_waiting(connection, context)[1] if _waits(connection, context) else {}
+    if not _waits(connection, context):
+        return {}
+    return _carried_and_waiting(connection, context, _of_history(connection, context))[1]
 
 
 def _waits(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
@@ -180,10 +182,9 @@ def _waits(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
 
 
 def _carried_and_waiting(
-    connection: duckdb.DuckDBPyConnection, context: Context
+    connection: duckdb.DuckDBPyConnection, context: Context, of: _History
 ) -> tuple[dict[str, Sql], dict[str, Sql]]:
     """As `carry_forward` and as `waiting` return them."""
-    of = _of_history(connection, context)
     now = _shown(connection, context, of, "now", ORDINARY)
     later = _shown(connection, context, of, "later", f"{ORDINARY} OR NOT reviewed")
     return now, {
@@ -488,28 +489,37 @@ def new_periods(layout: Layout, partition: str) -> list[str]:
     return found
 
 
-def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> int:
-    """How many rows of the history must not be published any more, or not under this pseudonym."""
-    found = 0
-    now, kept = _carried_and_waiting(connection, context)
-    for table, carried in now.items():
-        path = context.layout.publication_history / f"{table}.parquet"
-        if path.exists():
-            columns = identifiers(context.data_map.published[table].columns)
-            found += count(
-                connection,
-                f"SELECT count(*) FROM (SELECT {columns} FROM {literal(path)} "
-                f"EXCEPT ALL (FROM {carried} {_and_kept(kept, table)}))",
-            )
-    return found
+def outdated(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
+    """Is there a row of the history that must not be published any more, or not under this
+    pseudonym; or does the release show a course that is not ordinary by now?"""
+    of = _of_history(connection, context)
+    now, kept = _carried_and_waiting(connection, context, of)
+    return any(
+        _has_others(connection, context, table, f"FROM {carried} {_and_kept(kept, table)}")
+        for table, carried in now.items()
+    ) or _shows_hidden(connection, context, of.courses)
 
 
-def shows_hidden(connection: duckdb.DuckDBPyConnection, context: Context) -> bool:
-    """Does the release name a course that is not ordinary by now? The history may keep its figures,
-    if the course only waits for a decision; the release may not show them."""
-    hidden = subquery(
-        f"SELECT course_code FROM {_courses(connection, context)} WHERE NOT ({ORDINARY})"
-    )
+def _has_others(
+    connection: duckdb.DuckDBPyConnection, context: Context, table: str, rows: str
+) -> bool:
+    """Has the history other rows of a table than these?"""
+    path = context.layout.publication_history / f"{table}.parquet"
+    if not path.exists():
+        return False
+    columns = identifiers(context.data_map.published[table].columns)
+    others = f"SELECT {columns} FROM {literal(path)} EXCEPT ALL ({rows})"
+    return count(connection, f"SELECT count(*) FROM ({others})") > 0
+
+
+def _shows_hidden(connection: duckdb.DuckDBPyConnection, context: Context, courses: Sql) -> bool:
+    """Does the release name a course that is not ordinary? The history may keep its figures, if it
+    only waits for a decision.
+
+    Args:
+        courses: as `_courses` returns them.
+    """
+    hidden = subquery(f"SELECT course_code FROM {courses} WHERE NOT ({ORDINARY})")
     with attached(connection, context, context.layout.current, BY_COURSE[0], "released"):
         return any(
             count(

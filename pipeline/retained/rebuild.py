@@ -297,11 +297,7 @@ def changed_audiences(connection: duckdb.DuckDBPyConnection, context: Context) -
     assert isinstance(shown, dict)
     # A run or a correction can have been killed before what it had recorded was released.
     behind = shown.get("number", 0) < publication_history.number(layout)
-    if (
-        behind
-        or publication_history.outdated(connection, context)
-        or publication_history.shows_hidden(connection, context)
-    ):
+    if behind or publication_history.outdated(connection, context):
         changed.add(Audience.COACHING)
     return changed
 
