@@ -33,11 +33,16 @@ POINTS = pytest.mark.parametrize(
 
 @dataclass(frozen=True)
 class Killed:
-    """What was before and what a run that nobody killed leads to, and every killed one."""
+    """What was before and what a run that nobody killed leads to, and every killed one.
+
+    Attributes:
+        chosen: how many points were chosen for all shares; a share may have none of a few.
+    """
 
     before: dict[str, Any]
     whole: dict[str, Any]
     points: list[dict[str, Any]]
+    chosen: int
 
 
 def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0) -> Killed:
@@ -55,7 +60,8 @@ def killed(deed: str, template: Path, work: Path, points: str, moments: int = 0)
         expected = sum(len(range(n)[share::SHARES]) for n in (first["points"], first["moments"]))
     assert len(output) == expected
     assert all(point["code"] == (0 if points == SITES else -9) for point in output)
-    return Killed(first["before"], first["end"], output)
+    chosen = first["points"] + first["moments"]
+    return Killed(first["before"], first["end"], output, chosen)
 
 
 def _sites(deed: str, template: Path, work: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

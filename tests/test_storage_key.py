@@ -24,7 +24,7 @@ from tests.company import NUMBER
 from tests.estate import NOW, hold
 from tests.fixtures import Estate
 from tests.kill_points import SITES, named, tables
-from tests.killed import POINTS, SHARES, killed
+from tests.killed import POINTS, killed
 from tests.killed_rekey import NEW, encrypted, opens
 
 pytestmark = pytest.mark.usefixtures("plainly")
@@ -190,7 +190,7 @@ def test_a_killed_change_goes_on(estate: Estate, tmp_path: Path, points: str) ->
     """SIGKILL before a change of a name: each file opens under one of the two keys and the
     release is whole; one more run reaches the end, with every row as it was."""
     output = killed("rekey", estate.home, tmp_path, points)
-    assert points == SITES or SHARES * len(output.points) > len(encrypted(estate.home)) // 3
+    assert points == SITES or output.chosen > len(encrypted(estate.home)) // 3
     for point in output.points:
         middle, end = point["middle"], point["end"]
         assert middle["whole"], point["site"]
