@@ -113,15 +113,16 @@ def _lies_in(
     return len(same) == len(level) and part.filter(*same).height > 0
 
 
+@pytest.fixture(scope="module")
 def months(rules: object) -> list[Tables]:
     rng = soak.rng(23)
     return [published(company(rng), rules) for _ in range(soak.times(1, 100))]  # type: ignore[arg-type]
 
 
 @pytest.mark.more
-def test_a_course_that_becomes_sensitive_is_not_given_back(rules: object) -> None:
+def test_a_course_that_becomes_sensitive_is_not_given_back(months: list[Tables]) -> None:
     naive = 0
-    for tables in months(rules):
+    for tables in months:
         for code in tables["coaching_course"]["course_code"].unique().to_list():
             bad = pl.col("course_code") == code
             assert given_back(tables, carried(tables, 5, code), bad) == 0
@@ -134,9 +135,9 @@ def test_a_course_that_becomes_sensitive_is_not_given_back(rules: object) -> Non
 
 
 @pytest.mark.more
-def test_a_raised_k_is_not_given_back(rules: object) -> None:
+def test_a_raised_k_is_not_given_back(months: list[Tables]) -> None:
     naive = kept = 0
-    for tables in months(rules):
+    for tables in months:
         for k in (8, 12, 20):
             bad = pl.col("learners") < k
             after = carried(tables, k)
@@ -148,9 +149,9 @@ def test_a_raised_k_is_not_given_back(rules: object) -> None:
     assert kept > 0
 
 
-def test_what_was_withdrawn_once_changes_nothing_more(rules: object) -> None:
+def test_what_was_withdrawn_once_changes_nothing_more(months: list[Tables]) -> None:
     """The next run has what this one left, and takes no more; without a reason, none goes."""
-    (tables, *_) = months(rules)
+    (tables, *_) = months
     code = tables["coaching_course"]["course_code"][0]
     once = carried(tables, 8, code)
     again = carried(once, 8, code, before=8)
