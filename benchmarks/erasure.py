@@ -95,7 +95,7 @@ def build(home: Path, due: int, kept: int, clock: dt.datetime) -> None:
     _deliver(home, last, months[-1])
     honest = run_snapshot.write
     with (
-        mock.patch.object(run_snapshot, "write", lambda a, b, _: honest(a, b, clock)),
+        mock.patch.object(run_snapshot, "write", lambda a, b, _, c: honest(a, b, clock, c)),
         dg.DagsterInstance.ephemeral() as instance,
     ):
         result = (

@@ -184,6 +184,8 @@ def as_of(moment: dt.datetime) -> Iterator[None]:
     honest = run_snapshot.write
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            run_snapshot, "write", lambda context, folder, _: honest(context, folder, moment)
+            run_snapshot,
+            "write",
+            lambda context, folder, _, courses: honest(context, folder, moment, courses),
         )
         yield

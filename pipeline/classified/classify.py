@@ -115,11 +115,14 @@ def home_regions(
     return dict(connection.execute(region_of_model(rows, rows, data_map)).fetchall())
 
 
-def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> None:
+def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, out: Path) -> Sql:
     """Write the classified records of all deliveries to the folder `out`, by period.
 
     It depends on the set of deliveries only, not on the order in which they came, so a repeated,
     late or corrected delivery ends in the same file.
+
+    Returns:
+        A temporary table of the courses, as course.sql has them.
     """
     layout = context.layout
     make_decisions(connection, context)
@@ -135,7 +138,7 @@ def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, ou
     if shards == 1:
         query = _by_period(_resolved(rows, joined), rows, gone, joined, data_map)
         connection.execute(f"COPY ({query}) TO {literal(out)} ({_parts('data')})")
-        return
+        return joined.course
     with exchange(layout, "classified") as shared:
         for name in RESOLUTION:
             shared.put(connection, name)
@@ -144,6 +147,7 @@ def write_classified(connection: duckdb.DuckDBPyConnection, context: Context, ou
         cluster.each(_write_shard, work)
         for n in range(shards):
             shared.download(connection, f"shard-{n}", out, _parts(f"shard-{n}"))
+    return joined.course
 
 
 def _resolved(rows: Sql, joined: Resolution) -> Sql:

@@ -23,7 +23,8 @@ NAME = "basis.json"
 
 @dataclass(frozen=True)
 class RunSnapshot:
-    """`deliveries`: date to the hash of what was ingested; the others are aware instants.
+    """`deliveries`: date to the hash of what was ingested; `courses`: the fingerprint of those that
+    are tagged as hidden (sensitivity.py); the others are aware instants.
 
     What falls due by `until` is not published: until then, an erasure touches no released table.
     Trainings are open or overdue as of `classified_at`, which an erasure leaves as it is.
@@ -33,6 +34,7 @@ class RunSnapshot:
     until: dt.datetime
     deliveries: dict[str, str]
     classified_at: dt.datetime
+    courses: str
 
     def text(self) -> str:
         """As it is stored."""
@@ -41,7 +43,8 @@ class RunSnapshot:
             "until": self.until.isoformat(),
             "classified_at": self.classified_at.isoformat(),
         }
-        return json.dumps({**moments, "deliveries": self.deliveries}, indent=1)
+        made_of = {"deliveries": self.deliveries, "courses": self.courses}
+        return json.dumps({**moments, **made_of}, indent=1)
 
 
 def deliveries(layout: Layout) -> dict[str, str]:
@@ -52,10 +55,10 @@ def deliveries(layout: Layout) -> dict[str, str]:
     }
 
 
-def write(context: Context, folder: Path, as_of: dt.datetime) -> None:
+def write(context: Context, folder: Path, as_of: dt.datetime, courses: str) -> None:
     """Write the snapshot beside the classified rows that are being built in `folder`."""
     until = published_until(context.rules, as_of)
-    made = RunSnapshot(as_of, until, deliveries(context.layout), as_of)
+    made = RunSnapshot(as_of, until, deliveries(context.layout), as_of, courses)
     (folder / NAME).write_text(made.text(), "utf-8")
 
 
@@ -76,9 +79,11 @@ def read(layout: Layout) -> RunSnapshot:
     if not path.exists():
         raise Unfinished("nothing is classified yet; run the pipeline first")
     stored = json.loads(path.read_text("utf-8"))
-    # Runs before there was an `until` published up to their own moment.
+    # Runs before there was an `until` published up to their own moment; and before there were
+    # `courses`, whoever asks for them has to look at the rows.
     as_of, until, classified_at = (
         dt.datetime.fromisoformat(stored.get(name, stored["as_of"]))
         for name in ("as_of", "until", "classified_at")
     )
-    return RunSnapshot(as_of, until, stored["deliveries"], classified_at)
+    courses = stored.get("courses", "")
+    return RunSnapshot(as_of, until, stored["deliveries"], classified_at, courses)

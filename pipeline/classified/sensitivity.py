@@ -16,6 +16,7 @@ from pipeline.access.courses import make_decisions
 from pipeline.classified.models import SUGGESTIONS, sensitivity_model, suggestions_model
 from pipeline.context import Context
 from pipeline.policy.data_map import DataMap
+from pipeline.storage.engine import fingerprint
 from pipeline.storage.relations import subquery, temp_table, temp_table_of
 from pipeline.storage.sql import Sql
 
@@ -34,6 +35,18 @@ def course_sensitivity(connection: duckdb.DuckDBPyConnection, context: Context, 
     make_decisions(connection, context)
     suggestions = make_suggestions(connection, titles, context.data_map)
     return subquery(sensitivity_model(suggestions, context.data_map))
+
+
+def fingerprint_of_hidden(connection: duckdb.DuckDBPyConnection, courses: Sql) -> str:
+    """What tells whether other courses are hidden by now, or for another reason.
+
+    Args:
+        courses: a relation of course_code, sensitivity and reviewed; ordinary ones do not count.
+    """
+    hidden = (
+        f"SELECT course_code, sensitivity, reviewed FROM {courses} WHERE sensitivity IS NOT NULL"
+    )
+    return ":".join(map(str, fingerprint(connection, hidden)))
 
 
 def make_suggestions(connection: duckdb.DuckDBPyConnection, titles: Sql, data_map: DataMap) -> Sql:

@@ -7,6 +7,7 @@ import datetime as dt
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.classify import write_classified
 from pipeline.classified.reference_values import write
+from pipeline.classified.sensitivity import fingerprint_of_hidden
 from pipeline.context import Context
 from pipeline.storage.engine import engine
 from pipeline.storage.files import atomic_build
@@ -21,9 +22,9 @@ def classify(context: Context, as_of: dt.datetime) -> None:
         engine(layout.work) as connection,
         atomic_build(layout.classified, layout.work) as beside,
     ):
-        write_classified(connection, context, beside)
+        courses = write_classified(connection, context, beside)
         population.write(connection, layout, beside)
-        run_snapshot.write(context, beside, as_of)
+        run_snapshot.write(context, beside, as_of, fingerprint_of_hidden(connection, courses))
 
 
 def refuse_returned(context: Context) -> int:

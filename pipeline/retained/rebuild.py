@@ -20,6 +20,7 @@ from expectations.published import validate_and_seal
 from pipeline.access.corrections import SignedCorrection
 from pipeline.classified import population, run_snapshot
 from pipeline.classified.reference_values import write
+from pipeline.classified.sensitivity import fingerprint_of_hidden
 from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.policy.fields import Audience
@@ -175,7 +176,8 @@ def rebuild_pseudonymized(
     make_restrictions(connection, context)
     made = run_snapshot.read(layout)
     until = made.until if now <= made.until else published_until(context.rules, now)
-    tagged = course_tags.write(connection, context, journal)
+    courses = course_tags.hidden(connection, context)
+    tagged = course_tags.write(connection, context, courses, journal)
     months |= tagged
     for audience in Audience:
         if not layout.references(audience).exists():
@@ -196,7 +198,8 @@ def rebuild_pseudonymized(
         for period in sorted(affected):
             _rebuild_month(connection, layout, audience, cutoffs, pseudonyms, period, journal)
     fresh = layout.work / "run_snapshot.fresh"
-    fresh.write_text(replace(made, as_of=now, until=until).text(), "utf-8")
+    tags = fingerprint_of_hidden(connection, courses)
+    fresh.write_text(replace(made, as_of=now, until=until, courses=tags).text(), "utf-8")
     swap(fresh, layout.classified / run_snapshot.NAME)
 
 
