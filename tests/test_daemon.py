@@ -38,33 +38,36 @@ PARTITION = "dagster/partition"
 
 @dataclass
 class Plant:
-    """A data folder, its Dagster instance in PostgreSQL, and the daemon's environment."""
+    """A data folder, its Dagster instance in PostgreSQL, and its daemon's environment."""
 
     home: Path
     instance: dg.DagsterInstance
     environment: dict[str, str]
 
-    def dagster(self, *arguments: str) -> str:
-        """A command of Dagster, over the project's workspace."""
-        done = subprocess.run(
-            [sys.executable, "-m", "dagster", *arguments, "-w", str(PROJECT / "workspace.yaml")],
-            env=self.environment,
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def launch(self, *run_dates: dt.date) -> None:
-        """Put runs into the queue, as the UI does."""
-        partitions = ",".join(map(str, run_dates))
-        self.dagster("job", "backfill", "-j", "nightly", "--noprompt", "--partitions", partitions)
+    @contextmanager
+    def daemon(self) -> Iterator[None]:
+        """The daemon, which requests the runs of what lies in the landing zone by itself."""
+        with (self.home.parent / "daemon.log").open("wb") as log:
+            daemon = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "dagster._daemon", "run"),
+                    *("-w", str(PROJECT / "workspace.yaml")),
+                ],
+                env=self.environment,
+                cwd=PROJECT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                yield
+            finally:
+                os.killpg(daemon.pid, signal.SIGTERM)
+                daemon.wait(30)
 
     def ended(self, number: int) -> list[dg.RunRecord]:
-        """The nightly job's runs, once so many have ended; oldest first. What is on from the start
-        can request a retention beside them."""
+        """The nightly job's runs, once so many have ended; oldest first. A retention can be
+        requested beside them."""
         until, nightly = time.monotonic() + LONGEST, dg.RunsFilter(job_name="nightly")
         while time.monotonic() < until:
             records = self.instance.get_run_records(nightly, ascending=True)
@@ -76,32 +79,19 @@ class Plant:
 
 @contextmanager
 def planted(server: pgserver.PostgresServer, base: Path) -> Iterator[Plant]:
-    """A data folder below `base` and a daemon over it, with its storage in the server."""
+    """A data folder below `base`, with Dagster's storage in the server."""
     name = f"plant_{re.sub('[^a-z]', '', base.name)[:40]}"
     server.psql(f"CREATE DATABASE {name};")
     home, dagster = base / "home", base / "dagster"
-    with pytest.MonkeyPatch.context() as patch, (base / "daemon.log").open("wb") as log:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv(settings.DATABASE, server.get_uri(database=name, driver="psycopg2"))
         patch.setenv("DAGSTER_HOME", str(dagster))
         patch.setenv("MILESTONES_HOME", str(home))
         patch.setenv(alerts.UI, "https://dagster.example")
         assert milestones(home, "configure", dagster=dagster).returncode == 0
         sign_policy(home)
-        environment = dict(os.environ)
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "dagster._daemon", "run", "-w", str(PROJECT / "workspace.yaml")],
-            env=environment,
-            cwd=PROJECT,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            with dg.DagsterInstance.get() as instance:
-                yield Plant(home, instance, environment)
-        finally:
-            os.killpg(daemon.pid, signal.SIGTERM)
-            daemon.wait(30)
+        with dg.DagsterInstance.get() as instance:
+            yield Plant(home, instance, dict(os.environ))
 
 
 @pytest.fixture
@@ -114,14 +104,15 @@ def test_the_daemon_does_one_run_at_a_time_and_alerts_of_failures(
     plant: Plant, hook: type[Hook]
 ) -> None:
     bad = RUN_DATE + dt.timedelta(days=1)
-    # It would request what is launched here.
-    plant.dagster("sensor", "stop", "catch_up")
     write_delivery(plant.home / "landing" / str(RUN_DATE), *company())
     write_delivery(plant.home / "landing" / str(bad), [record(0, Comments=NAME)])
     history = plant.home / "landing" / str(bad) / "learning_history.csv"
     history.write_text(history.read_text().replace("Comments", EMAIL))
-    plant.launch(RUN_DATE, bad)
-    good, failed = sorted(plant.ended(2), key=lambda one: one.dagster_run.tags[PARTITION])
+    with plant.daemon():
+        good, failed = sorted(plant.ended(2), key=lambda one: one.dagster_run.tags[PARTITION])
+        until = time.monotonic() + LONGEST
+        while not hook.got and time.monotonic() < until:
+            time.sleep(1)
     assert good.dagster_run.status is DagsterRunStatus.SUCCESS
     assert failed.dagster_run.status is DagsterRunStatus.FAILURE
     spans = sorted((one.start_time or 0, one.end_time or 0) for one in (good, failed))
@@ -129,9 +120,6 @@ def test_the_daemon_does_one_run_at_a_time_and_alerts_of_failures(
     assert (Layout(plant.home).current / "release.json").exists()
     assert "postgres" in type(plant.instance.run_storage).__module__
     assert not list((plant.home.parent / "dagster").rglob("*.db")), "SQLite was used beside it"
-    until = time.monotonic() + LONGEST
-    while not hook.got and time.monotonic() < until:
-        time.sleep(1)
     (output,) = hook.got
     assert output["partition"] == str(bad)
     assert output["link"] == f"https://dagster.example/runs/{failed.dagster_run.run_id}"
@@ -147,18 +135,18 @@ def test_a_database_that_goes_in_the_middle_of_a_run(tmp_path: Path) -> None:
         with planted(server, tmp_path) as plant:
             decide_courses(context(plant.home))
             write_delivery(plant.home / "landing" / str(RUN_DATE), *company())
-            plant.launch(RUN_DATE)
-            classified = Layout(plant.home).classified
-            until = time.monotonic() + LONGEST
-            while not classified.exists():
-                assert time.monotonic() < until, "the run has not come to its second step"
-                time.sleep(0.1)
-            pid = server.get_pid()
-            assert pid is not None
-            os.kill(pid, signal.SIGQUIT)  # immediate: no connection is served to its end
-            time.sleep(3)
-            server.ensure_postgres_running()
-            status = plant.ended(1)[-1].dagster_run.status
+            with plant.daemon():
+                classified = Layout(plant.home).classified
+                until = time.monotonic() + LONGEST
+                while not classified.exists():
+                    assert time.monotonic() < until, "the run has not come to its second step"
+                    time.sleep(0.1)
+                pid = server.get_pid()
+                assert pid is not None
+                os.kill(pid, signal.SIGQUIT)  # immediate: no connection is served to its end
+                time.sleep(3)
+                server.ensure_postgres_running()
+                status = plant.ended(1)[-1].dagster_run.status
         released = Layout(plant.home).current / "release.json"
         assert released.exists() == (status is DagsterRunStatus.SUCCESS)
         if status is not DagsterRunStatus.SUCCESS:
