@@ -373,6 +373,12 @@ def _leaves(stand: Context) -> None:
     staff.remove(stand.layout, "lea")
 
 
+def _leaves_after_a_deletion(stand: Context) -> None:
+    """Then the next deletion has nothing else to take from the managers' rows."""
+    _delete(stand)
+    _leaves(stand)
+
+
 def _leaves_and_a_restriction_is_interrupted(stand: Context) -> None:
     _leaves(stand)
     request = request_register.receive(
@@ -406,7 +412,7 @@ def _nothing(_: Context) -> None:
     ("ends", "then"),
     [
         (_is_erased, _nothing),
-        (_leaves, _delete),
+        (_leaves_after_a_deletion, _delete),
         (_leaves_and_a_restriction_is_interrupted, _delete),
     ],
 )

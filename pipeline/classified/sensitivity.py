@@ -38,7 +38,7 @@ def course_sensitivity(connection: duckdb.DuckDBPyConnection, context: Context, 
 
 
 def fingerprint_of_hidden(connection: duckdb.DuckDBPyConnection, courses: Sql) -> str:
-    """What tells whether other courses are hidden by now, or for another reason.
+    """A mark of the hidden courses and why each is: another one, if that has changed.
 
     Args:
         courses: a relation of course_code, sensitivity and reviewed; ordinary ones do not count.

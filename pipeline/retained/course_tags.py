@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from pipeline.classified import population, run_snapshot
-from pipeline.classified.sensitivity import course_sensitivity, fingerprint_of_hidden
+from pipeline.classified.sensitivity import course_sensitivity
 from pipeline.context import Context
 from pipeline.errors import ErasureError
 from pipeline.retained.journal import Journal
@@ -45,10 +45,10 @@ def files_about(connection: duckdb.DuckDBPyConnection, layout: Layout, courses: 
 
 
 def write(
-    connection: duckdb.DuckDBPyConnection, context: Context, courses: Sql, journal: Journal
+    connection: duckdb.DuckDBPyConnection, layout: Layout, courses: Sql, journal: Journal
 ) -> set[str]:
     """Write into the classified rows how sensitive their courses are by now; returns the folders of
-    the months that this changed. No row is read where the last run knew the same.
+    the months that this changed.
 
     Args:
         courses: as `hidden` returns them.
@@ -56,9 +56,6 @@ def write(
     Raises:
         ErasureError: a new file has other rows; it did not take the place of the old one.
     """
-    layout = context.layout
-    if run_snapshot.read(layout).courses == fingerprint_of_hidden(connection, courses):
-        return set()
     differs = "(r.sensitivity, r.reviewed) IS DISTINCT FROM (h.sensitivity, h.reviewed)"
     changed = _files(connection, layout, courses, differs)
     if changed and not journal.is_open():

@@ -177,8 +177,11 @@ def rebuild_pseudonymized(
     made = run_snapshot.read(layout)
     until = made.until if now <= made.until else published_until(context.rules, now)
     courses = course_tags.hidden(connection, context)
-    tagged = course_tags.write(connection, context, courses, journal)
-    months |= tagged
+    tags = fingerprint_of_hidden(connection, courses)
+    # No row is read where the courses are those that the rows were classified by.
+    same_courses = tags == made.courses
+    if not same_courses:
+        months = months | course_tags.write(connection, layout, courses, journal)
     for audience in Audience:
         if not layout.references(audience).exists():
             # There has been no run so far: nothing is pseudonymized.
@@ -189,7 +192,7 @@ def rebuild_pseudonymized(
         pseudonyms = load_references(connection, layout, audience)
         affected = months | _expired(connection, context, audience, made.until, until)
         if audience is Audience.MANAGER and affected:
-            if expired_only and not tagged and until == made.until:
+            if expired_only and same_courses and until == made.until:
                 # It had left the managers' rows with the last run, so these are as they were.
                 continue
             # What is gone may have decided which record of another month shows the state.
@@ -198,7 +201,6 @@ def rebuild_pseudonymized(
         for period in sorted(affected):
             _rebuild_month(connection, layout, audience, cutoffs, pseudonyms, period, journal)
     fresh = layout.work / "run_snapshot.fresh"
-    tags = fingerprint_of_hidden(connection, courses)
     fresh.write_text(replace(made, as_of=now, until=until, courses=tags).text(), "utf-8")
     swap(fresh, layout.classified / run_snapshot.NAME)
 
