@@ -373,10 +373,23 @@ def _leaves(stand: Context) -> None:
     staff.remove(stand.layout, "lea")
 
 
-def _leaves_after_a_deletion(stand: Context) -> None:
-    """Then the next deletion has nothing else to take from the managers' rows."""
+def _interrupted(deed: Callable[[], object]) -> None:
+    """Do it up to where the first month is rebuilt."""
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rebuild, "_rebuild_month", dies)
+        with pytest.raises(KeyboardInterrupt):
+            deed()
+
+
+def _leaves_and_a_deletion_is_interrupted(stand: Context) -> None:
+    """One that has nothing else to take from the managers' rows, as there was another before."""
     _delete(stand)
     _leaves(stand)
+    _interrupted(lambda: job.retain(stand, NOW))
 
 
 def _leaves_and_a_restriction_is_interrupted(stand: Context) -> None:
@@ -385,14 +398,7 @@ def _leaves_and_a_restriction_is_interrupted(stand: Context) -> None:
         stand.layout, request_register.Kind.RESTRICTION, f"emp:{number(1)}", NOW.date(), {}
     )
     request_register.verify_identity(stand.layout, request.name, "HR desk")
-
-    def dies(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rebuild, "_rebuild_month", dies)
-        with pytest.raises(KeyboardInterrupt):
-            fulfil.fulfil(stand, request.name, NOW)
+    _interrupted(lambda: fulfil.fulfil(stand, request.name, NOW))
 
 
 def _is_erased(stand: Context) -> None:
@@ -401,6 +407,10 @@ def _is_erased(stand: Context) -> None:
 
 def _delete(stand: Context) -> None:
     assert len(job.retain(stand, NOW)) == 1
+
+
+def _finish_and_delete(stand: Context) -> None:
+    assert len(job.retain(stand, NOW)) == 2
 
 
 def _nothing(_: Context) -> None:
@@ -412,7 +422,7 @@ def _nothing(_: Context) -> None:
     ("ends", "then"),
     [
         (_is_erased, _nothing),
-        (_leaves_after_a_deletion, _delete),
+        (_leaves_and_a_deletion_is_interrupted, _finish_and_delete),
         (_leaves_and_a_restriction_is_interrupted, _delete),
     ],
 )
